@@ -1,0 +1,49 @@
+import { z } from 'zod'
+
+/** Why a row was left out on purpose. A closed list: reports and totals group by it. */
+export const SkipReason = z.enum([
+  'derived_by_posthog', // PostHog makes sessions itself, from $session_id.
+  'reconciliation_only', // all_events repeats what the event tables hold.
+  'helper_table', // no person or no time: not an event.
+  'held_back', // younger than 48 h at the start of the run.
+  'persons_skipped', // the mapping says persons: skip.
+  'nothing_to_merge', // a user migration that leads back to the id it starts from.
+])
+export type SkipReason = z.infer<typeof SkipReason>
+
+/** Why a row could not be sent. A closed list: reports, totals and `retry` group by it. */
+export const RejectReason = z.enum([
+  'not_decodable', // unclosed quote, wrong column count, bad UTF-8: no row could be read here.
+  'row_too_large', // longer than any event that PostHog takes.
+  'missing_user_id',
+  'damaged_id', // a spreadsheet or a float has eaten digits of user_id, event_id or session_id.
+  'missing_time',
+  'unparsable_time',
+  'time_out_of_range', // before 2010 or more than 23 h after the start of the run.
+  'illegal_distinct_id', // PostHog never merges such ids ("anonymous", "null", …).
+  'distinct_id_too_long',
+  'event_name_too_long',
+  'event_too_large',
+  'identity_conflict', // would join two people.
+  'refused_by_posthog',
+])
+export type RejectReason = z.infer<typeof RejectReason>
+
+/**
+ * One event as PostHog's capture API takes it. `uuid`, `event`, `distinct_id` and `timestamp` together are PostHog's
+ * deduplication key and depend only on the row and the mapping, byte for byte.
+ */
+export interface PostHogEvent {
+  uuid: string
+  event: string
+  distinct_id: string
+  /** `YYYY-MM-DDTHH:MM:SS.sssZ` */
+  timestamp: string
+  properties: Record<string, unknown>
+}
+
+/** What becomes of one row: exactly one of the three. */
+export type Conversion =
+  | { kind: 'event'; event: PostHogEvent }
+  | { kind: 'skip'; reason: SkipReason }
+  | { kind: 'reject'; reason: RejectReason; detail: string }

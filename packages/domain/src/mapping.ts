@@ -1,0 +1,32 @@
+import { z } from 'zod'
+
+/**
+ * The mapping file. Everything in it can change what is sent, so its fingerprint belongs to the run.
+ * Unknown keys are faults: a misspelt one would otherwise do nothing, silently.
+ */
+export const Mapping = z.strictObject({
+  /** Whether the current properties of `users` may overwrite what a project already holds. */
+  persons: z.enum(['set', 'set_once', 'skip']).default('set'),
+  /** How CSV files are written where the file itself does not tell. */
+  csv: z
+    .strictObject({
+      delimiter: z.string().length(1).optional(),
+      quote: z.union([z.literal('"'), z.literal('')]).optional(),
+    })
+    .default({}),
+  /** By table name, lower case. */
+  tables: z
+    .record(
+      z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name'),
+      z.strictObject({
+        /** The event's name in PostHog; else the table's name. */
+        event: z.string().min(1).optional(),
+        /** The columns of a file without a header, in order. */
+        columns: z.array(z.string().min(1)).min(1).optional(),
+      }),
+    )
+    .default({}),
+})
+export type Mapping = z.infer<typeof Mapping>
+
+export const defaultMapping: Mapping = Mapping.parse({})

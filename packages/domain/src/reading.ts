@@ -1,0 +1,48 @@
+import type { RejectReason } from './conversion.ts'
+import type { Chunk } from './chunk.ts'
+import type { ExportFile } from './export.ts'
+
+/** Column names, lower case. One array is shared by all rows of a slice, so that converters compile once for it. */
+export type Columns = readonly string[]
+
+/** Text as the export has it, null where it holds nothing (empty, `\N`). In the order of the columns. */
+export type Values = readonly (string | null)[]
+
+/** Where a row stands in its file. */
+export interface Place {
+  /** 1 for the first row after the header. */
+  row: number
+  /** Offset of the row's first byte in the file. */
+  byte: number
+}
+
+export type ReadRow =
+  | { kind: 'row'; place: Place; values: Values }
+  | { kind: 'unreadable'; place: Place; reason: RejectReason; detail: string }
+
+/** How far a chunk has been read. Only the reader that issued a cursor may interpret it; it only ever grows. */
+export type Cursor = number
+
+export const chunkStart: Cursor = 0
+
+/** Some rows of a chunk, in order, small enough to be held in memory and sent as one batch. */
+export interface Slice {
+  columns: Columns
+  rows: readonly ReadRow[]
+  /** Reading on from here gives exactly the rows that follow. */
+  next: Cursor
+}
+
+export interface SliceLimits {
+  rows: number
+  /** Of input. A single row may be larger. */
+  bytes: number
+}
+
+export interface ChunkReader {
+  /**
+   * The rows of a chunk after the cursor.
+   * @throws SourceChanged when the file is not the one that was planned
+   */
+  read(file: ExportFile, chunk: Chunk, from: Cursor, limits: SliceLimits): AsyncIterable<Slice>
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { RunId } from './ids.ts'
+import { Mapping } from './mapping.ts'
+import { Phase } from './table.ts'
+
+/** Where a run's events go. The key itself is never stored: only what tells whether a worker holds the same one. */
+export const Destination = z.object({
+  host: z.url(),
+  /** First 16 hex digits of SHA-256 of the project key. */
+  keyFingerprint: z.string().regex(/^[0-9a-f]{16}$/),
+})
+export type Destination = z.infer<typeof Destination>
+
+/** What is fixed when a run is created. A later command with other values is refused, so that no event changes midway. */
+export const Run = z.object({
+  id: RunId,
+  /** Absolute path of the folder that all paths of the run are relative to. */
+  root: z.string(),
+  /** As typed by the user: a file, folder or glob. */
+  source: z.string(),
+  destination: Destination,
+  mapping: Mapping,
+  includeRecent: z.boolean(),
+  /** Milliseconds since 1970. Rows are young or in the future relative to this, not to the moment a worker reads them. */
+  createdAtMs: z.number().int(),
+  /** SHA-256 (hex) of the resolved identities that workers load; null until they are resolved. */
+  identities: z.string().nullable(),
+})
+export type Run = z.infer<typeof Run>
+
+/** What people (or heapferry itself, when it needs one) want of a run. */
+export const Intent = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('run') }),
+  z.object({ kind: z.literal('pause'), by: z.string(), reason: z.string(), hint: z.string() }),
+  z.object({ kind: z.literal('cancel'), by: z.string() }),
+])
+export type Intent = z.infer<typeof Intent>
+
+/** How much of a phase is planned and done, in chunks. `sealed`: no more chunks will be planned. */
+export const PhaseProgress = z.object({
+  phase: Phase,
+  sealed: z.boolean(),
+  planned: z.number().int().nonnegative(),
+  done: z.number().int().nonnegative(),
+})
+export type PhaseProgress = z.infer<typeof PhaseProgress>
+
+export function isComplete(progress: PhaseProgress): boolean {
+  return progress.sealed && progress.done >= progress.planned
+}

@@ -1,0 +1,28 @@
+import type { PostHogEvent } from './conversion.ts'
+
+/** An event and its JSON, made once: the size guard and the request body both need it. */
+export interface OutgoingEvent {
+  event: PostHogEvent
+  json: string
+}
+
+/** PostHog will never take this event; the others of its batch are stored. */
+export interface Refusal {
+  /** Index into the events of the call. */
+  index: number
+  detail: string
+}
+
+export type Delivery =
+  /** Every event is in PostHog's durable queue, but for the refused. */
+  | { kind: 'acknowledged'; refused: readonly Refusal[] }
+  /** The signal came first; any of the events may or may not have arrived. */
+  | { kind: 'interrupted' }
+
+export interface EventSink {
+  /**
+   * Sends until PostHog has answered for every event, through outages of any length.
+   * @throws OperatorError when only a person can help (key refused, quota)
+   */
+  send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery>
+}

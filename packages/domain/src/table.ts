@@ -1,0 +1,66 @@
+import { z } from 'zod'
+
+/** Phase 1 joins ids to people, phase 2 sends what they did: see design of identities in ARCHITECTURE.md. */
+export const Phase = z.enum(['identities', 'events'])
+export type Phase = z.infer<typeof Phase>
+
+export const phases: readonly Phase[] = ['identities', 'events']
+
+/** What a table of a Heap export is, and so what becomes of its rows. Names are lower case. */
+export const Table = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('users'), name: z.string() }),
+  z.object({ kind: z.literal('user_migrations'), name: z.string() }),
+  z.object({ kind: z.literal('pageviews'), name: z.string() }),
+  z.object({ kind: z.literal('sessions'), name: z.string() }),
+  z.object({ kind: z.literal('all_events'), name: z.string() }),
+  z.object({ kind: z.literal('event'), name: z.string() }),
+  z.object({ kind: z.literal('helper'), name: z.string() }),
+])
+export type Table = z.infer<typeof Table>
+export type TableKind = Table['kind']
+
+const builtIn = ['users', 'user_migrations', 'pageviews', 'sessions', 'all_events'] as const
+const helpers: ReadonlySet<string> = new Set(['_sync_info', '_event_metadata'])
+
+/**
+ * Heap names its built-in tables the same in every warehouse. Of all others only those with a person and a time hold
+ * events: segments and helper tables do not.
+ */
+export function tableOf(name: string, columns: readonly string[]): Table {
+  const lower = name.toLowerCase()
+  const known = builtIn.find((table) => table === lower)
+  if (known) return { kind: known, name: lower }
+  const isEvent = !helpers.has(lower) && columns.includes('user_id') && columns.includes('time')
+  return { kind: isEvent ? 'event' : 'helper', name: lower }
+}
+
+export function phaseOf(kind: TableKind): Phase {
+  switch (kind) {
+    case 'users':
+    case 'user_migrations':
+      return 'identities'
+    case 'pageviews':
+    case 'sessions':
+    case 'all_events':
+    case 'event':
+    case 'helper':
+      return 'events'
+  }
+}
+
+/** The columns without which no row of the table can become anything. */
+export function requiredColumns(kind: TableKind): readonly string[] {
+  switch (kind) {
+    case 'users':
+      return ['user_id']
+    case 'user_migrations':
+      return ['from_user_id', 'to_user_id']
+    case 'pageviews':
+    case 'event':
+      return ['user_id', 'time']
+    case 'sessions':
+    case 'all_events':
+    case 'helper':
+      return []
+  }
+}
