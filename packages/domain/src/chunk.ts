@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { ChunkId, FileId, RunId } from './ids.ts'
+import type { Values } from './reading.ts'
 
 const Offset = z.number().int().nonnegative()
 
@@ -23,3 +24,12 @@ export const Chunk = z.object({
   day: z.number().int().nullable(),
 })
 export type Chunk = z.infer<typeof Chunk>
+
+/** A piece of a file as the producer cuts it: what a chunk is made from. */
+export interface Cut {
+  range: Range
+  firstRow: number
+  rows: number
+  /** The cells of the first row, where it can be read. */
+  firstValues: Values | null
+}

@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import type { Chunk } from './chunk.ts'
 import { RejectReason } from './conversion.ts'
-import { ChunkId, FileId } from './ids.ts'
-import { Intent } from './run.ts'
+import type { ExportFile } from './export.ts'
+import { ChunkId, FileId, type RunId } from './ids.ts'
+import { Intent, type Run, type RunProgress, type Waiting } from './run.ts'
+import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
 
 /** How far a chunk is: everything before the cursor has ended as the tally says. */
@@ -29,7 +31,7 @@ export type RejectedRow = z.infer<typeof RejectedRow>
 /** A worker's hold on a chunk. `token` is the queue's lock: whoever lost it must not commit. */
 export interface Claim {
   chunk: Chunk
-  table: string
+  file: ExportFile
   token: string
 }
 
@@ -46,4 +48,38 @@ export interface ChunkLedger {
    * changes nothing: a repeated batch counts once.
    */
   commit(claim: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[]): Promise<CommitAnswer>
+}
+
+/** What a file has been cut into. */
+export interface FilePlan {
+  chunks: number
+  rows: number
+}
+
+export interface RunLedger extends ChunkLedger {
+  /** Stores the run unless one of that name exists; answers the stored one. */
+  createRun(run: Run): Promise<Run>
+  run(id: RunId): Promise<Run | null>
+  /** Newest first. */
+  runs(): Promise<Run[]>
+  /** Makes a file known before its first chunk is enqueued. */
+  addFile(run: RunId, file: ExportFile): Promise<void>
+  file(run: RunId, file: FileId): Promise<ExportFile | null>
+  files(run: RunId): Promise<ExportFile[]>
+  /** Adds what a file was cut into to the run's plan, once however often it is said. */
+  planFile(run: RunId, file: ExportFile, plan: FilePlan): Promise<void>
+  filePlan(run: RunId, file: FileId): Promise<FilePlan | null>
+  /** No more chunks will be planned for the phase, or (`false`) some may. */
+  seal(run: RunId, phase: Phase, sealed: boolean): Promise<void>
+  /** Which of the chunks have no row left to read. */
+  finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>>
+  /** SHA-256 (hex) of the resolved identities that the run's workers load. */
+  setIdentities(run: RunId, sha256: string): Promise<void>
+  identities(run: RunId): Promise<string | null>
+  setIntent(run: RunId, intent: Intent): Promise<void>
+  intent(run: RunId): Promise<Intent>
+  progress(run: RunId): Promise<RunProgress>
+  /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
+  setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
+  rejectedRows(run: RunId): AsyncIterable<RejectedRow>
 }

@@ -23,7 +23,12 @@ export type ReadRow =
 /** How far a chunk has been read. Only the reader that issued a cursor may interpret it; it only ever grows. */
 export type Cursor = number
 
-export const chunkStart: Cursor = 0
+/** Where reading goes on. */
+export interface Position {
+  cursor: Cursor
+  /** How many rows of the chunk lie before the cursor: what row numbers are counted from. */
+  rows: number
+}
 
 /** Some rows of a chunk, in order, small enough to be held in memory and sent as one batch. */
 export interface Slice {
@@ -41,8 +46,8 @@ export interface SliceLimits {
 
 export interface ChunkReader {
   /**
-   * The rows of a chunk after the cursor.
+   * The rows of a chunk after a position.
    * @throws SourceChanged when the file is not the one that was planned
    */
-  read(file: ExportFile, chunk: Chunk, from: Cursor, limits: SliceLimits): AsyncIterable<Slice>
+  read(file: ExportFile, chunk: Chunk, from: Position, limits: SliceLimits): AsyncIterable<Slice>
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { RunId } from './ids.ts'
 import { Mapping } from './mapping.ts'
 import { Phase } from './table.ts'
+import type { Tally } from './tally.ts'
 
 /** Where a run's events go. The key itself is never stored: only what tells whether a worker holds the same one. */
 export const Destination = z.object({
@@ -23,8 +24,8 @@ export const Run = z.object({
   includeRecent: z.boolean(),
   /** Milliseconds since 1970. Rows are young or in the future relative to this, not to the moment a worker reads them. */
   createdAtMs: z.number().int(),
-  /** SHA-256 (hex) of the resolved identities that workers load; null until they are resolved. */
-  identities: z.string().nullable(),
+  /** Files are cut into chunks of about this size; checkpoints name chunks, so it must not change midway. */
+  chunkBytes: z.number().int().positive(),
 })
 export type Run = z.infer<typeof Run>
 
@@ -35,6 +36,14 @@ export const Intent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), by: z.string() }),
 ])
 export type Intent = z.infer<typeof Intent>
+
+/** PostHog answers a worker with "later", or not at all. */
+export const Waiting = z.object({
+  sinceMs: z.number().int(),
+  detail: z.string(),
+  retryAtMs: z.number().int(),
+})
+export type Waiting = z.infer<typeof Waiting>
 
 /** How much of a phase is planned and done, in chunks. `sealed`: no more chunks will be planned. */
 export const PhaseProgress = z.object({
@@ -47,4 +56,21 @@ export type PhaseProgress = z.infer<typeof PhaseProgress>
 
 export function isComplete(progress: PhaseProgress): boolean {
   return progress.sealed && progress.done >= progress.planned
+}
+
+/** Everything the ledger knows about how far a run is, read in one go. */
+export interface RunProgress {
+  intent: Intent
+  phases: readonly PhaseProgress[]
+  tables: readonly TableProgress[]
+  /** Rows read by all workers at some moments of the last minutes, oldest first: what a rate is made from. */
+  samples: readonly { atMs: number; rowsRead: number }[]
+  waiting: readonly Waiting[]
+}
+
+export interface TableProgress {
+  table: string
+  /** Rows that the producer has counted so far. */
+  planned: number
+  tally: Tally
 }

@@ -1,0 +1,67 @@
+import { userInfo } from 'node:os'
+import type { Command } from 'commander'
+import { OperatorError, phases, type RunId } from '@heapferry/domain'
+import { isRunComplete } from '@heapferry/migration'
+import { findRun, type OpenLedger } from '../open-ledger.ts'
+import { newCommand, parseRunId } from '../options.ts'
+import { answer } from '../print.ts'
+import { withLedger } from '../with-ledger.ts'
+
+const name = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
+
+export function pauseCommand(): Command {
+  return newCommand('pause', 'let workers stop after their current batches')
+    .argument(...name)
+    .action((run: RunId | undefined) =>
+      changing(run, async (id, { ledger }) => {
+        await ledger.setIntent(id, {
+          kind: 'pause',
+          by: person(),
+          reason: 'on request',
+          hint: `heapferry resume ${id} goes on.`,
+        })
+        answer(`${id} pauses. heapferry resume ${id} goes on.`)
+      }),
+    )
+}
+
+export function resumeCommand(): Command {
+  return newCommand('resume', 'let workers go on')
+    .argument(...name)
+    .action((run: RunId | undefined) =>
+      changing(run, async (id, { ledger }) => {
+        await ledger.setIntent(id, { kind: 'run' })
+        answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
+      }),
+    )
+}
+
+export function cancelCommand(): Command {
+  return newCommand('cancel', 'stop a run for good; what was sent stays in PostHog')
+    .argument(...name)
+    .action((run: RunId | undefined) =>
+      changing(run, async (id, { ledger, queueOf }) => {
+        await ledger.setIntent(id, { kind: 'cancel', by: person() })
+        for (const phase of phases) await queueOf(id, phase).remove()
+        answer(
+          `${id} is cancelled. To migrate the export after all, start another run with --run NAME: no event is doubled.`,
+        )
+      }),
+    )
+}
+
+function changing(name: RunId | undefined, change: (id: RunId, opened: OpenLedger) => Promise<void>): Promise<void> {
+  return withLedger(async (opened) => {
+    const { id } = await findRun(opened.ledger, name)
+    const progress = await opened.ledger.progress(id)
+    if (progress.intent.kind === 'cancel')
+      throw new OperatorError(`${id} was cancelled by ${progress.intent.by}`, 'Start another run with --run NAME.')
+    if (isRunComplete(progress))
+      throw new OperatorError(`${id} is complete`, 'There is nothing left to pause, resume or cancel.')
+    await change(id, opened)
+  })
+}
+
+function person(): string {
+  return userInfo().username
+}

@@ -1,0 +1,101 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { Command } from 'commander'
+import { createLogger, requireProject } from '@heapferry/config'
+import { defaultMapping, RunId } from '@heapferry/domain'
+import { exitCodes } from '../exit-codes.ts'
+import { openLedger } from '../open-ledger.ts'
+import { newCommand, settingsFrom } from '../options.ts'
+import { answer, grouped, say } from '../print.ts'
+import { progressView } from '../progress-view.ts'
+import { statusText } from '../status-text.ts'
+import { stopSignal } from '../stop-signal.ts'
+
+const apiKey = 'phc_rehearsal0000000000000000000000000000000000'
+
+export function demoCommand(): Command {
+  return newCommand('demo', 'rehearse: a generated export goes into a stand-in for PostHog on this machine')
+    .addHelpText(
+      'after',
+      `
+Everything runs on this machine and is gone afterwards: a Redis of its own, the stand-in, the export. The export has the
+faults that real ones have, so some rows end as rejected: that is part of the show.`,
+    )
+    .action(demo)
+}
+
+async function demo(): Promise<void> {
+  const [{ startFakePostHog }, { openRun }, { writeSampleExport }, { migrate }] = await Promise.all([
+    import('@heapferry/fake-posthog'),
+    import('@heapferry/producer'),
+    import('@heapferry/sample-export'),
+    import('../migrate.ts'),
+  ])
+  const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-demo-'))
+  const stop = stopSignal('Stopping the demo.')
+  try {
+    say(
+      '1. Generating a Heap export: people, pageviews, sessions, three kinds of events, and the faults of real exports.',
+    )
+    const source = path.join(folder, 'heap-export')
+    const sample = await writeSampleExport({
+      folder: source,
+      seed: 1,
+      people: 4000,
+      pageviewRows: 60_000,
+      eventRows: 30_000,
+      traps: true,
+    })
+    const rows = Object.values(sample.tables).reduce((sum, table) => sum + table.rows, 0)
+    say(`   ${grouped(rows)} rows of ${Object.keys(sample.tables).length} tables`)
+
+    say('2. Starting a Redis of our own and a stand-in for PostHog that keeps its rules (it stores in memory only).')
+    const posthog = await startFakePostHog({ apiKey, keep: 'ids' })
+    // Nothing of the user's own settings takes part: a demo must not reach a real project or a shared Redis.
+    const { HEAPFERRY_DASHBOARD_HOST: _, REDIS_URL: __, ...own } = settingsFrom({})
+    const settings = {
+      ...own,
+      HEAPFERRY_DASHBOARD_HOST: '127.0.0.1',
+      HEAPFERRY_HOME: folder,
+      POSTHOG_HOST: posthog.url,
+      POSTHOG_API_KEY: apiKey,
+    }
+    const logger = createLogger({ level: 'warn', role: 'demo', file: path.join(folder, 'demo.log') })
+    const opened = await openLedger(settings, logger)
+    try {
+      say('3. Migrating: users and identities first, then events, oldest first.')
+      const { destination } = requireProject(settings)
+      const request = { source, name: RunId.parse('demo'), destination, mapping: defaultMapping, includeRecent: false }
+      const production = await openRun(request, opened.ledger)
+      const status = await migrate({
+        production,
+        opened,
+        settings,
+        workers: 2,
+        dashboard: true,
+        view: progressView(false),
+        logger,
+        stop,
+      })
+      answer(`\n${statusText(status)}`)
+      if (stop.aborted) {
+        process.exitCode = exitCodes.stopped
+        return
+      }
+      say(
+        `\n4. The stand-in holds ${grouped(posthog.stored.size)} different events. Rows that Heap exported twice have one uuid, so PostHog keeps one.`,
+      )
+      say(
+        '   Now your own: npm start -- run ./your-export --host us --api-key-file key.txt   (npm start -- --help tells more)',
+      )
+      const complete = status.state === 'completed' || status.state === 'completed_with_rejected_rows'
+      process.exitCode = complete ? exitCodes.done : exitCodes.failed
+    } finally {
+      await opened.close()
+      await posthog.stop()
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

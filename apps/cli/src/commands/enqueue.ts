@@ -1,0 +1,54 @@
+import type { Command } from 'commander'
+import { createLogger, loadMapping, requireProject } from '@heapferry/config'
+import type { RunId } from '@heapferry/domain'
+import { openLedger } from '../open-ledger.ts'
+import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
+import { answer, grouped, say } from '../print.ts'
+
+export function enqueueCommand(): Command {
+  return newCommand('enqueue', 'plan a run and enqueue its chunks for workers that run elsewhere')
+    .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
+    .addOption(options.host())
+    .addOption(options.apiKeyFile())
+    .addOption(options.run())
+    .addOption(options.mapping())
+    .addOption(options.includeRecent())
+    .addHelpText(
+      'after',
+      `
+Ends when every chunk is enqueued; killed midway, the same command goes on. Workers may run meanwhile.`,
+    )
+    .action(enqueue)
+}
+
+export interface RunFlags extends ProjectFlags {
+  run?: RunId
+  mapping?: string
+  includeRecent: boolean
+}
+
+async function enqueue(source: string, flags: RunFlags): Promise<void> {
+  const settings = settingsFrom(flags)
+  const { destination } = requireProject(settings)
+  const mapping = loadMapping(flags.mapping)
+  const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
+  const { openRun, produce } = await import('@heapferry/producer')
+  const { ledger, queueOf, close } = await openLedger(settings, logger)
+  try {
+    const production = await openRun(
+      { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent },
+      ledger,
+    )
+    const { run } = production
+    for (const notice of production.notices) say(notice)
+    await produce(production, {
+      ledger,
+      queueOf: (phase) => queueOf(run.id, phase),
+      home: settings.HEAPFERRY_HOME,
+      onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
+    })
+    answer(run.id)
+  } finally {
+    await close()
+  }
+}

@@ -1,0 +1,133 @@
+import type { Command } from 'commander'
+import { createLogger, homeOf, loadMapping, requireProject } from '@heapferry/config'
+import { OperatorError, type RunId, type RunLedger } from '@heapferry/domain'
+import type { RunStatus } from '@heapferry/migration'
+import { exitCodes } from '../exit-codes.ts'
+import { openLedger } from '../open-ledger.ts'
+import { newCommand, options, settingsFrom, wholeNumber } from '../options.ts'
+import { answer, duration, say } from '../print.ts'
+import { progressView } from '../progress-view.ts'
+import { statusText } from '../status-text.ts'
+import { stopSignal } from '../stop-signal.ts'
+import type { RunFlags } from './enqueue.ts'
+
+interface Flags extends RunFlags {
+  workers: number
+  dashboard: boolean
+  json: boolean
+}
+
+export function runCommand(): Command {
+  return newCommand('run', 'migrate an export: plan, workers, dashboard and progress in one command')
+    .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
+    .addOption(options.host())
+    .addOption(options.apiKeyFile())
+    .addOption(options.run())
+    .option('--workers <N>', 'worker processes on this machine', wholeNumber, 2)
+    .addOption(options.mapping())
+    .addOption(options.includeRecent())
+    .option('--no-dashboard', 'serve no dashboard')
+    .addOption(options.json())
+    .addHelpText(
+      'after',
+      `
+The same command again goes on where it stopped. Ctrl-C stops cleanly; killing it loses nothing either.
+The project key is read from POSTHOG_API_KEY, .env or --api-key-file, never from the command line, which others can see.
+
+Examples:
+  heapferry run ./heap-export --host eu --api-key-file ~/posthog.key
+  heapferry run "unload/pageviews*" --mapping heapferry.yaml --run pageviews-only`,
+    )
+    .action(run)
+}
+
+async function run(source: string, flags: Flags): Promise<void> {
+  const [{ openRun }, { migrate }] = await Promise.all([import('@heapferry/producer'), import('../migrate.ts')])
+  const settings = settingsFrom(flags)
+  const { host, apiKey, destination } = requireProject(settings)
+  const mapping = loadMapping(flags.mapping)
+  const logger = createLogger({ level: settings.LOG_LEVEL, role: 'run' })
+  const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
+
+  await assertReachable(host, apiKey)
+  const opened = await openLedger(settings, logger)
+  try {
+    const request = { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent }
+    const production = await openRun(request, opened.ledger)
+    const { id } = production.run
+    const fileLogger = createLogger({
+      level: settings.LOG_LEVEL,
+      role: 'run',
+      file: homeOf(settings.HEAPFERRY_HOME).log(id, 'run'),
+    })
+    await goOn(opened.ledger, id)
+    if (!flags.json) {
+      say(`Run ${id}: ${production.files.length} files to ${host}`)
+      for (const notice of production.notices) say(notice)
+    }
+    const startedAtMs = Date.now()
+    const status = await migrate({
+      production,
+      opened,
+      settings: { ...settings, POSTHOG_HOST: host },
+      workers: flags.workers,
+      dashboard: flags.dashboard,
+      view: progressView(flags.json),
+      logger: fileLogger,
+      stop,
+    })
+    answer(flags.json ? JSON.stringify(status) : `\n${statusText(status)}`)
+    if (!flags.json) say(closingWords(status, stop.aborted, (Date.now() - startedAtMs) / 1000))
+    process.exitCode = exitCodeOf(status, stop.aborted)
+  } finally {
+    await opened.close()
+  }
+}
+
+async function assertReachable(host: string, apiKey: string): Promise<void> {
+  const { preflight } = await import('@heapferry/posthog')
+  const [first] = await preflight({ host, apiKey })
+  if (first) throw new OperatorError(first.problem, first.hint)
+}
+
+/** A person who starts the run command wants the run to go on, whoever paused it; a cancelled one stays so. */
+async function goOn(ledger: RunLedger, id: RunId): Promise<void> {
+  const intent = await ledger.intent(id)
+  switch (intent.kind) {
+    case 'run':
+      return
+    case 'pause':
+      say(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`)
+      return ledger.setIntent(id, { kind: 'run' })
+    case 'cancel':
+      throw new OperatorError(
+        `The run ${id} was cancelled by ${intent.by}`,
+        'To migrate the export after all, start another run with --run NAME: no event is doubled.',
+      )
+  }
+}
+
+function closingWords(status: RunStatus, stopped: boolean, seconds: number): string {
+  const took = `Took ${duration(seconds)}.`
+  switch (status.state) {
+    case 'completed':
+      return took
+    case 'completed_with_rejected_rows':
+      return `${took} \`heapferry rejected ${status.run}\` lists the rejected rows with file, row and byte.`
+    case 'planning':
+    case 'running':
+    case 'waiting_for_posthog':
+    case 'paused':
+    case 'cancelled':
+    case 'failed':
+      return stopped
+        ? 'Stopped. The same command goes on where it was.'
+        : 'Not finished. The same command goes on where it was.'
+  }
+}
+
+function exitCodeOf({ state }: RunStatus, stopped: boolean): number {
+  if (state === 'completed') return exitCodes.done
+  if (state === 'completed_with_rejected_rows') return exitCodes.doneWithRejectedRows
+  return stopped ? exitCodes.stopped : exitCodes.failed
+}

@@ -1,0 +1,47 @@
+import { hostname } from 'node:os'
+import { once } from 'node:events'
+import type { Command } from 'commander'
+import { createLogger, requireProject } from '@heapferry/config'
+import type { RunId } from '@heapferry/domain'
+import { openLedger } from '../open-ledger.ts'
+import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
+
+export function workerCommand(): Command {
+  return newCommand(
+    'worker',
+    'take chunks of planned runs, convert their rows and send them; start as many as you like',
+  )
+    .addOption(options.host())
+    .addOption(options.apiKeyFile())
+    .addOption(options.run())
+    .addHelpText(
+      'after',
+      `
+A worker serves every run that goes to its project, or the one named by --run. It needs the same Redis (REDIS_URL), the
+export at the same path, and the same HEAPFERRY_HOME as the producer. SIGTERM hands its chunks over to others.`,
+    )
+    .action(work)
+}
+
+async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
+  const settings = settingsFrom(flags)
+  const { apiKey, destination } = requireProject(settings)
+  const logger = createLogger({ level: settings.LOG_LEVEL, role: 'worker' })
+  const stop = new AbortController()
+  const ofRunCommand = process.send !== undefined
+  process.on('SIGTERM', () => stop.abort())
+  // Ctrl-C reaches every process of the terminal; a worker of `heapferry run` waits until that tells it to end.
+  process.on('SIGINT', () => !ofRunCommand && stop.abort())
+  process.on('disconnect', () => stop.abort())
+
+  const { startWorker } = await import('@heapferry/worker')
+  const { ledger, redis, close } = await openLedger(settings, logger)
+  const name = `${hostname()}:${process.pid}`
+  const { HEAPFERRY_TRANSPORT: transport, HEAPFERRY_HOME: home } = settings
+  const worker = startWorker({ name, redis, ledger, destination, apiKey, transport, home, only: flags.run, logger })
+  logger.info({ name, host: destination.host, transport }, 'worker started')
+  if (!stop.signal.aborted) await once(stop.signal, 'abort')
+  await worker.close()
+  await close()
+  logger.info('worker ended')
+}

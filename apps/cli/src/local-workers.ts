@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, openSync, closeSync } from 'node:fs'
+import path from 'node:path'
+import { environmentFor, homeOf, type Logger, type Settings } from '@heapferry/config'
+import type { RunId } from '@heapferry/domain'
+
+export interface LocalWorkers {
+  /** Lets every worker hand its chunks back, and waits for their ends. */
+  stop(): Promise<void>
+  /** What to say when workers keep dying; null while all is well. */
+  trouble(): string | null
+}
+
+const restartAfterMs = 1000
+const diesYoungMs = 10_000
+const troubleAfter = 5
+const graceMs = 8000
+
+/** Worker processes of one run on this machine. One that dies is replaced. */
+export function startLocalWorkers(
+  count: number,
+  run: RunId,
+  settings: Settings,
+  redisUrl: string,
+  logger: Logger,
+): LocalWorkers {
+  const log = homeOf(settings.HEAPFERRY_HOME).log(run, 'worker')
+  mkdirSync(path.dirname(log), { recursive: true })
+  const children = new Set<ChildProcess>()
+  let stopping = false
+  let diedYoung = 0
+
+  const start = (): void => {
+    if (stopping) return
+    const output = openSync(log, 'a')
+    // The command line that runs this process, so that workers run from the same code, compiled or not.
+    const command = [...process.execArgv, process.argv[1] ?? '', 'worker', '--run', run]
+    const child = spawn(process.execPath, command, {
+      env: environmentFor({ ...settings, REDIS_URL: redisUrl }),
+      // With a channel, a worker notices the end of this process and ends too.
+      stdio: ['ignore', output, output, 'ipc'],
+    })
+    closeSync(output)
+    children.add(child)
+    const startedAtMs = Date.now()
+    child.once('exit', (code, signal) => {
+      children.delete(child)
+      if (stopping) return
+      diedYoung = Date.now() - startedAtMs < diesYoungMs ? diedYoung + 1 : 0
+      logger.warn({ pid: child.pid, code, signal }, 'a worker ended; starting another')
+      setTimeout(start, restartAfterMs)
+    })
+    child.once('error', (error) => logger.error({ err: error }, 'a worker could not be started'))
+  }
+  for (let started = 0; started < count; started++) start()
+
+  return {
+    async stop() {
+      stopping = true
+      await Promise.all([...children].map(end))
+    },
+    trouble: () =>
+      diedYoung >= troubleAfter ? `Workers end right after their start; their log says why: ${log}` : null,
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  const force = setTimeout(() => child.kill('SIGKILL'), graceMs)
+  await exited
+  clearTimeout(force)
+}

@@ -1,0 +1,90 @@
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { OperatorError, type Phase, type Run, type RunId } from '@heapferry/domain'
+import { type Logger, type Settings } from '@heapferry/config'
+import {
+  assertNoEviction,
+  ChunkQueue,
+  connectRedis,
+  openPrivateRedis,
+  type PrivateRedis,
+  type Redis,
+  RedisLedger,
+} from '@heapferry/queue'
+
+/** The ledger with all that lies behind it. */
+export interface OpenLedger {
+  ledger: RedisLedger
+  redis: Redis
+  url: string
+  queueOf(run: RunId, phase: Phase): ChunkQueue
+  close(): Promise<void>
+}
+
+const reviveEveryMs = 1000
+// setup.mjs puts a redis-server there where it may not install one for the whole machine.
+const rootlessServer = path.resolve(
+  path.dirname(fileURLToPath(import.meta.url)),
+  '../../../.heapferry/bin/redis-server',
+)
+
+/** Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile. */
+export async function openLedger(settings: Settings, logger: Logger): Promise<OpenLedger> {
+  const own =
+    settings.REDIS_URL === undefined
+      ? await openPrivateRedis({
+          home: settings.HEAPFERRY_HOME,
+          serverCandidates: ['redis-server', 'valkey-server', rootlessServer],
+        })
+      : null
+  const url = own?.url ?? settings.REDIS_URL ?? ''
+  const onError = (error: Error): void => logger.warn({ err: error }, 'redis')
+  const redis = await connectRedis(url, onError)
+  const reviving = own && setInterval(() => revive(own, onError), reviveEveryMs)
+  const queues = new Map<string, ChunkQueue>()
+
+  const close = async (): Promise<void> => {
+    if (reviving) clearInterval(reviving)
+    await Promise.all([...queues.values()].map((queue) => queue.close()))
+    redis.disconnect()
+    await own?.close()
+  }
+  try {
+    await assertNoEviction(redis)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return {
+    ledger: new RedisLedger(redis),
+    redis,
+    url,
+    queueOf(run, phase) {
+      const name = `${run}/${phase}`
+      const queue = queues.get(name) ?? new ChunkQueue(redis, run, phase, onError)
+      queues.set(name, queue)
+      return queue
+    },
+    close,
+  }
+}
+
+function revive(own: PrivateRedis, onError: (error: Error) => void): void {
+  own.ensure().catch((error: unknown) => onError(error instanceof Error ? error : new Error(String(error))))
+}
+
+/**
+ * The run of that name, or the newest.
+ * @throws OperatorError when there is none
+ */
+export async function findRun(ledger: RedisLedger, name: RunId | undefined): Promise<Run> {
+  const run = name === undefined ? (await ledger.runs())[0] : await ledger.run(name)
+  if (run) return run
+  if (name === undefined)
+    throw new OperatorError('There is no run yet', 'Start one with `heapferry run SOURCE`, or see `heapferry demo`.')
+  const known = (await ledger.runs()).map(({ id }) => id)
+  throw new OperatorError(
+    `There is no run ${name}`,
+    known.length === 0 ? 'There is no run yet.' : `Known runs: ${known.slice(0, 10).join(', ')}.`,
+  )
+}

@@ -1,0 +1,45 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { loadSettings, readKeyFile, type Settings } from '@heapferry/config'
+import { RunId } from '@heapferry/domain'
+
+/** Options that several commands share, so that they read the same everywhere. */
+export const options = {
+  host: () => new Option('--host <us|eu|URL>', 'PostHog Cloud US or EU, or the URL of another PostHog (POSTHOG_HOST)'),
+  apiKeyFile: () => new Option('--api-key-file <FILE>', 'a file that holds the project key, phc_… (POSTHOG_API_KEY)'),
+  run: () =>
+    new Option('--run <NAME>', 'a name for the run; else it is made from source and project').argParser(parseRunId),
+  mapping: () => new Option('--mapping <FILE>', 'a mapping file, heapferry.yaml'),
+  includeRecent: () =>
+    new Option('--include-recent', 'send the last 48 hours too, which PostHog asks importers to hold back').default(
+      false,
+    ),
+  json: () => new Option('--json', 'answer in JSON').default(false),
+}
+
+export interface ProjectFlags {
+  host?: string
+  apiKeyFile?: string
+}
+
+/** Settings with what the flags say. */
+export function settingsFrom(flags: ProjectFlags): Settings {
+  return loadSettings({
+    ...(flags.host !== undefined && { POSTHOG_HOST: flags.host }),
+    ...(flags.apiKeyFile !== undefined && { POSTHOG_API_KEY: readKeyFile(flags.apiKeyFile) }),
+  })
+}
+
+export function parseRunId(text: string): RunId {
+  const parsed = RunId.safeParse(text)
+  if (parsed.success) return parsed.data
+  throw new InvalidArgumentError(parsed.error.issues[0]?.message ?? 'not a name for a run')
+}
+
+export function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number from 1 to 999')
+}
+
+export function newCommand(name: string, description: string): Command {
+  return new Command(name).description(description)
+}

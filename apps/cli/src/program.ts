@@ -1,0 +1,48 @@
+import { Command } from 'commander'
+import { cancelCommand, pauseCommand, resumeCommand } from './commands/change-run.ts'
+import { dashboardCommand } from './commands/dashboard.ts'
+import { demoCommand } from './commands/demo.ts'
+import { enqueueCommand } from './commands/enqueue.ts'
+import { rejectedCommand } from './commands/rejected.ts'
+import { runCommand } from './commands/run.ts'
+import { runsCommand } from './commands/runs.ts'
+import { statusCommand } from './commands/status.ts'
+import { workerCommand } from './commands/worker.ts'
+
+/**
+ * Every command with its options. What a command needs beyond that is loaded when it is called: a worker carries no
+ * dashboard, and `--help` none of it.
+ */
+export const program = new Command('heapferry')
+  .description('Moves a Heap export into PostHog: every row accounted for, none twice, through crashes.')
+  .version('0.1.0')
+  .showHelpAfterError('(heapferry --help shows every command)')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Start here:
+  heapferry demo             rehearse with generated data, without a PostHog
+  heapferry run ./export --host us --api-key-file key.txt
+  heapferry status           how far it is, from any terminal
+
+The same run command again goes on where it stopped, and sends nothing twice.
+Exit codes: 0 done · 1 failed or not finished · 2 wrong usage ·
+            3 done, with rejected rows · 130 stopped by Ctrl-C`,
+  )
+
+for (const command of [
+  demoCommand(),
+  runCommand(),
+  enqueueCommand(),
+  workerCommand(),
+  dashboardCommand(),
+  statusCommand(),
+  runsCommand(),
+  pauseCommand(),
+  resumeCommand(),
+  cancelCommand(),
+  rejectedCommand(),
+]) {
+  program.addCommand(command.copyInheritedSettings(program))
+}

@@ -1,0 +1,46 @@
+import { logUpdateStderr } from 'log-update'
+import type { RunStatus } from '@heapferry/migration'
+import { answer, say } from './print.ts'
+import { progressLine, shortened } from './status-text.ts'
+
+/** Shows how far a run is, as often as it is told. */
+export interface ProgressView {
+  show(status: RunStatus): void
+  end(): void
+}
+
+const lineEveryMs = 10_000
+
+/** JSON lines for programs, a bar for a terminal, a line now and then for a log. */
+export function progressView(json: boolean): ProgressView {
+  if (json) return everySoOften(2000, (status) => answer(JSON.stringify(status)))
+  if (process.stderr.isTTY) return bar()
+  return everySoOften(lineEveryMs, (status) => say(`${status.phase}: ${progressLine(status, 0)}`))
+}
+
+function bar(): ProgressView {
+  return {
+    show(status) {
+      const width = process.stderr.columns ?? 80
+      const headline = status.state === 'running' ? phaseText(status) : status.message
+      logUpdateStderr(`${shortened(headline, width - 1)}\n${progressLine(status, width)}`)
+    },
+    end: () => logUpdateStderr.done(),
+  }
+}
+
+function phaseText({ phase }: RunStatus): string {
+  return phase === 'identities' ? 'Phase 1 of 2: who people are' : 'Phase 2 of 2: what they did'
+}
+
+function everySoOften(intervalMs: number, print: (status: RunStatus) => void): ProgressView {
+  let printedAtMs = 0
+  return {
+    show(status) {
+      if (Date.now() - printedAtMs < intervalMs) return
+      printedAtMs = Date.now()
+      print(status)
+    },
+    end: () => {},
+  }
+}

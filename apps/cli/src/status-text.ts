@@ -1,0 +1,49 @@
+import type { RunStatus, TableStatus } from '@heapferry/migration'
+import { duration, grouped, table } from './print.ts'
+
+/** The run in a few lines, for a terminal of 80 columns. */
+export function statusText(status: RunStatus): string {
+  const rows = [...status.tables, status.totals].map((line) => [
+    shortened(line.table, 32),
+    ...[line.read, line.sent, line.skipped, line.rejected].map(grouped),
+  ])
+  return [
+    `${status.run}: ${status.message}`,
+    '',
+    table(['table', 'read', 'sent', 'skipped', 'rejected'], rows),
+    ...reasonLines('Skipped', status.totals.skipped_by_reason),
+    ...reasonLines('Rejected', status.totals.rejected_by_reason),
+  ].join('\n')
+}
+
+/** One line that says how far a run is. */
+export function progressLine(status: RunStatus, width: number): string {
+  const { totals } = status
+  const share = totals.planned === 0 ? 0 : Math.min(1, totals.read / totals.planned)
+  const percent = `${Math.floor(share * 100)} %`
+  const facts = [
+    percent,
+    `${grouped(totals.read)} of ${grouped(totals.planned)} rows`,
+    status.rate === null ? null : `${grouped(status.rate)}/s`,
+    status.eta_s === null ? null : `${duration(status.eta_s)} left`,
+    totals.rejected === 0 ? null : `${grouped(totals.rejected)} rejected`,
+  ]
+  const text = facts.filter((fact) => fact !== null).join(' · ')
+  const room = Math.min(30, width - text.length - 4)
+  if (room < 8) return text.slice(0, Math.max(0, width - 1))
+  const filled = Math.round(share * room)
+  return `${'█'.repeat(filled)}${'░'.repeat(room - filled)}  ${text}`
+}
+
+export function shortened(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`
+}
+
+function reasonLines(
+  title: string,
+  reasons: TableStatus['skipped_by_reason'] | TableStatus['rejected_by_reason'],
+): string[] {
+  const lines = Object.entries(reasons).toSorted(([, a], [, b]) => b - a)
+  if (lines.length === 0) return []
+  return ['', `${title}:`, ...lines.map(([reason, count]) => `  ${grouped(count).padStart(10)}  ${reason}`)]
+}

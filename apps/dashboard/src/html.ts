@@ -1,0 +1,29 @@
+/** Markup that may stand in a page as it is. Only `html` makes it, so what comes from outside has been escaped. */
+export interface Html {
+  readonly markup: string
+}
+
+type Part = string | number | Html | readonly Html[]
+
+/** A template whose parts are escaped unless they are markup themselves. Attributes need their quotes. */
+export function html(template: TemplateStringsArray, ...parts: readonly Part[]): Html {
+  return { markup: template.reduce((markup, text, index) => markup + markupOf(parts[index - 1] ?? '') + text) }
+}
+
+function markupOf(part: Part): string {
+  if (typeof part === 'string') return escaped(part)
+  if (typeof part === 'number') return String(part)
+  return 'markup' in part ? part.markup : part.map(({ markup }) => markup).join('')
+}
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character)
+}

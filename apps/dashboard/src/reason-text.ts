@@ -1,0 +1,28 @@
+import type { RejectReason, SkipReason } from '@heapferry/domain'
+
+/** Why rows were left out on purpose, for someone who has not read the documentation. */
+export const skipText: Readonly<Record<SkipReason, string>> = {
+  derived_by_posthog: 'PostHog makes sessions itself, from the session id that each event carries.',
+  reconciliation_only: 'all_events repeats what the event tables hold; it serves to check them.',
+  helper_table: 'A helper table: it has no person or no time, so its rows are not events.',
+  held_back: 'Younger than 48 h when the run began, and so likely in PostHog already.',
+  persons_skipped: 'The mapping says that people are not to be changed.',
+  nothing_to_merge: 'A user migration that leads back to the id it starts from.',
+}
+
+/** Why rows could not be sent. */
+export const rejectText: Readonly<Record<RejectReason, string>> = {
+  not_decodable: 'No row could be read there: unclosed quote, wrong number of columns, or text that is not UTF-8.',
+  row_too_large: 'Longer than any event that PostHog takes.',
+  missing_user_id: 'user_id is empty.',
+  damaged_id: 'An id has lost digits, as it happens in spreadsheets.',
+  missing_time: 'time is empty.',
+  unparsable_time: 'time is not one that Heap writes.',
+  time_out_of_range: 'Before 2010, or in the future.',
+  illegal_distinct_id: 'The identity is a word that PostHog takes for no person, such as “anonymous”.',
+  distinct_id_too_long: 'The identity is longer than PostHog allows.',
+  event_name_too_long: 'The name of the event is longer than PostHog allows.',
+  event_too_large: 'The event is larger than PostHog takes.',
+  identity_conflict: 'It would join two people who are told apart.',
+  refused_by_posthog: 'PostHog refused the event; the list of rejected rows has its answer.',
+}

@@ -1,0 +1,21 @@
+/** `1,234,567`: the same for every reader, whatever the server's locale. */
+export function grouped(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** Rounded down: 100 % is only what has nothing left. */
+export function percent(part: number, whole: number): string {
+  return whole === 0 ? '0 %' : `${Math.floor((100 * Math.min(part, whole)) / whole)} %`
+}
+
+export function duration(seconds: number): string {
+  const minutes = Math.round(seconds / 60)
+  if (seconds < 60) return `${Math.ceil(seconds)} s`
+  if (minutes < 60) return `${minutes} min`
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
+/** `2024-05-01 09:30 UTC` */
+export function moment(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}

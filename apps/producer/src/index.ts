@@ -1,0 +1,1 @@
+export { type Production, type ProductionWork, openRun, produce } from './produce.ts'

@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from '@heapferry/config'
+import {
+  type Destination,
+  OperatorError,
+  type Phase,
+  type Run,
+  type RunId,
+  type RunLedger,
+  type Waiting,
+} from '@heapferry/domain'
+import { type ChunkOutcome, isRunComplete, phaseOpen } from '@heapferry/migration'
+import { batchTransport, createSink, sdkTransport, type Transport } from '@heapferry/posthog'
+import { ChunkConsumer, type ChunkJob, type Redis } from '@heapferry/queue'
+import { runWork } from './run-work.ts'
+
+export interface WorkerOptions {
+  /** Unique among all workers, for people: host and process. */
+  name: string
+  redis: Redis
+  ledger: RunLedger
+  destination: Destination
+  apiKey: string
+  transport: 'batch' | 'sdk'
+  home: string
+  /** The only run to work on; else all that go to the same project. */
+  only: RunId | undefined
+  logger: Logger
+}
+
+export interface WorkerHandle {
+  /** Hands chunks back after their current batch and takes no more. */
+  close(): Promise<void>
+}
+
+/** Chunks at once in one process: while some wait for PostHog's answers, another is converted. */
+const concurrency = 4
+const lookEveryMs = 500
+const repeatWaitingMs = 5000
+
+/** One run that this worker has a hand in, and the phase that it takes chunks of. */
+interface Desk {
+  phase: Phase
+  consumer: ChunkConsumer
+  process: (job: ChunkJob, signal: AbortSignal) => Promise<ChunkOutcome>
+  transport: Transport
+  waiting: Waiting | null
+  waitingSaidAtMs: number
+}
+
+/**
+ * Works on runs until it is closed: looks twice a second which runs want work and which of their phases is open, both
+ * derived from the ledger, so that a crash anywhere leaves nothing to repair.
+ */
+export function startWorker(options: WorkerOptions): WorkerHandle {
+  const { ledger, logger } = options
+  const desks = new Map<RunId, Desk>()
+  const refused = new Set<RunId>()
+  const closing = new AbortController()
+
+  const looking = (async () => {
+    while (!closing.signal.aborted) {
+      try {
+        for (const run of await runsToServe()) await serve(run)
+      } catch (error) {
+        logger.error({ err: error }, 'looking for work failed; trying again')
+      }
+      await sleep(lookEveryMs, undefined, { signal: closing.signal }).catch(() => {})
+    }
+  })()
+
+  return {
+    async close() {
+      closing.abort()
+      await looking
+      await Promise.all([...desks.keys()].map(leave))
+    },
+  }
+
+  async function runsToServe(): Promise<Run[]> {
+    const { only } = options
+    const runs = only === undefined ? await ledger.runs() : [await ledger.run(only)].filter((run) => run !== null)
+    return runs.filter(isOurs)
+  }
+
+  /** A worker with another key would put a customer's data into another project. */
+  function isOurs({ id, destination }: Run): boolean {
+    const ours =
+      destination.host === options.destination.host && destination.keyFingerprint === options.destination.keyFingerprint
+    if (!ours && !refused.has(id)) {
+      refused.add(id)
+      logger.warn({ run: id }, 'this run goes to another host or project than this worker: left alone')
+    }
+    return ours
+  }
+
+  async function serve(run: Run): Promise<void> {
+    const progress = await ledger.progress(run.id)
+    if (isRunComplete(progress) || progress.intent.kind === 'cancel') return leave(run.id)
+
+    const phase = phaseOpen(progress)
+    const current = desks.get(run.id)
+    if (current && current.phase !== phase) await leave(run.id)
+    const desk = desks.get(run.id) ?? take(run, phase)
+
+    if (progress.intent.kind === 'run') await desk.consumer.resume()
+    else await stop(desk)
+    if (desk.waiting && Date.now() - desk.waitingSaidAtMs > repeatWaitingMs)
+      await sayWaiting(run.id, desk, desk.waiting)
+  }
+
+  async function stop(desk: Desk): Promise<void> {
+    await desk.consumer.pause()
+    desk.consumer.interrupt('paused')
+  }
+
+  function take(run: Run, phase: Phase): Desk {
+    const { redis, home, apiKey } = options
+    const { host } = run.destination
+    const transport = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
+    const sink = createSink({
+      transport,
+      onWaiting: (waiting) => {
+        sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
+          logger.error({ err: error }, 'waiting could not be told'),
+        )
+      },
+    })
+    const process = runWork(run, { ledger, sink, home })
+    const consumer = new ChunkConsumer({
+      redis,
+      run: run.id,
+      phase,
+      concurrency,
+      process: (job, signal) => pausingOnOperatorErrors(run, () => process(job, signal)),
+      onError: (error) => logger.warn({ err: error, run: run.id }, 'queue'),
+    })
+    const desk: Desk = { phase, consumer, process, transport, waiting: null, waitingSaidAtMs: 0 }
+    desks.set(run.id, desk)
+    logger.info({ run: run.id, phase }, 'taking chunks')
+    return desk
+  }
+
+  async function leave(run: RunId): Promise<void> {
+    const desk = desks.get(run)
+    if (!desk) return
+    desks.delete(run)
+    await desk.consumer.close()
+    await desk.transport.close()
+    if (desk.waiting) await ledger.setWaiting(run, options.name, null)
+    logger.info({ run, phase: desk.phase }, 'left')
+  }
+
+  async function sayWaiting(run: RunId, desk: Desk, waiting: Waiting | null): Promise<void> {
+    desk.waiting = waiting
+    desk.waitingSaidAtMs = Date.now()
+    await ledger.setWaiting(run, options.name, waiting)
+  }
+
+  /** Where only a person can help, no other chunk would fare better: the run is paused with the reason. */
+  async function pausingOnOperatorErrors(run: Run, work: () => Promise<ChunkOutcome>): Promise<ChunkOutcome> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof OperatorError)) {
+        logger.error({ err: error, run: run.id }, 'a chunk failed')
+        throw error
+      }
+      logger.error({ run: run.id, reason: error.message, hint: error.hint }, 'the run is paused')
+      if ((await ledger.intent(run.id)).kind === 'run') {
+        await ledger.setIntent(run.id, { kind: 'pause', by: 'heapferry', reason: error.message, hint: error.hint })
+      }
+      return { kind: 'interrupted' }
+    }
+  }
+}

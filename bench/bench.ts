@@ -1,0 +1,37 @@
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { benchConversion, benchSplitting } from './stages.ts'
+import { benchRun } from './run.ts'
+import { benchTransport } from './transport.ts'
+
+const suites = {
+  /** Finding row ends and cutting chunks, as the producer does. */
+  splitting: benchSplitting,
+  /** From bytes to events, as a worker does, without sending. */
+  conversion: benchConversion,
+  /** Sending alone, by each transport, to a server that discards. */
+  transport: benchTransport,
+  /** `heapferry run`, from the file to a server that discards, with its Redis. */
+  run: benchRun,
+}
+
+const { positionals } = parseArgs({ allowPositionals: true })
+const wanted = positionals.length > 0 ? positionals : Object.keys(suites)
+
+print(
+  `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, server and Redis on the same machine`,
+)
+for (const [name, suite] of Object.entries(suites)) {
+  if (!wanted.includes(name)) continue
+  print(`\n## ${name}`)
+  for (const result of await suite())
+    print(
+      Object.entries(result)
+        .map(([what, value]) => `${what} ${typeof value === 'number' ? value.toLocaleString('en-US') : value}`)
+        .join(' · '),
+    )
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

@@ -1,0 +1,134 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { connectRedis, openPrivateRedis } from '@heapferry/queue'
+import { writeBenchCsv } from '@heapferry/sample-export'
+import { round1 } from './stages.ts'
+
+const ticksPerSecond = 100
+const bin = path.resolve(import.meta.dirname, '../apps/cli/bin/heapferry.mjs')
+
+/** One and two workers with a million rows, then five million for what grows with the input. */
+export async function benchRun(): Promise<object[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
+  const server = spawn(process.execPath, ['--import', 'tsx', path.join(import.meta.dirname, 'discarding-server.ts')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    const host = await firstLine(server)
+    const results = []
+    for (const { rows, workers } of [
+      { rows: 1_000_000, workers: 1 },
+      { rows: 1_000_000, workers: 2 },
+      { rows: 5_000_000, workers: 2 },
+    ]) {
+      const source = path.join(folder, `pageviews-${rows}`, 'pageviews.csv')
+      await writeBenchCsv(source, { rows, seed: 1 })
+      results.push(await measured({ folder, source, host, rows, workers }))
+    }
+    return results
+  } finally {
+    server.kill()
+    await rm(folder, { recursive: true })
+  }
+}
+
+interface Case {
+  folder: string
+  source: string
+  host: string
+  rows: number
+  workers: number
+}
+
+async function measured({ folder, source, host, rows, workers }: Case): Promise<object> {
+  const home = await mkdtemp(path.join(folder, 'home-'))
+  const redisServer = await openPrivateRedis({ home, serverCandidates: ['redis-server', 'valkey-server'] })
+  const redis = await connectRedis(redisServer.url, () => {})
+  const emptyBytes = await memoryUsed(redis)
+  const startedMs = performance.now()
+  const env = {
+    ...process.env,
+    POSTHOG_HOST: host,
+    POSTHOG_API_KEY: 'phc_bench000000000000000000000000000000000000',
+    HEAPFERRY_HOME: home,
+    REDIS_URL: redisServer.url,
+    LOG_LEVEL: 'warn',
+  }
+  const args = [bin, 'run', source, '--workers', String(workers), '--no-dashboard', '--json']
+  const command = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines: string[] = []
+  command.stdout.on('data', (data) => lines.push(String(data)))
+
+  const seen = new Map<number, { cpuSeconds: number; peakBytes: number }>()
+  let redisPeakBytes = 0
+  const sampling = setInterval(() => {
+    for (const pid of childrenOf(command.pid ?? 0))
+      seen.set(pid, usageOf(pid) ?? seen.get(pid) ?? { cpuSeconds: 0, peakBytes: 0 })
+    void memoryUsed(redis).then((bytes) => (redisPeakBytes = Math.max(redisPeakBytes, bytes)))
+  }, 200)
+  const [code] = await once(command, 'exit')
+  clearInterval(sampling)
+  const seconds = (performance.now() - startedMs) / 1000
+  const status = JSON.parse(lines.join('').trim().split('\n').at(-1) ?? '{}')
+  if (code !== 0 || status.totals.sent !== rows)
+    throw new Error(`the run ended with ${code}: ${JSON.stringify(status)}`)
+
+  const chunks = await redis.hlen(`heapferry-ledger:run:${status.run}:checkpoints`)
+  redis.disconnect()
+  await redisServer.close()
+  const usage = [...seen.values()].filter(({ cpuSeconds }) => cpuSeconds > 1)
+  const cpuSeconds = usage.reduce((sum, { cpuSeconds: own }) => sum + own, 0)
+  return {
+    rows,
+    workers,
+    'events/s (whole command)': Math.round(rows / seconds),
+    seconds: round1(seconds),
+    'worker CPU µs/event': round1((cpuSeconds * 1e6) / rows),
+    'worker peak MB': Math.round(Math.max(...usage.map(({ peakBytes }) => peakBytes)) / 1e6),
+    chunks,
+    'Redis bytes/chunk at its peak': Math.round((redisPeakBytes - emptyBytes) / chunks),
+  }
+}
+
+async function memoryUsed(redis: { info(section: string): Promise<string> }): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
+}
+
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => statOf(pid)?.[1] === String(parent))
+}
+
+function usageOf(pid: number): { cpuSeconds: number; peakBytes: number } | undefined {
+  const stat = statOf(pid)
+  const peak = /VmHWM:\s+(\d+) kB/.exec(readOrNothing(`/proc/${pid}/status`))?.[1]
+  if (!stat || peak === undefined) return undefined
+  return { cpuSeconds: (Number(stat[11]) + Number(stat[12])) / ticksPerSecond, peakBytes: Number(peak) * 1024 }
+}
+
+/** The fields of /proc/PID/stat from the third on (state, parent, …); the second may hold spaces. */
+function statOf(pid: number): string[] | undefined {
+  const text = readOrNothing(`/proc/${pid}/stat`)
+  return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
+function readOrNothing(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    // The process has ended meanwhile.
+    return ''
+  }
+}
+
+async function firstLine(process: ChildProcess): Promise<string> {
+  if (!process.stdout) throw new Error('the server has no output')
+  const [data] = await once(process.stdout, 'data')
+  return String(data).trim()
+}

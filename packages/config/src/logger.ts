@@ -1,0 +1,22 @@
+import { type Logger, pino } from 'pino'
+
+export type { Logger } from 'pino'
+
+/**
+ * JSON lines to a file, or to standard error: standard output belongs to answers.
+ * Keys are cut out wherever they turn up as a field; no message is built from one.
+ */
+export function createLogger(options: { level: string; role: string; file?: string }): Logger {
+  const destination = pino.destination(
+    options.file ? { dest: options.file, mkdir: true, sync: true } : { fd: 2, sync: true },
+  )
+  return pino(
+    {
+      level: options.level,
+      base: { role: options.role, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: { paths: ['apiKey', '*.apiKey', 'api_key', '*.api_key', 'password', '*.password'], censor: '***' },
+    },
+    destination,
+  )
+}

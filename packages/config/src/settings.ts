@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { parseEnv } from 'node:util'
+import { type Destination, OperatorError } from '@heapferry/domain'
+import { z } from 'zod'
+
+/** PostHog Cloud's ingestion hosts, by the names of its regions. */
+const cloudHosts: Record<string, string> = { us: 'https://us.i.posthog.com', eu: 'https://eu.i.posthog.com' }
+
+const Host = z
+  .string()
+  .transform((host) => (cloudHosts[host.toLowerCase()] ?? host).replace(/\/+$/, ''))
+  .pipe(z.url({ protocol: /^https?$/, error: 'expected us, eu, or a URL such as https://posthog.example.com' }))
+
+const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
+
+/**
+ * Every setting, by the environment variable that holds it. The only list of them: `.env.example` and the
+ * documentation are tested against it.
+ */
+export const settingsSchema = z.object({
+  /** Where the events go: `us`, `eu` (PostHog Cloud) or a URL. */
+  POSTHOG_HOST: Host.optional(),
+  /** The project's key, `phc_…`. Never printed, never stored. */
+  POSTHOG_API_KEY: z
+    .string()
+    .trim()
+    .regex(/^phc_\w+$/, 'expected a project key, which begins with phc_ (Project settings → Project API key)')
+    .optional(),
+  /** How events are sent: `batch` (fast, direct) or `sdk` (through posthog-node). */
+  HEAPFERRY_TRANSPORT: z.enum(['batch', 'sdk'], 'expected batch or sdk').default('batch'),
+  /** A Redis to use; without it heapferry starts one of its own. */
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/, error: 'expected a URL such as redis://:password@127.0.0.1:6379' })
+    .optional(),
+  /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
+  HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
+  /** Where the dashboard listens. Anything but loopback needs a password. */
+  HEAPFERRY_DASHBOARD_HOST: z.string().min(1).default('127.0.0.1'),
+  /** 0 takes any free port. */
+  HEAPFERRY_DASHBOARD_PORT: Port.default(3700),
+  HEAPFERRY_DASHBOARD_USER: z.string().min(1).default('heapferry'),
+  HEAPFERRY_DASHBOARD_PASSWORD: z.string().min(12, 'expected at least 12 characters').optional(),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'expected a level of pino, such as info')
+    .default('info'),
+})
+export type Settings = z.infer<typeof settingsSchema>
+export type SettingName = keyof Settings
+
+/**
+ * The settings: flags beat the environment, which beats the file `.env` of the working folder. Empty values count as
+ * not set, as in a copied `.env.example`.
+ * @throws OperatorError that names every fault at once
+ */
+export function loadSettings(
+  flags: Partial<Record<SettingName, string>> = {},
+  env: NodeJS.ProcessEnv = process.env,
+  folder: string = process.cwd(),
+): Settings {
+  const dotenv = path.join(folder, '.env')
+  const file = existsSync(dotenv) ? parseEnv(readFileSync(dotenv, 'utf8')) : {}
+  const given: Partial<Record<string, string>> = {}
+  for (const name of Object.keys(settingsSchema.shape)) {
+    const value = [flags[name as SettingName], env[name], file[name]].find((text) => text !== undefined && text !== '')
+    if (value !== undefined) given[name] = value
+  }
+  const parsed = settingsSchema.safeParse(given)
+  if (parsed.success) return { ...parsed.data, HEAPFERRY_HOME: path.resolve(folder, parsed.data.HEAPFERRY_HOME) }
+  const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  throw new OperatorError(
+    faults.length === 1
+      ? `A setting is wrong. ${faults[0]}`
+      : `${faults.length} settings are wrong:\n  ${faults.join('\n  ')}`,
+    'Set them in the environment or in .env; .env.example explains each.',
+  )
+}
+
+/** A key in a file leaves no trace in the shell's history or in the list of processes. */
+export function readKeyFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    throw new OperatorError(
+      `The key file ${file} cannot be read`,
+      'Give the path of a file that holds the project key alone.',
+      { cause },
+    )
+  }
+}
+
+/**
+ * Host and key of the project that events go to.
+ * @throws OperatorError when one of them is not set
+ */
+export function requireProject(settings: Settings): { host: string; apiKey: string; destination: Destination } {
+  const { POSTHOG_HOST: host, POSTHOG_API_KEY: apiKey } = settings
+  const missing = [
+    host === undefined && 'POSTHOG_HOST: not set (or --host us, --host eu, --host URL)',
+    apiKey === undefined && 'POSTHOG_API_KEY: not set (or --api-key-file FILE)',
+  ].filter((fault) => fault !== false)
+  if (host === undefined || apiKey === undefined) {
+    throw new OperatorError(
+      `Where should the events go?\n  ${missing.join('\n  ')}`,
+      'Set both in the environment or in .env. `heapferry demo` rehearses without a PostHog.',
+    )
+  }
+  const keyFingerprint = createHash('sha256').update(apiKey).digest('hex').slice(0, 16)
+  return { host, apiKey, destination: { host, keyFingerprint } }
+}
+
+/** The environment for a process of heapferry's own: keys travel here, never in its arguments. */
+export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
+  const own = Object.entries(settings).map(([name, value]) => [name, String(value)])
+  return { ...process.env, ...Object.fromEntries(own) }
+}

@@ -1,0 +1,11 @@
+import type { Identities, Mapping, RunId } from '@heapferry/domain'
+
+/** What of a run has a say in what its rows become. */
+export interface ConversionContext {
+  run: RunId
+  mapping: Mapping
+  /** Milliseconds since 1970. Rows are young or in the future relative to this. */
+  startedAtMs: number
+  includeRecent: boolean
+  identities: Identities
+}

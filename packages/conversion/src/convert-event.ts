@@ -1,0 +1,226 @@
+import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
+import { canonicalId } from './canonical-id.ts'
+import { planColumns } from './column-plan.ts'
+import type { ConversionContext } from './context.ts'
+import { utf8Bytes } from './distinct-id.ts'
+import { eventUuid, rowUuid } from './event-uuid.ts'
+import { parseHeapTime } from './heap-time.ts'
+import { knownColumns } from './known-columns.ts'
+import type { Properties, Setter } from './known-columns.ts'
+import {
+  isInRange,
+  reject,
+  rejectDistinctId,
+  rejectId,
+  rejectTimeOutOfRange,
+  rejectUnparsableTime,
+  skip,
+} from './outcomes.ts'
+import { entryUrl, pageAddress } from './page-address.ts'
+import { remembered } from './remembered.ts'
+import { storableText } from './storable-text.ts'
+import { uuidTail, uuidV7 } from './uuid-v7.ts'
+
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+
+/** PostHog's documentation asks for this age of everything that is sent as history. */
+const historyAgeMs = 48 * hourMs
+
+/** PostHog's limit, in UTF-8 bytes. */
+const eventNameMaxBytes = 200
+
+/** Columns of pageviews and event tables that are read by name instead of becoming a property each. */
+export const consumedEventColumns: ReadonlySet<string> = new Set([
+  'user_id',
+  'event_id',
+  'session_id',
+  'time',
+  'session_time',
+  'library',
+  'ip',
+  'domain',
+  'path',
+  'query',
+  'hash',
+  'landing_page',
+  'landing_page_query',
+  'landing_page_hash',
+])
+
+export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Setter>([
+  ...knownColumns((name) => name),
+  [
+    'type',
+    (properties, value) => {
+      properties.$event_type = value
+    },
+  ],
+  [
+    'target_text',
+    (properties, value) => {
+      properties.$el_text = value
+    },
+  ],
+])
+
+/** Converts rows of `pageviews` and of event tables. */
+export function compileEventConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): (values: Values) => Conversion {
+  const plan = planColumns(columns, { consumed: consumedEventColumns, known: knownEventColumns })
+  const userIdCell = plan.cell('user_id')
+  const eventIdCell = plan.cell('event_id')
+  const sessionIdCell = plan.cell('session_id')
+  const timeCell = plan.cell('time')
+  const libraryCell = plan.cell('library')
+  const ipCell = plan.cell('ip')
+  const browserIpCell = plan.cell('browser_ip')
+  const pathCell = plan.cell('path')
+  const domainCell = plan.cell('domain')
+  const browserCell = plan.cell('browser')
+  const viewControllerCell = plan.cell('view_controller')
+  const screenLabelCell = plan.cell('screen_a11y_label')
+  const hasReferrer = plan.has('referrer')
+  const setAddress = compileAddress(plan)
+  const sessionUuid = compileSessionUuid()
+  const { startedAtMs, includeRecent, run } = context
+
+  const isPageviews = table.kind === 'pageviews'
+  const given = context.mapping.tables[table.name]?.event
+  const pageName = storableText(given ?? (isPageviews ? '$pageview' : table.name))
+  const screenName = storableText(given ?? (isPageviews ? '$screen' : table.name))
+  const nameBytes = utf8Bytes(pageName)
+
+  return (values) => {
+    const userId = canonicalId(userIdCell(values))
+    if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
+    const eventId = canonicalId(eventIdCell(values))
+    if (eventId.kind === 'damaged') return rejectId('event_id', eventId, eventIdCell(values))
+    const sessionId = canonicalId(sessionIdCell(values))
+    if (sessionId.kind === 'damaged') return rejectId('session_id', sessionId, sessionIdCell(values))
+    const idFault = rejectDistinctId('user_id', userId.id)
+    if (idFault) return idFault
+
+    const time = timeCell(values)
+    if (time === null) return reject('missing_time', 'time is empty')
+    const timeMs = parseHeapTime(time)
+    if (timeMs === undefined) return rejectUnparsableTime('time', time)
+    if (!isInRange(timeMs, startedAtMs)) return rejectTimeOutOfRange('time', timeMs, time)
+    if (nameBytes > eventNameMaxBytes)
+      return reject(
+        'event_name_too_long',
+        `the event's name has ${nameBytes} bytes, PostHog takes ${eventNameMaxBytes}`,
+      )
+    if (!includeRecent && timeMs > startedAtMs - historyAgeMs) return skip('held_back')
+
+    const library = libraryCell(values)
+    const path = pathCell(values)
+    const viewController = viewControllerCell(values)
+    const isNative = isNativeLibrary(library) || (viewController !== null && path === null)
+
+    const properties: Properties = {
+      $geoip_disable: true,
+      // PostHog would fill in the address of the machine that imports.
+      $ip: ipCell(values) ?? browserIpCell(values) ?? '0.0.0.0',
+      historical_migration: true,
+      analytics_source: 'heap',
+      $import_job_id: run,
+    }
+    if (library !== null) properties.$lib = library
+    if (eventId.kind === 'id') properties.heap_event_id = eventId.id
+    if (sessionId.kind === 'id') {
+      properties.heap_session_id = sessionId.id
+      properties.$session_id = sessionUuid(userId.id, sessionId.id, timeMs)
+    }
+    if (isNative) {
+      const screen = viewController ?? screenLabelCell(values)
+      if (screen !== null) properties.$screen_name = screen
+    }
+    setAddress(values, properties)
+    plan.describe(values, properties)
+    if (hasReferrer && properties.$referrer === undefined && !isNative) {
+      const isWeb =
+        library === null ? domainCell(values) !== null || browserCell(values) !== null : library.toLowerCase() === 'web'
+      if (isWeb) {
+        properties.$referrer = '$direct'
+        properties.$referring_domain = '$direct'
+      }
+    }
+
+    return {
+      kind: 'event',
+      event: {
+        uuid:
+          eventId.kind === 'id'
+            ? eventUuid(table.name, eventId.id, timeMs)
+            : rowUuid(table.name, plan.content(values), timeMs),
+        event: isNative ? screenName : pageName,
+        distinct_id: userId.id,
+        timestamp: new Date(timeMs).toISOString(),
+        properties,
+      },
+    }
+  }
+}
+
+/**
+ * PostHog takes a session's start from its id, wants it before the session's first event and less than 24 hours before its
+ * last, and the same in every event. The start of the event's day (UTC) is all that without knowing the other events; a
+ * session that crosses midnight becomes two. Heap numbers sessions per user.
+ */
+function compileSessionUuid(): (userId: string, sessionId: string, timeMs: number) => string {
+  const tails = remembered((name) => ({ tail: uuidTail(name) }))
+  return (userId, sessionId, timeMs) =>
+    uuidV7(timeMs - (timeMs % dayMs), tails(`heapferry session\0${userId}\0${sessionId}`).tail)
+}
+
+function isNativeLibrary(library: string | null): boolean {
+  if (library === null || library === 'web') return false
+  const lower = library.toLowerCase()
+  return lower === 'ios' || lower === 'android'
+}
+
+/** Sets the page's address and that of the session's first page. What cannot be put into an address stays as it is. */
+function compileAddress(plan: ReturnType<typeof planColumns>): (values: Values, properties: Properties) => void {
+  const domainCell = plan.cell('domain')
+  const pathCell = plan.cell('path')
+  const queryCell = plan.cell('query')
+  const hashCell = plan.cell('hash')
+  const landingPageCell = plan.cell('landing_page')
+  const landingQueryCell = plan.cell('landing_page_query')
+  const landingHashCell = plan.cell('landing_page_hash')
+
+  return (values, properties) => {
+    const query = queryCell(values)
+    const hash = hashCell(values)
+    const { url, host, pathname } = pageAddress({
+      domain: domainCell(values),
+      path: pathCell(values),
+      query,
+      hash,
+    })
+    if (url !== undefined) properties.$current_url = url
+    if (host !== undefined) properties.$host = host
+    if (pathname !== undefined) properties.$pathname = pathname
+    if (url === undefined) setUnlessNull(properties, { query, hash })
+
+    const landingPage = landingPageCell(values)
+    const landingQuery = landingQueryCell(values)
+    const landingHash = landingHashCell(values)
+    if (landingPage === null) {
+      setUnlessNull(properties, { landing_page_query: landingQuery, landing_page_hash: landingHash })
+      return
+    }
+    const entry = entryUrl(landingPage, landingQuery, landingHash)
+    properties.$session_entry_url = entry
+    // A row that names its own page, even without the domain, was not necessarily on the session's first one.
+    if (url === undefined && pathname === undefined) properties.$current_url = entry
+  }
+}
+
+function setUnlessNull(properties: Properties, cells: Record<string, string | null>): void {
+  for (const [name, text] of Object.entries(cells)) if (text !== null) properties[name] = text
+}

@@ -1,0 +1,183 @@
+import type { Columns, Conversion, Resolution, Table, Values } from '@heapferry/domain'
+import { canonicalId } from './canonical-id.ts'
+import { planColumns } from './column-plan.ts'
+import type { Cell } from './column-plan.ts'
+import type { ConversionContext } from './context.ts'
+import { rowUuid } from './event-uuid.ts'
+import { parseHeapTime } from './heap-time.ts'
+import { knownColumns } from './known-columns.ts'
+import type { Properties, Setter } from './known-columns.ts'
+import {
+  isInRange,
+  reject,
+  rejectDistinctId,
+  rejectId,
+  rejectTimeOutOfRange,
+  rejectUnparsableTime,
+  skip,
+} from './outcomes.ts'
+import { entryUrl } from './page-address.ts'
+
+const initial = 'initial_'
+
+/** A person's times, in the order in which they are asked for the event's timestamp. */
+const timeColumns = ['joindate', 'identity_time', 'last_modified', 'lastseen'] as const
+
+export const consumedUserColumns: ReadonlySet<string> = new Set(['user_id', 'identity'])
+
+export const knownUserColumns: ReadonlyMap<string, Setter> = new Map<string, Setter>([
+  ...timeColumns.map((column): [string, Setter] => [column, timeSetter(column)]),
+  ...knownColumns((name) => name),
+  [
+    'ip',
+    (properties, value) => {
+      properties.$ip = value
+    },
+  ],
+])
+
+/** What Heap saw first of a person; under the names that PostHog keeps such things, and so before its own guesses. */
+export const knownInitialColumns: ReadonlyMap<string, Setter> = new Map<string, Setter>([
+  ...[...knownColumns(initialNameOf)].map(([column, set]): [string, Setter] => [initial + column, set]),
+  [
+    'initial_landing_page',
+    (properties, value) => {
+      properties.$initial_current_url = entryUrl(value, null, null)
+    },
+  ],
+  [
+    'initial_path',
+    (properties, value) => {
+      properties.$initial_pathname = value
+    },
+  ],
+  [
+    'initial_domain',
+    (properties, value) => {
+      properties.$initial_host = value
+    },
+  ],
+])
+
+/** Converts rows of `users`: `$identify` where Heap knows an identity, else `$set`. */
+export function compileUserConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): (values: Values) => Conversion {
+  const current = planColumns(columns, {
+    consumed: consumedUserColumns,
+    known: knownUserColumns,
+    about: (column) => !column.startsWith(initial),
+  })
+  const first = planColumns(columns, {
+    consumed: consumedUserColumns,
+    known: knownInitialColumns,
+    about: (column) => column.startsWith(initial),
+    otherwise: initialSetter,
+  })
+  const userIdCell = current.cell('user_id')
+  const identityCell = current.cell('identity')
+  const timeCells = timeColumns.map((column) => ({ column, cell: current.cell(column) }))
+  const { persons } = context.mapping
+
+  return (values) => {
+    const userId = canonicalId(userIdCell(values))
+    if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
+    const identity = identityCell(values)?.trim() ?? null
+    if (identity === null && persons === 'skip') return skip('persons_skipped')
+    const idFault =
+      rejectDistinctId('user_id', userId.id) ?? (identity === null ? undefined : rejectDistinctId('identity', identity))
+    if (idFault) return idFault
+    const migrated = context.identities.resolve(userId.id)
+    const conflict = identity === null ? undefined : identityConflict(userId.id, identity, migrated)
+    if (conflict) return conflict
+    const time = seedTime(timeCells, values, context.startedAtMs)
+    if (time.kind !== 'time') return time
+
+    const properties: Properties = { ...importedProperties(context) }
+    if (identity !== null) properties.$anon_distinct_id = userId.id
+    if (persons !== 'skip') {
+      const now: Properties = { heap_user_id: userId.id }
+      current.describe(values, now)
+      const once: Properties = {}
+      first.describe(values, once)
+      // Who was migrated away is not the one whose values are current.
+      if (persons === 'set' && !migrated) properties.$set = now
+      else Object.assign(once, now)
+      if (Object.keys(once).length > 0) properties.$set_once = once
+    }
+    return {
+      kind: 'event',
+      event: {
+        uuid: rowUuid(table.name, current.content(values), time.ms),
+        event: identity === null ? '$set' : '$identify',
+        distinct_id: identity ?? userId.id,
+        timestamp: new Date(time.ms).toISOString(),
+        properties,
+      },
+    }
+  }
+}
+
+/** What every event about a person carries, so that PostHog does not take the importing machine for theirs. */
+export function importedProperties(context: ConversionContext): Properties {
+  return {
+    $geoip_disable: true,
+    $ip: '0.0.0.0',
+    historical_migration: true,
+    analytics_source: 'heap',
+    $import_job_id: context.run,
+  }
+}
+
+function identityConflict(userId: string, identity: string, migrated: Resolution | undefined): Conversion | undefined {
+  if (!migrated) return undefined
+  switch (migrated.kind) {
+    case 'conflict':
+      return reject('identity_conflict', migrated.detail)
+    case 'person':
+      if (migrated.distinctId === identity) return undefined
+      return reject('identity_conflict', `user_id ${userId} was migrated to a person with another identity`)
+  }
+}
+
+type SeedTime = { kind: 'time'; ms: number } | Conversion
+
+function seedTime(cells: readonly { column: string; cell: Cell }[], values: Values, startedAtMs: number): SeedTime {
+  let unparsable: Conversion | undefined
+  for (const { column, cell } of cells) {
+    const text = cell(values)
+    if (text === null || isInvalidDate(text)) continue
+    const ms = parseHeapTime(text)
+    if (ms === undefined) unparsable ??= rejectUnparsableTime(column, text)
+    else if (isInRange(ms, startedAtMs)) return { kind: 'time', ms }
+    else return rejectTimeOutOfRange(column, ms, text)
+  }
+  return unparsable ?? reject('missing_time', `${timeColumns.join(', ')} are all empty`)
+}
+
+/** What JavaScript prints for no date at all; Heap's JSON exports contain it. */
+function isInvalidDate(text: string): boolean {
+  return text.trim().toLowerCase() === 'invalid date'
+}
+
+function timeSetter(column: string): Setter {
+  return (properties, value) => {
+    if (isInvalidDate(value)) return
+    const ms = parseHeapTime(value)
+    properties[column] = ms === undefined ? value : new Date(ms).toISOString()
+  }
+}
+
+function initialNameOf(name: string): string {
+  if (name.startsWith('$')) return `$initial_${name.slice(1)}`
+  return name.startsWith('heap_') ? `heap_initial_${name.slice(5)}` : `$initial_${name}`
+}
+
+function initialSetter(column: string): Setter {
+  const name = initialNameOf(column.slice(initial.length).replaceAll('.', '_'))
+  return (properties, value) => {
+    properties[properties[name] === undefined ? name : column] = value
+  }
+}

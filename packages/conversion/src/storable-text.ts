@@ -1,0 +1,10 @@
+const suspect = /[\0\uD800-\uDFFF]/
+const unstorable = /[\0\p{Surrogate}]/gu
+
+/**
+ * Text as PostHog can store it: NUL and halves of surrogate pairs become U+FFFD. PostHog does the first itself; the
+ * second would make its JSON parser refuse the whole request.
+ */
+export function storableText(text: string): string {
+  return suspect.test(text) ? text.replace(unstorable, '\uFFFD') : text
+}

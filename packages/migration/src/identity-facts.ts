@@ -1,0 +1,51 @@
+import { canonicalId, canonicalMigrationId } from '@heapferry/conversion'
+import type { ExportFile, Slice } from '@heapferry/domain'
+import type { IdentityFacts } from './identities.ts'
+
+/**
+ * Reads what `users` and `user_migrations` say of ids. Rows that cannot be read are left to the workers, which reject
+ * them with their place.
+ *
+ * @param read the rows of a whole file
+ */
+export async function identityFacts(
+  files: readonly ExportFile[],
+  read: (file: ExportFile) => AsyncIterable<Slice>,
+): Promise<IdentityFacts> {
+  const migrations = new Map<string, string>()
+  for (const file of files.filter(({ table }) => table.kind === 'user_migrations')) {
+    for await (const [fromText, toText] of cellsOf(file, read, 'from_user_id', 'to_user_id')) {
+      const from = canonicalMigrationId(fromText)
+      const to = canonicalMigrationId(toText)
+      // The first migration of an id wins, whatever order a later file repeats it in.
+      if (from.kind === 'id' && to.kind === 'id' && !migrations.has(from.id)) migrations.set(from.id, to.id)
+    }
+  }
+
+  // Only the ids that a migration touches: an export has ten times as many users.
+  const touched = new Set([...migrations.keys(), ...migrations.values()])
+  const identities = new Map<string, string>()
+  if (touched.size === 0) return { migrations, identities }
+  for (const file of files.filter(({ table }) => table.kind === 'users')) {
+    for await (const [idText, identity] of cellsOf(file, read, 'user_id', 'identity')) {
+      const reading = canonicalId(idText)
+      const known = identity?.trim()
+      if (reading.kind === 'id' && known && touched.has(reading.id)) identities.set(reading.id, known)
+    }
+  }
+  return { migrations, identities }
+}
+
+async function* cellsOf(
+  file: ExportFile,
+  read: (file: ExportFile) => AsyncIterable<Slice>,
+  first: string,
+  second: string,
+): AsyncGenerator<[string | null, string | null]> {
+  for await (const { columns, rows } of read(file)) {
+    const [firstAt, secondAt] = [columns.indexOf(first), columns.indexOf(second)]
+    for (const row of rows) {
+      if (row.kind === 'row') yield [row.values[firstAt] ?? null, row.values[secondAt] ?? null]
+    }
+  }
+}

@@ -1,0 +1,21 @@
+import { Buffer } from 'node:buffer'
+import type { OutgoingEvent, PostHogEvent } from '@heapferry/domain'
+
+/**
+ * PostHog's capture service embeds an event's JSON as a string in a message of at most 1,000,000 bytes, so quotes and
+ * backslashes count twice. What its pipeline adds later has to fit as well.
+ */
+export const maxEncodedBytes = 900_000
+
+/** The event with its JSON, or how large it would be. `bytes` counts the JSON encoded twice. */
+export function outgoing(
+  event: PostHogEvent,
+): ({ kind: 'outgoing' } & OutgoingEvent) | { kind: 'too_large'; bytes: number } {
+  const json = JSON.stringify(event)
+  // No character takes more than three bytes per UTF-16 unit, and none of JSON's own escapes more than that either.
+  if (json.length * 3 + 2 > maxEncodedBytes) {
+    const bytes = Buffer.byteLength(JSON.stringify(json))
+    if (bytes > maxEncodedBytes) return { kind: 'too_large', bytes }
+  }
+  return { kind: 'outgoing', event, json }
+}

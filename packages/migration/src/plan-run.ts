@@ -1,0 +1,138 @@
+import { parseHeapTime } from '@heapferry/conversion'
+import {
+  type Chunk,
+  type ChunkId,
+  chunkIdOf,
+  type Cut,
+  type ExportFile,
+  OperatorError,
+  type Phase,
+  phaseOf,
+  phases,
+  type Run,
+  type RunLedger,
+  SourceChanged,
+} from '@heapferry/domain'
+
+/** Where a plan's chunks go. */
+export interface ChunkSchedule {
+  /** A chunk that is there already stays as it is. */
+  add(phase: Phase, chunks: readonly { chunk: Chunk; title: string }[]): Promise<void>
+  known(phase: Phase, chunks: readonly ChunkId[]): Promise<Set<ChunkId>>
+}
+
+export interface PlanWork {
+  ledger: RunLedger
+  schedule: ChunkSchedule
+  cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
+  /** Told after every file. */
+  onFile?(file: ExportFile, chunks: number): void
+}
+
+// BullMQ is fastest at 500 to 1000 jobs a call.
+const chunksPerCall = 500
+const dayMs = 86_400_000
+
+/**
+ * Cuts the files of an export into chunks and schedules those that are not done. May be stopped and called again at
+ * any point: cutting is repeatable, chunk ids follow from it, and the ledger knows what is done.
+ *
+ * Identities are planned and sealed first, so that workers can begin while the events are still being cut.
+ *
+ * @throws SourceChanged when a file is not the one that the run was planned with
+ */
+export async function planRun(run: Run, files: readonly ExportFile[], work: PlanWork): Promise<void> {
+  const { ledger } = work
+  const stored = await ledger.files(run.id)
+  assertSameFiles(stored, files)
+  const isNew = (file: ExportFile): boolean => !stored.some(({ id }) => id === file.id)
+
+  for (const phase of phases) {
+    const inPhase = files.filter((file) => phaseOf(file.table.kind) === phase)
+    if (inPhase.some(isNew)) await ledger.seal(run.id, phase, false)
+  }
+  for (const phase of phases) {
+    for (const file of files) {
+      if (phaseOf(file.table.kind) === phase) await planFile(run, file, work)
+    }
+    await ledger.seal(run.id, phase, true)
+  }
+}
+
+async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<void> {
+  const { ledger, schedule } = work
+  const phase = phaseOf(file.table.kind)
+  if (await isScheduled(run, file, work)) return
+
+  await ledger.addFile(run.id, file)
+  const timeColumn = file.columns.indexOf('time')
+  let chunks = 0
+  let rows = 0
+  let pending: Chunk[] = []
+
+  const flush = async (): Promise<void> => {
+    const done = await ledger.finished(
+      run.id,
+      pending.map(({ id }) => id),
+    )
+    const missing = pending.filter(({ id }) => !done.has(id))
+    await schedule.add(
+      phase,
+      missing.map((chunk) => ({ chunk, title: titleOf(file, chunk) })),
+    )
+    pending = []
+  }
+
+  for await (const cut of work.cut(file, run.chunkBytes)) {
+    const { range, firstRow } = cut
+    const timeMs = parseHeapTime(cut.firstValues?.[timeColumn] ?? '')
+    const day = timeMs === undefined ? null : Math.floor(timeMs / dayMs)
+    pending.push({ id: chunkIdOf(file.id, chunks), run: run.id, file: file.id, range, firstRow, rows: cut.rows, day })
+    chunks++
+    rows += cut.rows
+    if (pending.length >= chunksPerCall) await flush()
+  }
+  await flush()
+  await ledger.planFile(run.id, file, { chunks, rows })
+  work.onFile?.(file, chunks)
+}
+
+/** Cut before, and every chunk of it is done or in the queue: the queue may have been wiped since. */
+async function isScheduled(run: Run, file: ExportFile, { ledger, schedule }: PlanWork): Promise<boolean> {
+  const plan = await ledger.filePlan(run.id, file.id)
+  if (!plan) return false
+  const all = Array.from({ length: plan.chunks }, (_, index) => chunkIdOf(file.id, index))
+  for (let from = 0; from < all.length; from += chunksPerCall) {
+    const ids = all.slice(from, from + chunksPerCall)
+    const done = await ledger.finished(run.id, ids)
+    const open = ids.filter((id) => !done.has(id))
+    const known = await schedule.known(phaseOf(file.table.kind), open)
+    if (known.size < open.length) return false
+  }
+  return true
+}
+
+function assertSameFiles(stored: readonly ExportFile[], found: readonly ExportFile[]): void {
+  for (const before of stored) {
+    const now = found.find(({ id }) => id === before.id)
+    if (!now) {
+      throw new OperatorError(
+        `${before.path} belongs to this run and is gone`,
+        'Put it back, or start another run with --run NAME.',
+      )
+    }
+    if (now.version.sizeBytes !== before.version.sizeBytes || now.version.mtimeMs !== before.version.mtimeMs) {
+      throw new SourceChanged(
+        `${before.path} has changed since this run was planned: ` +
+          `${before.version.sizeBytes} bytes of ${new Date(before.version.mtimeMs).toISOString()} then, ` +
+          `${now.version.sizeBytes} bytes of ${new Date(now.version.mtimeMs).toISOString()} now`,
+        'Put the original back, or start another run with --run NAME: rows that are the same keep their uuids.',
+      )
+    }
+  }
+}
+
+/** Names a job in Bull Board: table, file and rows. */
+function titleOf(file: ExportFile, { firstRow, rows }: Chunk): string {
+  return `${file.table.name} · ${file.path} · rows ${firstRow}–${firstRow + Math.max(rows, 1) - 1}`
+}

@@ -1,0 +1,83 @@
+import type { OutgoingEvent } from '@heapferry/domain'
+import { z } from 'zod'
+import type { Reply } from './post.ts'
+
+export interface TransportOptions {
+  /** As from `resolveHost`. */
+  host: string
+  /** Project token, `phc_…`. */
+  apiKey: string
+  /** For one request, answer included; 60 s unless told. */
+  timeoutMs?: number
+}
+
+export interface Transport {
+  /** One request with all of the events; the answer is for all of them. Rejects only for a bug. */
+  send(events: readonly OutgoingEvent[]): Promise<Answer>
+  /** Breaks off what is in flight. */
+  close(): Promise<void>
+}
+
+/** `detail` is at most 200 characters, in PostHog's words where it has any, and never holds the key. */
+export type Answer =
+  /** Durably in PostHog's queue. */
+  | { kind: 'stored' }
+  /** The same request may succeed later; what it held may or may not be stored. `afterMs`: when PostHog said. */
+  | { kind: 'later'; afterMs: number | null; detail: string; status?: number }
+  /** An event, or all of them together, are larger than PostHog takes. */
+  | { kind: 'too_large'; detail: string }
+  /** At least one event is not one that PostHog takes. */
+  | { kind: 'refused'; detail: string }
+  /** Only a person can help: key, quota, host. */
+  | { kind: 'operator'; status: number; detail: string }
+
+/** What a reply to `/batch/` means for the events in the request. */
+export function answerOf(reply: Reply, apiKey: string): Answer {
+  const say = (text: string) => text.replaceAll(apiKey, '[project key]').trim().slice(0, 200)
+  if (reply.kind === 'unanswered') return { kind: 'later', afterMs: null, detail: say(reply.detail) }
+
+  const { status, body } = reply
+  const detail = say(body === '' ? `PostHog answered ${status}` : `${status}: ${body}`)
+  if (status >= 200 && status < 300) return answerOfSuccess(status, body, say)
+  if (status === 408 || status === 429 || status >= 500) {
+    return { kind: 'later', afterMs: retryAfterMs(reply.retryAfter, Date.now()), detail, status }
+  }
+  if (status === 413) return { kind: 'too_large', detail }
+  if (status === 400) return { kind: 'refused', detail }
+  return { kind: 'operator', status, detail }
+}
+
+const Accepted = z.object({
+  status: z.union([z.literal('Ok'), z.literal(1)]),
+  quota_limited: z.array(z.string()).nullish(),
+})
+
+/** A proxy's friendly page is a 200 as well, so only PostHog's own words count. */
+function answerOfSuccess(status: number, body: string, say: (text: string) => string): Answer {
+  const accepted = Accepted.safeParse(parseJson(body))
+  if (!accepted.success) {
+    return { kind: 'later', afterMs: null, detail: say(`${status} without PostHog's acknowledgement: ${body}`), status }
+  }
+  // PostHog drops what is over the quota and answers 200 all the same.
+  const limited = accepted.data.quota_limited ?? []
+  if (limited.length > 0)
+    return { kind: 'operator', status: 402, detail: say(`quota used up for ${limited.join(', ')}`) }
+  return { kind: 'stored' }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** A `Retry-After` header, seconds or a date, as the time to wait; null where it says nothing. */
+export function retryAfterMs(header: string | null, nowMs: number): number | null {
+  if (header === null || header.trim() === '') return null
+  const seconds = Number(header)
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
+  const dateMs = Date.parse(header)
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - nowMs)
+}

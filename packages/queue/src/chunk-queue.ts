@@ -1,0 +1,159 @@
+import { Chunk, type ChunkId, type Phase, type RunId } from '@heapferry/domain'
+import type { ChunkOutcome } from '@heapferry/migration'
+import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { queueName, queuePrefix } from './keys.ts'
+
+export interface ChunkJob {
+  chunk: Chunk
+  token: string
+  /** Shown as a ring in Bull Board. `progress` is in percent. */
+  report(progress: { progress: number; rows: number; of: number }): Promise<void>
+}
+
+/** One phase of one run as BullMQ keeps it. Completed jobs are forgotten soon: the ledger knows what is done. */
+export class ChunkQueue {
+  readonly queue: Queue
+  readonly #redis: Redis
+  readonly #name: string
+
+  constructor(redis: Redis, run: RunId, phase: Phase, onError: (error: Error) => void) {
+    this.#redis = redis
+    this.#name = queueName(run, phase)
+    this.queue = new Queue(this.#name, { connection: redis, prefix: queuePrefix })
+    this.queue.on('error', onError)
+  }
+
+  /** Enqueues chunks; one that is in the queue already stays as it is. */
+  async add(chunks: readonly { chunk: Chunk; title: string }[]): Promise<void> {
+    await this.queue.addBulk(
+      chunks.map(({ chunk, title }) => ({
+        name: title,
+        data: chunk,
+        opts: {
+          jobId: chunk.id,
+          priority: priorityOf(chunk),
+          // Bugs and broken disks only: outages of PostHog or Redis spend no attempt.
+          attempts: 5,
+          backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
+          removeOnComplete: { count: 200 },
+          removeOnFail: false,
+          sizeLimit: 2048,
+        },
+      })),
+    )
+  }
+
+  /** Which of the chunks have a job, in any state. */
+  async known(chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
+    const found = await Promise.all(chunks.map((id) => this.#redis.exists(`${queuePrefix}:${this.#name}:${id}`)))
+    return new Set(chunks.filter((_, index) => found[index] === 1))
+  }
+
+  /** Failed chunks with the reason, at most `limit`. */
+  async failed(limit: number): Promise<{ title: string; reason: string }[]> {
+    const jobs = await this.queue.getFailed(0, limit - 1)
+    return jobs.map((job) => ({ title: job.name, reason: job.failedReason }))
+  }
+
+  async counts(): Promise<{ waiting: number; active: number; failed: number }> {
+    const counts = await this.queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active', 'failed')
+    const waiting = (counts.waiting ?? 0) + (counts.prioritized ?? 0) + (counts.delayed ?? 0)
+    return { waiting, active: counts.active ?? 0, failed: counts.failed ?? 0 }
+  }
+
+  /** Gives failed chunks all their attempts again. */
+  async retryFailed(): Promise<void> {
+    for (const job of await this.queue.getFailed()) await job.retry('failed', { resetAttemptsMade: true })
+  }
+
+  async remove(): Promise<void> {
+    await this.queue.obliterate({ force: true })
+  }
+
+  async close(): Promise<void> {
+    await this.queue.close()
+  }
+}
+
+/** BullMQ takes low numbers first: the oldest days go out first, as PostHog's storage likes it best. */
+function priorityOf(chunk: Chunk): number {
+  const day2009 = 14_245
+  return Math.min(Math.max((chunk.day ?? day2009) - day2009, 1), 2_000_000)
+}
+
+export interface ConsumerOptions {
+  redis: Redis
+  run: RunId
+  phase: Phase
+  /** Chunks at once: while one waits for PostHog's answer, another is converted. */
+  concurrency: number
+  process(job: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome>
+  onError(error: Error): void
+}
+
+/** Takes the chunks of one phase of a run, until it is closed. Starts paused. */
+export class ChunkConsumer {
+  readonly #worker: Worker
+
+  constructor({ redis, run, phase, concurrency, process, onError }: ConsumerOptions) {
+    // BullMQ hands the signal over only to functions that declare three parameters.
+    const handle = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
+      if (token === undefined || signal === undefined) throw new Error('BullMQ gave no lock token or signal')
+      const payload = Chunk.safeParse(job.data)
+      if (!payload.success || payload.data.run !== run || payload.data.id !== job.id) {
+        throw new UnrecoverableError('the job is not a chunk of this run: its data was written by something else')
+      }
+      const report: ChunkJob['report'] = (progress: JobProgress & object) => job.updateProgress(progress)
+      const outcome = await process({ chunk: payload.data, token, report }, signal)
+      switch (outcome.kind) {
+        case 'finished':
+          return
+        case 'interrupted':
+          // Or this worker would take the chunk again at once; whoever supervises it resumes it when it may go on.
+          await this.pause()
+          await job.moveToWait(token)
+          throw new WaitingError()
+        case 'lock_lost':
+          throw new Error('the lock of this chunk was lost: another worker goes on with it')
+      }
+    }
+    this.#worker = new Worker(queueName(run, phase), handle, {
+      connection: redis,
+      prefix: queuePrefix,
+      autorun: false,
+      concurrency,
+      // A killed worker's chunk is taken over after at most 15 s. Slices take far less than the lock's time.
+      lockDuration: 10_000,
+      stalledInterval: 5000,
+      // The default of 1 fails a chunk at its second crash. Checkpoints make every start go on further.
+      maxStalledCount: 1000,
+      // BullMQ does not wake idle workers for a job that is handed back with a priority: they look once a second.
+      drainDelay: 1,
+    })
+    this.#worker.on('error', onError)
+    this.#worker.on('lockRenewalFailed', (ids) => {
+      for (const id of ids) this.#worker.cancelJob(id, 'lock lost')
+    })
+  }
+
+  /** Takes no more chunks. Those at hand go on. */
+  async pause(): Promise<void> {
+    await this.#worker.pause(true)
+  }
+
+  /** Takes chunks from now on; does nothing where it does already. */
+  async resume(): Promise<void> {
+    await this.#worker.resume()
+  }
+
+  /** Hands chunks at hand back after their current batch. */
+  interrupt(reason: string): void {
+    this.#worker.cancelAllJobs(reason)
+  }
+
+  async close(): Promise<void> {
+    this.interrupt('shutdown')
+    await this.#worker.close()
+  }
+}

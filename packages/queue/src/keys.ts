@@ -1,0 +1,40 @@
+import type { Phase, RunId } from '@heapferry/domain'
+
+/** Every Redis key of heapferry. BullMQ makes its own below `queuePrefix`. */
+
+export const queuePrefix = 'heapferry'
+
+/** One queue a run and phase: phases start one after the other, runs are paused and cancelled one by one. */
+export function queueName(run: RunId, phase: Phase): string {
+  return `${run}-${phase}`
+}
+
+/** BullMQ's lock of an active job; its value is the token of the worker that holds the job. */
+export function lockKey(run: RunId, phase: Phase, jobId: string): string {
+  return `${queuePrefix}:${queueName(run, phase)}:${jobId}:lock`
+}
+
+/** A sorted set: run ids by the moment of their creation. */
+export const runsKey = 'heapferry-ledger:runs'
+
+export function runKeys(run: RunId) {
+  const base = `heapferry-ledger:run:${run}`
+  return {
+    /** Hash: run, intent, identities, sealed|<phase>, sampledAtMs. */
+    run: base,
+    /** Hash: file id → ExportFile. */
+    files: `${base}:files`,
+    /** Hash: file id → FilePlan, once the file is cut. */
+    plans: `${base}:plans`,
+    /** Hash: chunk id → Checkpoint. */
+    checkpoints: `${base}:checkpoints`,
+    /** Hash of counters: `planned|<phase>` and `done|<phase>` in chunks; `<counter>|<table>` in rows. */
+    totals: `${base}:totals`,
+    /** Hash: `<chunk id>:<byte>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */
+    rejected: `${base}:rejected`,
+    /** List of `<ms>:<rows read>`, newest first. */
+    samples: `${base}:samples`,
+    /** Hash: worker → Waiting and when it was said. */
+    waiting: `${base}:waiting`,
+  }
+}

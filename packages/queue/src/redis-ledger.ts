@@ -1,0 +1,228 @@
+import {
+  type Checkpoint,
+  Checkpoint as CheckpointSchema,
+  type Chunk,
+  type ChunkId,
+  type Claim,
+  type CommitAnswer,
+  ExportFile,
+  type FileId,
+  type FilePlan,
+  Intent,
+  type Phase,
+  phaseOf,
+  phases,
+  RejectedRow,
+  RejectReason,
+  Run,
+  RunId,
+  type RunLedger,
+  type RunProgress,
+  SkipReason,
+  type TableProgress,
+  type Tally,
+  Waiting,
+} from '@heapferry/domain'
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+import { lockKey, runKeys, runsKey } from './keys.ts'
+import { commitScript, planFileScript } from './scripts.ts'
+
+const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
+const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
+const waitingForgottenMs = 30_000
+const wantedToRun: Intent = { kind: 'run' }
+
+/** The ledger in Redis: the truth about every run. BullMQ's queues are only the schedule. */
+export class RedisLedger implements RunLedger {
+  readonly #redis: Redis
+
+  constructor(redis: Redis) {
+    this.#redis = redis
+  }
+
+  async createRun(run: Run): Promise<Run> {
+    await this.#redis.hsetnx(runKeys(run.id).run, 'run', JSON.stringify(run))
+    await this.#redis.zadd(runsKey, 'NX', run.createdAtMs, run.id)
+    const stored = await this.run(run.id)
+    if (!stored) throw new Error(`run ${run.id} vanished from Redis while it was created`)
+    return stored
+  }
+
+  async run(id: RunId): Promise<Run | null> {
+    return parsed(Run, await this.#redis.hget(runKeys(id).run, 'run'))
+  }
+
+  async runs(): Promise<Run[]> {
+    const ids = await this.#redis.zrevrange(runsKey, 0, -1)
+    const runs = await Promise.all(ids.map((id) => this.run(RunId.parse(id))))
+    return runs.filter((run) => run !== null)
+  }
+
+  async addFile(run: RunId, file: ExportFile): Promise<void> {
+    await this.#redis.hset(runKeys(run).files, file.id, JSON.stringify(file))
+  }
+
+  async file(run: RunId, file: FileId): Promise<ExportFile | null> {
+    return parsed(ExportFile, await this.#redis.hget(runKeys(run).files, file))
+  }
+
+  async files(run: RunId): Promise<ExportFile[]> {
+    const files = await this.#redis.hvals(runKeys(run).files)
+    return files.map((json) => ExportFile.parse(JSON.parse(json))).toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  }
+
+  async planFile(run: RunId, file: ExportFile, plan: FilePlan): Promise<void> {
+    const keys = runKeys(run)
+    const json = JSON.stringify(plan)
+    const { name, kind } = file.table
+    await this.#redis.eval(
+      planFileScript,
+      2,
+      keys.plans,
+      keys.totals,
+      file.id,
+      json,
+      plan.chunks,
+      plan.rows,
+      name,
+      phaseOf(kind),
+    )
+  }
+
+  async filePlan(run: RunId, file: FileId): Promise<FilePlan | null> {
+    return parsed(StoredPlan, await this.#redis.hget(runKeys(run).plans, file))
+  }
+
+  async seal(run: RunId, phase: Phase, sealed: boolean): Promise<void> {
+    await this.#redis.hset(runKeys(run).run, `sealed|${phase}`, sealed ? 1 : 0)
+  }
+
+  async finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
+    if (chunks.length === 0) return new Set()
+    const stored = await this.#redis.hmget(runKeys(run).checkpoints, ...chunks)
+    return new Set(chunks.filter((_, index) => parsed(CheckpointSchema, stored[index])?.done))
+  }
+
+  async setIdentities(run: RunId, sha256: string): Promise<void> {
+    await this.#redis.hset(runKeys(run).run, 'identities', sha256)
+  }
+
+  async identities(run: RunId): Promise<string | null> {
+    return this.#redis.hget(runKeys(run).run, 'identities')
+  }
+
+  async setIntent(run: RunId, intent: Intent): Promise<void> {
+    await this.#redis.hset(runKeys(run).run, 'intent', JSON.stringify(intent))
+  }
+
+  async intent(run: RunId): Promise<Intent> {
+    return parsed(Intent, await this.#redis.hget(runKeys(run).run, 'intent')) ?? wantedToRun
+  }
+
+  async checkpoint(chunk: Chunk): Promise<Checkpoint | null> {
+    return parsed(CheckpointSchema, await this.#redis.hget(runKeys(chunk.run).checkpoints, chunk.id))
+  }
+
+  async commit(claim: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[]): Promise<CommitAnswer> {
+    const { chunk, file } = claim
+    const keys = runKeys(chunk.run)
+    const phase = phaseOf(file.table.kind)
+    const answer = await this.#redis.eval(
+      commitScript,
+      6,
+      lockKey(chunk.run, phase, chunk.id),
+      keys.checkpoints,
+      keys.totals,
+      keys.rejected,
+      keys.run,
+      keys.samples,
+      claim.token,
+      chunk.id,
+      JSON.stringify(checkpoint),
+      file.table.name,
+      phase,
+      Date.now(),
+      ...rejected.flatMap((row) => [`${row.chunk}:${row.byte}`, JSON.stringify(row)]),
+    )
+    if (answer === -1) return { kind: 'lock_lost' }
+    return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
+  }
+
+  async progress(run: RunId): Promise<RunProgress> {
+    const keys = runKeys(run)
+    const [record, totals, samples, waiting] = await Promise.all([
+      this.#redis.hgetall(keys.run),
+      this.#redis.hgetall(keys.totals),
+      this.#redis.lrange(keys.samples, 0, -1),
+      this.#redis.hvals(keys.waiting),
+    ])
+    const now = Date.now()
+    return {
+      intent: parsed(Intent, record.intent) ?? wantedToRun,
+      phases: phases.map((phase) => ({
+        phase,
+        sealed: record[`sealed|${phase}`] === '1',
+        planned: Number(totals[`planned|${phase}`] ?? 0),
+        done: Number(totals[`done|${phase}`] ?? 0),
+      })),
+      tables: tablesOf(totals),
+      samples: samples
+        .map((sample) => sample.split(':').map(Number))
+        .map(([atMs = 0, rowsRead = 0]) => ({ atMs, rowsRead }))
+        .toReversed(),
+      waiting: waiting
+        .map((json) => StoredWaiting.parse(JSON.parse(json)))
+        .filter(({ saidAtMs }) => now - saidAtMs < waitingForgottenMs)
+        .map((stored) => Waiting.parse(stored)),
+    }
+  }
+
+  async setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void> {
+    const key = runKeys(run).waiting
+    if (waiting) await this.#redis.hset(key, worker, JSON.stringify({ ...waiting, saidAtMs: Date.now() }))
+    else await this.#redis.hdel(key, worker)
+  }
+
+  async *rejectedRows(run: RunId): AsyncIterable<RejectedRow> {
+    // HSCAN may hand out a field twice while the hash grows.
+    const seen = new Set<string>()
+    let cursor = '0'
+    do {
+      const [next, pairs] = await this.#redis.hscan(runKeys(run).rejected, cursor, 'COUNT', 1000)
+      for (let at = 0; at < pairs.length; at += 2) {
+        const field = pairs[at] ?? ''
+        if (!seen.has(field)) yield RejectedRow.parse(JSON.parse(pairs[at + 1] ?? ''))
+        seen.add(field)
+      }
+      cursor = next
+    } while (cursor !== '0')
+  }
+}
+
+/** Counters are fields `<counter>|<table>`; those of phases have other names. */
+function tablesOf(totals: Record<string, string>): TableProgress[] {
+  const tables = new Map<string, { planned: number; tally: Tally }>()
+  for (const [field, value] of Object.entries(totals)) {
+    const bar = field.indexOf('|')
+    const counter = field.slice(0, bar)
+    const name = field.slice(bar + 1)
+    if (counter === 'planned' || counter === 'done') continue
+    const table = tables.get(name) ?? { planned: 0, tally: { read: 0, sent: 0, skipped: {}, rejected: {} } }
+    tables.set(name, table)
+    const count = Number(value)
+    const [group, reason] = counter.split('.')
+    if (counter === 'rows') table.planned = count
+    else if (counter === 'read' || counter === 'sent') table.tally[counter] = count
+    else if (group === 'skipped') table.tally.skipped[SkipReason.parse(reason)] = count
+    else if (group === 'rejected') table.tally.rejected[RejectReason.parse(reason)] = count
+  }
+  return [...tables]
+    .map(([table, progress]) => ({ table, ...progress }))
+    .toSorted((a, b) => (a.table < b.table ? -1 : 1))
+}
+
+/** Redis holds text that another version, or another program, may have written. */
+function parsed<T extends z.ZodType>(schema: T, json: string | null | undefined): z.infer<T> | null {
+  return json === null || json === undefined ? null : schema.parse(JSON.parse(json))
+}

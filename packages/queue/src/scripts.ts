@@ -1,0 +1,59 @@
+/**
+ * Stores checkpoint, counters and rejected rows together, or nothing.
+ *
+ * - Only the holder of the chunk's lock may commit: a worker that was taken for dead cannot rewind its successor.
+ * - A cursor only moves forward. The counters grow by what the new tally exceeds the stored one, so a repeated commit
+ *   (a reply lost on the way) adds nothing.
+ *
+ * Lua, and not MULTI: a MULTI whose second command fails keeps the first.
+ *
+ * KEYS  1 lock · 2 checkpoints · 3 totals · 4 rejected · 5 run · 6 samples
+ * ARGV  1 token · 2 chunk id · 3 checkpoint (JSON) · 4 table · 5 phase · 6 now (ms) · 7… field, value of each rejected row
+ * Answers the run's intent (JSON, or false where none is stored), or -1 when the lock is lost.
+ */
+export const commitScript = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+
+local new = cjson.decode(ARGV[3])
+local stored = redis.call('HGET', KEYS[2], ARGV[2])
+local old = stored and cjson.decode(stored) or { cursor = -1, done = false, tally = { read = 0, sent = 0, skipped = {}, rejected = {} } }
+
+if not old.done and (new.cursor > old.cursor or new.done) then
+  local table_, totals = ARGV[4], KEYS[3]
+  local function add(counter, by)
+    if by ~= 0 then redis.call('HINCRBY', totals, counter .. '|' .. table_, by) end
+  end
+  add('read', new.tally.read - old.tally.read)
+  add('sent', new.tally.sent - old.tally.sent)
+  for reason, count in pairs(new.tally.skipped) do add('skipped.' .. reason, count - (old.tally.skipped[reason] or 0)) end
+  for reason, count in pairs(new.tally.rejected) do add('rejected.' .. reason, count - (old.tally.rejected[reason] or 0)) end
+
+  for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
+  redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+  if new.done then redis.call('HINCRBY', totals, 'done|' .. ARGV[5], 1) end
+
+  local rows = redis.call('HINCRBY', KEYS[5], 'rowsRead', new.tally.read - old.tally.read)
+  local now = tonumber(ARGV[6])
+  if now - tonumber(redis.call('HGET', KEYS[5], 'sampledAtMs') or 0) >= 1000 then
+    redis.call('HSET', KEYS[5], 'sampledAtMs', now)
+    redis.call('LPUSH', KEYS[6], ARGV[6] .. ':' .. rows)
+    redis.call('LTRIM', KEYS[6], 0, 119)
+  end
+end
+
+return redis.call('HGET', KEYS[5], 'intent')
+`
+
+/**
+ * Adds a file's plan to the run's totals unless it is there already: a producer that dies and cuts the file again
+ * plans it once.
+ *
+ * KEYS  1 plans · 2 totals
+ * ARGV  1 file id · 2 plan (JSON) · 3 chunks · 4 rows · 5 table · 6 phase
+ */
+export const planFileScript = `
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
+redis.call('HINCRBY', KEYS[2], 'planned|' .. ARGV[6], ARGV[3])
+redis.call('HINCRBY', KEYS[2], 'rows|' .. ARGV[5], ARGV[4])
+return 1
+`

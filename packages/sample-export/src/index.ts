@@ -1,0 +1,9 @@
+export { writeBenchCsv } from './write-bench-csv.ts'
+export { rejectReasons, type Trap } from './traps.ts'
+export {
+  type SampleCases,
+  type SampleManifest,
+  type SampleOptions,
+  type SampleTable,
+  writeSampleExport,
+} from './write-sample-export.ts'

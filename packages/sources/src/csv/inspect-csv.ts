@@ -1,0 +1,131 @@
+import { isUtf8 } from 'node:buffer'
+import { type CsvDialect, type Mapping, OperatorError } from '@heapferry/domain'
+import type { Blob } from '../blob.ts'
+import { parseLine } from './parse-rows.ts'
+import { RowScanner } from './row-scanner.ts'
+
+/** What a CSV file says of itself before its first row. */
+export interface CsvHead {
+  dialect: CsvDialect
+  columns: string[]
+  firstRowByte: number
+}
+
+// A header of 450 columns (the widest known users table) takes 10 kB.
+const headBytes = 256 * 1024
+const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
+
+const delimiters = [',', '|', '\t', ';'] as const
+
+/** Files that are often renamed to .csv, or exported by mistake, by their first bytes. */
+const otherFormats: { magic: Buffer; name: string }[] = [
+  { magic: Buffer.from([0x1f, 0x8b]), name: 'gzip' },
+  { magic: Buffer.from('PK\x03\x04', 'latin1'), name: 'ZIP or a spreadsheet' },
+  { magic: Buffer.from('PAR1', 'latin1'), name: 'Parquet' },
+  { magic: Buffer.from('Obj\x01', 'latin1'), name: 'Avro' },
+  { magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), name: 'zstd' },
+  { magic: Buffer.from('BZh', 'latin1'), name: 'bzip2' },
+  { magic: Buffer.from([0xff, 0xfe]), name: 'UTF-16 text' },
+  { magic: Buffer.from([0xfe, 0xff]), name: 'UTF-16 text' },
+]
+
+/**
+ * Reads the header of a CSV file, or takes the columns that the mapping gives for a file that has none.
+ * @returns null for an empty file
+ * @throws OperatorError when the file is no CSV file of a table
+ */
+export async function inspectCsv(
+  blob: Blob,
+  { path, table, mapping }: { path: string; table: string; mapping: Mapping },
+): Promise<CsvHead | null> {
+  const head = Buffer.alloc(Math.min(headBytes, blob.version.sizeBytes))
+  await blob.fill(head, 0)
+  const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
+  if (head.length === start) return null
+
+  assertText(head, path)
+  const given = mapping.tables[table]?.columns
+  const quote = mapping.csv.quote ?? '"'
+  const whole = head.length === blob.version.sizeBytes
+  // The header's own delimiter is not known yet; where its line ends does not depend on it unless a name holds a line end.
+  const firstLine = lineAt(head, start, whole, { delimiter: mapping.csv.delimiter ?? ',', quote })
+  if (firstLine === null) {
+    throw new OperatorError(
+      `${path}: its first line does not end within ${headBytes} bytes`,
+      'Check that this is a CSV file; other formats cannot be read under this name.',
+    )
+  }
+  const delimiter = mapping.csv.delimiter ?? guessDelimiter(firstLine.text, quote, given?.length)
+  const dialect: CsvDialect = { delimiter, quote }
+  const cells = parseLine(firstLine.text, dialect)?.map((cell) => cell.trim().toLowerCase())
+  if (!cells) {
+    throw new OperatorError(
+      `${path}: the quotes of its first line do not pair up`,
+      'Write the file again with quoting on.',
+    )
+  }
+  if (given) {
+    const columns = given.map((column) => column.toLowerCase())
+    const repeatsThem = cells.length === columns.length && cells.every((cell, index) => cell === columns[index])
+    return { dialect, columns: unique(columns, path), firstRowByte: repeatsThem ? firstLine.end : start }
+  }
+  return { dialect, columns: unique(cells, path), firstRowByte: firstLine.end }
+}
+
+function assertText(head: Buffer, path: string): void {
+  const other = otherFormats.find(({ magic }) => head.subarray(0, magic.length).equals(magic))
+  if (other) {
+    throw new OperatorError(
+      `${path} is not a CSV file: it begins like ${other.name}`,
+      'Unload the table as CSV in UTF-8, or leave the file out by giving a glob of those to migrate.',
+    )
+  }
+  const line = head.subarray(0, endOfLine(head))
+  if (line.includes(0) || !isUtf8(line)) {
+    throw new OperatorError(
+      `${path} is not a CSV file: its first line is not text in UTF-8`,
+      'Leave the file out by giving a glob of those to migrate, or write it again as CSV in UTF-8.',
+    )
+  }
+}
+
+function endOfLine(bytes: Buffer): number {
+  const end = bytes.indexOf(0x0a)
+  // Cut at the end of the buffer, a character of several bytes would look broken: look at a little less.
+  return end === -1 ? Math.max(0, bytes.length - 4) : end
+}
+
+function lineAt(
+  head: Buffer,
+  start: number,
+  whole: boolean,
+  dialect: CsvDialect,
+): { text: string; end: number } | null {
+  const scanner = new RowScanner(dialect)
+  scanner.scan(head)
+  const row = scanner.next(start, whole)
+  if (typeof row === 'string') return null
+  return { text: head.toString('utf8', start, row.end).replace(/\r?\n$/, ''), end: row.end }
+}
+
+/** The delimiter that gives the expected number of cells, else the one that the line holds most often. */
+function guessDelimiter(line: string, quote: CsvDialect['quote'], cellCount: number | undefined): string {
+  const candidates = delimiters.map((delimiter) => ({
+    delimiter,
+    cells: parseLine(line, { delimiter, quote })?.length ?? 0,
+  }))
+  const exact = candidates.find(({ cells }) => cells === cellCount)
+  if (exact) return exact.delimiter
+  return candidates.reduce((best, next) => (next.cells > best.cells ? next : best)).delimiter
+}
+
+function unique(columns: string[], path: string): string[] {
+  const twice = columns.find((column, index) => columns.indexOf(column) !== index)
+  if (twice === undefined) return columns
+  throw new OperatorError(
+    twice === ''
+      ? `${path}: two columns of its header have no name`
+      : `${path}: its header names the column "${twice}" twice`,
+    'Rename one of them in the file, or give the columns in the mapping file under tables: columns:.',
+  )
+}

@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect, test } from 'vitest'
+import { program } from '../../apps/cli/src/program.ts'
+
+const root = path.resolve(import.meta.dirname, '../..')
+const documents = ['README.md', 'docs/operations.md'].map((name) => ({
+  name,
+  text: readFileSync(path.join(root, name), 'utf8'),
+}))
+const commands = new Map(program.commands.map((command) => [command.name(), command]))
+
+test('the README lists every command with what its help says of it', () => {
+  const readme = documents[0]?.text ?? ''
+  const listed = [...readme.matchAll(/^\| `(\w+)[^`]*` \| (.+) \|$/gm)].map(([, name, what]) => [name, what])
+  expect(listed).toEqual([...commands.values()].map((command) => [command.name(), command.description()]))
+})
+
+test('every heapferry command line in the documents is one that the command line takes', () => {
+  const faults = []
+  for (const { name, text } of documents) {
+    for (const [line] of text.matchAll(
+      /(?:npm start -- |heapferry )(?:run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|demo)\b[^`\n]*/g,
+    )) {
+      const words = line
+        .replace(/^npm start -- |^heapferry /, '')
+        .replace(/\s+#.*$|\s{3,}.*$/, '')
+        .trim()
+        .split(/\s+/)
+      const command = commands.get(words[0] ?? '')
+      const flags = words.filter((word) => word.startsWith('--'))
+      const known = new Set(command?.options.map(({ long }) => long))
+      for (const flag of flags) if (!known.has(flag)) faults.push(`${name}: ${line}: ${flag}`)
+    }
+  }
+  expect(faults).toEqual([])
+})
+
+test('every command has a help that tells more than its name', () => {
+  for (const command of commands.values()) expect(command.description().length).toBeGreaterThan(15)
+})

@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs'
+import {
+  compileConverter,
+  consumedEventColumns,
+  consumedMigrationColumns,
+  consumedUserColumns,
+  knownEventColumns,
+  knownInitialColumns,
+  knownUserColumns,
+} from '@heapferry/conversion'
+import { defaultMapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+
+const page = readFileSync(new URL('../../docs/mapping.md', import.meta.url), 'utf8')
+
+interface Example {
+  columns: string[]
+  values: string[]
+  /** Undefined where the page says that no property comes of the column. */
+  property: string | undefined
+  value: string
+}
+
+const examples = {
+  event: examplesOf('event'),
+  set: examplesOf('users $set'),
+  setOnce: examplesOf('users $set_once'),
+  migrations: examplesOf('user_migrations'),
+}
+
+const eventRow = { user_id: '1', time: '2023-01-02 03:04:05' }
+const userRow = { user_id: '1', joindate: '2023-01-02 03:04:05' }
+
+test.each(cases(examples.event))('docs/mapping.md, events: %s', (_, example) => {
+  check(example, propertiesOf('signup', { ...eventRow, ...rowOf(example) }))
+})
+
+test.each(cases(examples.set))('docs/mapping.md, users: %s', (_, example) => {
+  check(example, Properties.parse(propertiesOf('users', { ...userRow, ...rowOf(example) })['$set']))
+})
+
+test.each(cases(examples.setOnce))('docs/mapping.md, users, first values: %s', (_, example) => {
+  check(example, Properties.parse(propertiesOf('users', { ...userRow, ...rowOf(example) })['$set_once']))
+})
+
+test.each(cases(examples.migrations))('docs/mapping.md, user_migrations: %s', (_, example) => {
+  check(example, propertiesOf('user_migrations', { from_user_id: '111', to_user_id: '222', ...rowOf(example) }))
+})
+
+test('docs/mapping.md has an example of every column that means something to the conversion', () => {
+  expect(missing([...consumedEventColumns, ...knownEventColumns.keys()], examples.event)).toEqual([])
+  expect(missing([...consumedUserColumns, ...knownUserColumns.keys()], examples.set)).toEqual([])
+  expect(missing([...knownInitialColumns.keys()], examples.setOnce)).toEqual([])
+  expect(missing([...consumedMigrationColumns], examples.migrations)).toEqual([])
+})
+
+test('docs/mapping.md names every reason for which conversion leaves a row out', () => {
+  const elsewhere = new Set<string>(['not_decodable', 'row_too_large', 'event_too_large', 'refused_by_posthog'])
+  for (const reason of [...SkipReason.options, ...RejectReason.options])
+    if (!elsewhere.has(reason)) expect(page).toContain(`\`${reason}\``)
+})
+
+const Properties = z.record(z.string(), z.unknown())
+
+/** The rows of the table that follows `<!-- checked: NAME -->`. */
+function examplesOf(name: string): Example[] {
+  const [, after = ''] = page.split(`<!-- checked: ${name} -->\n`)
+  const [table = ''] = after.split('\n\n')
+  const [, , ...rows] = table.split('\n')
+  return rows.map((row) => {
+    const [, columns = '', values = '', property = '', value = ''] = row.split('|')
+    return {
+      columns: codes(columns),
+      values: codes(values),
+      property: codes(property)[0],
+      value: codes(value)[0] ?? '',
+    }
+  })
+}
+
+function missing(wanted: readonly string[], list: readonly Example[]): string[] {
+  const explained = new Set(list.flatMap(({ columns }) => columns))
+  return wanted.filter((column) => !explained.has(column))
+}
+
+function codes(cell: string): string[] {
+  // A cell that is empty in Heap is written as two backticks.
+  return [...cell.matchAll(/`([^`]*)`/g)].map(([, code = '']) => code)
+}
+
+function cases(list: readonly Example[]): [string, Example][] {
+  expect(list.length).toBeGreaterThan(0)
+  return list.map((example) => {
+    expect(example.values.length).toBe(example.columns.length)
+    return [`${example.columns.join(', ')} → ${example.property ?? 'nothing'} (${example.values.join(', ')})`, example]
+  })
+}
+
+function rowOf({ columns, values }: Example): Record<string, string> {
+  return Object.fromEntries(columns.map((column, index) => [column, values[index] ?? '']))
+}
+
+function propertiesOf(tableName: string, row: Record<string, string>): Record<string, unknown> {
+  const columns = Object.keys(row)
+  const convert = compileConverter(tableOf(tableName, columns), columns, {
+    run: RunId.parse('docs'),
+    mapping: defaultMapping,
+    startedAtMs: Date.UTC(2024, 0, 1),
+    includeRecent: false,
+    identities: { resolve: () => undefined },
+  })
+  const conversion = convert(Object.values(row))
+  if (conversion.kind !== 'event') throw new Error(`expected an event, got ${JSON.stringify(conversion)}`)
+  return conversion.event.properties
+}
+
+function check(example: Example, properties: Record<string, unknown>): void {
+  if (example.property === undefined)
+    for (const column of example.columns) expect(properties).not.toHaveProperty([column])
+  else expect(properties[example.property]).toEqual(JSON.parse(example.value))
+}

@@ -1,0 +1,134 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect, test } from 'vitest'
+
+/** Which workspaces a workspace may import. npm links them all, so nothing but this test holds the layers. */
+const allowed: Record<string, string[]> = {
+  'packages/domain': [],
+  'packages/conversion': ['domain'],
+  'packages/migration': ['conversion', 'domain'],
+  'packages/sources': ['domain'],
+  'packages/posthog': ['domain'],
+  'packages/queue': ['domain', 'migration'],
+  'packages/config': ['domain'],
+  'packages/sample-export': [],
+  'apps/producer': ['config', 'domain', 'migration', 'queue', 'sources'],
+  'apps/worker': ['config', 'domain', 'migration', 'posthog', 'queue', 'sources'],
+  'apps/dashboard': ['config', 'domain', 'migration', 'queue'],
+  'apps/fake-posthog': ['domain'],
+  'apps/cli': [
+    'config',
+    'dashboard',
+    'domain',
+    'fake-posthog',
+    'migration',
+    'posthog',
+    'producer',
+    'queue',
+    'sample-export',
+    'sources',
+    'worker',
+  ],
+}
+
+/** Libraries that only one workspace may know. */
+const owners: Record<string, string> = {
+  bullmq: 'packages/queue',
+  ioredis: 'packages/queue',
+  'posthog-node': 'packages/posthog',
+  undici: 'packages/posthog',
+  'csv-parse': 'packages/sources',
+  yaml: 'packages/config',
+  pino: 'packages/config',
+  commander: 'apps/cli',
+  express: 'apps/dashboard',
+}
+
+const root = path.resolve(import.meta.dirname, '..')
+const sources = filesBelow('packages', 'apps').map((file) => {
+  const text = readFileSync(path.join(root, file), 'utf8')
+  return { file, workspace: file.split('/').slice(0, 2).join('/'), text, imports: importsOf(text) }
+})
+
+test('every workspace imports only those below it', () => {
+  const faults = sources.flatMap(({ file, workspace, imports }) =>
+    imports
+      .filter((name) => name.startsWith('@heapferry/'))
+      .filter((name) => !allowed[workspace]?.includes(name.replace('@heapferry/', '')))
+      .map((name) => `${file} imports ${name}`),
+  )
+  expect(faults).toEqual([])
+  expect(new Set(sources.map(({ workspace }) => workspace))).toEqual(new Set(Object.keys(allowed)))
+})
+
+test('every workspace declares what it imports', () => {
+  const faults = sources.flatMap(({ file, workspace, imports }) => {
+    const { dependencies = {} } = JSON.parse(readFileSync(path.join(root, workspace, 'package.json'), 'utf8'))
+    return imports
+      .filter((name) => !name.startsWith('.') && !name.startsWith('node:'))
+      .map((name) =>
+        name
+          .split('/')
+          .slice(0, name.startsWith('@') ? 2 : 1)
+          .join('/'),
+      )
+      .filter((name) => !(name in dependencies))
+      .map((name) => `${file} imports ${name}`)
+  })
+  expect(faults).toEqual([])
+})
+
+test('every technology has one owner', () => {
+  const faults = sources.flatMap(({ file, workspace, imports }) =>
+    imports
+      .filter(
+        (name) => owners[name.split('/')[0] ?? ''] !== undefined && owners[name.split('/')[0] ?? ''] !== workspace,
+      )
+      .map((name) => `${file} imports ${name}`),
+  )
+  expect(faults).toEqual([])
+})
+
+test('nouns, conversion and use cases touch no file, network, clock or chance', () => {
+  const pure = sources.filter(({ workspace }) =>
+    ['packages/domain', 'packages/conversion', 'packages/migration'].includes(workspace),
+  )
+  const impure = /Date\.now\(|new Date\(\)|Math\.random\(|randomUUID|\bfetch\(|setTimeout|setInterval|performance\.now/
+  const faults = pure.flatMap(({ file, text, imports }) => [
+    ...imports
+      .filter((name) => name.startsWith('node:') && !['node:crypto', 'node:buffer'].includes(name))
+      .map((name) => `${file} imports ${name}`),
+    ...(impure.test(text) ? [`${file} uses ${impure.exec(text)?.[0]}`] : []),
+  ])
+  expect(faults).toEqual([])
+})
+
+test('only the configuration reads the environment, and only the command line prints', () => {
+  const faults = sources.flatMap(({ file, workspace, text }) => [
+    ...(workspace !== 'packages/config' && /process\.env\b/.test(text) ? [`${file} reads process.env`] : []),
+    ...(/\bconsole\.\w/.test(text) ? [`${file} prints to the console`] : []),
+    ...(workspace !== 'apps/cli' && /process\.(?:stdout|stderr|exit)\b/.test(text)
+      ? [`${file} prints or ends the process`]
+      : []),
+  ])
+  expect(faults).toEqual([])
+})
+
+test('no folder is named for what it is not about', () => {
+  const vague = sources.filter(({ file }) => /\/(?:utils?|common|shared|types|helpers?)(?:\/|\.ts)/.test(file))
+  expect(vague.map(({ file }) => file)).toEqual([])
+})
+
+function importsOf(text: string): string[] {
+  const forms =
+    /(?:^|\n)\s*(?:import|export)\s[^;'"]*?from\s+'([^']+)'|(?:^|\n)\s*import\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/g
+  return [...text.matchAll(forms)].map(([, from, bare, dynamic]) => from ?? bare ?? dynamic ?? '')
+}
+
+function filesBelow(...folders: string[]): string[] {
+  return folders.flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+      .map((file) => `${folder}/${file}`)
+      .filter((file) => /^\w+\/[\w-]+\/src\/.*\.ts$/.test(file)),
+  )
+}

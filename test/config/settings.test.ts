@@ -1,0 +1,73 @@
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { loadSettings, requireProject } from '@heapferry/config'
+import { expect, test } from 'vitest'
+import { temporaryFolder } from '../support/folder.ts'
+
+const key = 'phc_abcdefghijklmnopqrstuvwxyz'
+
+test('flags beat the environment, which beats .env', async () => {
+  const folder = await temporaryFolder()
+  await writeFile(
+    path.join(folder, '.env'),
+    `POSTHOG_HOST=http://dotenv.example\nLOG_LEVEL=warn\nREDIS_URL=redis://127.0.0.1:1\n`,
+  )
+  const settings = loadSettings({ POSTHOG_HOST: 'eu' }, { POSTHOG_HOST: 'us', LOG_LEVEL: 'debug' }, folder)
+  expect(settings).toMatchObject({
+    POSTHOG_HOST: 'https://eu.i.posthog.com',
+    LOG_LEVEL: 'debug',
+    REDIS_URL: 'redis://127.0.0.1:1',
+    HEAPFERRY_HOME: path.join(folder, '.heapferry'),
+  })
+})
+
+test('us and eu are PostHog Cloud; a URL loses its trailing slashes', async () => {
+  const folder = await temporaryFolder()
+  const hostOf = (host: string) => loadSettings({ POSTHOG_HOST: host }, {}, folder).POSTHOG_HOST
+  expect(['us', 'EU', 'https://ph.example.com//'].map(hostOf)).toEqual([
+    'https://us.i.posthog.com',
+    'https://eu.i.posthog.com',
+    'https://ph.example.com',
+  ])
+})
+
+test('every wrong setting is named at once, and the key is not shown', async () => {
+  const env = {
+    POSTHOG_HOST: 'mars',
+    POSTHOG_API_KEY: 'phx_personal_secret',
+    HEAPFERRY_DASHBOARD_PORT: '99999',
+    REDIS_URL: 'http://x',
+  }
+  const folder = await temporaryFolder()
+  const error = faultOf(() => loadSettings({}, env, folder))
+  for (const name of Object.keys(env)) expect(error.message).toContain(`${name}: `)
+  expect(error.message).not.toContain('phx_personal_secret')
+})
+
+test('an empty value counts as not set', async () => {
+  expect(loadSettings({}, { POSTHOG_HOST: '', LOG_LEVEL: '' }, await temporaryFolder())).toMatchObject({
+    LOG_LEVEL: 'info',
+  })
+})
+
+test('a project needs host and key, and both are asked for at once', async () => {
+  const settings = loadSettings({}, {}, await temporaryFolder())
+  expect(faultOf(() => requireProject(settings)).message).toMatch(/POSTHOG_HOST[^]*POSTHOG_API_KEY/)
+})
+
+test('what is stored of a key tells keys apart and does not hold the key', async () => {
+  const project = requireProject(
+    loadSettings({}, { POSTHOG_HOST: 'us', POSTHOG_API_KEY: key }, await temporaryFolder()),
+  )
+  expect(project.destination.keyFingerprint).toMatch(/^[0-9a-f]{16}$/)
+  expect(JSON.stringify(project.destination)).not.toContain(key)
+})
+
+function faultOf(act: () => unknown): Error {
+  try {
+    act()
+  } catch (error) {
+    if (error instanceof Error) return error
+  }
+  throw new Error('nothing was thrown')
+}

@@ -1,0 +1,73 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { compileConverter } from '@heapferry/conversion'
+import { Mapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
+import type { Conversion, Resolution } from '@heapferry/domain'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+
+const folder = new URL('../golden/conversion/', import.meta.url)
+// With UPDATE_GOLDEN=1 what the converter says is written as what is expected; the difference is for a person to review.
+const update = process.env['UPDATE_GOLDEN'] === '1'
+
+const Case = z.strictObject({
+  /** The sentence that the case stands for. */
+  says: z.string(),
+  table: z.string(),
+  row: z.record(z.string(), z.string().nullable()).optional(),
+  /** Instead of `row`, where two columns have the same name. */
+  cells: z.array(z.tuple([z.string(), z.string().nullable()])).optional(),
+  mapping: Mapping.optional(),
+  includeRecent: z.boolean().optional(),
+  identities: z.record(z.string(), z.unknown()).optional(),
+  expected: z.unknown(),
+})
+
+const Resolved = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('person'), distinctId: z.string() }),
+  z.object({ kind: z.literal('conflict'), detail: z.string() }),
+])
+
+const files = readdirSync(folder).filter((file) => file.endsWith('.json'))
+
+test.each(files)('%s', (file) => {
+  const { text, conversion, golden } = convertCase(file)
+  if (update) {
+    const input: unknown = JSON.parse(text)
+    writeFileSync(
+      new URL(file, folder),
+      `${JSON.stringify(Object.assign(Object(input), { expected: conversion }), null, 2)}\n`,
+    )
+  } else {
+    expect(conversion, golden.says).toStrictEqual(golden.expected)
+  }
+})
+
+test('the cases reach every reason for which conversion skips or rejects a row', () => {
+  // Given where rows are read and sent, not where they are converted.
+  const elsewhere = new Set<string>(['not_decodable', 'row_too_large', 'event_too_large', 'refused_by_posthog'])
+  const reached = new Set<string>()
+  for (const file of files) {
+    const { conversion } = convertCase(file)
+    if (conversion.kind !== 'event') reached.add(conversion.reason)
+  }
+  const reachable = [...SkipReason.options, ...RejectReason.options].filter((reason) => !elsewhere.has(reason))
+  expect([...reached].toSorted()).toEqual(reachable.toSorted())
+})
+
+function convertCase(file: string): { text: string; conversion: Conversion; golden: z.infer<typeof Case> } {
+  const text = readFileSync(new URL(file, folder), 'utf8')
+  const golden = Case.parse(JSON.parse(text))
+  const cells = golden.cells ?? Object.entries(golden.row ?? {})
+  const columns = cells.map(([column]) => column)
+  const identities = new Map<string, Resolution>(
+    Object.entries(golden.identities ?? {}).map(([id, resolution]) => [id, Resolved.parse(resolution)]),
+  )
+  const convert = compileConverter(tableOf(golden.table, columns), columns, {
+    run: RunId.parse('golden'),
+    mapping: golden.mapping ?? Mapping.parse({}),
+    startedAtMs: Date.UTC(2024, 0, 1),
+    includeRecent: golden.includeRecent ?? false,
+    identities: { resolve: (userId) => identities.get(userId) },
+  })
+  return { text, conversion: convert(cells.map(([, value]) => value)), golden }
+}

@@ -1,0 +1,128 @@
+import { existsSync } from 'node:fs'
+import { env } from 'node:process'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { redisForTests } from '../support/redis.ts'
+import { open, seedRun, tallyOf } from './support.ts'
+
+const server = redisForTests()
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
+let browser: Browser | undefined
+
+beforeAll(async () => {
+  if (executablePath === undefined && env.CI !== undefined) {
+    throw new Error('No Chromium is installed (looked in /usr/bin), so nobody looks at the pages')
+  }
+  // Chromium's sandbox needs rights that containers do not have; the pages are our own.
+  if (executablePath !== undefined) browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+})
+afterAll(() => browser?.close())
+
+browserTest(
+  'the numbers of a run change on its open page, without a reload, until it is over',
+  async (page, trouble) => {
+    const run = await seedRun(server.redis, 'live')
+    await run.ledger.seal(run.id, 'identities', true)
+    await run.ledger.seal(run.id, 'events', true)
+    await run.table('clicks', 40, [tallyOf({ read: 10, sent: 10 }), null])
+    const url = await open(server.redis)
+
+    await page.goto(`${url}/runs/live`)
+    expect(await page.locator('h1').textContent()).toBe('live')
+    await page.evaluate("globalThis.loadedOnce = 'yes'")
+    expect(await page.locator('#progress strong').textContent()).toBe('25 %')
+
+    await run.table('<b>late</b>', 40, [tallyOf({ read: 40, sent: 30, rejected: { missing_time: 10 } })])
+    await page.getByRole('rowheader', { name: '<b>late</b>' }).waitFor()
+    await page.getByText('time is empty.').waitFor()
+    expect(await page.locator('#progress strong').textContent()).toBe('62 %')
+    expect(await page.title()).toBe('62 % · live · heapferry')
+
+    await run.ledger.setIntent(run.id, { kind: 'cancel', by: 'ada' })
+    await page.getByText('Cancelled by ada.').waitFor()
+    expect(await page.locator('main').getAttribute('data-live')).toBe('no')
+    expect(await page.evaluate('globalThis.loadedOnce')).toBe('yes')
+    expect(trouble).toEqual([])
+  },
+)
+
+browserTest(
+  'an open page tells that the server is away, and goes on by itself when it is back',
+  async (page, trouble) => {
+    const run = await seedRun(server.redis, 'patient')
+    await run.table('clicks', 40, [tallyOf({ read: 10, sent: 10 }), null])
+    await page.goto(`${await open(server.redis)}/runs/patient`)
+    await page.context().setOffline(true)
+    await page.getByText('Connection lost').waitFor()
+    expect(await page.locator('#progress strong').textContent()).toBe('25 %')
+    await run.table('more', 60, [null])
+    await page.context().setOffline(false)
+    await page.getByText('10 of 100 rows').waitFor()
+    expect(await page.locator('#connection').isVisible()).toBe(false)
+    expect(trouble.filter((line) => !line.includes('ERR_INTERNET_DISCONNECTED'))).toEqual([])
+  },
+)
+
+browserTest('a page of a hidden tab asks for nothing', async (page) => {
+  await seedRun(server.redis, 'unseen')
+  await page.goto(`${await open(server.redis)}/runs/unseen`)
+  await page.waitForRequest(/\/runs\/unseen$/)
+  await page.evaluate(`
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => true })
+    globalThis.asked = 0
+    globalThis.fetch = () => { globalThis.asked++; return Promise.reject(new Error('asked while hidden')) }
+    document.dispatchEvent(new Event('visibilitychange'))`)
+  expect(await page.evaluate('new Promise((resolve) => setTimeout(() => resolve(globalThis.asked), 4500))')).toBe(0)
+  await page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+  expect(await page.evaluate('globalThis.asked')).toBe(1)
+})
+
+browserTest(
+  'every page fits a phone and a desk, in dark and in light, and calls nobody else',
+  async (page, trouble) => {
+    const run = await seedRun(server.redis, 'a-run-with-a-name-as-long-as-a-name-may-be-which-is-63-letters0')
+    const tally = tallyOf({ read: 1_234_567_890, sent: 1_234_567_889, rejected: { damaged_id: 1 } })
+    await run.table('a_table_with_a_name_that_goes_on_and_on_without_any_place_to_break_it', 2_000_000_000, [
+      tally,
+      null,
+    ])
+    const url = await open(server.redis)
+    for (const width of [360, 1440]) {
+      for (const colorScheme of ['dark', 'light'] as const) {
+        await page.setViewportSize({ width, height: 800 })
+        await page.emulateMedia({ colorScheme })
+        for (const path of ['/', `/runs/${run.id}`, `/queues/queue/${run.id}-events`]) {
+          await page.goto(url + path)
+          await page.getByText(run.id).first().waitFor({ state: 'attached' })
+          const widest = await page.evaluate('document.documentElement.scrollWidth')
+          expect(widest, `${path} at ${width}`).toBe(width)
+        }
+      }
+    }
+    // Bull Board asks Google for a font; our policy stops the browser from sending that.
+    expect(trouble.filter((line) => !/fonts\.googleapis\.com.*violates/.test(line))).toEqual([])
+  },
+)
+
+/** `trouble`: what the console said that is not good, and requests that left for another host. */
+function browserTest(name: string, body: (page: Page, trouble: readonly string[]) => Promise<void>): void {
+  test(name, async ({ skip }) => {
+    if (browser === undefined) return skip('no Chromium is installed in /usr/bin')
+    const page = await browser.newPage()
+    onTestFinished(() => page.close())
+    const trouble: string[] = []
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') trouble.push(message.text())
+    })
+    page.on('pageerror', (error) => trouble.push(error.message))
+    page.on('requestfinished', (request) => {
+      if (new URL(request.url()).hostname !== '127.0.0.1') trouble.push(`a request went to ${request.url()}`)
+    })
+    page.on('requestfailed', (request) => {
+      const { hostname } = new URL(request.url())
+      const reason = request.failure()?.errorText ?? ''
+      if (hostname !== '127.0.0.1' && reason !== 'csp') trouble.push(`a request went to ${request.url()}: ${reason}`)
+    })
+    await body(page, trouble)
+  })
+}

@@ -1,0 +1,137 @@
+import { ChunkConsumer, connectRedis, openPrivateRedis, readRunStatus } from '@heapferry/queue'
+import { expect, onTestFinished, test } from 'vitest'
+import { temporaryFolder } from '../support/folder.ts'
+import { redisForTests, serverCandidates } from '../support/redis.ts'
+import { ask, open, seedRun, tallyOf } from './support.ts'
+
+const server = redisForTests()
+const planted = '<script>alert(1)</script>'
+
+test('the JSON of a run is what the ledger says', async () => {
+  const run = await seedRun(server.redis, 'equal')
+  await run.table('users', 10, [tallyOf({ read: 10, sent: 10 })])
+  await run.table('clicks', 30, [tallyOf({ read: 10, sent: 8, rejected: { missing_time: 2 } }), null])
+  const url = await open(server.redis)
+  const status = await readRunStatus(run.id, run.ledger, run.queue)
+  expect(JSON.parse((await ask(`${url}/api/runs/equal`)).text)).toEqual(status)
+  expect(status.totals).toMatchObject({ planned: 40, read: 20, sent: 18, rejected: 2 })
+})
+
+test('the page of a run says how far it is, table by table, and why rows were left out', async () => {
+  const run = await seedRun(server.redis, 'told', { source: '/exports/heap' })
+  const tally = tallyOf({ read: 12_345, sent: 12_000, skipped: { held_back: 300 }, rejected: { damaged_id: 45 } })
+  await run.table('clicks', 24_690, [tally, null])
+  const text = textOf((await ask(`${await open(server.redis)}/runs/told`)).text)
+  expect(text).toContain('50 % 12,345 of 24,690 rows')
+  expect(text).toContain('clicks 24,690 12,345 12,000 300 45')
+  expect(text).toContain('45 damaged_id')
+  expect(text).toContain('300 held_back')
+  expect(text).toContain('heapferry rejected told')
+  expect(text).toContain('Source /exports/heap')
+})
+
+test('nothing that comes from an export or from Redis becomes markup', async () => {
+  const run = await seedRun(server.redis, 'planted', { source: `"><img src=x onerror='alert(1)'>` })
+  await run.table(planted, 10, [tallyOf({ read: 10, rejected: { missing_time: 10 } }), null])
+  await run.ledger.setIntent(run.id, { kind: 'pause', by: planted, reason: planted, hint: planted })
+  const url = await open(server.redis)
+  for (const path of ['/', '/runs/planted', `/runs/${encodeURIComponent(planted)}`]) {
+    const { text } = await ask(url + path)
+    expect(text).toContain('&lt;script&gt;alert(1)')
+    expect(text).not.toMatch(/<script>|<img/)
+  }
+})
+
+test('runs are listed newest first', async () => {
+  await seedRun(server.redis, 'older', { createdAtMs: Date.UTC(2030, 0, 1) })
+  await seedRun(server.redis, 'newer', { createdAtMs: Date.UTC(2030, 0, 2) })
+  const { text } = await ask(await open(server.redis))
+  expect(text.indexOf('/runs/newer')).toBeGreaterThan(0)
+  expect(text.indexOf('/runs/newer')).toBeLessThan(text.indexOf('/runs/older'))
+})
+
+test.each(['/runs/nobody', '/runs/Not%20a%20name', '/api/runs/nobody', '/nowhere', '/runs/%ZZ', '/queues/api/nothing'])(
+  '%s is answered with 404',
+  async (path) => {
+    expect((await ask((await open(server.redis)) + path)).status).toBe(404)
+  },
+)
+
+test('a run is failed once nothing but failed chunks is left in its phase', async () => {
+  const run = await seedRun(server.redis, 'broken')
+  await run.table('users', 20, [null, null])
+  const { queue } = run.queue('identities')
+  const state = async () => (await readRunStatus(run.id, run.ledger, run.queue)).state
+  const consumer = new ChunkConsumer({
+    redis: server.redis,
+    run: run.id,
+    phase: 'identities',
+    concurrency: 1,
+    process: () => Promise.reject(new Error('never reached')),
+    onError: () => {},
+  })
+  onTestFinished(() => consumer.close())
+  // What is not a chunk fails for good at its first attempt.
+  await queue.add('users 1', { not: 'a chunk' }, { jobId: 'first' })
+  await consumer.resume()
+  await expect.poll(async () => (await run.queue('identities').counts()).failed).toBe(1)
+  expect(await state()).toBe('failed')
+  await queue.add('users 2', {}, { jobId: 'second', delay: 3_600_000 })
+  expect(await state()).toBe('planning')
+  await queue.remove('second')
+  const { text } = await ask(`${await open(server.redis)}/runs/broken`)
+  expect(textOf(text)).toContain('Failed: 1 chunks failed; the first: users 1: the job is not a chunk of this run')
+})
+
+test('while Redis is away every page says so at once, and all is well when it is back', async () => {
+  const own = await ownRedis()
+  const run = await seedRun(own.redis, 'survivor')
+  const url = await open(own.redis)
+  expect(await ask(`${url}/healthz`)).toMatchObject({ status: 200, text: '{"ok":true}' })
+  own.signal('SIGKILL')
+  await expect.poll(async () => (await ask(`${url}/healthz`)).status).toBe(503)
+  for (const path of ['/', `/runs/${run.id}`, '/queues/', '/queues/api/queues']) {
+    const { status, text } = await ask(url + path)
+    expect(status).toBe(503)
+    expect(text).toContain('Redis does not answer')
+  }
+  await own.server.ensure()
+  await expect.poll(async () => (await ask(`${url}/runs/${run.id}`)).status, { timeout: 10_000 }).toBe(200)
+})
+
+test('a Redis that hangs is not healthy', async () => {
+  const own = await ownRedis()
+  const url = await open(own.redis)
+  own.signal('SIGSTOP')
+  try {
+    expect((await ask(`${url}/healthz`)).status).toBe(503)
+  } finally {
+    own.signal('SIGCONT')
+  }
+  expect((await ask(`${url}/healthz`)).status).toBe(200)
+})
+
+test('health is told without a login', async () => {
+  const url = await open(server.redis, { login: { user: 'ada', password: 'long enough password' } })
+  expect((await ask(`${url}/healthz`)).status).toBe(200)
+})
+
+/** A redis-server that the test may stop, and its connection. */
+async function ownRedis() {
+  const own = await openPrivateRedis({ home: await temporaryFolder(), serverCandidates })
+  const redis = await connectRedis(own.url, () => {})
+  onTestFinished(async () => {
+    redis.disconnect()
+    await own.ensure()
+    await own.close()
+  })
+  return { redis, server: own, signal: (name: NodeJS.Signals) => process.kill(own.pid, name) }
+}
+
+/** What a reader sees, roughly: no markup, single spaces. */
+function textOf(page: string): string {
+  return page
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .replace(/ ([.,])/g, '$1')
+}

@@ -1,0 +1,96 @@
+import { request } from 'node:http'
+import { createLogger } from '@heapferry/config'
+import { type DashboardOptions, startDashboard } from '@heapferry/dashboard'
+import {
+  type Chunk,
+  emptyTally,
+  FileId,
+  type Phase,
+  phaseOf,
+  type Run,
+  type RunId,
+  type Tally,
+} from '@heapferry/domain'
+import { ChunkQueue, type Redis, RedisLedger } from '@heapferry/queue'
+import { onTestFinished } from 'vitest'
+import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
+
+/** A dashboard on a free port of 127.0.0.1, closed after the test. */
+export async function open(redis: Redis, changes: Partial<DashboardOptions> = {}): Promise<string> {
+  const logger = createLogger({ level: 'silent', role: 'dashboard' })
+  const ledger = new RedisLedger(redis)
+  const defaults = { redis, ledger, host: '127.0.0.1', port: 0, login: null, allowActions: false, logger }
+  const dashboard = await startDashboard({ ...defaults, ...changes })
+  onTestFinished(() => dashboard.close())
+  return dashboard.url
+}
+
+/** A request with headers that `fetch` keeps for itself, such as Host. */
+export async function ask(
+  url: string,
+  { method = 'GET', headers = {} }: { method?: string; headers?: Record<string, string> } = {},
+): Promise<{ status: number; text: string; headers: NodeJS.Dict<string | string[]> }> {
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { method, headers, agent: false }, (answer) => {
+      let text = ''
+      answer.setEncoding('utf8')
+      answer.on('data', (part: string) => {
+        text += part
+      })
+      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text, headers: answer.headers }))
+    })
+    asked.on('error', reject)
+    asked.end()
+  })
+}
+
+export interface SeededRun {
+  id: RunId
+  ledger: RedisLedger
+  /** Plans one more file of a table, with as many chunks as tallies, and commits those that are not null as done. */
+  table: (name: string, rows: number, tallies: readonly (Tally | null)[]) => Promise<Chunk[]>
+  queue: (phase: Phase) => ChunkQueue
+}
+
+/** A run as producer and workers leave it in the ledger. */
+export async function seedRun(redis: Redis, name: string, changes: Partial<Run> = {}): Promise<SeededRun> {
+  const ledger = new RedisLedger(redis)
+  const { id } = await ledger.createRun(runOf(name, changes))
+  const queues = new Map<Phase, ChunkQueue>()
+  onTestFinished(async () => {
+    for (const queue of queues.values()) await queue.close()
+  })
+  let files = 0
+  return {
+    id,
+    ledger,
+    async table(table, rows, tallies) {
+      const file = { ...fileOf(table), id: fileIdOf(files++) }
+      const phase = phaseOf(file.table.kind)
+      const chunks = tallies.map((_, index) => chunkOf(id, file, index))
+      await ledger.addFile(id, file)
+      await ledger.planFile(id, file, { chunks: chunks.length, rows })
+      for (const [index, chunk] of chunks.entries()) {
+        const tally = tallies[index] ?? null
+        if (tally === null) continue
+        await redis.set(`heapferry:${id}-${phase}:${chunk.id}:lock`, 'seed')
+        await ledger.commit({ chunk, file, token: 'seed' }, { cursor: 10, tally, done: true }, [])
+        await redis.del(`heapferry:${id}-${phase}:${chunk.id}:lock`)
+      }
+      return chunks
+    },
+    queue: (phase) => {
+      const queue = queues.get(phase) ?? new ChunkQueue(redis, id, phase, () => {})
+      queues.set(phase, queue)
+      return queue
+    },
+  }
+}
+
+export function tallyOf(changes: Partial<Tally>): Tally {
+  return { ...emptyTally, ...changes }
+}
+
+function fileIdOf(index: number) {
+  return FileId.parse(index.toString(16).padStart(12, '0'))
+}

@@ -1,0 +1,101 @@
+import path from 'node:path'
+import { countOf } from '@heapferry/domain'
+import type { FakePostHog } from '@heapferry/fake-posthog'
+import { refuses } from '@heapferry/fake-posthog'
+import { writeSampleExport } from '@heapferry/sample-export'
+import { expect, test } from 'vitest'
+import { convertible } from '../support/convertible.ts'
+import { crew } from '../support/crew.ts'
+import { until } from '../support/until.ts'
+
+const workers = 2
+const chunksInFlightPerWorker = 4
+
+test.each([0, 50, 200])('with answers after %i ms every event arrives', async (ms) => {
+  const { posthog, holdsEverything } = await migrating({ rows: 20_000 }, (server) =>
+    server.fault({ kind: 'latency', ms }),
+  )
+  await holdsEverything()
+  expect(posthog.batches.every(({ sentAt, historicalMigration }) => sentAt === null && historicalMigration)).toBe(true)
+})
+
+test('answers that are lost after storing are asked for again, and PostHog keeps one of each event', async () => {
+  const { posthog, holdsEverything } = await migrating({ rows: 20_000 }, (server) =>
+    server.fault({ kind: 'answer_lost', probability: 0.3, seed: 3 }),
+  )
+  expect(posthog.requests.answer_lost).toBeGreaterThan(2)
+  await holdsEverything()
+})
+
+test('an hour of 500s, resets and timeouts, scaled down to bursts, loses nothing and needs nobody', async () => {
+  const { posthog, holdsEverything } = await migrating({ rows: 20_000 }, (server) => {
+    server.fault({ kind: 'status', status: 500, probability: 0.3, seed: 1 })
+    server.fault({ kind: 'status', status: 503, probability: 0.2, seed: 2 })
+    server.fault({ kind: 'reset', probability: 0.2, seed: 3 })
+  })
+  expect(
+    Math.min(posthog.requests['500'] ?? 0, posthog.requests['503'] ?? 0, posthog.requests.reset ?? 0),
+  ).toBeGreaterThan(0)
+  await holdsEverything()
+})
+
+test('30 s of 429 with Retry-After lose nothing, and no worker asks before it may', async () => {
+  const retryAfterS = 5
+  const forMs = 30_000
+  const { posthog, holdsEverything } = await migrating({ rows: 20_000 }, (server) =>
+    server.fault({ kind: 'status', status: 429, retryAfterS, forMs }),
+  )
+  await holdsEverything()
+  const refused = posthog.batches.filter(({ outcome }) => outcome === 429)
+  expect(refused.length).toBeGreaterThan(workers)
+  const rounds = Math.ceil(forMs / 1000 / retryAfterS)
+  expect(refused.length).toBeLessThanOrEqual(rounds * workers * chunksInFlightPerWorker)
+})
+
+test('one event in 1,000 that PostHog refuses is rejected with the reason, and its batch is stored without it', async () => {
+  const poison = { event: undefined, uuids: undefined, everyNth: 1000 }
+  const { posthog, ledger, run, holdsEverything } = await migrating({ rows: 20_000 }, (server) =>
+    server.fault({ kind: 'refuse_event', everyNth: poison.everyNth }),
+  )
+  await holdsEverything((uuid) => refuses(poison, { event: '', uuid }))
+  const refused = []
+  for await (const row of ledger.rejectedRows(run)) if (row.reason === 'refused_by_posthog') refused.push(row)
+  expect(refused.length).toBeGreaterThan(10)
+  for (const { detail, row, byte } of refused)
+    expect([detail, row > 0, byte > 0]).toEqual([expect.stringMatching(/\w/), true, true])
+  expect(posthog.requests['400']).toBeGreaterThan(10)
+})
+
+async function migrating({ rows }: { rows: number }, hurt: (server: FakePostHog) => void) {
+  const { folder, home, run, posthog, ledger, start, isComplete, stop } = await crew()
+  const source = path.join(folder, 'export')
+  const share = Math.floor(rows / 2)
+  await writeSampleExport({ folder: source, seed: 5, people: 1000, pageviewRows: share, eventRows: share, traps: true })
+  hurt(posthog)
+  start(source, workers)
+  await until('the run is complete', isComplete, 180_000)
+  await stop()
+
+  const { tables } = await ledger.progress(run)
+  for (const { table, tally, planned } of tables) {
+    expect([table, tally.sent + countOf(tally.skipped) + countOf(tally.rejected), planned]).toEqual([
+      table,
+      tally.read,
+      tally.read,
+    ])
+  }
+  return {
+    posthog,
+    ledger,
+    run,
+    /** Exactly what can be converted, but for what PostHog was told to refuse. */
+    async holdsEverything(refused: (uuid: string) => boolean = () => false) {
+      const expected = await convertible(source, { run, home })
+      const events = [...expected.events].filter(([uuid]) => !refused(uuid))
+      const stored = [...posthog.stored].map(
+        ([uuid, { event, distinct_id, timestamp }]) => [uuid, { event, distinct_id, timestamp }] as const,
+      )
+      expect(new Map(stored)).toEqual(new Map(events))
+    },
+  }
+}

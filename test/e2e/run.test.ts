@@ -1,0 +1,147 @@
+import { appendFile, readFile, utimes, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { RunId } from '@heapferry/domain'
+import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
+import type { RunStatus } from '@heapferry/migration'
+import { writeSampleExport } from '@heapferry/sample-export'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { convertible } from '../support/convertible.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { heapferry } from '../support/heapferry.ts'
+
+const apiKey = 'phc_endtoend000000000000000000000000000000000000'
+const run = RunId.parse('e2e')
+
+let folder: string
+let source: string
+let posthog: FakePostHog
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  source = path.join(folder, 'export')
+  posthog = await startFakePostHog({ apiKey, keep: 'ids' })
+  onTestFinished(() => posthog.stop())
+})
+
+test('a folder with everything that real exports suffer from arrives whole and once, and the same command sends nothing more', async () => {
+  const sample = await writeSampleExport({
+    folder: source,
+    seed: 7,
+    people: 300,
+    pageviewRows: 6000,
+    eventRows: 3000,
+    traps: true,
+  })
+  const first = await migrated()
+  const expected = await convertible(source, { run, home: path.join(folder, 'home') })
+
+  expect(first.code).toBe(3)
+  expect(first.status.state).toBe('completed_with_rejected_rows')
+  for (const { read, sent, skipped, rejected, planned, table } of first.status.tables) {
+    expect([table, sent + skipped + rejected, planned]).toEqual([table, read, read])
+  }
+  expect(first.status.totals.read).toBe(Object.values(sample.tables).reduce((sum, { rows }) => sum + rows, 0))
+  expect(first.status.totals.sent).toBe(expected.convertibleRows)
+  expect(stored()).toEqual(expected.events)
+
+  const requests = posthog.batches.length
+  const second = await migrated()
+  expect(second.status.totals).toEqual(first.status.totals)
+  expect(posthog.batches.length).toBe(requests)
+})
+
+test('a changed file or mapping is refused with the reason, and nothing is sent', async () => {
+  await writeSampleExport({ folder: source, seed: 1, people: 20, pageviewRows: 100, eventRows: 50, traps: false })
+  await migrated()
+  const requests = posthog.batches.length
+
+  const mapping = path.join(folder, 'heapferry.yaml')
+  await writeFile(mapping, 'persons: skip\n')
+  expect(await refused('--mapping', mapping)).toContain('was created with another mapping')
+  expect(await refused('--include-recent')).toContain('was created with another --include-recent')
+  await utimes(path.join(source, 'users.csv'), new Date(), new Date(0))
+  expect(await refused()).toContain('users.csv has changed since this run was planned')
+  expect(posthog.batches.length).toBe(requests)
+})
+
+test('a file that was added is migrated by the same command', async () => {
+  await writeSampleExport({ folder: source, seed: 1, people: 20, pageviewRows: 100, eventRows: 50, traps: false })
+  const before = await migrated()
+  await appendFile(path.join(source, 'late_event.csv'), 'event_id,user_id,time\n1,2,2023-01-02 03:04:05\n')
+  const after = await migrated()
+  expect(after.code).toBe(0)
+  expect(after.status.totals.sent).toBe(before.status.totals.sent + 1)
+})
+
+test('with a transport through posthog-node the same events arrive', async () => {
+  await writeSampleExport({ folder: source, seed: 2, people: 50, pageviewRows: 1500, eventRows: 300, traps: true })
+  await migrated({ HEAPFERRY_TRANSPORT: 'sdk' })
+  expect(stored()).toEqual((await convertible(source, { run, home: path.join(folder, 'home') })).events)
+})
+
+test('a wrong key stops before anything is sent, and no output shows a key', async () => {
+  await writeSampleExport({ folder: source, seed: 1, people: 20, pageviewRows: 100, eventRows: 50, traps: false })
+  const wrong = 'phc_wrongkey0000000000000000000000000000000000'
+  const { code, stderr, stdout } = await command({ POSTHOG_API_KEY: wrong }, 'run', source)
+  expect(code).toBe(1)
+  expect(stderr).toContain('has this key')
+  expect(stdout + stderr).not.toContain(wrong)
+  expect(posthog.batches).toEqual([])
+})
+
+test('a source that does not exist, and one without tables, are told with what to do', async () => {
+  const missing = await command({}, 'run', path.join(folder, 'nothing'))
+  expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('no such file or folder') })
+  await writeFile(path.join(folder, 'empty.csv'), '')
+  const empty = await command({}, 'run', path.join(folder, 'empty.csv'))
+  expect(empty).toMatchObject({ code: 1, stderr: expect.stringContaining('holds only empty files') })
+})
+
+test('rejected rows are listed with file, row and byte', async () => {
+  const file = path.join(folder, 'clicks.csv')
+  await writeFile(
+    file,
+    'event_id,user_id,time\n1,2,2023-01-02 03:04:05\n3,4.70233395150220e+15,2023-01-02\n5,,2023-01-02\n',
+  )
+  expect((await command({}, 'run', file, '--run', 'e2e')).code).toBe(3)
+  const { stdout } = await command({}, 'rejected', 'e2e', '--json')
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(rows.map(({ file: name, row, byte, reason }) => [name, row, byte, reason])).toEqual([
+    ['clicks.csv', 2, 46, 'damaged_id'],
+    ['clicks.csv', 3, 80, 'missing_user_id'],
+  ])
+  expect((await readFile(file)).subarray(46).toString()).toMatch(/^3,4\.7/)
+})
+
+async function migrated(env: Record<string, string> = {}) {
+  const { code, stdout, stderr } = await command(env, 'run', source, '--run', run, '--json')
+  const last = stdout.trim().split('\n').at(-1) ?? ''
+  if (!last.startsWith('{')) throw new Error(`no status came: ${stderr}`)
+  const status: RunStatus = JSON.parse(last)
+  return { code, status, stderr }
+}
+
+async function refused(...flags: string[]): Promise<string> {
+  const { code, stderr } = await command({}, 'run', source, '--run', run, ...flags)
+  expect(code).toBe(1)
+  return stderr
+}
+
+function command(env: Record<string, string>, ...args: string[]) {
+  const settings = {
+    POSTHOG_HOST: posthog.url,
+    POSTHOG_API_KEY: apiKey,
+    HEAPFERRY_HOME: path.join(folder, 'home'),
+    HEAPFERRY_DASHBOARD_PORT: '0',
+  }
+  return heapferry(args, { cwd: folder, env: { ...settings, ...env } }).ended
+}
+
+function stored() {
+  return new Map(
+    [...posthog.stored].map(([uuid, { event, distinct_id, timestamp }]) => [uuid, { event, distinct_id, timestamp }]),
+  )
+}

@@ -1,0 +1,197 @@
+import {
+  emptyTally,
+  type EventSink,
+  type OutgoingEvent,
+  type ReadRow,
+  type Refusal,
+  RunId,
+  type Slice,
+} from '@heapferry/domain'
+import { type ChunkWork, processChunk } from '@heapferry/migration'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { chunkOf, columns, fileOf } from '../support/chunk.ts'
+import { MemoryLedger } from '../support/memory-ledger.ts'
+
+const file = fileOf('clicks')
+const never = new AbortController().signal
+
+test('whatever accidents happen between reading, sending and committing, every row is sent and counted once', async () => {
+  const accident = fc.constantFrom(
+    'before_send',
+    'after_send',
+    'before_commit',
+    'after_commit',
+    'stop',
+    'none' as const,
+  )
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 0, max: 30 }),
+      fc.integer({ min: 1, max: 7 }),
+      fc.array(accident, { maxLength: 20 }),
+      async (rows, sliceRows, accidents) => {
+        const bench = workbench(rows, sliceRows, [...accidents])
+        await bench.untilFinished()
+        expect(bench.stored()).toEqual(rowsSent(rows))
+        expect(await bench.tally()).toEqual({ ...emptyTally, read: rows, sent: rows })
+      },
+    ),
+    { numRuns: 500 },
+  )
+})
+
+test('a crash repeats one batch at the most', async () => {
+  const bench = workbench(20, 4, ['none', 'after_send'])
+  await bench.untilFinished()
+  expect(bench.requests.map((request) => request.length)).toEqual([4, 4, 4, 4, 4, 4])
+  expect(bench.requests[1]).toEqual(bench.requests[2])
+})
+
+test('rows that cannot be read, converted or stored are rejected with their place, and all others are sent', async () => {
+  const bench = workbench(6, 6, [])
+  bench.rows[1] = { kind: 'unreadable', place: { row: 2, byte: 1 }, reason: 'not_decodable', detail: 'no UTF-8' }
+  bench.convert = (id) =>
+    id === '3'
+      ? { kind: 'reject', reason: 'missing_time', detail: 'time is empty' }
+      : id === '4'
+        ? { kind: 'skip', reason: 'held_back' }
+        : undefined
+  bench.refused = [{ index: 1, detail: 'PostHog says no' }]
+  await bench.untilFinished()
+  expect(await bench.tally()).toEqual({
+    read: 6,
+    sent: 2,
+    skipped: { held_back: 1 },
+    rejected: { not_decodable: 1, missing_time: 1, refused_by_posthog: 1 },
+  })
+  expect([...bench.ledger.rejected.values()].map(({ row, byte, reason }) => [row, byte, reason])).toEqual([
+    [2, 1, 'not_decodable'],
+    [3, 2, 'missing_time'],
+    [5, 4, 'refused_by_posthog'],
+  ])
+})
+
+test('an event that PostHog cannot store for its size is rejected, never sent', async () => {
+  const bench = workbench(2, 2, [])
+  bench.padding = (id) => (id === '1' ? '"'.repeat(300_000) : '')
+  await bench.untilFinished()
+  expect(bench.stored()).toEqual(['2'])
+  expect(await bench.tally()).toMatchObject({ sent: 1, rejected: { event_too_large: 1 } })
+})
+
+test('a worker that lost its lock stops at once and commits nothing', async () => {
+  const bench = workbench(8, 2, [])
+  bench.onRequest = () => bench.ledger.hold(bench.chunk, 'another')
+  expect(await bench.once()).toEqual({ kind: 'lock_lost' })
+  expect(bench.requests).toHaveLength(1)
+  expect(await bench.ledger.checkpoint(bench.chunk)).toBeNull()
+})
+
+test('an interruption while PostHog is awaited commits nothing, so that the batch is sent again', async () => {
+  const bench = workbench(4, 2, [])
+  bench.interrupted = true
+  expect(await bench.once()).toEqual({ kind: 'interrupted' })
+  expect(await bench.ledger.checkpoint(bench.chunk)).toBeNull()
+})
+
+function rowsSent(rows: number): string[] {
+  return Array.from({ length: rows }, (_, index) => String(index + 1)).toSorted()
+}
+
+type Accident = 'before_send' | 'after_send' | 'before_commit' | 'after_commit' | 'stop' | 'none'
+
+/** A chunk of rows 1 to n, a sink that keeps what it gets, and accidents that happen to one batch after the other. */
+function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
+  const run = RunId.parse('r')
+  const chunk = chunkOf(run, file, 0, rowCount)
+  const ledger = new MemoryLedger()
+  const requests: string[][] = []
+  let current: Accident = 'none'
+  let stopping = new AbortController()
+
+  const bench = {
+    chunk,
+    ledger,
+    requests,
+    rows: Array.from({ length: rowCount }, (_, index): ReadRow => {
+      return { kind: 'row', place: { row: index + 1, byte: index }, values: [String(index + 1), '7', '2023-01-01'] }
+    }),
+    convert: (_id: string): ReturnType<ReturnType<ChunkWork['converterFor']>> | undefined => undefined,
+    padding: (_id: string): string => '',
+    refused: [] as Refusal[],
+    interrupted: false,
+    onRequest: (): Promise<void> => Promise.resolve(),
+    stored: () => [...new Set(requests.flat())].toSorted(),
+    tally: async () => (await ledger.checkpoint(chunk))?.tally,
+
+    async once() {
+      await ledger.hold(chunk, 'mine')
+      stopping = new AbortController()
+      return processChunk({ chunk, file, token: 'mine' }, work, accidents.length > 0 ? stopping.signal : never)
+    },
+    async untilFinished() {
+      for (let turn = 0; turn < 100; turn++) {
+        const outcome = await bench.once().catch((error: unknown) => {
+          if (error instanceof Crash) return { kind: 'crashed' as const }
+          throw error
+        })
+        if (outcome.kind === 'finished') return
+      }
+      throw new Error('not finished after 100 turns')
+    },
+  }
+
+  const sink: EventSink = {
+    async send(events: readonly OutgoingEvent[]) {
+      current = accidents.shift() ?? 'none'
+      crashAt('before_send')
+      if (bench.interrupted) return { kind: 'interrupted' }
+      requests.push(events.map(({ event }) => event.uuid))
+      await bench.onRequest()
+      if (current === 'stop') stopping.abort()
+      crashAt('after_send')
+      return { kind: 'acknowledged', refused: bench.refused }
+    },
+  }
+  const work: ChunkWork = {
+    reader: {
+      async *read(_file, _chunk, from): AsyncGenerator<Slice> {
+        for (let at = from.cursor; at < rowCount; at += sliceRows) {
+          const next = Math.min(rowCount, at + sliceRows)
+          yield await Promise.resolve({ columns, rows: bench.rows.slice(at, next), next })
+        }
+      },
+    },
+    sink,
+    ledger: {
+      checkpoint: (of) => ledger.checkpoint(of),
+      async commit(...what) {
+        crashAt('before_commit')
+        const answer = await ledger.commit(...what)
+        crashAt('after_commit')
+        return answer
+      },
+    },
+    converterFor: () => (values) => {
+      const id = values[0] ?? ''
+      const properties = { padding: bench.padding(id) }
+      return (
+        bench.convert(id) ?? {
+          kind: 'event',
+          event: { uuid: id, event: 'e', distinct_id: '7', timestamp: '', properties },
+        }
+      )
+    },
+    limits: { rows: sliceRows, bytes: 1000 },
+  }
+
+  function crashAt(moment: Accident): void {
+    if (current !== moment) return
+    current = 'none'
+    throw new Crash()
+  }
+  return bench
+}
+
+class Crash extends Error {}

@@ -1,0 +1,248 @@
+import { afterEach, expect, test } from 'vitest'
+import { OperatorError, type OutgoingEvent } from '@heapferry/domain'
+import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
+import { batchTransport, createSink, type SinkOptions, type Waiting } from '@heapferry/posthog'
+import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
+})
+
+const never = new AbortController().signal
+
+async function start(options: Partial<SinkOptions> = {}) {
+  const posthog = await startFakePostHog()
+  const transport = batchTransport({ host: posthog.url, apiKey: 'phc_test', timeoutMs: 5000 })
+  cleanups.push(
+    () => posthog.stop(),
+    () => transport.close(),
+  )
+  const waits: (Waiting | null)[] = []
+  const onWaiting = (waiting: Waiting | null) => waits.push(waiting)
+  const sink = createSink({ transport, onWaiting, firstWaitMs: 4, longestWaitMs: 20, ...options })
+  return { posthog, sink, waits }
+}
+
+function expectStored(posthog: FakePostHog, events: readonly OutgoingEvent[]): void {
+  expect([...posthog.stored.keys()]).toEqual(uuidsOf(events))
+}
+
+test('acknowledged means that every event is stored, in order', async () => {
+  const { posthog, sink, waits } = await start()
+  const events = outgoingEvents(50)
+  expect(await sink.send(events, never)).toEqual({ kind: 'acknowledged', refused: [] })
+  expectStored(posthog, events)
+  expect(waits).toEqual([])
+})
+
+test('nothing to send is acknowledged without a request', async () => {
+  const { posthog, sink } = await start()
+  expect(await sink.send([], never)).toEqual({ kind: 'acknowledged', refused: [] })
+  expect(posthog.batches).toEqual([])
+})
+
+test('a request holds at most 1000 events', async () => {
+  const { posthog, sink } = await start()
+  const events = outgoingEvents(2001)
+  await sink.send(events, never)
+  expect(posthog.batches.map((batch) => batch.events)).toEqual([1000, 1000, 1])
+  expectStored(posthog, events)
+})
+
+test('a request holds at most 4 MB of JSON, counted in bytes', async () => {
+  const { posthog, sink } = await start()
+  const text = 'ä'.repeat(200_000)
+  const events = Array.from({ length: 21 }, (_, n) => outgoingEvent(n, { properties: { text } }))
+  await sink.send(events, never)
+  expect(posthog.batches.map((batch) => batch.events)).toEqual([9, 9, 3])
+  expectStored(posthog, events)
+})
+
+test('an event larger than a whole request goes alone, and is refused only by PostHog', async () => {
+  const { posthog, sink } = await start()
+  const large = outgoingEvent(1, { properties: { text: 'x'.repeat(5_000_000) } })
+  const events = [outgoingEvent(0), large, outgoingEvent(2)]
+  expect(await sink.send(events, never)).toEqual({
+    kind: 'acknowledged',
+    refused: [{ index: 1, detail: expect.stringContaining('413') }],
+  })
+  expectStored(posthog, [outgoingEvent(0), outgoingEvent(2)])
+  expect(posthog.batches.map((batch) => batch.outcome)).toEqual([200, 413, 200])
+})
+
+test('one event too large among 200 is refused alone', async () => {
+  const { posthog, sink } = await start()
+  const events = outgoingEvents(200)
+  events[70] = outgoingEvent(70, { properties: { text: 'x'.repeat(1_000_000) } })
+  expect(await sink.send(events, never)).toMatchObject({ kind: 'acknowledged', refused: [{ index: 70 }] })
+  expectStored(posthog, events.toSpliced(70, 1))
+})
+
+test.each([[[0]], [[999]], [[417]], [[3, 4, 900]]])(
+  'of 1000 events those at %j are refused and all others stored, in order',
+  async (poisoned) => {
+    const { posthog, sink } = await start()
+    const events = outgoingEvents(1000)
+    posthog.fault({ kind: 'refuse_event', uuids: uuidsOf(events.filter((_, index) => poisoned.includes(index))) })
+    expect(await sink.send(events, never)).toEqual({
+      kind: 'acknowledged',
+      refused: poisoned.map((index) => ({ index, detail: '400: invalid event could not be processed' })),
+    })
+    expectStored(
+      posthog,
+      events.filter((_, index) => !poisoned.includes(index)),
+    )
+    // Two requests per halving, ten halvings per event.
+    expect(posthog.batches.length).toBeLessThanOrEqual(1 + 20 * poisoned.length)
+  },
+)
+
+test('where PostHog refuses all and has taken none, nobody’s events are rejected for it', async () => {
+  const { posthog, sink } = await start()
+  posthog.fault({ kind: 'status', status: 400 })
+  await expect(sink.send(outgoingEvents(1000), never)).rejects.toThrow(OperatorError)
+  await expect(sink.send(outgoingEvents(3), never)).resolves.toMatchObject({ refused: [{}, {}, {}] })
+})
+
+test('once PostHog has taken an event, any number of others may be refused', async () => {
+  const { posthog, sink } = await start()
+  posthog.fault({ kind: 'refuse_event', event: 'bad' })
+  const good = outgoingEvent(0)
+  const bad = Array.from({ length: 150 }, (_, n) => outgoingEvent(n + 1, { event: 'bad' }))
+  const delivery = await sink.send([good, ...bad], never)
+  expect(delivery).toMatchObject({ refused: bad.map((_, index) => ({ index: index + 1 })) })
+  expectStored(posthog, [good])
+})
+
+test('an outage is waited for without end, and reported from its first answer to its last', async () => {
+  const { posthog, sink, waits } = await start()
+  posthog.fault({ kind: 'status', status: 500, next: 25 })
+  const before = Date.now()
+  expect(await sink.send(outgoingEvents(10), never)).toEqual({ kind: 'acknowledged', refused: [] })
+  expectStored(posthog, outgoingEvents(10))
+  expect(posthog.requests).toEqual({ '500': 25, '200': 1 })
+
+  expect(waits).toHaveLength(26)
+  expect(waits.at(-1)).toBeNull()
+  const sinces = new Set(waits.slice(0, -1).map((wait) => wait?.sinceMs))
+  expect(sinces.size).toBe(1)
+  expect(waits[0]?.sinceMs).toBeGreaterThanOrEqual(before)
+  expect(waits[0]?.retryAtMs).toBeGreaterThan(before)
+  expect(waits[0]?.detail).toBe('500: fault on demand')
+})
+
+test('waits double up to the longest, and are never shorter than half of that', async () => {
+  const { posthog, sink } = await start({ firstWaitMs: 10, longestWaitMs: 40 })
+  posthog.fault({ kind: 'status', status: 503, next: 5 })
+  await sink.send(outgoingEvents(1), never)
+  const arrivals = posthog.batches.map((batch) => batch.receivedAtMs)
+  const gaps = arrivals.slice(1).map((at, index) => at - (arrivals[index] ?? 0))
+  for (const [index, leastMs] of [5, 10, 20, 20, 20].entries()) expect(gaps[index]).toBeGreaterThanOrEqual(leastMs - 1)
+})
+
+test('no send starts a request before the moment that Retry-After named to any of them', async () => {
+  const { posthog, sink } = await start()
+  posthog.fault({ kind: 'status', status: 429, retryAfterS: 1, next: 1 })
+  const parts = [0, 1, 2, 3].map((part) => outgoingEvents(40).slice(part * 10, part * 10 + 10))
+  const [first, ...others] = parts
+  const sends = [sink.send(first ?? [], never)]
+  await expect.poll(() => posthog.batches.length, { interval: 5 }).toBe(1)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  sends.push(...others.map((part) => sink.send(part, never)))
+  for (const send of sends) expect(await send).toEqual({ kind: 'acknowledged', refused: [] })
+
+  const [told, ...later] = posthog.batches
+  expect(told?.outcome).toBe(429)
+  expect(later).toHaveLength(4)
+  for (const batch of later) expect(batch.receivedAtMs - (told?.receivedAtMs ?? 0)).toBeGreaterThanOrEqual(999)
+  for (const batch of later) expect(batch.receivedAtMs - (told?.receivedAtMs ?? 0)).toBeLessThan(3000)
+})
+
+test('lost answers, resets and errors in any order lose nothing', async () => {
+  const { posthog, sink } = await start()
+  posthog.fault({ kind: 'answer_lost', probability: 0.3, seed: 1 })
+  posthog.fault({ kind: 'reset', probability: 0.3, seed: 2 })
+  posthog.fault({ kind: 'status', status: 503, probability: 0.3, seed: 3 })
+  const events = outgoingEvents(3000)
+  const parts = Array.from({ length: 30 }, (_, part) => events.slice(part * 100, part * 100 + 100))
+  const deliveries = await Promise.all(parts.map((part) => sink.send(part, never)))
+  expect(deliveries).toEqual(parts.map(() => ({ kind: 'acknowledged', refused: [] })))
+  expect(new Set(posthog.stored.keys())).toEqual(new Set(uuidsOf(events)))
+  for (const outcome of ['answer_lost', 'reset', '503']) expect(posthog.requests[outcome]).toBeGreaterThan(0)
+  expect([...posthog.stored.values()].some((event) => event.times > 1)).toBe(true)
+})
+
+test.each([
+  [401, 'POSTHOG_API_KEY'],
+  [402, 'billing limit'],
+  [404, 'POSTHOG_HOST'],
+  [422, 'POSTHOG_HOST'],
+])('%i is for a person, who is told what to do', async (status, hint) => {
+  const { posthog, sink } = await start()
+  posthog.fault({ kind: 'status', status })
+  const error: unknown = await sink.send(outgoingEvents(5), never).catch((caught: unknown) => caught)
+  expect(error).toBeInstanceOf(OperatorError)
+  expect(error).toHaveProperty('hint', expect.stringContaining(hint))
+  expect(posthog.batches).toHaveLength(1)
+})
+
+test('waiting is reported until the moment that Retry-After named', async () => {
+  const { posthog, sink, waits } = await start()
+  posthog.fault({ kind: 'status', status: 429, retryAfterS: 1, next: 1 })
+  const before = Date.now()
+  await sink.send(outgoingEvents(1), never)
+  expect(waits).toHaveLength(2)
+  expect(waits[0]?.retryAtMs).toBeGreaterThanOrEqual(before + 1000)
+})
+
+test('a signal ends a wait at once', async () => {
+  const { posthog, sink, waits } = await start()
+  posthog.fault({ kind: 'status', status: 429, retryAfterS: 3600 })
+  const abort = new AbortController()
+  const sent = sink.send(outgoingEvents(1), abort.signal)
+  await expect.poll(() => waits.length, { interval: 5 }).toBe(1)
+  const before = performance.now()
+  abort.abort()
+  expect(await sent).toEqual({ kind: 'interrupted' })
+  expect(performance.now() - before).toBeLessThan(2000)
+  expect(waits.at(-1)).toBeNull()
+})
+
+test('a signal that was there before sends nothing', async () => {
+  const { posthog, sink } = await start()
+  expect(await sink.send(outgoingEvents(1), AbortSignal.abort())).toEqual({ kind: 'interrupted' })
+  expect(posthog.batches).toEqual([])
+})
+
+test('a request in flight may still be answered after the signal', async () => {
+  const { posthog, sink } = await start({ graceMs: 3000 })
+  posthog.fault({ kind: 'latency', ms: 200 })
+  const abort = new AbortController()
+  const sent = sink.send(outgoingEvents(1), abort.signal)
+  abort.abort()
+  expect(await sent).toEqual({ kind: 'acknowledged', refused: [] })
+})
+
+test('a request in flight is given up when its grace is over', async () => {
+  const { posthog, sink } = await start({ graceMs: 100 })
+  posthog.fault({ kind: 'latency', ms: 4000 })
+  const abort = new AbortController()
+  const sent = sink.send(outgoingEvents(1), abort.signal)
+  const before = performance.now()
+  abort.abort()
+  expect(await sent).toEqual({ kind: 'interrupted' })
+  expect(performance.now() - before).toBeGreaterThanOrEqual(99)
+  expect(performance.now() - before).toBeLessThan(2500)
+})
+
+test('a call of several requests stops between them', async () => {
+  const { posthog, sink } = await start()
+  posthog.fault({ kind: 'latency', ms: 50 })
+  const abort = new AbortController()
+  const sent = sink.send(outgoingEvents(2500), abort.signal)
+  await expect.poll(() => posthog.batches.length, { interval: 5 }).toBe(1)
+  abort.abort()
+  expect(await sent).toEqual({ kind: 'interrupted' })
+  expect(posthog.stored.size).toBeLessThan(2500)
+})

@@ -1,0 +1,134 @@
+import { type Chunk, type Phase, RunId } from '@heapferry/domain'
+import { ChunkConsumer, type ChunkJob, ChunkQueue } from '@heapferry/queue'
+import type { ChunkOutcome } from '@heapferry/migration'
+import { afterEach, expect, test } from 'vitest'
+import { chunkOf, fileOf } from '../support/chunk.ts'
+import { redisForTests } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+
+const server = redisForTests()
+const closing: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+test('a chunk that is enqueued twice is processed once', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  await queue.add([jobOf(0), jobOf(1)])
+  await queue.add([jobOf(0), jobOf(1)])
+  const taken = await consume(() => ({ kind: 'finished' }))
+  await until('the queue is empty', async () => (await queue.counts()).waiting === 0 && taken.length === 2)
+  expect(taken.map(({ chunk }) => chunk.id).toSorted()).toEqual([jobOf(0).chunk.id, jobOf(1).chunk.id])
+})
+
+test('an interrupted chunk goes back to waiting and spends no attempt', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  await queue.add([jobOf(0)])
+  const taken = await consume(() => ({ kind: 'interrupted' }))
+  await until('the chunk waits again', async () => taken.length === 1 && (await queue.counts()).waiting === 1)
+  const [job] = await queue.queue.getPrioritized()
+  expect(job).toMatchObject({ attemptsMade: 0, data: { id: jobOf(0).chunk.id } })
+  expect(await queue.counts()).toEqual({ waiting: 1, active: 0, failed: 0 })
+})
+
+test('closing hands chunks back after their current batch, and they are there for others', async () => {
+  const { queue, consume, jobOf, consumer } = await workplace()
+  await queue.add([jobOf(0)])
+  const taken = await consume(
+    (_, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve({ kind: 'interrupted' }))),
+  )
+  await until('the chunk is taken', () => taken.length === 1)
+  await consumer().close()
+  expect(await queue.counts()).toEqual({ waiting: 1, active: 0, failed: 0 })
+})
+
+test('a paused consumer takes nothing until it is resumed', async () => {
+  const { queue, consume, jobOf, consumer } = await workplace()
+  const taken = await consume(() => ({ kind: 'finished' }))
+  await consumer().pause()
+  await queue.add([jobOf(0)])
+  expect(taken).toEqual([])
+  await consumer().resume()
+  await until('the chunk is taken', () => taken.length === 1)
+})
+
+test('the oldest days are taken first', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  await queue.add([jobOf(0, { day: 19_500 }), jobOf(1, { day: 17_000 }), jobOf(2, { day: 18_000 })])
+  const taken = await consume(() => ({ kind: 'finished' }))
+  await until('all are taken', () => taken.length === 3)
+  expect(taken.map(({ chunk }) => chunk.day)).toEqual([17_000, 18_000, 19_500])
+})
+
+test('a job that is no chunk of this run fails for good instead of being worked on', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  const { chunk } = jobOf(0)
+  await queue.queue.add('forged', { ...chunk, run: 'another' }, { jobId: chunk.id, attempts: 5 })
+  await queue.queue.add('garbage', { path: '/etc/passwd' }, { jobId: 'garbage', attempts: 5 })
+  const taken = await consume(() => ({ kind: 'finished' }))
+  await until('both have failed', async () => (await queue.counts()).failed === 2)
+  expect(taken).toEqual([])
+  expect((await queue.failed(1))[0]?.reason).toContain('not a chunk of this run')
+})
+
+test('a failed chunk can be given all its attempts again', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  await queue.queue.add('clicks', jobOf(0).chunk, { jobId: jobOf(0).chunk.id, attempts: 1 })
+  let broken = true
+  const taken = await consume(() => {
+    if (broken) throw new Error('disk on fire')
+    return { kind: 'finished' }
+  })
+  await until('it has failed', async () => (await queue.counts()).failed === 1)
+  expect(await queue.failed(10)).toEqual([{ title: 'clicks', reason: 'disk on fire' }])
+  broken = false
+  await queue.retryFailed()
+  await until('it is taken again', async () => taken.length === 2 && (await queue.counts()).failed === 0)
+})
+
+test('a job is smaller than 2 KB and names places only', async () => {
+  const { queue, jobOf } = await workplace()
+  await queue.add([jobOf(0)])
+  const [job] = await queue.queue.getPrioritized()
+  expect(JSON.stringify(job?.data).length).toBeLessThan(2048)
+  expect(Object.keys(job?.data ?? {}).toSorted()).toEqual(['day', 'file', 'firstRow', 'id', 'range', 'rows', 'run'])
+})
+
+let runs = 0
+
+async function workplace(phase: Phase = 'events') {
+  const run = RunId.parse(`queue-${++runs}`)
+  const file = fileOf('clicks')
+  const queue = new ChunkQueue(server.redis, run, phase, () => {})
+  closing.push(() => queue.close())
+  let open: ChunkConsumer | undefined
+  return {
+    queue,
+    jobOf: (index: number, changes: Partial<Chunk> = {}) => ({
+      chunk: { ...chunkOf(run, file, index), ...changes },
+      title: 'clicks',
+    }),
+    consumer: () => {
+      if (!open) throw new Error('nothing consumes yet')
+      return open
+    },
+    async consume(process: (job: ChunkJob, signal: AbortSignal) => ChunkOutcome | Promise<ChunkOutcome>) {
+      const taken: ChunkJob[] = []
+      const consumer = new ChunkConsumer({
+        redis: server.redis,
+        run,
+        phase,
+        concurrency: 1,
+        process: async (job, signal) => {
+          taken.push(job)
+          return process(job, signal)
+        },
+        onError: () => {},
+      })
+      open = consumer
+      closing.unshift(() => consumer.close())
+      await consumer.resume()
+      return taken
+    },
+  }
+}

@@ -1,0 +1,147 @@
+import { type Cut, type ExportFile, FileId, phases, type Run, type RunLedger } from '@heapferry/domain'
+import { planRun } from '@heapferry/migration'
+import { ChunkQueue, RedisLedger } from '@heapferry/queue'
+import { expect, test } from 'vitest'
+import { fileOf, runOf } from '../support/chunk.ts'
+import { redisForTests } from '../support/redis.ts'
+
+const server = redisForTests()
+let runs = 0
+
+const users = fileNamed('users', 1)
+const clicks = fileNamed('clicks', 2)
+const orders = fileNamed('orders', 3)
+
+test('a plan schedules every chunk of every file and seals both phases', async () => {
+  const plan = await planner()
+  await plan.again([users, clicks, orders])
+  expect(await plan.jobs()).toEqual({ identities: 3, events: 6 })
+  expect(await plan.progress()).toMatchObject({ planned: [3, 6], sealed: [true, true] })
+})
+
+test('a producer that dies anywhere plans the same when it starts again', async () => {
+  for (let deathAfter = 0; ; deathAfter++) {
+    const plan = await planner()
+    const died = await plan.again([users, clicks, orders], deathAfter).then(
+      () => false,
+      () => true,
+    )
+    await plan.again([users, clicks, orders])
+    expect(await plan.jobs()).toEqual({ identities: 3, events: 6 })
+    expect(await plan.progress()).toMatchObject({ planned: [3, 6], sealed: [true, true] })
+    if (!died) return expect(deathAfter).toBeGreaterThan(10)
+  }
+})
+
+test('planning again cuts nothing that is scheduled', async () => {
+  const plan = await planner()
+  await plan.again([users, clicks])
+  plan.cuts.length = 0
+  await plan.again([users, clicks])
+  expect(plan.cuts).toEqual([])
+})
+
+test('when the queue is wiped, planning again schedules what is not done, and only that', async () => {
+  const plan = await planner()
+  await plan.again([clicks])
+  await plan.finish(clicks, 0)
+  for (const phase of phases) await plan.queueOf(phase).remove()
+  await plan.again([clicks])
+  expect(await plan.jobs()).toEqual({ identities: 0, events: 2 })
+})
+
+test('a file that came later is planned too, and its phase is open again meanwhile', async () => {
+  const plan = await planner()
+  await plan.again([clicks])
+  await plan.again([users, clicks], 2).catch(() => {})
+  expect(await plan.progress()).toMatchObject({ sealed: [false, true] })
+  await plan.again([users, clicks])
+  expect(await plan.jobs()).toEqual({ identities: 3, events: 3 })
+  expect(await plan.progress()).toMatchObject({ sealed: [true, true] })
+})
+
+test('a file that changed is refused by name, and so is one that is gone', async () => {
+  const plan = await planner()
+  await plan.again([users, clicks])
+  const changed = { ...clicks, version: { ...clicks.version, sizeBytes: 7 } }
+  await expect(plan.again([users, changed])).rejects.toMatchObject({
+    name: 'SourceChanged',
+    message: expect.stringContaining('clicks.csv has changed since this run was planned: 1000 bytes of 1970-01-01'),
+  })
+  await expect(plan.again([users])).rejects.toThrow('clicks.csv belongs to this run and is gone')
+})
+
+async function planner() {
+  runs++
+  const ledger = new RedisLedger(server.redis)
+  const run: Run = await ledger.createRun(runOf(`plan-${runs}`))
+  const queues = new Map(phases.map((phase) => [phase, new ChunkQueue(server.redis, run.id, phase, () => {})]))
+  const queueOf = (phase: (typeof phases)[number]) => queues.get(phase) ?? raise()
+  const cuts: string[] = []
+
+  return {
+    cuts,
+    queueOf,
+    /** Plans with a producer that dies at its nth word to the outside. */
+    async again(files: ExportFile[], deathAfter = Number.POSITIVE_INFINITY) {
+      let words = 0
+      const word = () => {
+        if (words++ >= deathAfter) throw new Error('the producer died')
+      }
+      const mortal = new Proxy(ledger, {
+        get(target, name: keyof RunLedger) {
+          const method = target[name].bind(target) as (...given: unknown[]) => unknown
+          return (...given: unknown[]) => {
+            word()
+            return method(...given)
+          }
+        },
+      })
+      await planRun(run, files, {
+        ledger: mortal,
+        schedule: {
+          async add(phase, chunks) {
+            word()
+            await queueOf(phase).add(chunks)
+          },
+          known: (phase, chunks) => queueOf(phase).known(chunks),
+        },
+        async *cut(file): AsyncGenerator<Cut> {
+          cuts.push(file.path)
+          for (let index = 0; index < 3; index++) {
+            word()
+            const range = { kind: 'bytes', start: index * 100, end: (index + 1) * 100 } as const
+            yield await Promise.resolve({
+              range,
+              firstRow: index * 10 + 1,
+              rows: 10,
+              firstValues: ['1', '2', '2023-01-01'],
+            })
+          }
+        },
+      })
+    },
+    async jobs() {
+      const [identities, events] = await Promise.all(phases.map((phase) => queueOf(phase).counts()))
+      return { identities: identities?.waiting, events: events?.waiting }
+    },
+    async progress() {
+      const { phases: all } = await ledger.progress(run.id)
+      return { planned: all.map(({ planned }) => planned), sealed: all.map(({ sealed }) => sealed) }
+    },
+    async finish(file: ExportFile, index: number) {
+      const [job] = (await queueOf('events').queue.getJobs()).filter(({ id }) => id?.endsWith(`00000${index}`))
+      await server.redis.set(`heapferry:${run.id}-events:${job?.id}:lock`, 'mine')
+      const tally = { read: 10, sent: 10, skipped: {}, rejected: {} }
+      await ledger.commit({ chunk: job?.data, file, token: 'mine' }, { cursor: 100, tally, done: true }, [])
+    },
+  }
+}
+
+function fileNamed(table: string, number: number): ExportFile {
+  return { ...fileOf(table), id: FileId.parse(String(number).padStart(12, '0')), path: `${table}.csv` }
+}
+
+function raise(): never {
+  throw new Error('no such phase')
+}

@@ -1,0 +1,119 @@
+import { type Chunk, phases, RunId, type RunProgress } from '@heapferry/domain'
+import { RedisLedger } from '@heapferry/queue'
+import { expect, test } from 'vitest'
+import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
+import { MemoryLedger } from '../support/memory-ledger.ts'
+import { redisForTests } from '../support/redis.ts'
+import { chunkLedgerContract, rejectedRow, tally } from './chunk-ledger-contract.ts'
+
+const { redis } = lazily(redisForTests())
+let runs = 0
+
+chunkLedgerContract('the ledger in Redis', async () => ({ ledger: new RedisLedger(redis()), run: newRun(), hold }))
+chunkLedgerContract('the ledger in memory', async () => {
+  const ledger = new MemoryLedger()
+  return { ledger, run: newRun(), hold: (chunk, token) => ledger.hold(chunk, token) }
+})
+
+test('totals are exact although commits are repeated, and add up over chunks and tables', async () => {
+  const { ledger, run, commit } = await planned()
+  const skipped = { held_back: 2 }
+  await commit('clicks', 0, 5, tally(3))
+  await commit('clicks', 0, 5, tally(3))
+  await commit('clicks', 0, 10, { read: 10, sent: 7, skipped, rejected: { missing_time: 1 } }, true)
+  await commit('clicks', 1, 10, tally(10), true)
+  await commit('users', 0, 10, tally(4), true)
+  const { tables, phases: progress } = await ledger.progress(run)
+  expect(tables).toEqual([
+    { table: 'clicks', planned: 0, tally: { read: 20, sent: 17, skipped, rejected: { missing_time: 1 } } },
+    { table: 'users', planned: 0, tally: tally(4) },
+  ])
+  expect(progress.map(({ phase, done }) => [phase, done])).toEqual([
+    ['identities', 1],
+    ['events', 2],
+  ])
+})
+
+test('a rejected row that is committed again stands once', async () => {
+  const { ledger, run, commit } = await planned()
+  const chunk = chunkOf(run, fileOf('clicks'), 0)
+  await commit('clicks', 0, 5, tally(1), false, [rejectedRow(chunk, 3)])
+  await commit('clicks', 0, 9, tally(2), false, [rejectedRow(chunk, 3), rejectedRow(chunk, 8)])
+  const bytes = []
+  for await (const row of ledger.rejectedRows(run)) bytes.push(row.byte)
+  expect(bytes.toSorted()).toEqual([3, 8])
+})
+
+test('a file that is planned twice is counted once', async () => {
+  const { ledger, run } = await planned()
+  const file = fileOf('clicks')
+  await ledger.planFile(run, file, { chunks: 3, rows: 100 })
+  await ledger.planFile(run, file, { chunks: 3, rows: 100 })
+  const progress = await ledger.progress(run)
+  expect(progress.tables).toEqual([{ table: 'clicks', planned: 100, tally: tally(0) }])
+  expect(eventsOf(progress)).toMatchObject({ planned: 3, sealed: false })
+})
+
+test('a run that exists keeps what it was created with', async () => {
+  const ledger = new RedisLedger(redis())
+  const run = runOf(newRun(), { createdAtMs: 1 })
+  await ledger.createRun(run)
+  expect(await ledger.createRun({ ...run, createdAtMs: 2 })).toEqual(run)
+})
+
+test('a commit answers what is wanted of the run', async () => {
+  const { ledger, run, commit } = await planned()
+  const intent = { kind: 'pause', by: 'ada', reason: 'lunch', hint: 'resume' } as const
+  await ledger.setIntent(run, intent)
+  expect(await commit('clicks', 0, 5, tally(1))).toEqual({ kind: 'committed', intent })
+})
+
+test('the phases are sealed one by one', async () => {
+  const { ledger, run } = await planned()
+  await ledger.seal(run, 'identities', true)
+  expect((await ledger.progress(run)).phases.map(({ sealed }) => sealed)).toEqual([true, false])
+  expect(phases).toEqual(['identities', 'events'])
+})
+
+async function planned() {
+  const ledger = new RedisLedger(redis())
+  const { id: run } = await ledger.createRun(runOf(newRun()))
+  return {
+    ledger,
+    run,
+    async commit(
+      table: string,
+      index: number,
+      cursor: number,
+      counts = tally(0),
+      done = false,
+      rejected = [] as ReturnType<typeof rejectedRow>[],
+    ) {
+      const file = fileOf(table)
+      const chunk = chunkOf(run, file, index)
+      // Chunks of two files of this test may have one number: the table tells them apart.
+      const named = table === 'users' ? { ...chunk, id: chunkOf(run, file, index + 100).id } : chunk
+      await hold(named, 'mine', table)
+      return ledger.commit({ chunk: named, file, token: 'mine' }, { cursor, tally: counts, done }, rejected)
+    },
+  }
+}
+
+/** As BullMQ does for the job of a chunk. */
+async function hold(chunk: Chunk, token: string, table = 'clicks'): Promise<void> {
+  const phase = table === 'users' ? 'identities' : 'events'
+  await redis().set(`heapferry:${chunk.run}-${phase}:${chunk.id}:lock`, token)
+}
+
+function newRun() {
+  runs++
+  return RunId.parse(`run-${runs}`)
+}
+
+function eventsOf({ phases: all }: RunProgress) {
+  return all.find(({ phase }) => phase === 'events')
+}
+
+function lazily(server: ReturnType<typeof redisForTests>) {
+  return { redis: () => server.redis }
+}

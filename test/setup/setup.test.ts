@@ -1,0 +1,140 @@
+import { spawn } from 'node:child_process'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { z } from 'zod'
+import { cloneForSetup } from './clone.ts'
+
+let folder: string
+
+beforeEach(async () => {
+  folder = await cloneForSetup()
+  await mkdir(join(folder, 'programs'))
+})
+
+afterEach(async () => {
+  await rm(folder, { recursive: true })
+})
+
+/** With a PATH of its own, so that what is installed here plays no part. */
+async function setup(env: Record<string, string> = {}): Promise<{ code: number | null; said: string }> {
+  const child = spawn(process.execPath, ['setup.mjs'], { cwd: folder, env: { PATH: join(folder, 'programs'), ...env } })
+  let said = ''
+  child.stdout.on('data', (text) => (said += String(text)))
+  child.stderr.on('data', (text) => (said += String(text)))
+  const code = await new Promise<number | null>((settle) => child.once('close', settle))
+  return { code, said }
+}
+
+async function addProgram(name: string, script: string): Promise<void> {
+  await writeFile(join(folder, 'programs', name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+}
+
+const Lock = z.looseObject({ packages: z.record(z.string(), z.looseObject({ version: z.string().optional() })) })
+
+async function changeInstalled(change: (packages: z.infer<typeof Lock>['packages']) => void): Promise<void> {
+  const path = join(folder, 'node_modules', '.package-lock.json')
+  const lock = Lock.parse(JSON.parse(await readFile(path, 'utf8')))
+  change(lock.packages)
+  await writeFile(path, JSON.stringify(lock))
+}
+
+test.each(['redis-server', 'valkey-server'])(
+  'with all there and %s on PATH nothing is done and nothing said',
+  async (name) => {
+    await addProgram(name, 'exit 1')
+    expect(await setup()).toEqual({ code: 0, said: '' })
+  },
+)
+
+test('a Redis that somebody runs is enough, named in the environment or in .env', async () => {
+  expect(await setup({ REDIS_URL: 'redis://127.0.0.1:6379' })).toEqual({ code: 0, said: '' })
+  await writeFile(join(folder, '.env'), '# REDIS_URL=redis://no\nREDIS_URL=redis://127.0.0.1:6379\n')
+  expect(await setup()).toEqual({ code: 0, said: '' })
+  await writeFile(join(folder, '.env'), '# REDIS_URL=redis://no\nREDIS_URL=\n')
+  expect((await setup()).code).toBe(1)
+})
+
+test('without Redis and without a way to get it, it says how to install one', async () => {
+  const { code, said } = await setup()
+  expect(code).toBe(1)
+  expect(said).toMatch(/apt-get install redis-server[^]*dnf install valkey[^]*apk add[^]*brew install[^]*REDIS_URL/)
+})
+
+test('what apt-get said is shown when it fails, and nothing half done stays', async () => {
+  await addProgram('apt-get', 'echo "Could not resolve deb.example"; exit 100')
+  await addProgram('dpkg-deb', 'exit 0')
+  const { code, said } = await setup()
+  expect(code).toBe(1)
+  expect(said).toContain('Could not resolve deb.example')
+  expect(said).toContain('REDIS_URL')
+  expect((await readdir(join(folder, '.heapferry'), { recursive: true })).toSorted()).toEqual(['bin'])
+})
+
+test('a Node that is too old is named together with the one that is needed', async () => {
+  const manifest = await readFile(join(folder, 'package.json'), 'utf8')
+  const check = async (range: string) => {
+    await writeFile(join(folder, 'package.json'), manifest.replace(/"node": ".*"/, `"node": "${range}"`))
+    return setup({ REDIS_URL: 'redis://127.0.0.1:6379' })
+  }
+  const [major = 0, minor = 0, patch = 0] = process.versions.node.split('.').map(Number)
+  const refused = await check(`^${major}.${minor}.${patch + 1} || >=${major + 1}.0.0`)
+  expect(refused.code).toBe(1)
+  expect(refused.said).toContain(`>=${major + 1}.0.0`)
+  expect(refused.said).toContain(process.versions.node)
+  expect((await check(`^${major}.${minor}.${patch}`)).code).toBe(0)
+  expect((await check(`^${major - 1}.0.0`)).code).toBe(1)
+  expect((await check(`^${major - 2}.0.0 || >=${major - 1}.99.0`)).code).toBe(0)
+})
+
+const redis = { REDIS_URL: 'redis://127.0.0.1:6379' }
+
+test('missing dependencies are installed with the npm that runs it', async () => {
+  const npm = join(folder, 'npm-cli.js')
+  await writeFile(npm, 'console.log("npm was told to", process.argv.slice(2).join(" "))')
+  await rm(join(folder, 'node_modules'), { recursive: true })
+  const { code, said } = await setup({ ...redis, npm_execpath: npm })
+  expect(code).toBe(0)
+  expect(said).toMatch(/not installed: running npm install[^]*npm was told to install --no-save /)
+})
+
+test('outside npm the one on PATH is taken, and its failure is a failure', async () => {
+  await addProgram('npm', 'echo "npm was told to $1"; exit 7')
+  await rm(join(folder, 'node_modules'), { recursive: true })
+  const { code, said } = await setup({ ...redis, npm_execpath: '/somewhere/yarn.js' })
+  expect(code).toBe(1)
+  expect(said).toContain('npm was told to install')
+})
+
+test('without any npm it says what to do', async () => {
+  await rm(join(folder, 'node_modules'), { recursive: true })
+  const { code, said } = await setup(redis)
+  expect(code).toBe(1)
+  expect(said).toContain('Run `npm install`')
+})
+
+test('a package of another version than the lock file names is a reason to install, and so is a missing one', async () => {
+  await addProgram('npm', 'exit 0')
+  await changeInstalled((packages) => {
+    packages['node_modules/zod'] = { ...packages['node_modules/zod'], version: '0.0.1' }
+  })
+  expect((await setup(redis)).said).toContain('out of date (node_modules/zod)')
+  await changeInstalled((packages) => {
+    delete packages['node_modules/zod']
+  })
+  expect((await setup(redis)).said).toContain('out of date (node_modules/zod)')
+})
+
+test('where packages came from does not matter: package-lock.json may leave it out', async () => {
+  await changeInstalled((packages) => {
+    for (const [path, entry] of Object.entries(packages)) entry['resolved'] = `https://npm.example/${path}.tgz`
+  })
+  expect(await setup(redis)).toEqual({ code: 0, said: '' })
+})
+
+test('packages for other platforms are not missed', async () => {
+  await changeInstalled((packages) => {
+    for (const [path, entry] of Object.entries(packages)) if (entry['optional'] === true) delete packages[path]
+  })
+  expect(await setup(redis)).toEqual({ code: 0, said: '' })
+})

@@ -1,0 +1,138 @@
+import path from 'node:path'
+import {
+  type Chunk,
+  chunkIdOf,
+  defaultMapping,
+  type ExportFile,
+  type Mapping,
+  type ReadRow,
+  RunId,
+  type SliceLimits,
+} from '@heapferry/domain'
+import { cutFile, fileReader, inspectFile } from '@heapferry/sources'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { temporaryFolder } from '../support/folder.ts'
+
+/** Rows of a table, null where a cell holds nothing. */
+export interface Rows {
+  columns: string[]
+  rows: (string | null)[][]
+}
+
+export interface SourceUnderTest {
+  /** Writes the rows as a file of this kind. */
+  write(file: string, rows: Rows): Promise<void>
+  fileName: string
+  mapping?: Mapping
+  /** What cells may hold. */
+  cell: fc.Arbitrary<string | null>
+}
+
+/** What every kind of file must do, so that chunks can be taken by any worker in any order and gone on with anywhere. */
+export function sourceContract(name: string, source: SourceUnderTest): void {
+  const columns = ['user_id', 'time', 'text', 'more']
+  const anyRows = fc
+    .array(fc.tuple(source.cell, source.cell, source.cell), { minLength: 1, maxLength: 40 })
+    // A row without any text would be a blank line, which is no row.
+    .map((cells) => ({ columns, rows: cells.map((cell, index) => [String(index + 1), ...cell]) }))
+
+  describe(name, () => {
+    test('chunks of any size tile the file, and together hold every row once and in order', async () => {
+      const open = await opener(source)
+      await fc.assert(
+        fc.asyncProperty(anyRows, chunkSize(), async (written, chunkBytes) => {
+          const file = await open(written, chunkBytes)
+          let next = file.file.firstRowByte
+          for (const { range } of file.chunks) {
+            expect(range.start).toBe(next)
+            next = range.end
+          }
+          expect(next).toBe(file.file.version.sizeBytes)
+          const rows = await file.readAll({ rows: 7, bytes: 1000 })
+          expect(rows.map(valuesOf)).toEqual(written.rows)
+          expect(rows.map(({ place }) => place.row)).toEqual(written.rows.map((_, index) => index + 1))
+        }),
+        { numRuns: 150 },
+      )
+    })
+
+    test('reading on from any cursor gives exactly the rest, under the same row numbers', async () => {
+      const open = await opener(source)
+      await fc.assert(
+        fc.asyncProperty(
+          anyRows,
+          chunkSize(),
+          fc.integer({ min: 1, max: 9 }),
+          async (written, chunkBytes, sliceRows) => {
+            const file = await open(written, chunkBytes)
+            for (const chunk of file.chunks) {
+              const all = await file.read(chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_000_000 })
+              let rows = 0
+              for await (const slice of file.slices(chunk, { cursor: 0, rows: 0 }, { rows: sliceRows, bytes: 60 })) {
+                rows += slice.rows.length
+                const rest = await file.read(chunk, { cursor: slice.next, rows }, { rows: 1000, bytes: 1_000_000 })
+                expect(rest).toEqual(all.slice(rows))
+              }
+              expect(rows).toBe(all.length)
+            }
+          },
+        ),
+        { numRuns: 60 },
+      )
+    })
+
+    test('cutting twice gives the same chunks', async () => {
+      const open = await opener(source)
+      await fc.assert(
+        fc.asyncProperty(anyRows, chunkSize(), async (written, chunkBytes) => {
+          const file = await open(written, chunkBytes)
+          expect(await file.cutAgain()).toEqual(file.chunks)
+        }),
+        { numRuns: 30 },
+      )
+    })
+  })
+}
+
+async function opener({ write, fileName, mapping = defaultMapping }: SourceUnderTest) {
+  const root = await temporaryFolder()
+  const reader = fileReader(root)
+  return async (rows: Rows, chunkBytes: number) => {
+    await write(path.join(root, fileName), rows)
+    const file = await inspectFile(root, fileName, mapping)
+    if (!file) throw new Error('the file is taken for empty')
+    const cutAgain = () => chunksOf(root, file, chunkBytes)
+    const chunks = await cutAgain()
+    const slices = (chunk: Chunk, from: { cursor: number; rows: number }, limits: SliceLimits) =>
+      reader.read(file, chunk, from, limits)
+    const read = async (...where: Parameters<typeof slices>): Promise<ReadRow[]> => {
+      const all = []
+      for await (const slice of slices(...where)) all.push(...slice.rows)
+      return all
+    }
+    const readAll = async (limits: SliceLimits): Promise<ReadRow[]> => {
+      const all = []
+      for (const chunk of chunks) all.push(...(await read(chunk, { cursor: 0, rows: 0 }, limits)))
+      return all
+    }
+    return { file, chunks, cutAgain, slices, read, readAll }
+  }
+}
+
+async function chunksOf(root: string, file: ExportFile, chunkBytes: number): Promise<Chunk[]> {
+  const chunks: Chunk[] = []
+  for await (const { range, firstRow, rows } of cutFile(root, file, chunkBytes)) {
+    const id = chunkIdOf(file.id, chunks.length)
+    chunks.push({ id, run: RunId.parse('test'), file: file.id, range, firstRow, rows, day: null })
+  }
+  return chunks
+}
+
+function chunkSize() {
+  return fc.integer({ min: 1, max: 400 })
+}
+
+function valuesOf(row: ReadRow) {
+  return row.kind === 'row' ? row.values : row
+}

@@ -1,0 +1,102 @@
+import path from 'node:path'
+import { type Run, RunId } from '@heapferry/domain'
+import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
+import { isRunComplete } from '@heapferry/migration'
+import { connectRedis, openPrivateRedis, type PrivateRedis, type Redis, RedisLedger } from '@heapferry/queue'
+import { onTestFinished } from 'vitest'
+import { temporaryFolder } from './folder.ts'
+import { heapferry, type HeapferryProcess } from './heapferry.ts'
+import { serverCandidates } from './redis.ts'
+
+const apiKey = 'phc_crew0000000000000000000000000000000000000000'
+
+/**
+ * A producer and workers as processes of their own, as on several machines, each replaced when it dies, the way a
+ * service manager does it; with a Redis and a stand-in for PostHog that the test can hurt.
+ */
+export interface Crew {
+  folder: string
+  home: string
+  run: RunId
+  posthog: FakePostHog
+  redisServer: PrivateRedis
+  ledger: RedisLedger
+  producer(): HeapferryProcess | undefined
+  workers(): HeapferryProcess[]
+  /** How often a process was replaced after it died. */
+  replaced: { producer: number; worker: number }
+  /** What processes said that ended without being killed or told to. */
+  lastWords: string[]
+  start(source: string, workers: number): void
+  isComplete(): Promise<boolean>
+  stop(): Promise<void>
+}
+
+export async function crew(): Promise<Crew> {
+  const folder = await temporaryFolder()
+  const home = path.join(folder, 'home')
+  const run = RunId.parse('crew')
+  const posthog = await startFakePostHog({ apiKey, keep: 'ids' })
+  const redisServer = await openPrivateRedis({ home, serverCandidates })
+  const redis: Redis = await connectRedis(redisServer.url, () => {})
+  const ledger = new RedisLedger(redis)
+  const slots = new Set<{ role: 'producer' | 'worker'; process: HeapferryProcess }>()
+  const replaced = { producer: 0, worker: 0 }
+  const lastWords: string[] = []
+  let stopping = false
+
+  const env = {
+    POSTHOG_HOST: posthog.url,
+    POSTHOG_API_KEY: apiKey,
+    HEAPFERRY_HOME: home,
+    get REDIS_URL() {
+      return redisServer.url
+    },
+  }
+  const keepRunning = (role: 'producer' | 'worker', args: string[]): void => {
+    const slot = { role, process: heapferry(args, { cwd: folder, env: { ...env } }) }
+    slots.add(slot)
+    void slot.process.ended.then(({ code, signal, stderr }) => {
+      slots.delete(slot)
+      if (stopping || (role === 'producer' && code === 0)) return
+      if (signal !== 'SIGKILL') lastWords.push(`${role} ended with ${code ?? signal}: ${stderr.slice(-2000)}`)
+      replaced[role]++
+      keepRunning(role, args)
+    })
+  }
+  const stop = async (): Promise<void> => {
+    stopping = true
+    for (const { process } of slots) process.child.kill('SIGTERM')
+    await Promise.all([...slots].map(({ process }) => process.ended))
+  }
+  onTestFinished(async () => {
+    await stop()
+    redis.disconnect()
+    await redisServer.close()
+    await posthog.stop()
+  })
+
+  const of = (wanted: 'producer' | 'worker') =>
+    [...slots].filter(({ role }) => role === wanted).map(({ process }) => process)
+  return {
+    folder,
+    home,
+    run,
+    posthog,
+    redisServer,
+    ledger,
+    producer: () => of('producer')[0],
+    workers: () => of('worker'),
+    replaced,
+    lastWords,
+    start(source, workers) {
+      keepRunning('producer', ['enqueue', source, '--run', run])
+      for (let started = 0; started < workers; started++) keepRunning('worker', ['worker', '--run', run])
+    },
+    async isComplete() {
+      const stored: Run | null = await ledger.run(run)
+      return stored !== null && isRunComplete(await ledger.progress(run))
+    },
+    stop,
+  }
+}

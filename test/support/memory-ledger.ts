@@ -1,0 +1,27 @@
+import type { Checkpoint, Chunk, ChunkLedger, Claim, CommitAnswer, RejectedRow } from '@heapferry/domain'
+
+/** The part of the ledger that a worker needs, in memory. It passes the same contract as the one in Redis. */
+export class MemoryLedger implements ChunkLedger {
+  readonly checkpoints = new Map<string, Checkpoint>()
+  readonly rejected = new Map<string, RejectedRow>()
+  readonly #holders = new Map<string, string>()
+
+  hold(chunk: Chunk, token: string): Promise<void> {
+    this.#holders.set(chunk.id, token)
+    return Promise.resolve()
+  }
+
+  checkpoint(chunk: Chunk): Promise<Checkpoint | null> {
+    return Promise.resolve(this.checkpoints.get(chunk.id) ?? null)
+  }
+
+  commit({ chunk, token }: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[]): Promise<CommitAnswer> {
+    if (this.#holders.get(chunk.id) !== token) return Promise.resolve({ kind: 'lock_lost' })
+    const stored = this.checkpoints.get(chunk.id)
+    if (!stored?.done && (checkpoint.done || checkpoint.cursor > (stored?.cursor ?? -1))) {
+      this.checkpoints.set(chunk.id, checkpoint)
+      for (const row of rejected) this.rejected.set(`${row.chunk}:${row.byte}`, row)
+    }
+    return Promise.resolve({ kind: 'committed', intent: { kind: 'run' } })
+  }
+}
