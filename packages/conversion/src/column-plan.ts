@@ -33,7 +33,7 @@ export interface ColumnMeanings {
  */
 export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnPlan {
   const { consumed, known, otherwise = () => undefined, about = () => true } = meanings
-  const all = columns.map((column, index) => ({ column, index })).filter(() => true)
+  const all = columns.map((column, index) => ({ column, index })).filter(({ column }) => !isSyncColumn(column))
   const first = new Map<string, number>()
   for (const { column, index } of all) if (!first.has(column)) first.set(column, index)
 
