@@ -41,16 +41,14 @@ function satisfies(version, range) {
 function installDependencies() {
   const fault = dependencyFault()
   if (fault === undefined) return
-  say(`${fault}: running npm install`)
+  say(`${fault}: running npm ci`)
   // Inside `npm start` npm says where it is; it need not be on PATH. Other package managers set the variable too.
   const npm = process.env.npm_execpath
   const command = npm && basename(npm) === 'npm-cli.js' ? [process.execPath, npm] : ['npm']
-  // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, which a lock file made behind a
-  // mirror does. `install` takes the locked versions as well, and `--no-save` keeps it from changing the lock file.
-  const [program, ...args] = [...command, 'install', '--no-save', '--include=dev', '--no-audit', '--no-fund']
+  const [program, ...args] = [...command, 'ci', '--include=dev', '--no-audit', '--no-fund']
   const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit' })
-  if (error) fail(`npm could not be run (${error.message}). Run \`npm install\` in ${root} yourself, then repeat.`)
-  if (status !== 0) fail('npm install failed, see above.')
+  if (error) fail(`npm could not be run (${error.message}). Run \`npm ci\` in ${root} yourself, then repeat.`)
+  if (status !== 0) fail('npm ci failed, see above.')
 }
 
 /** npm writes what it has installed into node_modules/.package-lock.json, in the form of package-lock.json. */

@@ -12,7 +12,7 @@ const commands = new Map(program.commands.map((command) => [command.name(), comm
 
 test('the README lists every command with what its help says of it', () => {
   const readme = documents[0]?.text ?? ''
-  const listed = [...readme.matchAll(/^\| `(\w+)[^`]*` \| (.+) \|$/gm)].map(([, name, what]) => [name, what])
+  const listed = [...readme.matchAll(/^\| `(\w+)[^`]*`\s*\| (.+?)\s*\|$/gm)].map(([, name, what]) => [name, what])
   expect(listed).toEqual([...commands.values()].map((command) => [command.name(), command.description()]))
 })
 

@@ -21,15 +21,25 @@ test('flags beat the environment, which beats .env', async () => {
   })
 })
 
-test('us and eu are PostHog Cloud; a URL loses its trailing slashes', async () => {
-  const folder = await temporaryFolder()
-  const hostOf = (host: string) => loadSettings({ POSTHOG_HOST: host }, {}, folder).POSTHOG_HOST
-  expect(['us', 'EU', 'https://ph.example.com//'].map(hostOf)).toEqual([
-    'https://us.i.posthog.com',
-    'https://eu.i.posthog.com',
-    'https://ph.example.com',
-  ])
+test.each([
+  ['us', 'https://us.i.posthog.com'],
+  [' EU ', 'https://eu.i.posthog.com'],
+  ['https://ph.example.com', 'https://ph.example.com'],
+  ['https://example.com/ingest//', 'https://example.com/ingest'],
+  ['http://127.0.0.1:8000/', 'http://127.0.0.1:8000'],
+])('the host %j is %s', async (host, url) => {
+  expect(loadSettings({ POSTHOG_HOST: host }, {}, await temporaryFolder()).POSTHOG_HOST).toBe(url)
 })
+
+test.each(['uk', 'posthog.example.com', 'ftp://example.com', 'https://example.com/?a=1'])(
+  'the host %j is refused with what would do',
+  async (host) => {
+    const folder = await temporaryFolder()
+    expect(() => loadSettings({ POSTHOG_HOST: host }, {}, folder)).toThrow(
+      'POSTHOG_HOST: expected us, eu or an address',
+    )
+  },
+)
 
 test('every wrong setting is named at once, and the key is not shown', async () => {
   const env = {

@@ -31,7 +31,7 @@ test('a port in use is named together with the setting that changes it', async (
   const refusal = await open(server.redis, { port: Number(port) }).catch((error: unknown) => error)
   expect(refusal).toBeInstanceOf(OperatorError)
   expect(refusal).toMatchObject({
-    message: expect.stringContaining(port),
+    message: expect.stringContaining(`Port ${port} is in use`),
     hint: expect.stringContaining('HEAPFERRY_DASHBOARD_PORT'),
   })
 })

@@ -1,8 +1,9 @@
+import { startDashboard } from '@heapferry/dashboard'
 import { ChunkConsumer, connectRedis, openPrivateRedis, readRunStatus } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { redisForTests, serverCandidates } from '../support/redis.ts'
-import { ask, open, seedRun, tallyOf } from './support.ts'
+import { ask, open, optionsOf, seedRun, tallyOf } from './support.ts'
 
 const server = redisForTests()
 const planted = '<script>alert(1)</script>'
@@ -109,6 +110,17 @@ test('a Redis that hangs is not healthy', async () => {
     own.signal('SIGCONT')
   }
   expect((await ask(`${url}/healthz`)).status).toBe(200)
+})
+
+test('the dashboard ends also while Redis is away', async () => {
+  const own = await ownRedis()
+  await seedRun(own.redis, 'left')
+  const dashboard = await startDashboard(optionsOf(own.redis))
+  expect((await ask(`${dashboard.url}/queues/api/queues`)).status).toBe(200)
+  own.signal('SIGKILL')
+  await expect.poll(async () => (await ask(`${dashboard.url}/healthz`)).status).toBe(503)
+  await dashboard.close()
+  await expect(ask(dashboard.url)).rejects.toThrow('ECONNREFUSED')
 })
 
 test('health is told without a login', async () => {

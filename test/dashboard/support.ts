@@ -17,12 +17,15 @@ import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 
 /** A dashboard on a free port of 127.0.0.1, closed after the test. */
 export async function open(redis: Redis, changes: Partial<DashboardOptions> = {}): Promise<string> {
-  const logger = createLogger({ level: 'silent', role: 'dashboard' })
-  const ledger = new RedisLedger(redis)
-  const defaults = { redis, ledger, host: '127.0.0.1', port: 0, login: null, allowActions: false, logger }
-  const dashboard = await startDashboard({ ...defaults, ...changes })
+  const dashboard = await startDashboard({ ...optionsOf(redis), ...changes })
   onTestFinished(() => dashboard.close())
   return dashboard.url
+}
+
+export function optionsOf(redis: Redis): DashboardOptions {
+  const logger = createLogger({ level: 'silent', role: 'dashboard' })
+  const ledger = new RedisLedger(redis)
+  return { redis, ledger, host: '127.0.0.1', port: 0, login: null, allowActions: false, logger }
 }
 
 /** A request with headers that `fetch` keeps for itself, such as Host. */

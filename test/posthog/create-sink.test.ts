@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
-import { OperatorError, type OutgoingEvent } from '@heapferry/domain'
+import { OperatorError, type OutgoingEvent, type Waiting } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
-import { batchTransport, createSink, type SinkOptions, type Waiting } from '@heapferry/posthog'
+import { batchTransport, createSink, type SinkOptions } from '@heapferry/posthog'
 import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
 
 const cleanups: (() => Promise<void>)[] = []

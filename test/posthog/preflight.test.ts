@@ -1,7 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import { OperatorError } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
-import { preflight, resolveHost } from '@heapferry/posthog'
+import { preflight } from '@heapferry/posthog'
 
 const started: FakePostHog[] = []
 afterEach(async () => {
@@ -54,21 +53,3 @@ test('a host that is no PostHog is named', async () => {
     { problem: expect.stringContaining('does not answer like a PostHog (status 404') },
   ])
 })
-
-test.each([
-  ['us', 'https://us.i.posthog.com'],
-  [' EU ', 'https://eu.i.posthog.com'],
-  ['https://posthog.example.com', 'https://posthog.example.com'],
-  ['https://example.com/ingest//', 'https://example.com/ingest'],
-  ['http://127.0.0.1:8000/', 'http://127.0.0.1:8000'],
-])('the host %j is %s', (host, url) => {
-  expect(resolveHost(host)).toBe(url)
-})
-
-test.each(['', 'uk', 'posthog.example.com', 'ftp://example.com', 'https://example.com/?a=1'])(
-  'the host %j is refused with what would do',
-  (host) => {
-    expect(() => resolveHost(host)).toThrow(OperatorError)
-    expect(() => resolveHost(host)).toThrow('us, eu or the address')
-  },
-)

@@ -90,10 +90,10 @@ async function planner() {
       }
       const mortal = new Proxy(ledger, {
         get(target, name: keyof RunLedger) {
-          const method = target[name].bind(target) as (...given: unknown[]) => unknown
+          const method: unknown = target[name].bind(target)
           return (...given: unknown[]) => {
             word()
-            return method(...given)
+            return typeof method === 'function' ? method(...given) : method
           }
         },
       })

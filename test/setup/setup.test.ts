@@ -95,7 +95,7 @@ test('missing dependencies are installed with the npm that runs it', async () =>
   await rm(join(folder, 'node_modules'), { recursive: true })
   const { code, said } = await setup({ ...redis, npm_execpath: npm })
   expect(code).toBe(0)
-  expect(said).toMatch(/not installed: running npm install[^]*npm was told to install --no-save /)
+  expect(said).toMatch(/not installed: running npm ci[^]*npm was told to ci /)
 })
 
 test('outside npm the one on PATH is taken, and its failure is a failure', async () => {
@@ -103,14 +103,14 @@ test('outside npm the one on PATH is taken, and its failure is a failure', async
   await rm(join(folder, 'node_modules'), { recursive: true })
   const { code, said } = await setup({ ...redis, npm_execpath: '/somewhere/yarn.js' })
   expect(code).toBe(1)
-  expect(said).toContain('npm was told to install')
+  expect(said).toContain('npm was told to ci')
 })
 
 test('without any npm it says what to do', async () => {
   await rm(join(folder, 'node_modules'), { recursive: true })
   const { code, said } = await setup(redis)
   expect(code).toBe(1)
-  expect(said).toContain('Run `npm install`')
+  expect(said).toContain('Run `npm ci`')
 })
 
 test('a package of another version than the lock file names is a reason to install, and so is a missing one', async () => {

@@ -8,7 +8,7 @@ const comma: CsvDialect = { delimiter: ',', quote: '"' }
 
 test('whatever a file holds and wherever blocks and chunks end, its parts give the rows that the whole gives', async () => {
   await fc.assert(
-    fc.asyncProperty(garbage(), sizes(), sizes(), sizes(), async (bytes, blockBytes, otherBlockBytes, groupBytes) => {
+    fc.asyncProperty(garbage(), size(), size(), size(), async (bytes, blockBytes, otherBlockBytes, groupBytes) => {
       const whole = await rowsOf(bytes, { blockBytes, groupBytes: Number.POSITIVE_INFINITY })
       const cuts = await groupEnds(bytes, { blockBytes: otherBlockBytes, groupBytes })
       const parts = []
@@ -26,7 +26,7 @@ test('whatever a file holds and wherever blocks and chunks end, its parts give t
 
 test('rows tile a file but for its blank lines', async () => {
   await fc.assert(
-    fc.asyncProperty(garbage(), sizes(), async (bytes, blockBytes) => {
+    fc.asyncProperty(garbage(), size(), async (bytes, blockBytes) => {
       let at = 0
       for (const row of await rowsOf(bytes, { blockBytes, groupBytes: 50 })) {
         expect(bytes.subarray(at, row.start).toString()).toMatch(/^[\r\n]*$/)
@@ -147,7 +147,7 @@ function garbage() {
   return fc.array(piece, { maxLength: 60 }).map((pieces) => Buffer.from(pieces.join('')))
 }
 
-function sizes() {
+function size() {
   return fc.integer({ min: 1, max: 90 })
 }
 

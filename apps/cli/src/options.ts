@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { loadSettings, readKeyFile, type Settings } from '@heapferry/config'
+import { loadSettings, readKeyFile, type Settings, takeSecretsOutOfEnvironment } from '@heapferry/config'
 import { RunId } from '@heapferry/domain'
 
 /** Options that several commands share, so that they read the same everywhere. */
@@ -23,10 +23,12 @@ export interface ProjectFlags {
 
 /** Settings with what the flags say. */
 export function settingsFrom(flags: ProjectFlags): Settings {
-  return loadSettings({
+  const settings = loadSettings({
     ...(flags.host !== undefined && { POSTHOG_HOST: flags.host }),
     ...(flags.apiKeyFile !== undefined && { POSTHOG_API_KEY: readKeyFile(flags.apiKeyFile) }),
   })
+  takeSecretsOutOfEnvironment()
+  return settings
 }
 
 export function parseRunId(text: string): RunId {

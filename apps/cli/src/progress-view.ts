@@ -15,7 +15,7 @@ const lineEveryMs = 10_000
 export function progressView(json: boolean): ProgressView {
   if (json) return everySoOften(2000, (status) => answer(JSON.stringify(status)))
   if (process.stderr.isTTY) return bar()
-  return everySoOften(lineEveryMs, (status) => say(`${status.phase}: ${progressLine(status, 0)}`))
+  return everySoOften(lineEveryMs, (status) => say(`${status.phase}: ${progressLine(status, 80)}`))
 }
 
 function bar(): ProgressView {

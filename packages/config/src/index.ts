@@ -9,4 +9,5 @@ export {
   type SettingName,
   type Settings,
   settingsSchema,
+  takeSecretsOutOfEnvironment,
 } from './settings.ts'

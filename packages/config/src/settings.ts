@@ -8,10 +8,17 @@ import { z } from 'zod'
 /** PostHog Cloud's ingestion hosts, by the names of its regions. */
 const cloudHosts: Record<string, string> = { us: 'https://us.i.posthog.com', eu: 'https://eu.i.posthog.com' }
 
-const Host = z
-  .string()
-  .transform((host) => (cloudHosts[host.toLowerCase()] ?? host).replace(/\/+$/, ''))
-  .pipe(z.url({ protocol: /^https?$/, error: 'expected us, eu, or a URL such as https://posthog.example.com' }))
+/** `us`, `eu` or an address, with a path where a proxy needs one; without a trailing `/`, a login or a query. */
+const Host = z.string().transform((text, context) => {
+  const cloud = cloudHosts[text.trim().toLowerCase()]
+  if (cloud !== undefined) return cloud
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '') {
+    return `${url.origin}${url.pathname}`.replace(/\/+$/, '')
+  }
+  context.addIssue('expected us, eu or an address such as https://posthog.example.com')
+  return z.NEVER
+})
 
 const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
 
@@ -62,8 +69,9 @@ export function loadSettings(
   const dotenv = path.join(folder, '.env')
   const file = existsSync(dotenv) ? parseEnv(readFileSync(dotenv, 'utf8')) : {}
   const given: Partial<Record<string, string>> = {}
+  const flag: Partial<Record<string, string>> = flags
   for (const name of Object.keys(settingsSchema.shape)) {
-    const value = [flags[name as SettingName], env[name], file[name]].find((text) => text !== undefined && text !== '')
+    const value = [flag[name], env[name], file[name]].find((text) => text !== undefined && text !== '')
     if (value !== undefined) given[name] = value
   }
   const parsed = settingsSchema.safeParse(given)
@@ -108,6 +116,11 @@ export function requireProject(settings: Settings): { host: string; apiKey: stri
   }
   const keyFingerprint = createHash('sha256').update(apiKey).digest('hex').slice(0, 16)
   return { host, apiKey, destination: { host, keyFingerprint } }
+}
+
+/** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
+export function takeSecretsOutOfEnvironment(): void {
+  for (const secret of ['POSTHOG_API_KEY', 'HEAPFERRY_DASHBOARD_PASSWORD', 'REDIS_URL']) delete process.env[secret]
 }
 
 /** The environment for a process of heapferry's own: keys travel here, never in its arguments. */

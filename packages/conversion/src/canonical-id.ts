@@ -8,23 +8,16 @@ export type IdReading =
 const int64Max = 9_223_372_036_854_775_807n
 
 /**
- * Reads a Heap id (user_id, event_id, session_id) without ever passing it through a float: 16 digits are its normal
- * length and doubles end there. What tools leave of integers is accepted as long as every digit is present: leading
- * zeros, `4702333951502204.0`, `4.702333951502204e+15`. A shortened form (`1.23e15`) stands for many ids and is damaged.
+ * Reads a Heap id without ever passing it through a float: 16 digits are the normal length of one and doubles end there.
+ * What tools leave of integers is accepted as long as every digit is present: leading zeros, `4702333951502204.0`,
+ * `4.702333951502204e+15`. A shortened form (`1.23e15`) stands for many ids and is damaged. Ids may be negative: Heap
+ * makes those of identified people by hashing and documents no range but that of a signed 64-bit integer.
  */
 export function canonicalId(text: string | null): IdReading {
   if (text === null) return { kind: 'missing' }
   if (/^[1-9]\d{0,17}$/.test(text)) return { kind: 'id', id: text }
-  return readUnusual(text.trim())
-}
-
-/**
- * Reads an id of `user_migrations`: as {@link canonicalId}, or negative. Heap makes `to_user_id` by hashing the identity
- * and documents no range for it but that of a signed 64-bit integer.
- */
-export function canonicalMigrationId(text: string | null): IdReading {
-  const trimmed = text?.trim() ?? ''
-  if (!trimmed.startsWith('-')) return canonicalId(text)
+  const trimmed = text.trim()
+  if (!trimmed.startsWith('-')) return readUnusual(trimmed)
   const reading = readUnusual(trimmed.slice(1))
   if (reading.kind === 'missing') return { kind: 'damaged', why: notAnInteger }
   if (reading.kind === 'damaged' || reading.id === '0') return reading
@@ -35,7 +28,6 @@ const notAnInteger = 'is not an integer'
 
 function readUnusual(text: string): IdReading {
   if (text === '') return { kind: 'missing' }
-  if (text.startsWith('-')) return { kind: 'damaged', why: 'is negative' }
   const plain = /^(\d+)(?:\.0+)?$/.exec(text)?.[1]
   if (plain !== undefined) return inInt64(plain)
   const [, whole, fraction = '', exponent] = /^(\d+)(?:\.(\d+))?[eE]\+?(\d{1,3})$/.exec(text) ?? []

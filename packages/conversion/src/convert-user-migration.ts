@@ -1,5 +1,5 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
-import { canonicalMigrationId } from './canonical-id.ts'
+import { canonicalId } from './canonical-id.ts'
 import { planColumns } from './column-plan.ts'
 import type { ConversionContext } from './context.ts'
 import { importedProperties } from './convert-user.ts'
@@ -24,9 +24,9 @@ export function compileUserMigrationConverter(
   const timeCell = plan.cell('time')
 
   return (values) => {
-    const from = canonicalMigrationId(fromCell(values))
+    const from = canonicalId(fromCell(values))
     if (from.kind !== 'id') return rejectId('from_user_id', from, fromCell(values))
-    const to = canonicalMigrationId(toCell(values))
+    const to = canonicalId(toCell(values))
     if (to.kind !== 'id') return rejectId('to_user_id', to, toCell(values))
 
     const end = context.identities.resolve(from.id) ?? { kind: 'person', distinctId: to.id }

@@ -1,6 +1,6 @@
 export { browserOf } from './browser.ts'
 export type { Browser } from './browser.ts'
-export { canonicalId, canonicalMigrationId } from './canonical-id.ts'
+export { canonicalId } from './canonical-id.ts'
 export type { IdReading } from './canonical-id.ts'
 export { compileConverter } from './compile-converter.ts'
 export type { ConversionContext } from './context.ts'

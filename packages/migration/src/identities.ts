@@ -2,15 +2,15 @@ import type { Identities, Resolution } from '@heapferry/domain'
 
 /** What `users` and `user_migrations` say of ids, all ids as canonical decimal strings. */
 export interface IdentityFacts {
-  /** from_user_id → to_user_id. */
-  migrations: ReadonlyMap<string, string>
+  /** from_user_id → every to_user_id that it is led to, in the order of the export. */
+  migrations: ReadonlyMap<string, readonly string[]>
   /** user_id → identity, for ids that a migration touches. */
   identities: ReadonlyMap<string, string>
 }
 
 /**
- * Who every migrated id ends as: the identity at the end of its chain of migrations, or the only one on the chain, or
- * the last user id. A chain that passes two identities would join two people and is a conflict.
+ * Who every migrated id ends as: the only identity among the ids that its migrations lead to, itself included, or else
+ * the last of those ids. Where they lead to two identities, merging would join two people: a conflict.
  */
 export function resolveIdentities({ migrations, identities }: IdentityFacts): Map<string, Resolution> {
   const resolved = new Map<string, Resolution>()
@@ -18,38 +18,44 @@ export function resolveIdentities({ migrations, identities }: IdentityFacts): Ma
   return resolved
 
   function resolve(from: string): Resolution {
-    const chain = chainFrom(from)
-    const known = new Set(chain.map((id) => identities.get(id)).filter((identity) => identity !== undefined))
+    const known = new Set(reachable(from).flatMap((id) => identities.get(id) ?? []))
     if (known.size > 1)
-      return { kind: 'conflict', detail: `the migrations of ${from} lead through ${known.size} identities` }
+      return { kind: 'conflict', detail: `the migrations of ${from} lead to ${known.size} identities` }
     const [identity] = known
-    return { kind: 'person', distinctId: identity ?? chain.at(-1) ?? from }
+    return { kind: 'person', distinctId: identity ?? lastOf(from) }
   }
 
-  function chainFrom(from: string): string[] {
-    const chain = [from]
-    const seen = new Set(chain)
-    for (let id = migrations.get(from); id !== undefined; id = migrations.get(id)) {
-      if (seen.has(id)) {
-        // A cycle: every id of it is the same person, so that all must end at the same one of them.
-        const cycle = chain.slice(chain.indexOf(id))
-        return [...chain, cycle.reduce((least, next) => (BigInt(next) < BigInt(least) ? next : least))]
-      }
-      chain.push(id)
-      seen.add(id)
-    }
-    return chain
+  function reachable(from: string): string[] {
+    const seen = new Set([from])
+    // A set hands out what is added to it while it is walked.
+    for (const id of seen) for (const to of migrations.get(id) ?? []) seen.add(to)
+    return [...seen]
   }
+
+  /** The end of the chain of first migrations. */
+  function lastOf(from: string): string {
+    const chain = [from]
+    for (let next = migrations.get(from)?.[0]; next !== undefined; next = migrations.get(next)?.[0]) {
+      // A cycle: every id of it is the same person, so that all must end at the same one of them.
+      if (chain.includes(next)) return chain.slice(chain.indexOf(next)).reduce(smaller)
+      chain.push(next)
+    }
+    return chain.at(-1) ?? from
+  }
+}
+
+function smaller(a: string, b: string): string {
+  return BigInt(b) < BigInt(a) ? b : a
 }
 
 /** One line a resolution, ordered by id: the same facts give the same bytes. */
 export function encodeIdentities(resolved: ReadonlyMap<string, Resolution>): string {
   return [...resolved]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(
-      ([id, resolution]) =>
-        `${JSON.stringify(resolution.kind === 'person' ? [id, resolution.distinctId] : [id, null, resolution.detail])}\n`,
-    )
+    .map(([id, resolution]) => {
+      const line = resolution.kind === 'person' ? [id, resolution.distinctId] : [id, null, resolution.detail]
+      return `${JSON.stringify(line)}\n`
+    })
     .join('')
 }
 

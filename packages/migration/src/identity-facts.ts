@@ -1,4 +1,4 @@
-import { canonicalId, canonicalMigrationId } from '@heapferry/conversion'
+import { canonicalId } from '@heapferry/conversion'
 import type { ExportFile, Slice } from '@heapferry/domain'
 import type { IdentityFacts } from './identities.ts'
 
@@ -12,18 +12,20 @@ export async function identityFacts(
   files: readonly ExportFile[],
   read: (file: ExportFile) => AsyncIterable<Slice>,
 ): Promise<IdentityFacts> {
-  const migrations = new Map<string, string>()
+  const migrations = new Map<string, string[]>()
   for (const file of files.filter(({ table }) => table.kind === 'user_migrations')) {
     for await (const [fromText, toText] of cellsOf(file, read, 'from_user_id', 'to_user_id')) {
-      const from = canonicalMigrationId(fromText)
-      const to = canonicalMigrationId(toText)
-      // The first migration of an id wins, whatever order a later file repeats it in.
-      if (from.kind === 'id' && to.kind === 'id' && !migrations.has(from.id)) migrations.set(from.id, to.id)
+      const from = canonicalId(fromText)
+      const to = canonicalId(toText)
+      if (from.kind !== 'id' || to.kind !== 'id') continue
+      const known = migrations.get(from.id)
+      if (!known) migrations.set(from.id, [to.id])
+      else if (!known.includes(to.id)) known.push(to.id)
     }
   }
 
   // Only the ids that a migration touches: an export has ten times as many users.
-  const touched = new Set([...migrations.keys(), ...migrations.values()])
+  const touched = new Set([...migrations].flatMap(([from, all]) => [from, ...all]))
   const identities = new Map<string, string>()
   if (touched.size === 0) return { migrations, identities }
   for (const file of files.filter(({ table }) => table.kind === 'users')) {

@@ -1,16 +1,14 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Delivery, type EventSink, OperatorError, type OutgoingEvent, type Refusal } from '@heapferry/domain'
+import {
+  type Delivery,
+  type EventSink,
+  OperatorError,
+  type OutgoingEvent,
+  type Refusal,
+  type Waiting,
+} from '@heapferry/domain'
 import type { Answer, Transport } from './transport.ts'
-
-/** PostHog has to be waited for. */
-export interface Waiting {
-  /** Milliseconds since 1970. */
-  sinceMs: number
-  retryAtMs: number
-  /** The latest reason, in PostHog's words where it has any. */
-  detail: string
-}
 
 export interface SinkOptions {
   transport: Transport
@@ -143,7 +141,7 @@ function halvesOf({ start, end }: Span): [Span, Span] {
 
 /** Half of it fixed, half of it random: never at once, never all together. */
 function jittered(ms: number): number {
-  return ms / 2 + Math.random() * (ms / 2)
+  return Math.round(ms / 2 + Math.random() * (ms / 2))
 }
 
 /** False when the signal came first. The moment is asked for again after every wait, as others may have moved it. */

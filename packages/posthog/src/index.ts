@@ -1,6 +1,5 @@
 export { batchTransport } from './batch-transport.ts'
-export { createSink, type SinkOptions, type Waiting } from './create-sink.ts'
+export { createSink, type SinkOptions } from './create-sink.ts'
 export { preflight, type PreflightProblem } from './preflight.ts'
-export { resolveHost } from './resolve-host.ts'
 export { sdkTransport } from './sdk-transport.ts'
 export type { Answer, Transport, TransportOptions } from './transport.ts'

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Reply } from './post.ts'
 
 export interface TransportOptions {
-  /** As from `resolveHost`. */
+  /** An address without a trailing `/`. */
   host: string
   /** Project token, `phc_…`. */
   apiKey: string

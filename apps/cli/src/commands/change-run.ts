@@ -7,11 +7,11 @@ import { newCommand, parseRunId } from '../options.ts'
 import { answer } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
-const name = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
+const runName = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
 
 export function pauseCommand(): Command {
   return newCommand('pause', 'let workers stop after their current batches')
-    .argument(...name)
+    .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger }) => {
         await ledger.setIntent(id, {
@@ -27,7 +27,7 @@ export function pauseCommand(): Command {
 
 export function resumeCommand(): Command {
   return newCommand('resume', 'let workers go on')
-    .argument(...name)
+    .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger }) => {
         await ledger.setIntent(id, { kind: 'run' })
@@ -38,7 +38,7 @@ export function resumeCommand(): Command {
 
 export function cancelCommand(): Command {
   return newCommand('cancel', 'stop a run for good; what was sent stays in PostHog')
-    .argument(...name)
+    .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger, queueOf }) => {
         await ledger.setIntent(id, { kind: 'cancel', by: person() })
