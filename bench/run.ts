@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { connectRedis, openPrivateRedis } from '@heapferry/queue'
@@ -20,14 +20,15 @@ export async function benchRun(): Promise<object[]> {
   try {
     const host = await firstLine(server)
     const results = []
-    for (const { rows, workers } of [
-      { rows: 1_000_000, workers: 1 },
-      { rows: 1_000_000, workers: 2 },
-      { rows: 5_000_000, workers: 2 },
+    for (const { rows, workerCounts } of [
+      { rows: 1_000_000, workerCounts: [1, 2] },
+      { rows: 5_000_000, workerCounts: [2] },
     ]) {
       const source = path.join(folder, `pageviews-${rows}`, 'pageviews.csv')
+      await mkdir(path.dirname(source))
       await writeBenchCsv(source, { rows, seed: 1 })
-      results.push(await measured({ folder, source, host, rows, workers }))
+      for (const workers of workerCounts) results.push(await measured({ folder, source, host, rows, workers }))
+      await rm(path.dirname(source), { recursive: true })
     }
     return results
   } finally {

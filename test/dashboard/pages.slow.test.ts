@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { env } from 'node:process'
+import { env, stderr } from 'node:process'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
@@ -13,6 +13,7 @@ beforeAll(async () => {
   if (executablePath === undefined && env.CI !== undefined) {
     throw new Error('No Chromium is installed (looked in /usr/bin), so nobody looks at the pages')
   }
+  if (executablePath === undefined) stderr.write('The pages are not looked at: no Chromium is installed in /usr/bin\n')
   // Chromium's sandbox needs rights that containers do not have; the pages are our own.
   if (executablePath !== undefined) browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
 })
@@ -81,7 +82,7 @@ browserTest('a page of a hidden tab asks for nothing until it is seen again', as
 browserTest(
   'every page fits a phone and a desk, in dark and in light, and calls nobody else',
   async (page, trouble) => {
-    const run = await seedRun(server.redis, 'a-run-with-a-name-as-long-as-a-name-may-be-which-is-63-letters0')
+    const run = await seedRun(server.redis, 'a_run_with_a_name_as_long_as_a_name_may_be_which_is_63_letters0')
     const tally = tallyOf({ read: 1_234_567_890, sent: 1_234_567_889, rejected: { damaged_id: 1 } })
     await run.table('a_table_with_a_name_that_goes_on_and_on_without_any_place_to_break_it', 2_000_000_000, [
       tally,

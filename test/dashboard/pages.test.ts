@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { createLogger } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
 import { ChunkConsumer, connectRedis, openPrivateRedis, readRunStatus } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
@@ -36,11 +39,12 @@ test('nothing that comes from an export or from Redis becomes markup', async () 
   await run.table(planted, 10, [tallyOf({ read: 10, rejected: { missing_time: 10 } }), null])
   await run.ledger.setIntent(run.id, { kind: 'pause', by: planted, reason: planted, hint: planted })
   const url = await open(server.redis)
-  for (const path of ['/', '/runs/planted', `/runs/${encodeURIComponent(planted)}`]) {
-    const { text } = await ask(url + path)
+  for (const page of ['/', '/runs/planted', `/runs/${encodeURIComponent(planted)}`]) {
+    const { text } = await ask(url + page)
     expect(text).toContain('&lt;script&gt;alert(1)')
     expect(text).not.toMatch(/<script>|<img/)
   }
+  expect((await ask(`${url}/runs/planted`)).text).toContain('&quot;&gt;&lt;img src=x onerror=&#39;alert(1)&#39;&gt;')
 })
 
 test('runs are listed newest first', async () => {
@@ -53,8 +57,8 @@ test('runs are listed newest first', async () => {
 
 test.each(['/runs/nobody', '/runs/Not%20a%20name', '/api/runs/nobody', '/nowhere', '/runs/%ZZ', '/queues/api/nothing'])(
   '%s is answered with 404',
-  async (path) => {
-    expect((await ask((await open(server.redis)) + path)).status).toBe(404)
+  async (page) => {
+    expect((await ask((await open(server.redis)) + page)).status).toBe(404)
   },
 )
 
@@ -84,6 +88,16 @@ test('a run is failed once nothing but failed chunks is left in its phase', asyn
   expect(textOf(text)).toContain('Failed: 1 chunks failed; the first: users 1: the job is not a chunk of this run')
 })
 
+test('a page that cannot be made says what to do, and the log says why', async () => {
+  const file = path.join(await temporaryFolder(), 'dashboard.log')
+  const url = await open(server.redis, { logger: createLogger({ level: 'warn', role: 'dashboard', file }) })
+  await server.redis.hset('heapferry-ledger:run:spoilt', 'run', '{"id":"spoilt"}')
+  const { status, text } = await ask(`${url}/runs/spoilt`)
+  expect(status).toBe(500)
+  expect(text).toContain('heapferry status')
+  expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ path: '/runs/spoilt', err: { type: 'ZodError' } })
+})
+
 test('while Redis is away every page says so at once, and all is well when it is back', async () => {
   const own = await ownRedis()
   const run = await seedRun(own.redis, 'survivor')
@@ -91,8 +105,8 @@ test('while Redis is away every page says so at once, and all is well when it is
   expect(await ask(`${url}/healthz`)).toMatchObject({ status: 200, text: '{"ok":true}' })
   own.signal('SIGKILL')
   await expect.poll(async () => (await ask(`${url}/healthz`)).status).toBe(503)
-  for (const path of ['/', `/runs/${run.id}`, '/queues/', '/queues/api/queues']) {
-    const { status, text } = await ask(url + path)
+  for (const page of ['/', `/runs/${run.id}`, '/queues/', '/queues/api/queues']) {
+    const { status, text } = await ask(url + page)
     expect(status).toBe(503)
     expect(text).toContain('Redis does not answer')
   }

@@ -147,7 +147,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
       current = accidents.shift() ?? 'none'
       crashAt('before_send')
       if (bench.interrupted) return { kind: 'interrupted' }
-      requests.push(events.map(({ event }) => event.uuid))
+      requests.push(events.map(({ uuid }) => uuid))
       await bench.onRequest()
       if (current === 'stop') stopping.abort()
       crashAt('after_send')

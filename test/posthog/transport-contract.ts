@@ -1,6 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type FakePostHog, type FaultInput, startFakePostHog } from '@heapferry/fake-posthog'
+import type { PostHogEvent } from '@heapferry/domain'
 import type { Transport, TransportOptions } from '@heapferry/posthog'
 import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
 
@@ -59,7 +60,8 @@ export function transportContract(
       const persons = { $set: { 'e-mail': 'a@b.c', größe: 1.5 }, $set_once: { $initial_os: 'iOS' } }
       const events = [outgoingEvent(1), outgoingEvent(2, { event: '$identify', properties: persons })]
       await transport.send(events)
-      for (const { event } of events) {
+      for (const { json } of events) {
+        const event: PostHogEvent = JSON.parse(json)
         const { uuid, ...sent } = event
         const properties = { ...sent.properties, ...adds }
         expect(posthog.stored.get(uuid)).toEqual({ ...sent, properties, times: 1 })

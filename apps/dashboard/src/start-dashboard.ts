@@ -135,9 +135,9 @@ async function answers(redis: Redis): Promise<boolean> {
 
 function reportErrors(logger: Logger): ErrorRequestHandler {
   return (error, request, response, next) => {
-    if (response.headersSent) return next(error)
     if (error instanceof URIError) return refuse(response, 404, 'No such page', 'There is nothing at this address.')
     logger.error({ err: error, path: request.path }, 'dashboard')
+    if (response.headersSent) return next(error)
     const text = 'The dashboard has logged why. The run is not touched by that; `heapferry status` may tell more.'
     refuse(response, 500, 'This page could not be made', text)
   }

@@ -76,7 +76,7 @@ tfoot th, tfoot td { border-bottom: 0; font-weight: 700; }
 @media (max-width: 40rem) {
   table, tbody, tfoot { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line); }
+  tr { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line); }
   tfoot tr { border-bottom: 0; }
   th, td { padding: 0; border: 0; }
   tbody th, tfoot th { grid-column: 1 / -1; }

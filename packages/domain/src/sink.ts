@@ -1,8 +1,9 @@
-import type { PostHogEvent } from './conversion.ts'
-
-/** An event and its JSON, made once: the size guard and the request body both need it. */
+/**
+ * A `PostHogEvent` as its JSON, made once: the size guard and the request body both need it. The event itself is let go:
+ * a thousand of them held until PostHog answers cost more in garbage collection than anything else.
+ */
 export interface OutgoingEvent {
-  event: PostHogEvent
+  uuid: string
   json: string
 }
 

@@ -17,5 +17,5 @@ export function outgoing(
     const bytes = Buffer.byteLength(JSON.stringify(json))
     if (bytes > maxEncodedBytes) return { kind: 'too_large', bytes }
   }
-  return { kind: 'outgoing', event, json }
+  return { kind: 'outgoing', uuid: event.uuid, json }
 }

@@ -8,7 +8,7 @@ import {
   type Conversion,
   emptyTally,
   type EventSink,
-  type ReadRow,
+  type Place,
   type RejectedRow,
   type RejectReason,
   type Slice,
@@ -77,13 +77,13 @@ const nothingToSend = { kind: 'acknowledged', refused: [] } as const
 function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'converterFor'>) {
   const convert = work.converterFor(claim.file.table, slice.columns)
   const events = []
-  const sources: ReadRow[] = []
+  const places: Place[] = []
   const rejected: RejectedRow[] = []
   const tally: Tally = { read: slice.rows.length, sent: 0, skipped: {}, rejected: {} }
 
-  const reject = (row: ReadRow, reason: RejectReason, detail: string): void => {
+  const reject = (place: Place, reason: RejectReason, detail: string): void => {
     const { chunk, file } = claim
-    rejected.push({ chunk: chunk.id, file: file.id, table: file.table.name, ...row.place, reason, detail })
+    rejected.push({ chunk: chunk.id, file: file.id, table: file.table.name, ...place, reason, detail })
     tally.rejected[reason] = (tally.rejected[reason] ?? 0) + 1
   }
   const skip = (reason: SkipReason): void => {
@@ -92,7 +92,7 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
 
   for (const row of slice.rows) {
     if (row.kind === 'unreadable') {
-      reject(row, row.reason, row.detail)
+      reject(row.place, row.reason, row.detail)
       continue
     }
     const conversion = convert(row.values)
@@ -100,11 +100,11 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
       case 'event': {
         const sized = outgoing(conversion.event)
         if (sized.kind === 'too_large') {
-          reject(row, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
+          reject(row.place, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
           break
         }
         events.push(sized)
-        sources.push(row)
+        places.push(row.place)
         tally.sent++
         break
       }
@@ -112,7 +112,7 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
         skip(conversion.reason)
         break
       case 'reject':
-        reject(row, conversion.reason, conversion.detail)
+        reject(row.place, conversion.reason, conversion.detail)
         break
     }
   }
@@ -122,10 +122,10 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
     rejected,
     tally,
     refuse(index: number, detail: string): void {
-      const row = sources[index]
-      if (!row) throw new Error(`PostHog refused event ${index} of ${events.length}`)
+      const place = places[index]
+      if (!place) throw new Error(`PostHog refused event ${index} of ${events.length}`)
       tally.sent--
-      reject(row, 'refused_by_posthog', detail)
+      reject(place, 'refused_by_posthog', detail)
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { OutgoingEvent } from '@heapferry/domain'
+import type { OutgoingEvent, PostHogEvent } from '@heapferry/domain'
 import { PostHog } from 'posthog-node'
 import { Agent } from 'undici'
 import { post, type Reply } from './post.ts'
@@ -86,7 +86,8 @@ function createClient({
     async send(events) {
       reply = null
       sentUuids = []
-      for (const { event } of events) {
+      for (const { json } of events) {
+        const event: PostHogEvent = JSON.parse(json)
         client.capture({
           distinctId: event.distinct_id,
           event: event.event,
@@ -101,7 +102,7 @@ function createClient({
       if (answer.kind !== 'stored') return answer
       if (failure !== null)
         throw new Error('posthog-node failed after PostHog had stored the batch', { cause: failure })
-      const isSame = sentUuids.length === events.length && events.every(({ event }, i) => event.uuid === sentUuids[i])
+      const isSame = sentUuids.length === events.length && events.every(({ uuid }, i) => uuid === sentUuids[i])
       if (!isSame) throw new Error(`posthog-node sent other events than the ${events.length} it was given`)
       return answer
     },
