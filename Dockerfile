@@ -19,5 +19,5 @@ COPY --from=build /app/dist dist
 RUN mkdir -p /var/lib/heapferry /export && chown node:node /var/lib/heapferry
 USER node
 VOLUME /var/lib/heapferry
-ENTRYPOINT ["node", "--enable-source-maps", "dist/heapferry.mjs"]
+ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=4", "dist/heapferry.mjs"]
 CMD ["--help"]

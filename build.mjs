@@ -1,12 +1,18 @@
-// Compiles the command into one file, dist/heapferry.mjs, with the dependencies beside it in node_modules.
+// Compiles the command into dist/heapferry.mjs and pieces beside it. Dependencies stay in node_modules.
+import { rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
+rmSync('dist', { recursive: true, force: true })
+
 await build({
-  entryPoints: ['apps/cli/src/main.ts'],
-  outfile: 'dist/heapferry.mjs',
+  entryPoints: { heapferry: 'apps/cli/src/main.ts' },
+  outdir: 'dist',
+  outExtension: { '.js': '.mjs' },
+  // A piece for each part that a command loads when it is called.
+  splitting: true,
   bundle: true,
   platform: 'node',
-  target: 'node20',
+  target: 'node20.20',
   format: 'esm',
   sourcemap: true,
   banner: { js: '#!/usr/bin/env node' },

@@ -61,7 +61,7 @@ export function transportContract(
       const events = [outgoingEvent(1), outgoingEvent(2, { event: '$identify', properties: persons })]
       await transport.send(events)
       for (const { json } of events) {
-        const event: PostHogEvent = JSON.parse(json)
+        const event: PostHogEvent = JSON.parse(Buffer.from(json).toString())
         const { uuid, ...sent } = event
         const properties = { ...sent.properties, ...adds }
         expect(posthog.stored.get(uuid)).toEqual({ ...sent, properties, times: 1 })

@@ -16,6 +16,8 @@ const restartAfterMs = 1000
 const diesYoungMs = 10_000
 const troubleAfter = 5
 const graceMs = 8000
+// A worker makes short-lived objects only: with V8's default of 16 MB it needs 40 MB more and is no faster.
+const smallNursery = '--max-semi-space-size=4'
 
 /** Worker processes of one run on this machine. One that dies is replaced. */
 export function startLocalWorkers(
@@ -35,7 +37,7 @@ export function startLocalWorkers(
     if (stopping) return
     const output = openSync(log, 'a')
     // The command line that runs this process, so that workers run from the same code, compiled or not.
-    const command = [...process.execArgv, process.argv[1] ?? '', 'worker', '--run', run]
+    const command = [...process.execArgv, smallNursery, process.argv[1] ?? '', 'worker', '--run', run]
     const child = spawn(process.execPath, command, {
       env: environmentFor({ ...settings, REDIS_URL: redisUrl }),
       // With a channel, a worker notices the end of this process and ends too.

@@ -1,10 +1,10 @@
 /**
- * A `PostHogEvent` as its JSON, made once: the size guard and the request body both need it. The event itself is let go:
- * a thousand of them held until PostHog answers cost more in garbage collection than anything else.
+ * A `PostHogEvent` as its JSON in UTF-8, made once: the size guard and the request body both need it. The event itself is
+ * let go: a thousand of them held until PostHog answers cost more in garbage collection than anything else.
  */
 export interface OutgoingEvent {
   uuid: string
-  json: string
+  json: Uint8Array
 }
 
 /** PostHog will never take this event; the others of its batch are stored. */

@@ -11,10 +11,10 @@ export const maxEncodedBytes = 900_000
 export function outgoing(
   event: PostHogEvent,
 ): ({ kind: 'outgoing' } & OutgoingEvent) | { kind: 'too_large'; bytes: number } {
-  const json = JSON.stringify(event)
-  // No character takes more than three bytes per UTF-16 unit, and none of JSON's own escapes more than that either.
-  if (json.length * 3 + 2 > maxEncodedBytes) {
-    const bytes = Buffer.byteLength(JSON.stringify(json))
+  const json = Buffer.from(JSON.stringify(event))
+  // JSON has escaped all else: encoded again, only quotes and backslashes grow, each by one byte.
+  if (json.length * 2 + 2 > maxEncodedBytes) {
+    const bytes = Buffer.byteLength(JSON.stringify(json.toString()))
     if (bytes > maxEncodedBytes) return { kind: 'too_large', bytes }
   }
   return { kind: 'outgoing', uuid: event.uuid, json }

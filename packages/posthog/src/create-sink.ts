@@ -119,7 +119,7 @@ function requestSpans(events: readonly OutgoingEvent[]): Span[] {
   let start = 0
   let bytes = 0
   for (const [index, { json }] of events.entries()) {
-    const eventBytes = Buffer.byteLength(json) + 1
+    const eventBytes = json.length + 1
     if (index > start && (index - start === maxRequestEvents || bytes + eventBytes > maxRequestBytes)) {
       spans.push({ start, end: index })
       start = index

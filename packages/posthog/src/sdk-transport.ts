@@ -87,7 +87,7 @@ function createClient({
       reply = null
       sentUuids = []
       for (const { json } of events) {
-        const event: PostHogEvent = JSON.parse(json)
+        const event: PostHogEvent = JSON.parse(Buffer.from(json).toString())
         client.capture({
           distinctId: event.distinct_id,
           event: event.event,

@@ -5,55 +5,73 @@ import { defaultMaxRowBytes, type RowSpan } from './row-scanner.ts'
 import type { RowGroup } from './scan-rows.ts'
 
 /**
- * The rows of a group. Most rows quote nothing and are split at the delimiter; csv-parse reads all others in one call.
- * Measured on 590-byte rows of 25 columns, a quarter of them quoted: see docs/benchmarks.md.
+ * The rows of a group. csv-parse reads those with doubled quotes, all in one call; rows without any need no parser, and
+ * it would cost a worker a sixth of its time (docs/benchmarks.md).
  */
 export function parseRows(group: RowGroup, firstRow: number, dialect: CsvDialect, columnCount: number): ReadRow[] {
-  const allUtf8 = isUtf8(
-    group.bytes.subarray((group.spans[0]?.start ?? group.bytesAt) - group.bytesAt, group.next - group.bytesAt),
-  )
+  const { bytes, bytesAt, spans } = group
+  const allUtf8 = isUtf8(bytes.subarray((spans[0]?.start ?? bytesAt) - bytesAt, group.next - bytesAt))
   const rows: ReadRow[] = []
-  const quoted: { index: number; text: string }[] = []
-  for (const [index, span] of group.spans.entries()) {
-    const place = { row: firstRow + index, byte: span.start }
+  const escaped: { index: number; text: string }[] = []
+  let row = firstRow
+  for (const span of spans) {
+    const place = { row: row++, byte: span.start }
     const problem = problemOf(span)
     if (problem) {
       rows.push({ kind: 'unreadable', place, ...problem })
       continue
     }
-    const bytes = withoutLineEnd(group.bytes.subarray(span.start - group.bytesAt, span.end - group.bytesAt))
-    if (!allUtf8 && !isUtf8(bytes)) {
+    const start = span.start - bytesAt
+    const end = withoutLineEnd(bytes, span.end - bytesAt)
+    if (!allUtf8 && !isUtf8(bytes.subarray(start, end))) {
       rows.push({ kind: 'unreadable', place, reason: 'not_decodable', detail: 'the row is not valid UTF-8' })
       continue
     }
-    const text = bytes.toString('utf8')
-    if (span.state === 'quoted') quoted.push({ index, text })
-    rows.push(rowOf(place, span.state === 'quoted' ? [] : text.split(dialect.delimiter), columnCount))
-  }
-  if (quoted.length > 0) {
-    const parsed = parseQuoted(
-      quoted.map(({ text }) => text),
-      dialect,
-    )
-    for (const [nth, { index }] of quoted.entries()) {
-      const place = { row: firstRow + index, byte: group.spans[index]?.start ?? 0 }
-      const cells = parsed[nth]
-      rows[index] = cells
-        ? rowOf(place, cells, columnCount)
-        : { kind: 'unreadable', place, reason: 'not_decodable', detail: 'the quotes of the row do not pair up' }
+    const text = bytes.toString('utf8', start, end)
+    if (span.state === 'plain') rows.push(rowOf(place, text.split(dialect.delimiter), columnCount))
+    else if (!text.includes('""')) rows.push(rowOf(place, splitQuoted(text, dialect), columnCount))
+    else {
+      escaped.push({ index: rows.length, text })
+      rows.push({ kind: 'unreadable', place, reason: 'not_decodable', detail: 'the quotes of the row do not pair up' })
     }
+  }
+  const records =
+    escaped.length > 0
+      ? parseEscaped(
+          escaped.map(({ text }) => text),
+          dialect,
+        )
+      : []
+  for (const [nth, { index }] of escaped.entries()) {
+    const [row, cells] = [rows[index], records[nth]]
+    if (row && cells) rows[index] = rowOf(row.place, cells, columnCount)
   }
   return rows
 }
 
 /** One record's cells, as a header line is read. Null where the quotes do not pair up. */
 export function parseLine(text: string, dialect: CsvDialect): string[] | null {
-  return dialect.quote !== '' && text.includes(dialect.quote)
-    ? (parseQuoted([text], dialect)[0] ?? null)
-    : text.split(dialect.delimiter)
+  if (dialect.quote === '' || !text.includes(dialect.quote)) return text.split(dialect.delimiter)
+  return parseEscaped([text], dialect)[0] ?? null
 }
 
-function parseQuoted(texts: string[], dialect: CsvDialect): (string[] | null)[] {
+/**
+ * The cells of a row that the scanner found well quoted and that holds no doubled quote: every quoted cell ends at the
+ * next quote, which a delimiter or the end of the row follows.
+ */
+function splitQuoted(text: string, { delimiter, quote }: CsvDialect): string[] {
+  const cells: string[] = []
+  for (let at = 0; ; at++) {
+    const isQuoted = text.startsWith(quote, at)
+    const found = isQuoted ? text.indexOf(quote, at + 1) : text.indexOf(delimiter, at)
+    const end = found === -1 ? text.length : found
+    cells.push(text.slice(isQuoted ? at + 1 : at, end))
+    at = isQuoted ? end + 1 : end
+    if (at >= text.length) return cells
+  }
+}
+
+function parseEscaped(texts: string[], dialect: CsvDialect): (string[] | null)[] {
   const records = tryParse(texts.join('\n'), dialect)
   if (records?.length === texts.length) return records
   return texts.map((text) => {
@@ -104,9 +122,7 @@ function problemOf(span: RowSpan): { reason: RejectReason; detail: string } | nu
   }
 }
 
-function withoutLineEnd(bytes: Buffer): Buffer {
-  let end = bytes.length
-  if (bytes[end - 1] === 0x0a) end--
-  if (bytes[end - 1] === 0x0d) end--
-  return bytes.subarray(0, end)
+function withoutLineEnd(bytes: Buffer, end: number): number {
+  if (bytes[end - 1] !== 0x0a) return bytes[end - 1] === 0x0d ? end - 1 : end
+  return bytes[end - 2] === 0x0d ? end - 2 : end - 1
 }
