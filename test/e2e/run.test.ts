@@ -77,6 +77,9 @@ test('a file that was added is migrated by the same command', async () => {
   const after = await migrated()
   expect(after.code).toBe(before.code)
   expect(after.status.totals.sent).toBe(before.status.totals.sent + 1)
+
+  await writeFile(path.join(source, 'user_migrations-000000000001.csv'), 'from_user_id,to_user_id\n1,2\n')
+  expect(await refused()).toContain('came to the export after the people of the run e2e were resolved')
 })
 
 test('with a transport through posthog-node the same events arrive', async () => {

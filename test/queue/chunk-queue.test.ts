@@ -71,7 +71,7 @@ test('a job that is no chunk of this run fails for good instead of being worked 
   expect((await queue.failed(1))[0]?.reason).toContain('not a chunk of this run')
 })
 
-test('a failed chunk can be given all its attempts again', async () => {
+test('a failed chunk that is forgotten and added again has all its attempts again', async () => {
   const { queue, consume, jobOf } = await workplace()
   await queue.queue.add('clicks', jobOf(0).chunk, { jobId: jobOf(0).chunk.id, attempts: 1 })
   let broken = true
@@ -82,7 +82,8 @@ test('a failed chunk can be given all its attempts again', async () => {
   await until('it has failed', async () => (await queue.counts()).failed === 1)
   expect(await queue.failed(10)).toEqual([{ title: 'clicks', reason: 'disk on fire' }])
   broken = false
-  await queue.retryFailed()
+  await queue.removeFailed()
+  await queue.add([jobOf(0)])
   await until('it is taken again', async () => taken.length === 2 && (await queue.counts()).failed === 0)
 })
 

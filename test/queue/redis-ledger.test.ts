@@ -68,9 +68,28 @@ test('a commit answers what is wanted of the run', async () => {
   expect(await commit('clicks', 0, 5, tally(1))).toEqual({ kind: 'committed', intent })
 })
 
+test('a phase is sealed only when the ledger holds its whole plan', async () => {
+  const { ledger, run } = await planned()
+  await ledger.planFile(run, fileOf('clicks'), { chunks: 3, rows: 100 })
+  expect(await ledger.seal(run, 'events', 5)).toBe(false)
+  expect(await ledger.seal(run, 'events', 3)).toBe(true)
+  await ledger.unseal(run, 'events')
+  expect(eventsOf(await ledger.progress(run))).toMatchObject({ sealed: false })
+})
+
+test('heapferry pauses a run that is wanted to run, and overrules no person', async () => {
+  const { ledger, run } = await planned()
+  const pause = { kind: 'pause', by: 'heapferry', reason: 'key refused', hint: 'check it' } as const
+  await ledger.pauseIfRunning(run, pause)
+  expect(await ledger.intent(run)).toEqual(pause)
+  await ledger.setIntent(run, { kind: 'cancel', by: 'ada' })
+  await ledger.pauseIfRunning(run, pause)
+  expect(await ledger.intent(run)).toEqual({ kind: 'cancel', by: 'ada' })
+})
+
 test('the phases are sealed one by one', async () => {
   const { ledger, run } = await planned()
-  await ledger.seal(run, 'identities', true)
+  expect(await ledger.seal(run, 'identities', 0)).toBe(true)
   expect((await ledger.progress(run)).phases.map(({ sealed }) => sealed)).toEqual([true, false])
   expect(phases).toEqual(['identities', 'events'])
 })

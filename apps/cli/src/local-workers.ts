@@ -28,14 +28,14 @@ export function startLocalWorkers(
   logger: Logger,
 ): LocalWorkers {
   const log = homeOf(settings.HEAPFERRY_HOME).log(run, 'worker')
-  mkdirSync(path.dirname(log), { recursive: true })
+  mkdirSync(path.dirname(log), { recursive: true, mode: 0o700 })
   const children = new Set<ChildProcess>()
   let stopping = false
   let diedYoung = 0
 
   const start = (): void => {
     if (stopping) return
-    const output = openSync(log, 'a')
+    const output = openSync(log, 'a', 0o600)
     // The command line that runs this process, so that workers run from the same code, compiled or not.
     const command = [...process.execArgv, smallNursery, process.argv[1] ?? '', 'worker', '--run', run]
     const child = spawn(process.execPath, command, {
@@ -53,7 +53,11 @@ export function startLocalWorkers(
       logger.warn({ pid: child.pid, code, signal }, 'a worker ended; starting another')
       setTimeout(start, restartAfterMs)
     })
-    child.once('error', (error) => logger.error({ err: error }, 'a worker could not be started'))
+    child.once('error', (error) => {
+      // It never ran, so no exit follows.
+      logger.error({ err: error }, 'a worker could not be started')
+      if (children.delete(child)) diedYoung = troubleAfter
+    })
   }
   for (let started = 0; started < count; started++) start()
 

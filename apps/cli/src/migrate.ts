@@ -1,12 +1,13 @@
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger, Settings } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
-import { OperatorError, type RunId } from '@heapferry/domain'
+import { OperatorError, type Phase } from '@heapferry/domain'
 import type { RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import { readRunStatus } from '@heapferry/queue'
+import { type ChunkQueue, readRunStatus } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
-import { startLocalWorkers } from './local-workers.ts'
+import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import type { ProgressView } from './progress-view.ts'
@@ -23,76 +24,117 @@ export interface Migration {
 }
 
 const lookEveryMs = 500
+const lastLookMs = 2000
+// So many looks at a queue that has nothing to do: a worker takes a finished chunk out before the ledger is read.
+const quietLooksUntilStuck = 4
 
 /**
  * Producer, workers and dashboard of one run in one command. Ends when the run is complete, or cannot go on by itself,
  * or is stopped; everything that it started has ended by then.
- * @returns the run's last status
+ * @returns the run's last status; null when it was stopped while Redis was away
+ * @throws OperatorError when a person is needed
  */
-export async function migrate({
-  production,
-  opened,
-  settings,
-  workers,
-  dashboard,
-  view,
-  logger,
-  stop,
-}: Migration): Promise<RunStatus> {
-  const { ledger, queueOf, redis, url } = opened
+export async function migrate(migration: Migration): Promise<RunStatus | null> {
+  const { production, opened, settings, workers, dashboard, view, logger } = migration
   const { id } = production.run
-  const status = (): Promise<RunStatus> => readRunStatus(id, ledger, (phase) => queueOf(id, phase))
-
-  const page = dashboard ? await startPage() : null
+  const page = dashboard ? await openDashboard(migration) : null
   if (page) say(`Dashboard: ${page.url}`)
-  const local = startLocalWorkers(workers, id, settings, url, logger)
+  const local = startLocalWorkers(workers, id, settings, opened.url, logger)
   try {
-    let fault: unknown
-    let produced = false
-    const producing = produce(production, {
-      ledger,
-      queueOf: (phase) => queueOf(id, phase),
-      home: settings.HEAPFERRY_HOME,
-    })
-      .then(() => {
-        produced = true
-      })
-      .catch((error: unknown) => {
-        fault = error
-      })
-    for (;;) {
-      const now = await status()
-      view.show(now)
-      if (fault !== undefined) throw fault
-      const trouble = local.trouble()
-      if (trouble !== null) throw new OperatorError(trouble, 'Mend what it says, then start the same command again.')
-      if (stop.aborted || (produced && isOver(now)) || now.state === 'cancelled' || (await needsSomeone(id))) break
-      await sleep(lookEveryMs, undefined, { signal: stop }).catch(() => {})
+    while ((await untilOver(migration, local)) === 'stuck') {
+      // Somebody emptied the queue. The ledger knows what is done, and planning again enqueues the rest.
+      logger.warn({ run: id }, 'chunks are neither done nor in the queue: planning again')
     }
-    if (!stop.aborted) await producing
   } finally {
     view.end()
     await local.stop()
     await page?.close()
   }
-  return status()
+  return unlessAborted(readRunStatus(id, opened.ledger, queueOf(migration)), AbortSignal.timeout(lastLookMs))
+}
 
-  /** A pause that heapferry made itself, because no worker could go on. */
-  async function needsSomeone(run: RunId): Promise<boolean> {
-    const intent = await ledger.intent(run)
-    return intent.kind === 'pause' && intent.by === 'heapferry'
+/** Produces, and looks at the run until it is over, stuck (nothing is left in the queue and still not all done) or stopped. */
+async function untilOver(migration: Migration, local: LocalWorkers): Promise<'over' | 'stuck'> {
+  const { production, opened, settings, view, stop } = migration
+  const enough = new AbortController()
+  const producing = produce(production, {
+    ledger: opened.ledger,
+    queueOf: queueOf(migration),
+    home: settings.HEAPFERRY_HOME,
+    signal: AbortSignal.any([enough.signal, stop]),
+  })
+  let produced = false
+  const outcome = producing.then(() => {
+    produced = true
+  })
+  // A fault of the producer ends the command at the next look, not before the status of that look is shown.
+  outcome.catch(() => {})
+
+  let quietLooks = 0
+  for (;;) {
+    const allPlanned = produced
+    // While Redis is away it is waited for, but not by someone who wants to stop.
+    const looked = await unlessAborted(look(migration), stop)
+    if (looked === null) break
+    view.show(looked.status)
+    const trouble = local.trouble()
+    if (trouble !== null) throw new OperatorError(trouble, 'Mend what it says, then start the same command again.')
+    if (looked.needsSomeone || (allPlanned && looked.isOver)) break
+    quietLooks = allPlanned && looked.isQuiet ? quietLooks + 1 : 0
+    if (quietLooks >= quietLooksUntilStuck) return 'stuck'
+    const pause = sleep(lookEveryMs, undefined, { signal: stop }).catch(() => {})
+    await (allPlanned ? pause : Promise.race([outcome, pause]))
   }
+  enough.abort()
+  await unlessAborted(outcome, stop)
+  return 'over'
+}
 
-  async function startPage() {
-    const wanted = { redis, ledger, logger, allowActions: false, ...dashboardOptions(settings) }
-    return startDashboard(wanted).catch((error: unknown) => {
-      // Another run of this machine may have the port.
-      if (error instanceof OperatorError && wanted.port !== 0) return startDashboard({ ...wanted, port: 0 })
-      throw error
-    })
+async function look(migration: Migration) {
+  const { ledger } = migration.opened
+  const { id } = migration.production.run
+  if ((await ledger.run(id)) === null) {
+    throw new OperatorError(
+      `Redis does not know the run ${id} any more: it was emptied`,
+      'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
+    )
+  }
+  const intent = await ledger.intent(id)
+  const status = await readRunStatus(id, ledger, queueOf(migration))
+  const { waiting, active, failed } = await queueOf(migration)(status.phase).counts()
+  const isOver = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
+  return {
+    status,
+    isOver,
+    // A pause that heapferry made itself because no worker could go on, or a person's end of the run.
+    needsSomeone: intent.kind === 'cancel' || (intent.kind === 'pause' && intent.by === 'heapferry'),
+    isQuiet: !isOver && intent.kind === 'run' && waiting + active + failed === 0,
   }
 }
 
-function isOver({ state }: RunStatus): boolean {
-  return state === 'completed' || state === 'completed_with_rejected_rows' || state === 'failed'
+function queueOf({ production, opened }: Migration): (phase: Phase) => ChunkQueue {
+  return (phase) => opened.queueOf(production.run.id, phase)
+}
+
+/** Null when the signal comes first. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  const settled = new AbortController()
+  const aborted = once(signal, 'abort', { signal: settled.signal }).then(
+    () => null,
+    () => null,
+  )
+  try {
+    return signal.aborted ? null : await Promise.race([promise, aborted])
+  } finally {
+    settled.abort()
+  }
+}
+
+async function openDashboard({ opened: { redis, ledger }, settings, logger }: Migration) {
+  const wanted = { redis, ledger, logger, allowActions: false, ...dashboardOptions(settings) }
+  return startDashboard(wanted).catch((error: unknown) => {
+    // Another run of this machine may have the port.
+    if (error instanceof OperatorError && wanted.port !== 0) return startDashboard({ ...wanted, port: 0 })
+    throw error
+  })
 }

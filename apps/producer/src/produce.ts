@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { homeOf } from '@heapferry/config'
 import {
   type Chunk,
@@ -10,12 +11,14 @@ import {
   type Mapping,
   OperatorError,
   type Phase,
+  phaseOf,
   phases,
   type Run,
   RunId,
   type RunLedger,
+  type Slice,
 } from '@heapferry/domain'
-import { encodeIdentities, identityFacts, planRun, resolveIdentities } from '@heapferry/migration'
+import { assertSameFiles, encodeIdentities, identityFacts, planRun, resolveIdentities } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
 import { cutFile, discover, fileReader, inspectFile } from '@heapferry/sources'
 
@@ -52,6 +55,14 @@ export async function openRun(request: RunRequest, ledger: RunLedger): Promise<P
     if (found) files.push(found)
     else notices.push(`${file} is empty`)
   }
+  if (new Set(files.map(({ id }) => id)).size < files.length) throw new Error('two files of the export have one id')
+  for (const file of files) {
+    if (await looksRounded(root, file)) {
+      notices.push(
+        `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
+      )
+    }
+  }
   for (const { table, path: file } of files) {
     if (table.kind === 'helper')
       notices.push(
@@ -74,6 +85,14 @@ export async function openRun(request: RunRequest, ledger: RunLedger): Promise<P
   }
   const run = await ledger.createRun(wanted)
   assertSameRequest(run, wanted)
+  assertSameFiles(await ledger.files(run.id), files)
+  const intent = await ledger.intent(run.id)
+  if (intent.kind === 'cancel') {
+    throw new OperatorError(
+      `The run ${run.id} was cancelled by ${intent.by}`,
+      'To migrate the export after all, start another run with --run NAME: no event is doubled.',
+    )
+  }
   return { run, files, notices }
 }
 
@@ -82,15 +101,20 @@ export interface ProductionWork {
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
   home: string
+  /** Ends producing before the next chunk is planned. */
+  signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
 }
 
-/** Resolves identities, then cuts and enqueues everything that is not done. May be killed and called again. */
+/**
+ * Resolves identities, then cuts and enqueues everything that is not done. May be killed and called again.
+ * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
+ */
 export async function produce(
   { run, files }: Production,
-  { ledger, queueOf, home, onFile }: ProductionWork,
+  { ledger, queueOf, home, signal, onFile }: ProductionWork,
 ): Promise<void> {
-  for (const phase of phases) await queueOf(phase).retryFailed()
+  for (const phase of phases) await queueOf(phase).removeFailed()
   await saveIdentities(run, files, ledger, home)
   await planRun(run, files, {
     ledger,
@@ -99,36 +123,56 @@ export async function produce(
       known: (phase, chunks) => queueOf(phase).known(chunks),
     },
     cut: (file, bytes) => cutFile(run.root, file, bytes),
+    signal,
     ...(onFile && { onFile }),
   })
 }
 
 /**
- * Leaves the resolved identities where workers find them, before anything is enqueued. The same export gives the same
+ * Leaves the resolved identities where workers find them, before anything is enqueued. The same files give the same
  * bytes, so doing it again after a crash changes nothing.
  */
 async function saveIdentities(run: Run, files: readonly ExportFile[], ledger: RunLedger, home: string): Promise<void> {
-  const file = homeOf(home).identities(run.id)
-  const existing = await readFile(file, 'utf8').catch(() => null)
+  const identityFiles = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+  const fingerprint = sha256(JSON.stringify(identityFiles.map(({ path: name, version }) => [name, version])))
   const stored = await ledger.identities(run.id)
-  if (existing !== null && stored === sha256(existing)) return
+  if (stored && stored.files !== fingerprint) {
+    throw new OperatorError(
+      `Files of users or user_migrations came to the export after the people of the run ${run.id} were resolved`,
+      'Merges cannot be taken back, so they need all files at once: start another run with --run NAME.',
+    )
+  }
+  const file = homeOf(home).identities(run.id)
+  if (stored && stored.resolved === (await sha256OfFile(file))) return
 
   const reader = fileReader(run.root)
-  const facts = await identityFacts(files, (wanted) => reader.read(wanted, wholeFile(run, wanted), start, slices))
+  const facts = await identityFacts(identityFiles, (wanted) =>
+    reader.read(wanted, wholeFile(run.id, wanted), start, slices),
+  )
   const text = encodeIdentities(resolveIdentities(facts))
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
   const draft = `${file}.${process.pid}`
   await writeFile(draft, text, { mode: 0o600 })
   await rename(draft, file)
-  await ledger.setIdentities(run.id, sha256(text))
+  await ledger.setIdentities(run.id, { resolved: sha256(text), files: fingerprint })
+}
+
+async function sha256OfFile(file: string): Promise<string | null> {
+  try {
+    return sha256(await readFile(file, 'utf8'))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    throw error
+  }
 }
 
 const start = { cursor: 0, rows: 0 }
+const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
 const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
-function wholeFile(run: Run, file: ExportFile): Chunk {
+function wholeFile(run: RunId, file: ExportFile): Chunk {
   const range = { kind: 'bytes', start: file.firstRowByte, end: file.version.sizeBytes } as const
-  return { id: chunkIdOf(file.id, 0), run: run.id, file: file.id, range, firstRow: 1, rows: 0, day: null }
+  return { id: chunkIdOf(file.id, 0), run, file: file.id, range, firstRow: 1, rows: 0, day: null }
 }
 
 /** `<folder or file name>-<8 hex digits>`, e.g. `heap-export-3fa2c1d0`. */
@@ -145,7 +189,7 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 
 function assertSameRequest(stored: Run, wanted: Run): void {
   const fixed = ['root', 'source', 'destination', 'mapping', 'includeRecent'] as const
-  const changed = fixed.filter((field) => JSON.stringify(stored[field]) !== JSON.stringify(wanted[field]))
+  const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
   const [first] = changed
   if (first === undefined) return
   throw new OperatorError(
@@ -164,4 +208,20 @@ const wordFor = {
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
+}
+
+/** Ids are drawn at random: where more than half of those with 16 digits end in 0, something has rounded them. */
+async function looksRounded(root: string, file: ExportFile): Promise<boolean> {
+  const idColumns = ['user_id', 'event_id', 'session_id'].map((name) => file.columns.indexOf(name))
+  const ids = (await firstRows(root, file)).flatMap((row) =>
+    row.kind === 'row' ? idColumns.map((at) => row.values[at] ?? '') : [],
+  )
+  const long = ids.filter((id) => /^\d{16}$/.test(id))
+  return long.length >= 20 && long.filter((id) => id.endsWith('0')).length > long.length / 2
+}
+
+async function firstRows(root: string, file: ExportFile): Promise<Slice['rows']> {
+  for await (const slice of fileReader(root).read(file, wholeFile(RunId.parse('inspection'), file), start, firstSlice))
+    return slice.rows
+  return []
 }

@@ -70,13 +70,14 @@ async function findFile(run: Run, id: FileId, ledger: RunLedger): Promise<Export
 
 async function loadIdentities(run: Run, ledger: RunLedger, home: string): Promise<Identities> {
   const file = homeOf(home).identities(run.id)
+  const hint =
+    'Workers on other machines need the same HEAPFERRY_HOME (a shared folder), and the export at the same path.'
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new OperatorError(`The identities of the run ${run.id} cannot be read: ${file}`, hint, { cause })
+  })
   const wanted = await ledger.identities(run.id)
-  const text = await readFile(file, 'utf8').catch(() => null)
-  if (text !== null && createHash('sha256').update(text).digest('hex') === wanted) return decodeIdentities(text)
-  throw new OperatorError(
-    `The identities of the run ${run.id} are not at ${file}`,
-    'Workers on other machines need the same HEAPFERRY_HOME (a shared folder), and the export at the same path.',
-  )
+  if (createHash('sha256').update(text).digest('hex') === wanted?.resolved) return decodeIdentities(text)
+  throw new OperatorError(`The identities at ${file} are not those of the run ${run.id}`, hint)
 }
 
 /** Failures are not remembered. */

@@ -11,7 +11,7 @@ import {
 } from '@heapferry/domain'
 import { type ChunkOutcome, isRunComplete, phaseOpen } from '@heapferry/migration'
 import { batchTransport, createSink, sdkTransport, type Transport } from '@heapferry/posthog'
-import { ChunkConsumer, type ChunkJob, type Redis } from '@heapferry/queue'
+import { ChunkConsumer, type Redis } from '@heapferry/queue'
 import { runWork } from './run-work.ts'
 
 export interface WorkerOptions {
@@ -42,7 +42,6 @@ const repeatWaitingMs = 5000
 interface Desk {
   phase: Phase
   consumer: ChunkConsumer
-  process: (job: ChunkJob, signal: AbortSignal) => Promise<ChunkOutcome>
   transport: Transport
   waiting: Waiting | null
   waitingSaidAtMs: number
@@ -135,7 +134,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
       process: (job, signal) => pausingOnOperatorErrors(run, () => process(job, signal)),
       onError: (error) => logger.warn({ err: error, run: run.id }, 'queue'),
     })
-    const desk: Desk = { phase, consumer, process, transport, waiting: null, waitingSaidAtMs: 0 }
+    const desk: Desk = { phase, consumer, transport, waiting: null, waitingSaidAtMs: 0 }
     desks.set(run.id, desk)
     logger.info({ run: run.id, phase }, 'taking chunks')
     return desk
@@ -167,9 +166,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
         throw error
       }
       logger.error({ run: run.id, reason: error.message, hint: error.hint }, 'the run is paused')
-      if ((await ledger.intent(run.id)).kind === 'run') {
-        await ledger.setIntent(run.id, { kind: 'pause', by: 'heapferry', reason: error.message, hint: error.hint })
-      }
+      await ledger.pauseIfRunning(run.id, { kind: 'pause', by: 'heapferry', reason: error.message, hint: error.hint })
       return { kind: 'interrupted' }
     }
   }

@@ -15,8 +15,17 @@ export function createLogger(options: { level: string; role: string; file?: stri
       level: options.level,
       base: { role: options.role, pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
+      // Libraries hang much on their errors: ioredis the command that failed, with the password if it was AUTH.
+      serializers: { err: faultOf },
       redact: { paths: ['apiKey', '*.apiKey', 'api_key', '*.api_key', 'password', '*.password'], censor: '***' },
     },
     destination,
   )
+}
+
+function faultOf(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {}
+  const cause = error.cause === undefined ? {} : { cause: faultOf(error.cause) }
+  return { type: error.name, message: error.message, stack: error.stack, ...code, ...cause }
 }

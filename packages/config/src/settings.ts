@@ -123,8 +123,9 @@ export function takeSecretsOutOfEnvironment(): void {
   for (const secret of ['POSTHOG_API_KEY', 'HEAPFERRY_DASHBOARD_PASSWORD', 'REDIS_URL']) delete process.env[secret]
 }
 
-/** The environment for a process of heapferry's own: keys travel here, never in its arguments. */
+/** The environment for a worker process: keys travel here, never in its arguments. */
 export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
-  const own = Object.entries(settings).map(([name, value]) => [name, String(value)])
+  const { HEAPFERRY_DASHBOARD_PASSWORD: _, ...needed } = settings
+  const own = Object.entries(needed).map(([name, value]) => [name, String(value)])
   return { ...process.env, ...Object.fromEntries(own) }
 }

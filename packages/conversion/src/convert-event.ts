@@ -130,7 +130,9 @@ export function compileEventConverter(
       $import_job_id: run,
     }
     if (library !== null) properties.$lib = library
-    if (eventId.kind === 'id') properties.heap_event_id = eventId.id
+    // Exporters write 0 for null, and one id for many rows would make them one event.
+    const hasEventId = eventId.kind === 'id' && eventId.id !== '0'
+    if (hasEventId) properties.heap_event_id = eventId.id
     if (sessionId.kind === 'id') {
       properties.heap_session_id = sessionId.id
       properties.$session_id = sessionUuid(userId.id, sessionId.id, timeMs)
@@ -153,10 +155,9 @@ export function compileEventConverter(
     return {
       kind: 'event',
       event: {
-        uuid:
-          eventId.kind === 'id'
-            ? eventUuid(table.name, eventId.id, timeMs)
-            : rowUuid(table.name, plan.content(values), timeMs),
+        uuid: hasEventId
+          ? eventUuid(table.name, eventId.id, timeMs)
+          : rowUuid(table.name, plan.content(values), timeMs),
         event: isNative ? screenName : pageName,
         distinct_id: userId.id,
         timestamp: new Date(timeMs).toISOString(),

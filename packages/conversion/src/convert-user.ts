@@ -8,6 +8,7 @@ import { parseHeapTime } from './heap-time.ts'
 import { knownColumns } from './known-columns.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import {
+  earliestMs,
   isInRange,
   reject,
   rejectDistinctId,
@@ -92,7 +93,7 @@ export function compileUserConverter(
     const migrated = context.identities.resolve(userId.id)
     const conflict = identity === null ? undefined : identityConflict(userId.id, identity, migrated)
     if (conflict) return conflict
-    const time = seedTime(timeCells, values, context.startedAtMs)
+    const time = seedTime(timeCells, values, { startedAtMs: context.startedAtMs, isIdentified: identity !== null })
     if (time.kind !== 'time') return time
 
     const properties: Properties = { ...importedProperties(context) }
@@ -144,17 +145,26 @@ function identityConflict(userId: string, identity: string, migrated: Resolution
 
 type SeedTime = { kind: 'time'; ms: number } | Conversion
 
-function seedTime(cells: readonly { column: string; cell: Cell }[], values: Values, startedAtMs: number): SeedTime {
-  let unparsable: Conversion | undefined
+/**
+ * The first date that can be one. A person with an identity gets the earliest time there is where none can: the merge
+ * matters more than its time, and without it all their events would stay anonymous.
+ */
+function seedTime(
+  cells: readonly { column: string; cell: Cell }[],
+  values: Values,
+  { startedAtMs, isIdentified }: { startedAtMs: number; isIdentified: boolean },
+): SeedTime {
+  let fault: Conversion | undefined
   for (const { column, cell } of cells) {
     const text = cell(values)
     if (text === null || isInvalidDate(text)) continue
     const ms = parseHeapTime(text)
-    if (ms === undefined) unparsable ??= rejectUnparsableTime(column, text)
+    if (ms === undefined) fault ??= rejectUnparsableTime(column, text)
     else if (isInRange(ms, startedAtMs)) return { kind: 'time', ms }
-    else return rejectTimeOutOfRange(column, ms, text)
+    else fault ??= rejectTimeOutOfRange(column, ms, text)
   }
-  return unparsable ?? reject('missing_time', `${timeColumns.join(', ')} are all empty`)
+  if (isIdentified) return { kind: 'time', ms: earliestMs }
+  return fault ?? reject('missing_time', `${timeColumns.join(', ')} are all empty`)
 }
 
 /** What JavaScript prints for no date at all; Heap's JSON exports contain it. */

@@ -50,6 +50,15 @@ export interface ChunkLedger {
   commit(claim: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[]): Promise<CommitAnswer>
 }
 
+/** Which identities a run was resolved to, and from what. Both SHA-256 in hex. */
+export const IdentitiesRecord = z.object({
+  /** Of the file that workers load. */
+  resolved: z.string(),
+  /** Of the names and versions of the files that they were resolved from. */
+  files: z.string(),
+})
+export type IdentitiesRecord = z.infer<typeof IdentitiesRecord>
+
 /** What a file has been cut into. */
 export interface FilePlan {
   chunks: number
@@ -69,14 +78,20 @@ export interface RunLedger extends ChunkLedger {
   /** Adds what a file was cut into to the run's plan, once however often it is said. */
   planFile(run: RunId, file: ExportFile, plan: FilePlan): Promise<void>
   filePlan(run: RunId, file: FileId): Promise<FilePlan | null>
-  /** No more chunks will be planned for the phase, or (`false`) some may. */
-  seal(run: RunId, phase: Phase, sealed: boolean): Promise<void>
+  /** More chunks may be planned for the phase: it is not complete, whatever is done. */
+  unseal(run: RunId, phase: Phase): Promise<void>
+  /**
+   * No more chunks will be planned for the phase.
+   * @returns false, and seals nothing, when the ledger does not hold a plan of so many chunks: it has forgotten some
+   */
+  seal(run: RunId, phase: Phase, chunks: number): Promise<boolean>
   /** Which of the chunks have no row left to read. */
   finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>>
-  /** SHA-256 (hex) of the resolved identities that the run's workers load. */
-  setIdentities(run: RunId, sha256: string): Promise<void>
-  identities(run: RunId): Promise<string | null>
+  setIdentities(run: RunId, identities: IdentitiesRecord): Promise<void>
+  identities(run: RunId): Promise<IdentitiesRecord | null>
   setIntent(run: RunId, intent: Intent): Promise<void>
+  /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */
+  pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void>
   intent(run: RunId): Promise<Intent>
   progress(run: RunId): Promise<RunProgress>
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */

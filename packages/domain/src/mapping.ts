@@ -10,7 +10,11 @@ export const Mapping = z.strictObject({
   /** How CSV files are written where the file itself does not tell. */
   csv: z
     .strictObject({
-      delimiter: z.string().length(1).optional(),
+      delimiter: z
+        .string()
+        .regex(/^[\t\x20-\x7e]$/, 'expected one character')
+        .refine((text) => text !== '"', 'a quote cannot be the delimiter')
+        .optional(),
       quote: z.union([z.literal('"'), z.literal('')]).optional(),
     })
     .default({}),

@@ -1,4 +1,4 @@
-import { canonicalId } from '@heapferry/conversion'
+import { canonicalId, storableText } from '@heapferry/conversion'
 import type { ExportFile, Slice } from '@heapferry/domain'
 import type { IdentityFacts } from './identities.ts'
 
@@ -31,8 +31,9 @@ export async function identityFacts(
   for (const file of files.filter(({ table }) => table.kind === 'users')) {
     for await (const [idText, identity] of cellsOf(file, read, 'user_id', 'identity')) {
       const reading = canonicalId(idText)
-      const known = identity?.trim()
-      if (reading.kind === 'id' && known && touched.has(reading.id)) identities.set(reading.id, known)
+      // As the conversion will have it, or one person would look like two.
+      const known = identity === null ? '' : storableText(identity).trim()
+      if (reading.kind === 'id' && known !== '' && touched.has(reading.id)) identities.set(reading.id, known)
     }
   }
   return { migrations, identities }

@@ -2,7 +2,7 @@ export { convertersOf } from './converters.ts'
 export { decodeIdentities, encodeIdentities, type IdentityFacts, resolveIdentities } from './identities.ts'
 export { identityFacts } from './identity-facts.ts'
 export { maxEncodedBytes, outgoing } from './outgoing.ts'
-export { type ChunkSchedule, type PlanWork, planRun } from './plan-run.ts'
+export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
 export {
   isRunComplete,

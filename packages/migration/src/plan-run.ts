@@ -25,6 +25,8 @@ export interface PlanWork {
   ledger: RunLedger
   schedule: ChunkSchedule
   cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
+  /** Ends planning between two chunks; nothing is sealed then. */
+  signal: AbortSignal
   /** Told after every file. */
   onFile?(file: ExportFile, chunks: number): void
 }
@@ -39,30 +41,40 @@ const dayMs = 86_400_000
  *
  * Identities are planned and sealed first, so that workers can begin while the events are still being cut.
  *
- * @throws SourceChanged when a file is not the one that the run was planned with
+ * @throws OperatorError when the ledger has lost what it was told
  */
 export async function planRun(run: Run, files: readonly ExportFile[], work: PlanWork): Promise<void> {
   const { ledger } = work
   const stored = await ledger.files(run.id)
-  assertSameFiles(stored, files)
   const isNew = (file: ExportFile): boolean => !stored.some(({ id }) => id === file.id)
 
   for (const phase of phases) {
     const inPhase = files.filter((file) => phaseOf(file.table.kind) === phase)
-    if (inPhase.some(isNew)) await ledger.seal(run.id, phase, false)
+    if (inPhase.some(isNew)) await ledger.unseal(run.id, phase)
   }
   for (const phase of phases) {
+    let chunks = 0
     for (const file of files) {
-      if (phaseOf(file.table.kind) === phase) await planFile(run, file, work)
+      if (phaseOf(file.table.kind) !== phase) continue
+      const planned = await planFile(run, file, work)
+      if (planned === null) return
+      chunks += planned
     }
-    await ledger.seal(run.id, phase, true)
+    if (!(await ledger.seal(run.id, phase, chunks))) {
+      throw new OperatorError(
+        'Redis has forgotten a part of the plan that it was given',
+        'Was it restored, or replaced by a replica? Start the same command again: it plans what is missing.',
+      )
+    }
   }
 }
 
-async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<void> {
-  const { ledger, schedule } = work
+/** @returns the file's number of chunks; null when the signal came before it was planned */
+async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<number | null> {
+  const { ledger, schedule, signal } = work
   const phase = phaseOf(file.table.kind)
-  if (await isScheduled(run, file, work)) return
+  const scheduled = await scheduledChunks(run, file, work)
+  if (scheduled !== null) return scheduled
 
   await ledger.addFile(run.id, file)
   const timeColumn = file.columns.indexOf('time')
@@ -84,6 +96,7 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<voi
   }
 
   for await (const cut of work.cut(file, run.chunkBytes)) {
+    if (signal.aborted) return null
     const { range, firstRow } = cut
     const timeMs = parseHeapTime(cut.firstValues?.[timeColumn] ?? '')
     const day = timeMs === undefined ? null : Math.floor(timeMs / dayMs)
@@ -95,24 +108,29 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<voi
   await flush()
   await ledger.planFile(run.id, file, { chunks, rows })
   work.onFile?.(file, chunks)
+  return chunks
 }
 
-/** Cut before, and every chunk of it is done or in the queue: the queue may have been wiped since. */
-async function isScheduled(run: Run, file: ExportFile, { ledger, schedule }: PlanWork): Promise<boolean> {
+/** The number of a file's chunks if it was cut before and each is done or in the queue, which may have been wiped since. */
+async function scheduledChunks(run: Run, file: ExportFile, { ledger, schedule }: PlanWork): Promise<number | null> {
   const plan = await ledger.filePlan(run.id, file.id)
-  if (!plan) return false
+  if (!plan) return null
   const all = Array.from({ length: plan.chunks }, (_, index) => chunkIdOf(file.id, index))
   for (let from = 0; from < all.length; from += chunksPerCall) {
     const ids = all.slice(from, from + chunksPerCall)
     const done = await ledger.finished(run.id, ids)
     const open = ids.filter((id) => !done.has(id))
     const known = await schedule.known(phaseOf(file.table.kind), open)
-    if (known.size < open.length) return false
+    if (known.size < open.length) return null
   }
-  return true
+  return plan.chunks
 }
 
-function assertSameFiles(stored: readonly ExportFile[], found: readonly ExportFile[]): void {
+/**
+ * Files may come to a run, but those that it was planned with stay as they were.
+ * @throws SourceChanged, OperatorError that name the file
+ */
+export function assertSameFiles(stored: readonly ExportFile[], found: readonly ExportFile[]): void {
   for (const before of stored) {
     const now = found.find(({ id }) => id === before.id)
     if (!now) {

@@ -67,6 +67,12 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
     if (signal.aborted || answer.intent.kind !== 'run') return { kind: 'interrupted' }
   }
 
+  // The producer has counted the rows of every chunk: a chunk whose place was altered must not end as done.
+  if (checkpoint.tally.read !== chunk.rows) {
+    throw new Error(
+      `${chunk.rows} rows were planned, ${checkpoint.tally.read} were read: the chunk is not the one that was cut`,
+    )
+  }
   const answer = await work.ledger.commit(claim, { ...checkpoint, done: true }, [])
   return answer.kind === 'lock_lost' ? answer : { kind: 'finished' }
 }

@@ -62,9 +62,9 @@ export class ChunkQueue {
     return { waiting, active: counts.active ?? 0, failed: counts.failed ?? 0 }
   }
 
-  /** Gives failed chunks all their attempts again. */
-  async retryFailed(): Promise<void> {
-    for (const job of await this.queue.getFailed()) await job.retry('failed', { resetAttemptsMade: true })
+  /** Forgets failed chunks, so that planning again adds them with all their attempts. */
+  async removeFailed(): Promise<void> {
+    for (const job of await this.queue.getFailed()) await job.remove()
   }
 
   async remove(): Promise<void> {

@@ -8,6 +8,7 @@ import {
   ExportFile,
   type FileId,
   type FilePlan,
+  IdentitiesRecord,
   Intent,
   type Phase,
   phaseOf,
@@ -26,7 +27,7 @@ import {
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { lockKey, runKeys, runsKey } from './keys.ts'
-import { commitScript, planFileScript } from './scripts.ts'
+import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from './scripts.ts'
 
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
@@ -94,8 +95,13 @@ export class RedisLedger implements RunLedger {
     return parsed(StoredPlan, await this.#redis.hget(runKeys(run).plans, file))
   }
 
-  async seal(run: RunId, phase: Phase, sealed: boolean): Promise<void> {
-    await this.#redis.hset(runKeys(run).run, `sealed|${phase}`, sealed ? 1 : 0)
+  async unseal(run: RunId, phase: Phase): Promise<void> {
+    await this.#redis.hset(runKeys(run).run, `sealed|${phase}`, 0)
+  }
+
+  async seal(run: RunId, phase: Phase, chunks: number): Promise<boolean> {
+    const keys = runKeys(run)
+    return (await this.#redis.eval(sealScript, 2, keys.run, keys.totals, phase, chunks)) === 1
   }
 
   async finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
@@ -104,16 +110,20 @@ export class RedisLedger implements RunLedger {
     return new Set(chunks.filter((_, index) => parsed(CheckpointSchema, stored[index])?.done))
   }
 
-  async setIdentities(run: RunId, sha256: string): Promise<void> {
-    await this.#redis.hset(runKeys(run).run, 'identities', sha256)
+  async setIdentities(run: RunId, identities: IdentitiesRecord): Promise<void> {
+    await this.#redis.hset(runKeys(run).run, 'identities', JSON.stringify(identities))
   }
 
-  async identities(run: RunId): Promise<string | null> {
-    return this.#redis.hget(runKeys(run).run, 'identities')
+  async identities(run: RunId): Promise<IdentitiesRecord | null> {
+    return parsed(IdentitiesRecord, await this.#redis.hget(runKeys(run).run, 'identities'))
   }
 
   async setIntent(run: RunId, intent: Intent): Promise<void> {
     await this.#redis.hset(runKeys(run).run, 'intent', JSON.stringify(intent))
+  }
+
+  async pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void> {
+    await this.#redis.eval(pauseIfRunningScript, 1, runKeys(run).run, JSON.stringify(pause))
   }
 
   async intent(run: RunId): Promise<Intent> {

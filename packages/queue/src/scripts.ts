@@ -45,6 +45,29 @@ return redis.call('HGET', KEYS[5], 'intent')
 `
 
 /**
+ * Seals a phase if the ledger holds the whole plan of it. A Redis that went back in time (a restored snapshot, a replica
+ * that lagged) has forgotten files that the producer planned; sealed, the run would complete without them.
+ *
+ * KEYS  1 run · 2 totals
+ * ARGV  1 phase · 2 chunks that the producer planned for it
+ */
+export const sealScript = `
+if redis.call('HEXISTS', KEYS[1], 'run') == 0 then return 0 end
+if tonumber(redis.call('HGET', KEYS[2], 'planned|' .. ARGV[1]) or 0) ~= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'sealed|' .. ARGV[1], 1)
+return 1
+`
+
+/**
+ * KEYS  1 run
+ * ARGV  1 intent (JSON)
+ */
+export const pauseIfRunningScript = `
+local stored = redis.call('HGET', KEYS[1], 'intent')
+if not stored or cjson.decode(stored).kind == 'run' then redis.call('HSET', KEYS[1], 'intent', ARGV[1]) end
+`
+
+/**
  * Adds a file's plan to the run's totals unless it is there already: a producer that dies and cuts the file again
  * plans it once.
  *

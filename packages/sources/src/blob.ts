@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, realpath, stat } from 'node:fs/promises'
+import { open, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { FileId, type FileVersion, OperatorError, SourceChanged } from '@heapferry/domain'
 
@@ -65,10 +65,6 @@ export async function openFile(root: string, relativePath: string, expected?: Fi
     },
     close: () => handle.close(),
   }
-}
-
-export async function fileVersion(root: string, relativePath: string): Promise<FileVersion> {
-  return versionOf(await stat(await pathInside(root, relativePath)))
 }
 
 /** Job payloads and ledgers can be tampered with: no path of theirs may lead out of the run's source. */

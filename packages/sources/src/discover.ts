@@ -15,7 +15,7 @@ const tableFile = /(?:\.(?:csv|tsv|psv|txt)|^[^.]+|_part_\d+|\.\d+)$/i
 const dataOfOtherFormats = /\.(?:gz|gzip|zst|zstd|bz2|zip|xz|7z|tar|parquet|avro|orc|json|jsonl|ndjson|xlsx?)$/i
 // Notes that writers leave beside the data: success markers, manifests, checksums, what an editor or a desktop adds.
 const note =
-  /^(?:\..*|_SUCCESS|_committed_.*|_started_.*|.*manifest|.*\.(?:md|crc|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme.*|licen[cs]e.*)$/i
+  /^(?:\..*|_SUCCESS|_committed_.*|_started_.*|(?:.*[._-])?manifest|.*\.(?:md|crc|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
 
 /**
  * The files of a SOURCE: a file, a folder with everything below it, or a glob.

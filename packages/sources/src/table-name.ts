@@ -7,7 +7,7 @@ const anonymousShard = /^(?:part-\d+.*|\d+_part_\d+|data(?:_\d+)*|\d+)$/
  * The table that a file holds, by its path relative to the export.
  *
  * The name is the last part between dots (`my_app.heap_main_production.pageviews.csv`), without what writers append:
- * `-000000000003` (BigQuery), `0000_part_00` (Redshift), `_0_1_2` (Snowflake), `part-00000-<guid>-c000` (Spark, named by
+ * `-000000000003` (BigQuery), `0000_part_00` (Redshift), `_0_1_2` (Snowflake, behind built-in names), `part-00000-<guid>-c000` (Spark, named by
  * the folder).
  */
 export function tableNameOf(relativePath: string): string {
@@ -23,7 +23,7 @@ export function tableNameOf(relativePath: string): string {
 function withoutShard(name: string): string {
   const redshift = name.match(/^(.+?)_?\d{4,}_part_\d{2,}$/)?.[1]
   const bigQuery = name.match(/^(.+)[-_]\d{12}$/)?.[1]
-  // Only behind a built-in name: an event may well be called "release_1_2_3".
-  const snowflake = name.match(/^(users|user_migrations|sessions|pageviews|all_events)_\d+_\d+_\d+$/i)?.[1]
-  return redshift ?? bigQuery ?? snowflake ?? name
+  // Any numbers, but only behind a built-in name: an event may well be called "release_1_2_3".
+  const builtIn = name.match(/^(users|user_migrations|sessions|pageviews|all_events)(?:[_-]?\d+)+$/i)?.[1]
+  return redshift ?? bigQuery ?? builtIn ?? name
 }

@@ -78,8 +78,8 @@ async function demo(): Promise<void> {
         logger,
         stop,
       })
-      answer(`\n${statusText(status)}`)
-      if (stop.aborted) {
+      if (status) answer(`\n${statusText(status)}`)
+      if (stop.aborted || status === null) {
         process.exitCode = exitCodes.stopped
         return
       }

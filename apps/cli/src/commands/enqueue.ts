@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import { createLogger, loadMapping, requireProject } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
+import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
 import { answer, grouped, say } from '../print.ts'
+import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(): Command {
   return newCommand('enqueue', 'plan a run and enqueue its chunks for workers that run elsewhere')
@@ -32,6 +34,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const { destination } = requireProject(settings)
   const mapping = loadMapping(flags.mapping)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
+  const stop = stopSignal('Stopping. The same command goes on.')
   const { openRun, produce } = await import('@heapferry/producer')
   const { ledger, queueOf, close } = await openLedger(settings, logger)
   try {
@@ -45,9 +48,11 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
       ledger,
       queueOf: (phase) => queueOf(run.id, phase),
       home: settings.HEAPFERRY_HOME,
+      signal: stop,
       onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
     })
-    answer(run.id)
+    if (stop.aborted) process.exitCode = exitCodes.stopped
+    else answer(run.id)
   } finally {
     await close()
   }

@@ -5,7 +5,7 @@ import type { RunStatus } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, options, settingsFrom, wholeNumber } from '../options.ts'
-import { answer, duration, say } from '../print.ts'
+import { answer, duration, grouped, say } from '../print.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -61,10 +61,8 @@ async function run(source: string, flags: Flags): Promise<void> {
       file: homeOf(settings.HEAPFERRY_HOME).log(id, 'run'),
     })
     await goOn(opened.ledger, id)
-    if (!flags.json) {
-      say(`Run ${id}: ${production.files.length} files to ${host}`)
-      for (const notice of production.notices) say(notice)
-    }
+    for (const notice of production.notices) say(notice)
+    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${host}`)
     const startedAtMs = Date.now()
     const status = await migrate({
       production,
@@ -76,6 +74,8 @@ async function run(source: string, flags: Flags): Promise<void> {
       logger: fileLogger,
       stop,
     })
+    if (status === null)
+      throw new OperatorError('Redis did not answer at the end', 'The same command goes on where it was.')
     answer(flags.json ? JSON.stringify(status) : `\n${statusText(status)}`)
     if (!flags.json) say(closingWords(status, stop.aborted, (Date.now() - startedAtMs) / 1000))
     process.exitCode = exitCodeOf(status, stop.aborted)
@@ -90,25 +90,21 @@ async function assertReachable(host: string, apiKey: string): Promise<void> {
   if (first) throw new OperatorError(first.problem, first.hint)
 }
 
-/** A person who starts the run command wants the run to go on, whoever paused it; a cancelled one stays so. */
+/** A person who starts the run command wants the run to go on, whoever paused it. */
 async function goOn(ledger: RunLedger, id: RunId): Promise<void> {
   const intent = await ledger.intent(id)
-  switch (intent.kind) {
-    case 'run':
-      return
-    case 'pause':
-      say(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`)
-      return ledger.setIntent(id, { kind: 'run' })
-    case 'cancel':
-      throw new OperatorError(
-        `The run ${id} was cancelled by ${intent.by}`,
-        'To migrate the export after all, start another run with --run NAME: no event is doubled.',
-      )
-  }
+  if (intent.kind !== 'pause') return
+  say(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`)
+  await ledger.setIntent(id, { kind: 'run' })
 }
 
 function closingWords(status: RunStatus, stopped: boolean, seconds: number): string {
-  const took = `Took ${duration(seconds)}.`
+  const heldBack = status.totals.skipped_by_reason.held_back ?? 0
+  const later =
+    heldBack === 0
+      ? ''
+      : ` ${grouped(heldBack)} rows were younger than 48 hours: two days from now send them with --include-recent --run NAME; the others keep their uuids.`
+  const took = `Took ${duration(seconds)}.${later}`
   switch (status.state) {
     case 'completed':
       return took

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Command } from 'commander'
 import { createLogger, requireProject } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
+import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
 
@@ -23,16 +24,23 @@ export at the same path, and the same HEAPFERRY_HOME as the producer. SIGTERM ha
     .action(work)
 }
 
+/** What handing chunks over may take: a batch in flight and its commit. */
+const handOverMs = 7000
+
 async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   const settings = settingsFrom(flags)
   const { apiKey, destination } = requireProject(settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'worker' })
   const stop = new AbortController()
   const ofRunCommand = process.send !== undefined
-  process.on('SIGTERM', () => stop.abort())
+  process.on('SIGTERM', () => (stop.signal.aborted ? process.exit(exitCodes.stopped) : stop.abort()))
   // Ctrl-C reaches every process of the terminal; a worker of `heapferry run` waits until that tells it to end.
   process.on('SIGINT', () => !ofRunCommand && stop.abort())
   process.on('disconnect', () => stop.abort())
+  // The command may have died while this process was starting.
+  if (ofRunCommand && !process.connected) stop.abort()
+  // Without Redis no chunk can be handed back; its lock runs out by itself.
+  stop.signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref())
 
   const { startWorker } = await import('@heapferry/worker')
   const { ledger, redis, close } = await openLedger(settings, logger)

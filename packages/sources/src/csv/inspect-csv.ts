@@ -15,6 +15,9 @@ export interface CsvHead {
 const headBytes = 256 * 1024
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
 
+/** A number or a date: a warehouse column is never named so. */
+const looksLikeData = /^-?\d[\d.,:e+ -]*$/
+
 const delimiters = [',', '|', '\t', ';'] as const
 
 /** Files that are often renamed to .csv, or exported by mistake, by their first bytes. */
@@ -67,7 +70,20 @@ export async function inspectCsv(
   if (given) {
     const columns = given.map((column) => column.toLowerCase())
     const repeatsThem = cells.length === columns.length && cells.every((cell, index) => cell === columns[index])
+    if (!repeatsThem && columns.every((column) => cells.includes(column))) {
+      throw new OperatorError(
+        `${path}: its header names the columns of the mapping in another order`,
+        `Take tables: { ${table}: { columns } } out of the mapping: the file's own header is enough.`,
+      )
+    }
     return { dialect, columns: unique(columns, path), firstRowByte: repeatsThem ? firstLine.end : start }
+  }
+  const datum = cells.find((cell) => looksLikeData.test(cell))
+  if (datum !== undefined) {
+    throw new OperatorError(
+      `${path}: its first line is a row and not a header: one of its cells is "${datum.slice(0, 40)}"`,
+      `Give the columns in the mapping file: tables: { ${table}: { columns: [...] } }.`,
+    )
   }
   return { dialect, columns: unique(cells, path), firstRowByte: firstLine.end }
 }

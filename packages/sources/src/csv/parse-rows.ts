@@ -43,8 +43,8 @@ export function parseRows(group: RowGroup, firstRow: number, dialect: CsvDialect
         )
       : []
   for (const [nth, { index }] of escaped.entries()) {
-    const [row, cells] = [rows[index], records[nth]]
-    if (row && cells) rows[index] = rowOf(row.place, cells, columnCount)
+    const [placed, cells] = [rows[index], records[nth]]
+    if (placed && cells) rows[index] = rowOf(placed.place, cells, columnCount)
   }
   return rows
 }
