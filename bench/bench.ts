@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
 import { benchRun } from './run.ts'
 import { benchTransport } from './transport.ts'
@@ -11,6 +12,8 @@ const suites = {
   conversion: benchConversion,
   /** Sending alone, by each transport, to a server that discards. */
   transport: benchTransport,
+  /** What a chunk takes in Redis. */
+  'redis-memory': benchRedisMemory,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
 }

@@ -91,7 +91,7 @@ async function measured({ folder, source, host, rows, workers }: Case): Promise<
     'worker CPU µs/event': round1((cpuSeconds * 1e6) / rows),
     'worker peak MB': Math.round(Math.max(...usage.map(({ peakBytes }) => peakBytes)) / 1e6),
     chunks,
-    'Redis bytes/chunk at its peak': Math.round((redisPeakBytes - emptyBytes) / chunks),
+    'Redis peak MB': round1((redisPeakBytes - emptyBytes) / 1e6),
   }
 }
 

@@ -4,6 +4,7 @@ import { countOf } from '@heapferry/domain'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { expect, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
+import { seededRandom } from '../../packages/sample-export/src/random.ts'
 import { crew } from '../support/crew.ts'
 import { until } from '../support/until.ts'
 
@@ -29,7 +30,7 @@ test('workers, producer and Redis are killed at random, and every event arrives 
 
   const seed = Number(process.env.CRASH_SEED ?? Date.now() % 100_000)
   console.log(`kills drawn with CRASH_SEED=${seed}`)
-  const random = mulberry32(seed)
+  const random = seededRandom(seed, 'kills').fraction
   const killed = { worker: 0, producer: 0, redis: 0 }
   start(source, 2)
 
@@ -86,13 +87,3 @@ test('workers, producer and Redis are killed at random, and every event arrives 
   // A killed Redis can cost every worker its locks, a killed worker only its own.
   expect(repeatedBatches).toBeLessThanOrEqual((killed.worker + 2 * killed.redis) * chunksInFlightPerWorker)
 })
-
-function mulberry32(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}

@@ -21,6 +21,8 @@ export interface Migration {
   view: ProgressView
   logger: Logger
   stop: AbortSignal
+  /** Awaited when the run is over, before the dashboard closes. */
+  whenOver?: () => Promise<void>
 }
 
 const lookEveryMs = 500
@@ -45,6 +47,8 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
       // Somebody emptied the queue. The ledger knows what is done, and planning again enqueues the rest.
       logger.warn({ run: id }, 'chunks are neither done nor in the queue: planning again')
     }
+    view.end()
+    await migration.whenOver?.()
   } finally {
     view.end()
     await local.stop()

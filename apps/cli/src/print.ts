@@ -7,10 +7,6 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-export function grouped(count: number): string {
-  return count.toLocaleString('en-US')
-}
-
 /** Columns aligned: the first to the left, all others (numbers) to the right. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, ...rows]
@@ -23,10 +19,4 @@ export function table(header: readonly string[], rows: readonly (readonly string
         .trimEnd(),
     )
     .join('\n')
-}
-
-export function duration(seconds: number): string {
-  if (seconds < 60) return `${Math.ceil(seconds)} s`
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
-  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`
 }

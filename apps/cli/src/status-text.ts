@@ -1,5 +1,5 @@
-import type { RunStatus, TableStatus } from '@heapferry/migration'
-import { duration, grouped, table } from './print.ts'
+import { duration, grouped, type RunStatus, type TableStatus } from '@heapferry/migration'
+import { table } from './print.ts'
 
 /** The run in a few lines, for a terminal of 80 columns. */
 export function statusText(status: RunStatus): string {

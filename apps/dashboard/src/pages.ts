@@ -1,8 +1,15 @@
 import { type Phase, phases, RejectReason, type Run, SkipReason } from '@heapferry/domain'
-import type { RunStatus, TableStatus } from '@heapferry/migration'
+import {
+  duration,
+  grouped,
+  percent,
+  rejectText,
+  type RunStatus,
+  skipText,
+  type TableStatus,
+} from '@heapferry/migration'
 import { type Html, html } from './html.ts'
-import { rejectText, skipText } from './reason-text.ts'
-import { duration, grouped, moment, percent } from './text.ts'
+import { moment } from './moment.ts'
 
 /** A run as its page shows it. */
 export interface ShownRun {

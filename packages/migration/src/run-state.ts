@@ -68,7 +68,11 @@ export function runState(progress: RunProgress, failed: { chunks: number; reason
     return { kind: countOf(rejected) > 0 ? 'completed_with_rejected_rows' : 'completed' }
   }
   if (intent.kind === 'pause') return { ...intent, kind: 'paused' }
-  if (failed) return { kind: 'failed', reason: `${failed.chunks} chunks failed; the first: ${failed.reason}` }
+  if (failed)
+    return {
+      kind: 'failed',
+      reason: `${failed.chunks} chunk${failed.chunks === 1 ? '' : 's'} failed; the first: ${failed.reason}`,
+    }
   if (waiting[0]) return { kind: 'waiting_for_posthog', detail: waiting[0].detail }
   if (progress.phases.some(({ sealed }) => !sealed) && totalOf(progress.tables).tally.read === 0)
     return { kind: 'planning' }

@@ -14,8 +14,9 @@ export function dashboardCommand(): Command {
     .addHelpText(
       'after',
       `
-Listens at HEAPFERRY_DASHBOARD_HOST and HEAPFERRY_DASHBOARD_PORT (127.0.0.1:3700). Anywhere but on loopback it wants
-HEAPFERRY_DASHBOARD_PASSWORD, and asks for it with the name HEAPFERRY_DASHBOARD_USER.`,
+Listens at HEAPFERRY_DASHBOARD_HOST and HEAPFERRY_DASHBOARD_PORT
+(127.0.0.1:3700). Anywhere but on loopback it wants HEAPFERRY_DASHBOARD_PASSWORD,
+and asks for it with the name HEAPFERRY_DASHBOARD_USER.`,
     )
     .action(async ({ allowActions }: { allowActions: boolean }) => {
       const settings = settingsFrom({})

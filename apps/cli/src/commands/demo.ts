@@ -1,3 +1,5 @@
+import { grouped } from '@heapferry/migration'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -7,7 +9,7 @@ import { defaultMapping, RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, settingsFrom } from '../options.ts'
-import { answer, grouped, say } from '../print.ts'
+import { answer, say } from '../print.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -19,8 +21,9 @@ export function demoCommand(): Command {
     .addHelpText(
       'after',
       `
-Everything runs on this machine and is gone afterwards: a Redis of its own, the stand-in, the export. The export has the
-faults that real ones have, so some rows end as rejected: that is part of the show.`,
+Everything runs on this machine and is gone afterwards: a Redis of its own, the
+stand-in, the export. The export has the faults that real ones have, so some
+rows end as rejected: that is part of the show.`,
     )
     .action(demo)
 }
@@ -35,9 +38,7 @@ async function demo(): Promise<void> {
   const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-demo-'))
   const stop = stopSignal('Stopping the demo.')
   try {
-    say(
-      '1. Generating a Heap export: people, pageviews, sessions, three kinds of events, and the faults of real exports.',
-    )
+    say('1. Generating a Heap export, with the faults that real ones have.')
     const source = path.join(folder, 'heap-export')
     const sample = await writeSampleExport({
       folder: source,
@@ -50,7 +51,7 @@ async function demo(): Promise<void> {
     const rows = Object.values(sample.tables).reduce((sum, table) => sum + table.rows, 0)
     say(`   ${grouped(rows)} rows of ${Object.keys(sample.tables).length} tables`)
 
-    say('2. Starting a Redis of our own and a stand-in for PostHog that keeps its rules (it stores in memory only).')
+    say('2. Starting a Redis, and a stand-in for PostHog that keeps its rules.')
     const posthog = await startFakePostHog({ apiKey, keep: 'ids' })
     // Nothing of the user's own settings takes part: a demo must not reach a real project or a shared Redis.
     const { HEAPFERRY_DASHBOARD_HOST: _, REDIS_URL: __, ...own } = settingsFrom({})
@@ -77,6 +78,7 @@ async function demo(): Promise<void> {
         view: progressView(false),
         logger,
         stop,
+        whenOver: () => lookAround(stop),
       })
       if (status) answer(`\n${statusText(status)}`)
       if (stop.aborted || status === null) {
@@ -84,11 +86,10 @@ async function demo(): Promise<void> {
         return
       }
       say(
-        `\n4. The stand-in holds ${grouped(posthog.stored.size)} different events. Rows that Heap exported twice have one uuid, so PostHog keeps one.`,
+        `\n4. The stand-in holds ${grouped(posthog.stored.size)} events. It was sent more: rows that Heap\n   exported twice have one uuid, and PostHog keeps one of them.\n`,
       )
-      say(
-        '   Now your own: npm start -- run ./your-export --host us --api-key-file key.txt   (npm start -- --help tells more)',
-      )
+      say('Now your own:   npm start -- run ./your-export --host us --api-key-file key.txt')
+      say('Everything else: npm start -- --help')
       const complete = status.state === 'completed' || status.state === 'completed_with_rejected_rows'
       process.exitCode = complete ? exitCodes.done : exitCodes.failed
     } finally {
@@ -98,4 +99,15 @@ async function demo(): Promise<void> {
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+const lookAroundMs = 60_000
+
+/** Somebody at a terminal may want to see the dashboard, which ends with the demo. */
+async function lookAround(stop: AbortSignal): Promise<void> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY || stop.aborted) return
+  say('\nDone. The dashboard stays open until you press Enter, or for a minute.')
+  const enter = once(process.stdin, 'data', { signal: AbortSignal.any([stop, AbortSignal.timeout(lookAroundMs)]) })
+  await enter.catch(() => {})
+  process.stdin.pause()
 }

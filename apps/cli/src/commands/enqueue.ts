@@ -1,10 +1,11 @@
+import { grouped } from '@heapferry/migration'
 import type { Command } from 'commander'
 import { createLogger, loadMapping, requireProject } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
-import { answer, grouped, say } from '../print.ts'
+import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(): Command {
@@ -18,7 +19,8 @@ export function enqueueCommand(): Command {
     .addHelpText(
       'after',
       `
-Ends when every chunk is enqueued; killed midway, the same command goes on. Workers may run meanwhile.`,
+Ends when every chunk is enqueued; killed midway, the same command goes on.
+Workers may run meanwhile.`,
     )
     .action(enqueue)
 }

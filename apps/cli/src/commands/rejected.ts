@@ -1,8 +1,9 @@
+import { grouped } from '@heapferry/migration'
 import type { Command } from 'commander'
 import type { RejectedRow, RunId } from '@heapferry/domain'
 import { findRun } from '../open-ledger.ts'
 import { newCommand, options, parseRunId } from '../options.ts'
-import { answer, grouped } from '../print.ts'
+import { answer } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
 export function rejectedCommand(): Command {
@@ -12,8 +13,9 @@ export function rejectedCommand(): Command {
     .addHelpText(
       'after',
       `
-Every line names the file, the row (1 is the first after the header) and the byte it starts at. With --json one object
-a line. The rows themselves stay in the export.`,
+Every line names the file, the row (1 is the first after the header) and the
+byte it starts at. With --json one object a line. The rows themselves stay in
+the export.`,
     )
     .action((name: RunId | undefined, flags: { json: boolean }) =>
       withLedger(async ({ ledger }) => {

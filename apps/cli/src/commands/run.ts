@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import { createLogger, homeOf, loadMapping, requireProject } from '@heapferry/config'
 import { OperatorError, type RunId, type RunLedger } from '@heapferry/domain'
-import type { RunStatus } from '@heapferry/migration'
+import { duration, grouped, type RunStatus } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, options, settingsFrom, wholeNumber } from '../options.ts'
-import { answer, duration, grouped, say } from '../print.ts'
+import { answer, say } from '../print.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -31,8 +31,9 @@ export function runCommand(): Command {
     .addHelpText(
       'after',
       `
-The same command again goes on where it stopped. Ctrl-C stops cleanly; killing it loses nothing either.
-The project key is read from POSTHOG_API_KEY, .env or --api-key-file, never from the command line, which others can see.
+The same command again goes on where it stopped. Ctrl-C stops cleanly; killing
+it loses nothing either. The project key is read from POSTHOG_API_KEY, .env or
+--api-key-file, never from the command line, which others can see.
 
 Examples:
   heapferry run ./heap-export --host eu --api-key-file ~/posthog.key

@@ -1,7 +1,8 @@
+import { grouped } from '@heapferry/migration'
 import type { Command } from 'commander'
 import { readRunStatus } from '@heapferry/queue'
 import { newCommand, options } from '../options.ts'
-import { answer, grouped, table } from '../print.ts'
+import { answer, table } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
 export function runsCommand(): Command {

@@ -18,8 +18,9 @@ export function workerCommand(): Command {
     .addHelpText(
       'after',
       `
-A worker serves every run that goes to its project, or the one named by --run. It needs the same Redis (REDIS_URL), the
-export at the same path, and the same HEAPFERRY_HOME as the producer. SIGTERM hands its chunks over to others.`,
+A worker serves every run that goes to its project, or the one named by --run.
+It needs the same Redis (REDIS_URL), the export at the same path, and the same
+HEAPFERRY_HOME as the producer. SIGTERM hands its chunks over to others.`,
     )
     .action(work)
 }

@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type Chunk, chunkIdOf, type ExportFile, FileId, RunId } from '@heapferry/domain'
+import { ChunkQueue, connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+
+const chunks = 20_000
+const run = RunId.parse('redis-memory')
+const file: ExportFile = {
+  id: FileId.parse('0123456789ab'),
+  path: 'heap_main_production/pageviews-000000000123.csv',
+  table: { kind: 'pageviews', name: 'pageviews' },
+  format: { kind: 'csv', delimiter: ',', quote: '"' },
+  columns: ['event_id', 'user_id', 'time'],
+  firstRowByte: 0,
+  version: { sizeBytes: 1, mtimeMs: 0 },
+}
+
+/** What a chunk takes in Redis while it waits (its job), and when it is done (its checkpoint; the job still there). */
+export async function benchRedisMemory(): Promise<object[]> {
+  const home = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
+  const server = await openPrivateRedis({ home, serverCandidates: ['redis-server', 'valkey-server'] })
+  const redis = await connectRedis(server.url, () => {})
+  const queue = new ChunkQueue(redis, run, 'events', () => {})
+  const ledger = new RedisLedger(redis)
+  try {
+    await queue.add([jobOf(0)])
+    const emptyBytes = await usedBytes()
+    for (let from = 1; from < chunks; from += 500) {
+      await queue.add(Array.from({ length: Math.min(500, chunks - from) }, (_, index) => jobOf(from + index)))
+    }
+    const waitingBytes = await usedBytes()
+    for (let index = 0; index < chunks; index++) {
+      const { chunk } = jobOf(index)
+      await redis.set(`heapferry:${run}-events:${chunk.id}:lock`, 'bench', 'PX', 1000)
+      const tally = { read: 14_123, sent: 14_100, skipped: { held_back: 20 }, rejected: { damaged_id: 3 } } as const
+      await ledger.commit({ chunk, file, token: 'bench' }, { cursor: 8_388_777, tally, done: true }, [])
+      await redis.del(`heapferry:${run}-events:${chunk.id}:lock`)
+    }
+    const doneBytes = await usedBytes()
+    return [
+      {
+        chunks,
+        'bytes/chunk waiting': Math.round((waitingBytes - emptyBytes) / chunks),
+        'bytes/chunk done, job kept': Math.round((doneBytes - emptyBytes) / chunks),
+      },
+    ]
+  } finally {
+    await queue.close()
+    redis.disconnect()
+    await server.close()
+    await rm(home, { recursive: true })
+  }
+
+  async function usedBytes(): Promise<number> {
+    return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
+  }
+}
+
+function jobOf(index: number): { chunk: Chunk; title: string } {
+  const start = index * 8_388_608
+  const range = { kind: 'bytes', start, end: start + 8_388_608 } as const
+  const chunk = {
+    id: chunkIdOf(file.id, index),
+    run,
+    file: file.id,
+    range,
+    firstRow: index * 14_000 + 1,
+    rows: 14_000,
+    day: 19_500,
+  }
+  return { chunk, title: `pageviews · ${file.path} · rows ${chunk.firstRow}–${chunk.firstRow + 13_999}` }
+}
