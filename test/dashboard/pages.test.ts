@@ -85,7 +85,7 @@ test('a run is failed once nothing but failed chunks is left in its phase', asyn
   expect(await state()).toBe('planning')
   await queue.remove('second')
   const { text } = await ask(`${await open(server.redis)}/runs/broken`)
-  expect(textOf(text)).toContain('Failed: 1 chunks failed; the first: users 1: the job is not a chunk of this run')
+  expect(textOf(text)).toContain('Failed: 1 chunk failed; the first: users 1: the job is not a chunk of this run')
 })
 
 test('a page that cannot be made says what to do, and the log says why', async () => {
