@@ -36,6 +36,8 @@ export interface WorkerHandle {
 /** Chunks at once in one process: while some wait for PostHog's answers, another is converted. */
 const concurrency = 4
 const lookEveryMs = 500
+// Events become buffers of one to two kB; from Node's pool of 8 kB every fifth would cost an allocation outside the heap.
+const bufferPoolBytes = 512 * 1024
 const repeatWaitingMs = 5000
 
 /** One run that this worker has a hand in, and the phase that it takes chunks of. */
@@ -53,6 +55,7 @@ interface Desk {
  */
 export function startWorker(options: WorkerOptions): WorkerHandle {
   const { ledger, logger } = options
+  Buffer.poolSize = bufferPoolBytes
   const desks = new Map<RunId, Desk>()
   const refused = new Set<RunId>()
   const closing = new AbortController()
