@@ -70,7 +70,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
               const all = await file.read(chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_000_000 })
               let rows = 0
               for await (const slice of file.slices(chunk, { cursor: 0, rows: 0 }, { rows: sliceRows, bytes: 60 })) {
-                rows += slice.rows.length
+                rows += [...slice.rows].length
                 const rest = await file.read(chunk, { cursor: slice.next, rows }, { rows: 1000, bytes: 1_000_000 })
                 expect(rest).toEqual(all.slice(rows))
               }

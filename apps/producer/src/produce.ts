@@ -13,10 +13,10 @@ import {
   type Phase,
   phaseOf,
   phases,
+  type ReadRow,
   type Run,
   RunId,
   type RunLedger,
-  type Slice,
 } from '@heapferry/domain'
 import { assertSameFiles, encodeIdentities, identityFacts, planRun, resolveIdentities } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
@@ -220,8 +220,8 @@ async function looksRounded(root: string, file: ExportFile): Promise<boolean> {
   return long.length >= 20 && long.filter((id) => id.endsWith('0')).length > long.length / 2
 }
 
-async function firstRows(root: string, file: ExportFile): Promise<Slice['rows']> {
+async function firstRows(root: string, file: ExportFile): Promise<ReadRow[]> {
   for await (const slice of fileReader(root).read(file, wholeFile(RunId.parse('inspection'), file), start, firstSlice))
-    return slice.rows
+    return [...slice.rows]
   return []
 }

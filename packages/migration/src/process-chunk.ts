@@ -85,7 +85,7 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
   const events = []
   const places: Place[] = []
   const rejected: RejectedRow[] = []
-  const tally: Tally = { read: slice.rows.length, sent: 0, skipped: {}, rejected: {} }
+  const tally: Tally = { read: 0, sent: 0, skipped: {}, rejected: {} }
 
   const reject = (place: Place, reason: RejectReason, detail: string): void => {
     const { chunk, file } = claim
@@ -97,6 +97,7 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
   }
 
   for (const row of slice.rows) {
+    tally.read++
     if (row.kind === 'unreadable') {
       reject(row.place, row.reason, row.detail)
       continue

@@ -1,52 +1,62 @@
 import { isUtf8 } from 'node:buffer'
-import type { CsvDialect, ReadRow, RejectReason } from '@heapferry/domain'
+import type { CsvDialect, Place, ReadRow, RejectReason } from '@heapferry/domain'
 import { parse } from 'csv-parse/sync'
 import { defaultMaxRowBytes, type RowSpan } from './row-scanner.ts'
 import type { RowGroup } from './scan-rows.ts'
 
 /**
- * The rows of a group. csv-parse reads those with doubled quotes, all in one call; rows without any need no parser, and
- * it would cost a worker a sixth of its time (docs/benchmarks.md).
+ * The rows of a group, one by one. csv-parse reads those with doubled quotes, all in one call; rows without any need no
+ * parser, and it would cost a worker a sixth of its time (docs/benchmarks.md).
  */
-export function parseRows(group: RowGroup, firstRow: number, dialect: CsvDialect, columnCount: number): ReadRow[] {
+export function* parseRows(
+  group: RowGroup,
+  firstRow: number,
+  dialect: CsvDialect,
+  columnCount: number,
+): Generator<ReadRow> {
   const { bytes, bytesAt, spans } = group
-  const allUtf8 = isUtf8(bytes.subarray((spans[0]?.start ?? bytesAt) - bytesAt, group.next - bytesAt))
-  const rows: ReadRow[] = []
-  const escaped: { index: number; text: string }[] = []
+  const isWhole = isUtf8(bytes.subarray((spans[0]?.start ?? bytesAt) - bytesAt, group.next - bytesAt))
+  /** Null where the bytes are no UTF-8. */
+  const textOf = (span: RowSpan): string | null => {
+    const start = span.start - bytesAt
+    const end = withoutLineEnd(bytes, span.end - bytesAt)
+    return isWhole || isUtf8(bytes.subarray(start, end)) ? bytes.toString('utf8', start, end) : null
+  }
+  const records = escapedRecords(spans, textOf, dialect)
+
   let row = firstRow
   for (const span of spans) {
     const place = { row: row++, byte: span.start }
     const problem = problemOf(span)
-    if (problem) {
-      rows.push({ kind: 'unreadable', place, ...problem })
-      continue
-    }
-    const start = span.start - bytesAt
-    const end = withoutLineEnd(bytes, span.end - bytesAt)
-    if (!allUtf8 && !isUtf8(bytes.subarray(start, end))) {
-      rows.push({ kind: 'unreadable', place, reason: 'not_decodable', detail: 'the row is not valid UTF-8' })
-      continue
-    }
-    const text = bytes.toString('utf8', start, end)
-    if (span.state === 'plain') rows.push(rowOf(place, text.split(dialect.delimiter), columnCount))
-    else if (!text.includes('""')) rows.push(rowOf(place, splitQuoted(text, dialect), columnCount))
+    const text = problem ? null : textOf(span)
+    if (problem) yield { kind: 'unreadable', place, ...problem }
+    else if (text === null) yield unreadable(place, 'the row is not valid UTF-8')
+    else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter), columnCount)
+    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect), columnCount)
     else {
-      escaped.push({ index: rows.length, text })
-      rows.push({ kind: 'unreadable', place, reason: 'not_decodable', detail: 'the quotes of the row do not pair up' })
+      const cells = records.get(span)
+      yield cells ? rowOf(place, cells, columnCount) : unreadable(place, 'the quotes of the row do not pair up')
     }
   }
-  const records =
-    escaped.length > 0
-      ? parseEscaped(
-          escaped.map(({ text }) => text),
-          dialect,
-        )
-      : []
-  for (const [nth, { index }] of escaped.entries()) {
-    const [placed, cells] = [rows[index], records[nth]]
-    if (placed && cells) rows[index] = rowOf(placed.place, cells, columnCount)
+}
+
+/** The cells of the rows with doubled quotes, null where they do not pair up. */
+function escapedRecords(
+  spans: readonly RowSpan[],
+  textOf: (span: RowSpan) => string | null,
+  dialect: CsvDialect,
+): Map<RowSpan, string[] | null> {
+  const texts = new Map<RowSpan, string>()
+  for (const span of spans) {
+    const text = span.state === 'quoted' ? textOf(span) : null
+    if (text?.includes('""')) texts.set(span, text)
   }
-  return rows
+  const records = texts.size > 0 ? parseEscaped([...texts.values()], dialect) : []
+  return new Map([...texts.keys()].map((span, nth) => [span, records[nth] ?? null]))
+}
+
+function unreadable(place: Place, detail: string): ReadRow {
+  return { kind: 'unreadable', place, reason: 'not_decodable', detail }
 }
 
 /** One record's cells, as a header line is read. Null where the quotes do not pair up. */
@@ -97,10 +107,9 @@ function tryParse(text: string, dialect: CsvDialect): string[][] | null {
   }
 }
 
-function rowOf(place: { row: number; byte: number }, cells: (string | null)[], columnCount: number): ReadRow {
+function rowOf(place: Place, cells: (string | null)[], columnCount: number): ReadRow {
   if (cells.length !== columnCount) {
-    const detail = `the row has ${cells.length} cells, its table ${columnCount} columns`
-    return { kind: 'unreadable', place, reason: 'not_decodable', detail }
+    return unreadable(place, `the row has ${cells.length} cells, its table ${columnCount} columns`)
   }
   for (let column = 0; column < columnCount; column++) {
     if (cells[column] === '' || cells[column] === '\\N') cells[column] = null
