@@ -44,9 +44,9 @@ export async function benchConversion(): Promise<object[]> {
       for (const chunk of chunks) {
         const slices = fileReader(folder).read(file, chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_500_000 })
         for await (const slice of slices) {
-          if (stage === 'reading') continue
           const convert = convertersFor(file.table, slice.columns)
           for (const row of slice.rows) {
+            if (stage === 'reading') continue
             const conversion = row.kind === 'row' ? convert(row.values) : null
             if (stage === 'reading and converting' || conversion?.kind !== 'event') continue
             const sized = outgoing(conversion.event)
