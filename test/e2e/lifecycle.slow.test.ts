@@ -175,6 +175,14 @@ test('no key and no password is in Redis, in logs or in any command line, and jo
   for (const secret of secrets) for (const text of kept) expect(text.includes(secret)).toBe(false)
 })
 
+test('a worker with a key that no project has sends nothing, although PostHog would answer 200', async () => {
+  const wrong = 'phc_nobodyhasthiskey00000000000000000000000000'
+  expect((await start('enqueue', source, '--run', run, { env: { POSTHOG_API_KEY: wrong } }).ended).code).toBe(0)
+  const worker = await start('worker', '--run', run, { env: { POSTHOG_API_KEY: wrong } }).ended
+  expect(worker).toMatchObject({ code: 1, stderr: expect.stringContaining('has this key') })
+  expect(posthog.batches).toEqual([])
+})
+
 test('a wrong Redis password is told without showing it', async () => {
   const wrong = new URL(server.url)
   wrong.password = 'notThePasswordButSecret'

@@ -9,5 +9,6 @@ export {
   type SettingName,
   type Settings,
   settingsSchema,
+  shownSettings,
   takeSecretsOutOfEnvironment,
 } from './settings.ts'

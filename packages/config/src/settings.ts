@@ -118,6 +118,20 @@ export function requireProject(settings: Settings): { host: string; apiKey: stri
   return { host, apiKey, destination: { host, keyFingerprint } }
 }
 
+/** The settings in force, for a log: with the secrets masked. */
+export function shownSettings(settings: Settings): Record<string, unknown> {
+  return {
+    ...settings,
+    POSTHOG_API_KEY: masked(settings.POSTHOG_API_KEY),
+    HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
+    REDIS_URL: settings.REDIS_URL?.replace(/:[^:@/]*@/, ':***@'),
+  }
+}
+
+function masked(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : '***'
+}
+
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
 export function takeSecretsOutOfEnvironment(): void {
   for (const secret of ['POSTHOG_API_KEY', 'HEAPFERRY_DASHBOARD_PASSWORD', 'REDIS_URL']) delete process.env[secret]

@@ -4,6 +4,8 @@ import { post } from './post.ts'
 export interface PreflightProblem {
   problem: string
   hint: string
+  /** It may be gone in a while without anybody doing something: an outage, not a wrong key. */
+  mayPass: boolean
 }
 
 /**
@@ -32,6 +34,7 @@ export async function preflight({
         {
           problem: `PostHog cannot be reached at ${host} (${reply.detail})`,
           hint: 'Check POSTHOG_HOST, the network and any proxy or firewall between here and there.',
+          mayPass: true,
         },
       ]
     }
@@ -45,13 +48,21 @@ const whereTheKeyIs = 'Copy the project API key ("phc_…") from the settings of
 
 function faultOfKey(apiKey: string): PreflightProblem | null {
   if (apiKey.trim() !== apiKey) {
-    return { problem: 'the project key has spaces or line breaks around it', hint: whereTheKeyIs }
+    return { problem: 'the project key has spaces or line breaks around it', hint: whereTheKeyIs, mayPass: false }
   }
   if (apiKey.startsWith('phx_')) {
-    return { problem: 'the key is a personal API key ("phx_…"), which cannot send events', hint: whereTheKeyIs }
+    return {
+      problem: 'the key is a personal API key ("phx_…"), which cannot send events',
+      hint: whereTheKeyIs,
+      mayPass: false,
+    }
   }
   if (/^phc_[\w-]{1,60}$/.test(apiKey)) return null
-  return { problem: 'the project key does not look like one ("phc_…", at most 64 characters)', hint: whereTheKeyIs }
+  return {
+    problem: 'the project key does not look like one ("phc_…", at most 64 characters)',
+    hint: whereTheKeyIs,
+    mayPass: false,
+  }
 }
 
 function problemsOfStatus(status: number, host: string): PreflightProblem[] {
@@ -61,16 +72,24 @@ function problemsOfStatus(status: number, host: string): PreflightProblem[] {
       {
         problem: `no project at ${host} has this key`,
         hint: `${whereTheKeyIs} A project in the EU needs POSTHOG_HOST=eu, one in the US POSTHOG_HOST=us.`,
+        mayPass: false,
       },
     ]
   }
   if (status === 402 || status === 429 || status >= 500) {
-    return [{ problem: `PostHog at ${host} answers ${status} at the moment`, hint: 'Try again in a few minutes.' }]
+    return [
+      {
+        problem: `PostHog at ${host} answers ${status} at the moment`,
+        hint: 'Try again in a few minutes.',
+        mayPass: true,
+      },
+    ]
   }
   return [
     {
       problem: `${host} does not answer like a PostHog (status ${status} for /flags/)`,
       hint: 'Check POSTHOG_HOST: us, eu, or the address that your SDKs send events to.',
+      mayPass: false,
     },
   ]
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { createLogger, homeOf, loadMapping, requireProject } from '@heapferry/config'
+import { createLogger, homeOf, loadMapping, requireProject, shownSettings } from '@heapferry/config'
 import { OperatorError, type RunId, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
@@ -61,6 +61,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       role: 'run',
       file: homeOf(settings.HEAPFERRY_HOME).log(id, 'run'),
     })
+    fileLogger.info({ run: id, settings: shownSettings(settings) }, 'run')
     await goOn(opened.ledger, id)
     for (const notice of production.notices) say(notice)
     if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${host}`)

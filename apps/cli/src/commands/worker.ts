@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { createLogger, requireProject } from '@heapferry/config'
-import type { RunId } from '@heapferry/domain'
+import { createLogger, type Logger, requireProject, shownSettings } from '@heapferry/config'
+import { OperatorError, type RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
@@ -28,6 +29,28 @@ HEAPFERRY_HOME as the producer. SIGTERM hands its chunks over to others.`,
 /** What handing chunks over may take: a batch in flight and its commit. */
 const handOverMs = 7000
 
+const preflightEveryMs = 5000
+
+/**
+ * PostHog answers 200 to events with a key that no project has, and drops them: nothing is sent before it knows the key.
+ * While PostHog is away the worker waits, as it would with its first batch.
+ */
+async function untilKeyIsKnown(project: {
+  host: string
+  apiKey: string
+  logger: Logger
+  signal: AbortSignal
+}): Promise<void> {
+  const { preflight } = await import('@heapferry/posthog')
+  while (!project.signal.aborted) {
+    const [first] = await preflight(project)
+    if (!first) return
+    if (!first.mayPass) throw new OperatorError(first.problem, first.hint)
+    project.logger.warn({ problem: first.problem }, 'waiting for PostHog before the first batch')
+    await sleep(preflightEveryMs, undefined, { signal: project.signal }).catch(() => {})
+  }
+}
+
 async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   const settings = settingsFrom(flags)
   const { apiKey, destination } = requireProject(settings)
@@ -44,11 +67,12 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   stop.signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref())
 
   const { startWorker } = await import('@heapferry/worker')
+  await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   const { ledger, redis, close } = await openLedger(settings, logger)
   const name = `${hostname()}:${process.pid}`
   const { HEAPFERRY_TRANSPORT: transport, HEAPFERRY_HOME: home } = settings
   const worker = startWorker({ name, redis, ledger, destination, apiKey, transport, home, only: flags.run, logger })
-  logger.info({ name, host: destination.host, transport }, 'worker started')
+  logger.info({ name, settings: shownSettings(settings) }, 'worker started')
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   await worker.close()
   await close()
