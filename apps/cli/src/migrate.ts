@@ -75,21 +75,24 @@ async function untilOver(migration: Migration, local: LocalWorkers): Promise<'ov
   outcome.catch(() => {})
 
   let quietLooks = 0
-  for (;;) {
-    const allPlanned = produced
-    // While Redis is away it is waited for, but not by someone who wants to stop.
-    const looked = await unlessAborted(look(migration), stop)
-    if (looked === null) break
-    view.show(looked.status)
-    const trouble = local.trouble()
-    if (trouble !== null) throw new OperatorError(trouble, 'Mend what it says, then start the same command again.')
-    if (looked.needsSomeone || (allPlanned && looked.isOver)) break
-    quietLooks = allPlanned && looked.isQuiet ? quietLooks + 1 : 0
-    if (quietLooks >= quietLooksUntilStuck) return 'stuck'
-    const pause = sleep(lookEveryMs, undefined, { signal: stop }).catch(() => {})
-    await (allPlanned ? pause : Promise.race([outcome, pause]))
+  try {
+    for (;;) {
+      const allPlanned = produced
+      // While Redis is away it is waited for, but not by someone who wants to stop.
+      const looked = await unlessAborted(look(migration), stop)
+      if (looked === null) break
+      view.show(looked.status)
+      const trouble = local.trouble()
+      if (trouble !== null) throw new OperatorError(trouble, 'Mend what it says, then start the same command again.')
+      if (looked.needsSomeone || (allPlanned && looked.isOver)) break
+      quietLooks = allPlanned && looked.isQuiet ? quietLooks + 1 : 0
+      if (quietLooks >= quietLooksUntilStuck) return 'stuck'
+      const pause = sleep(lookEveryMs, undefined, { signal: stop }).catch(() => {})
+      await (allPlanned ? pause : Promise.race([outcome, pause]))
+    }
+  } finally {
+    enough.abort()
   }
-  enough.abort()
   await unlessAborted(outcome, stop)
   return 'over'
 }

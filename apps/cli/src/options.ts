@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import { loadSettings, readKeyFile, type Settings, takeSecretsOutOfEnvironment } from '@heapferry/config'
 import { RunId } from '@heapferry/domain'
 
@@ -40,8 +40,4 @@ export function parseRunId(text: string): RunId {
 export function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,2}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('expected a whole number from 1 to 999')
-}
-
-export function newCommand(name: string, description: string): Command {
-  return new Command(name).description(description)
 }

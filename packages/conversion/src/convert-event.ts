@@ -5,7 +5,7 @@ import type { ConversionContext } from './context.ts'
 import { utf8Bytes } from './distinct-id.ts'
 import { eventUuid, rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
-import { knownColumns } from './known-columns.ts'
+import { asIs, knownColumns } from './known-columns.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import {
   isInRange,
@@ -50,18 +50,8 @@ export const consumedEventColumns: ReadonlySet<string> = new Set([
 
 export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Setter>([
   ...knownColumns((name) => name),
-  [
-    'type',
-    (properties, value) => {
-      properties.$event_type = value
-    },
-  ],
-  [
-    'target_text',
-    (properties, value) => {
-      properties.$el_text = value
-    },
-  ],
+  ['type', asIs('$event_type')],
+  ['target_text', asIs('$el_text')],
 ])
 
 /** Converts rows of `pageviews` and of event tables. */

@@ -5,7 +5,7 @@ import type { Cell } from './column-plan.ts'
 import type { ConversionContext } from './context.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
-import { knownColumns } from './known-columns.ts'
+import { asIs, knownColumns } from './known-columns.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import {
   earliestMs,
@@ -29,12 +29,7 @@ export const consumedUserColumns: ReadonlySet<string> = new Set(['user_id', 'ide
 export const knownUserColumns: ReadonlyMap<string, Setter> = new Map<string, Setter>([
   ...timeColumns.map((column): [string, Setter] => [column, timeSetter(column)]),
   ...knownColumns((name) => name),
-  [
-    'ip',
-    (properties, value) => {
-      properties.$ip = value
-    },
-  ],
+  ['ip', asIs('$ip')],
 ])
 
 /** What Heap saw first of a person; under the names that PostHog keeps such things, and so before its own guesses. */
@@ -46,18 +41,8 @@ export const knownInitialColumns: ReadonlyMap<string, Setter> = new Map<string, 
       properties.$initial_current_url = entryUrl(value, null, null)
     },
   ],
-  [
-    'initial_path',
-    (properties, value) => {
-      properties.$initial_pathname = value
-    },
-  ],
-  [
-    'initial_domain',
-    (properties, value) => {
-      properties.$initial_host = value
-    },
-  ],
+  ['initial_path', asIs('$initial_pathname')],
+  ['initial_domain', asIs('$initial_host')],
 ])
 
 /** Converts rows of `users`: `$identify` where Heap knows an identity, else `$set`. */

@@ -8,6 +8,13 @@ export type Properties = Record<string, unknown>
 /** Puts what one cell means into an event's or a person's properties. */
 export type Setter = (properties: Properties, value: string) => void
 
+/** Sets the property to the text of the cell. */
+export function asIs(name: string): Setter {
+  return (properties, value) => {
+    properties[name] = value
+  }
+}
+
 /**
  * What Heap's columns about device, place and origin become, in the order of setting. `nameOf` turns the name of an event
  * property into the one wanted: `$os` into `$initial_os` for the first values of a person.
@@ -31,12 +38,7 @@ export function knownColumns(nameOf: (name: string) => string): ReadonlyMap<stri
   const screenWidth = nameOf('$screen_width')
   const screenHeight = nameOf('$screen_height')
   const screenDimensions = nameOf('screen_dimensions')
-  const setAs = (name: string): Setter => {
-    const own = nameOf(name)
-    return (properties, value) => {
-      properties[own] = value
-    }
-  }
+  const setAs = (name: string): Setter => asIs(nameOf(name))
   return new Map<string, Setter>([
     [
       'platform',

@@ -1,5 +1,5 @@
 export { ChunkConsumer, type ChunkJob, ChunkQueue } from './chunk-queue.ts'
-export { assertNoEviction, connectRedis, withoutPassword } from './redis.ts'
+export { assertNoEviction, connectRedis } from './redis.ts'
 export { readRunStatus } from './read-run-status.ts'
 export { RedisLedger } from './redis-ledger.ts'
 export { openPrivateRedis, type PrivateRedis } from './private-redis.ts'

@@ -58,7 +58,7 @@ export async function assertNoEviction(redis: Redis): Promise<void> {
   )
 }
 
-export function withoutPassword(url: string): string {
+function withoutPassword(url: string): string {
   const shown = new URL(url)
   if (shown.password !== '') shown.password = '***'
   return shown.toString()

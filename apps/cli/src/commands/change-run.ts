@@ -1,16 +1,17 @@
 import { userInfo } from 'node:os'
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { OperatorError, phases, type RunId } from '@heapferry/domain'
 import { isRunComplete } from '@heapferry/migration'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
-import { newCommand, parseRunId } from '../options.ts'
+import { parseRunId } from '../options.ts'
 import { answer } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
 const runName = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
 
 export function pauseCommand(): Command {
-  return newCommand('pause', 'let workers stop after their current batches')
+  return new Command('pause')
+    .description('let workers stop after their current batches')
     .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger }) => {
@@ -26,7 +27,8 @@ export function pauseCommand(): Command {
 }
 
 export function resumeCommand(): Command {
-  return newCommand('resume', 'let workers go on')
+  return new Command('resume')
+    .description('let workers go on')
     .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger }) => {
@@ -37,7 +39,8 @@ export function resumeCommand(): Command {
 }
 
 export function cancelCommand(): Command {
-  return newCommand('cancel', 'stop a run for good; what was sent stays in PostHog')
+  return new Command('cancel')
+    .description('stop a run for good; what was sent stays in PostHog')
     .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger, queueOf }) => {

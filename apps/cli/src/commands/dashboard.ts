@@ -1,13 +1,14 @@
 import { once } from 'node:events'
-import { Option, type Command } from 'commander'
+import { Command, Option } from 'commander'
 import { createLogger, type Settings } from '@heapferry/config'
 import { openLedger } from '../open-ledger.ts'
-import { newCommand, settingsFrom } from '../options.ts'
+import { settingsFrom } from '../options.ts'
 import { say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 export function dashboardCommand(): Command {
-  return newCommand('dashboard', 'serve the run page and Bull Board')
+  return new Command('dashboard')
+    .description('serve the run page and Bull Board')
     .addOption(
       new Option('--allow-actions', 'let Bull Board retry and remove chunks; else it only shows').default(false),
     )

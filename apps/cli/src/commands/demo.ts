@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { createLogger, requireProject } from '@heapferry/config'
 import { defaultMapping, RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
-import { newCommand, settingsFrom } from '../options.ts'
+import { settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
@@ -17,7 +17,8 @@ import { stopSignal } from '../stop-signal.ts'
 const apiKey = 'phc_rehearsal0000000000000000000000000000000000'
 
 export function demoCommand(): Command {
-  return newCommand('demo', 'rehearse: a generated export goes into a stand-in for PostHog on this machine')
+  return new Command('demo')
+    .description('rehearse: a generated export goes into a stand-in for PostHog on this machine')
     .addHelpText(
       'after',
       `

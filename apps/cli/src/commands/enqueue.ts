@@ -1,15 +1,16 @@
 import { grouped } from '@heapferry/migration'
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { createLogger, loadMapping, requireProject } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
-import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
+import { options, type ProjectFlags, settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(): Command {
-  return newCommand('enqueue', 'plan a run and enqueue its chunks for workers that run elsewhere')
+  return new Command('enqueue')
+    .description('plan a run and enqueue its chunks for workers that run elsewhere')
     .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
     .addOption(options.host())
     .addOption(options.apiKeyFile())

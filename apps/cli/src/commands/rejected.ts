@@ -1,13 +1,14 @@
 import { grouped } from '@heapferry/migration'
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import type { RejectedRow, RunId } from '@heapferry/domain'
 import { findRun } from '../open-ledger.ts'
-import { newCommand, options, parseRunId } from '../options.ts'
+import { options, parseRunId } from '../options.ts'
 import { answer } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
 export function rejectedCommand(): Command {
-  return newCommand('rejected', 'rows that were not sent: where they are and why')
+  return new Command('rejected')
+    .description('rows that were not sent: where they are and why')
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .addOption(options.json())
     .addHelpText(

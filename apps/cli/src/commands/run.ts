@@ -1,10 +1,10 @@
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { createLogger, homeOf, loadMapping, requireProject, shownSettings } from '@heapferry/config'
 import { OperatorError, type RunId, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
-import { newCommand, options, settingsFrom, wholeNumber } from '../options.ts'
+import { options, settingsFrom, wholeNumber } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
@@ -18,7 +18,8 @@ interface Flags extends RunFlags {
 }
 
 export function runCommand(): Command {
-  return newCommand('run', 'migrate an export: plan, workers, dashboard and progress in one command')
+  return new Command('run')
+    .description('migrate an export: plan, workers, dashboard and progress in one command')
     .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
     .addOption(options.host())
     .addOption(options.apiKeyFile())

@@ -1,12 +1,13 @@
 import { grouped } from '@heapferry/migration'
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { readRunStatus } from '@heapferry/queue'
-import { newCommand, options } from '../options.ts'
+import { options } from '../options.ts'
 import { answer, table } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
 export function runsCommand(): Command {
-  return newCommand('runs', 'all runs, the newest first')
+  return new Command('runs')
+    .description('all runs, the newest first')
     .addOption(options.json())
     .action((flags: { json: boolean }) =>
       withLedger(async ({ ledger, queueOf }) => {

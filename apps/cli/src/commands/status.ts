@@ -1,14 +1,15 @@
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import type { RunId } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/queue'
 import { findRun } from '../open-ledger.ts'
-import { newCommand, options, parseRunId } from '../options.ts'
+import { options, parseRunId } from '../options.ts'
 import { answer } from '../print.ts'
 import { progressLine, statusText } from '../status-text.ts'
 import { withLedger } from '../with-ledger.ts'
 
 export function statusCommand(): Command {
-  return newCommand('status', 'how far a run is')
+  return new Command('status')
+    .description('how far a run is')
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .addOption(options.json())
     .action((name: RunId | undefined, flags: { json: boolean }) =>

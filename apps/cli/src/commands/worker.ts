@@ -1,18 +1,16 @@
 import { hostname } from 'node:os'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { createLogger, type Logger, requireProject, shownSettings } from '@heapferry/config'
 import { OperatorError, type RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
-import { newCommand, options, type ProjectFlags, settingsFrom } from '../options.ts'
+import { options, type ProjectFlags, settingsFrom } from '../options.ts'
 
 export function workerCommand(): Command {
-  return newCommand(
-    'worker',
-    'take chunks of planned runs, convert their rows and send them; start as many as you like',
-  )
+  return new Command('worker')
+    .description('take chunks of planned runs, convert their rows and send them; start as many as you like')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.run())
