@@ -10,6 +10,7 @@ import { OperatorError } from '@heapferry/domain'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openPrivateRedis, type PrivateRedis } from '../../packages/queue/src/private-redis.ts'
+import { serverCandidates } from '../support/redis.ts'
 
 let home: string
 const opened: PrivateRedis[] = []
@@ -27,8 +28,8 @@ afterEach(async () => {
   expect(alive).toEqual([])
 })
 
-async function open(serverCandidates = ['redis-server', 'valkey-server']): Promise<PrivateRedis> {
-  const server = await openPrivateRedis({ home, serverCandidates })
+async function open(candidates = serverCandidates): Promise<PrivateRedis> {
+  const server = await openPrivateRedis({ home, serverCandidates: candidates })
   opened.push(server)
   return server
 }
@@ -108,7 +109,7 @@ test('ensure leaves a server alone that answers', async () => {
 test('commands that start at the same moment, in one process and in others, share one server', async () => {
   const elsewhere = `
     import { openPrivateRedis } from ${JSON.stringify(new URL('../../packages/queue/src/private-redis.ts', import.meta.url).href)}
-    const server = await openPrivateRedis({ home: ${JSON.stringify(home)}, serverCandidates: ['redis-server', 'valkey-server'] })
+    const server = await openPrivateRedis({ home: ${JSON.stringify(home)}, serverCandidates: ${JSON.stringify(serverCandidates)} })
     process.stdout.write(String(server.pid), () => process.exit())
   `
   const inAnotherProcess = async () => {
@@ -211,7 +212,7 @@ test('a pid file that names another program misleads nobody', async () => {
 })
 
 test('a candidate that does not exist is passed over for the next', async () => {
-  const server = await open([join(home, 'nowhere', 'redis-server'), 'redis-server', 'valkey-server'])
+  const server = await open([join(home, 'nowhere', 'redis-server'), ...serverCandidates])
   expect(await ask(server.url, (redis) => redis.ping())).toBe('PONG')
 })
 
