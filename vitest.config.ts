@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 const slow = 'test/**/*.slow.test.ts'
+/** They need programs that others have written, installed by `npm run test:emulators`. */
+const emulators = 'test/emulators/**/*.test.ts'
 
 export default defineConfig({
   test: {
@@ -9,9 +11,18 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.ts'],
-          exclude: [slow],
+          exclude: [slow, emulators],
           testTimeout: 30_000,
           hookTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'emulators',
+          include: [emulators],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
         },
       },
       { test: { name: 'slow', include: [slow], testTimeout: 1_800_000, hookTimeout: 120_000, fileParallelism: false } },

@@ -3,23 +3,26 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Chunk, chunkIdOf, type ExportFile, FileId, RunId } from '@heapferry/domain'
 import { ChunkQueue, connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+import { serverCandidates } from '../test/support/server-candidates.ts'
 
 const chunks = 20_000
+
 const run = RunId.parse('redis-memory')
 const file: ExportFile = {
   id: FileId.parse('0123456789ab'),
   path: 'heap_main_production/pageviews-000000000123.csv',
   table: { kind: 'pageviews', name: 'pageviews' },
   format: { kind: 'csv', delimiter: ',', quote: '"' },
+  compression: 'none',
   columns: ['event_id', 'user_id', 'time'],
   firstRowByte: 0,
-  version: { sizeBytes: 1, mtimeMs: 0 },
+  version: { sizeBytes: 1, mark: 'modified 1970-01-01T00:00:00.000Z' },
 }
 
 /** What a chunk takes in Redis while it waits (its job), and when it is done (its checkpoint; the job still there). */
 export async function benchRedisMemory(): Promise<object[]> {
   const home = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
-  const server = await openPrivateRedis({ home, serverCandidates: ['redis-server', 'valkey-server'] })
+  const server = await openPrivateRedis({ home, serverCandidates })
   const redis = await connectRedis(server.url, () => {})
   const queue = new ChunkQueue(redis, run, 'events', () => {})
   const ledger = new RedisLedger(redis)

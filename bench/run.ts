@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { connectRedis, openPrivateRedis } from '@heapferry/queue'
 import { writeBenchCsv } from '@heapferry/sample-export'
+import { serverCandidates } from '../test/support/server-candidates.ts'
 import { round1 } from './stages.ts'
 
 const ticksPerSecond = 100
@@ -47,7 +48,7 @@ interface Case {
 
 async function measured({ folder, source, host, rows, workers }: Case): Promise<object> {
   const home = await mkdtemp(path.join(folder, 'home-'))
-  const redisServer = await openPrivateRedis({ home, serverCandidates: ['redis-server', 'valkey-server'] })
+  const redisServer = await openPrivateRedis({ home, serverCandidates })
   const redis = await connectRedis(redisServer.url, () => {})
   const emptyBytes = await memoryUsed(redis)
   const startedMs = performance.now()

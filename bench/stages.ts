@@ -2,18 +2,18 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Chunk, chunkIdOf, defaultMapping, type ExportFile, RunId } from '@heapferry/domain'
-import { convertersOf, outgoing } from '@heapferry/migration'
+import { convertersOf, noIdentities, outgoing } from '@heapferry/migration'
 import { writeBenchCsv } from '@heapferry/sample-export'
-import { cutFile, fileReader, inspectFile } from '@heapferry/sources'
+import { cutFile, fileReader, inspectFile, openPlace, type Place } from '@heapferry/sources'
 
 const rows = 500_000
 const chunkBytes = 8 * 1024 * 1024
 const run = RunId.parse('bench')
 
 export async function benchSplitting(): Promise<object[]> {
-  return withCsv(async (folder, file) => {
+  return withCsv(async (place, file) => {
     const spent = stopwatch()
-    const chunks = await chunksOf(folder, file)
+    const chunks = await chunksOf(place, file)
     const { seconds } = spent()
     const megabytes = file.version.sizeBytes / 1e6
     return [{ 'MB/s': Math.round(megabytes / seconds), 'rows/s': Math.round(rows / seconds), chunks: chunks.length }]
@@ -21,20 +21,20 @@ export async function benchSplitting(): Promise<object[]> {
 }
 
 export async function benchConversion(): Promise<object[]> {
-  return withCsv(async (folder, file) => {
-    const chunks = await chunksOf(folder, file)
+  return withCsv(async (place, file) => {
+    const chunks = await chunksOf(place, file)
     const convertersFor = convertersOf(
       {
         id: run,
-        root: folder,
-        source: folder,
+        root: place.root,
+        source: place.root,
         destination: { host: 'http://127.0.0.1', keyFingerprint: '0123456789abcdef' },
         mapping: defaultMapping,
         includeRecent: false,
         createdAtMs: Date.now(),
         chunkBytes,
       },
-      { resolve: () => undefined },
+      noIdentities,
     )
     const stages = ['reading', 'reading and converting', 'reading, converting and JSON'] as const
     const results = []
@@ -42,12 +42,11 @@ export async function benchConversion(): Promise<object[]> {
       const spent = stopwatch()
       let jsonBytes = 0
       for (const chunk of chunks) {
-        const slices = fileReader(folder).read(file, chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_500_000 })
+        const slices = fileReader(place).read(file, chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_500_000 })
         for await (const slice of slices) {
-          const convert = convertersFor(file.table, slice.columns)
           for (const row of slice.rows) {
             if (stage === 'reading') continue
-            const conversion = row.kind === 'row' ? convert(row.values) : null
+            const conversion = row.kind === 'row' ? convertersFor(file.table, row.columns)(row.values) : null
             if (stage === 'reading and converting' || conversion?.kind !== 'event') continue
             const sized = outgoing(conversion.event)
             if (sized.kind === 'outgoing') jsonBytes += sized.json.length
@@ -66,21 +65,22 @@ export async function benchConversion(): Promise<object[]> {
   })
 }
 
-async function withCsv(use: (folder: string, file: ExportFile) => Promise<object[]>): Promise<object[]> {
+async function withCsv(use: (place: Place, file: ExportFile) => Promise<object[]>): Promise<object[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
   try {
     await writeBenchCsv(path.join(folder, 'pageviews.csv'), { rows, seed: 1 })
-    const file = await inspectFile(folder, 'pageviews.csv', defaultMapping)
-    if (!file) throw new Error('the generated file is empty')
-    return await use(folder, file)
+    const place = await openPlace(folder, { pathStyle: false, requesterPays: false })
+    const { files } = await inspectFile(place, { path: 'pageviews.csv' }, defaultMapping)
+    if (!files[0]) throw new Error('the generated file is empty')
+    return await use(place, files[0])
   } finally {
     await rm(folder, { recursive: true })
   }
 }
 
-async function chunksOf(folder: string, file: ExportFile): Promise<Chunk[]> {
+async function chunksOf(place: Place, file: ExportFile): Promise<Chunk[]> {
   const chunks: Chunk[] = []
-  for await (const { range, firstRow, rows: count } of cutFile(folder, file, chunkBytes)) {
+  for await (const { range, firstRow, rows: count } of cutFile(place, file, chunkBytes)) {
     chunks.push({ id: chunkIdOf(file.id, chunks.length), run, file: file.id, range, firstRow, rows: count, day: null })
   }
   return chunks

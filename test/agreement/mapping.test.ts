@@ -9,6 +9,7 @@ import {
   knownUserColumns,
 } from '@heapferry/conversion'
 import { defaultMapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
+import { noIdentities } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 
@@ -108,7 +109,7 @@ function propertiesOf(tableName: string, row: Record<string, string>): Record<st
     mapping: defaultMapping,
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,
-    identities: { resolve: () => undefined },
+    identities: noIdentities,
   })
   const conversion = convert(Object.values(row))
   if (conversion.kind !== 'event') throw new Error(`expected an event, got ${JSON.stringify(conversion)}`)

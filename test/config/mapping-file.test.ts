@@ -11,6 +11,7 @@ test('a mapping file may name events, give columns and choose how persons are wr
   expect(mapping).toEqual({
     persons: 'set_once',
     csv: {},
+    json: { undouble: 'auto' },
     tables: { signup_click: { event: 'Signed up', columns: ['event_id', 'user_id', 'time'] } },
   })
 })

@@ -2,6 +2,7 @@ import { compileConverter } from '@heapferry/conversion'
 import { defaultMapping, RunId, tableOf } from '@heapferry/domain'
 import type { PostHogEvent } from '@heapferry/domain'
 import * as fc from 'fast-check'
+import { noIdentities } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 
 type Row = Record<string, string | null>
@@ -15,7 +16,7 @@ function convert(tableName: string, row: Row, run = 'a', startMs = startedAtMs) 
     mapping: defaultMapping,
     startedAtMs: startMs,
     includeRecent: false,
-    identities: { resolve: () => undefined },
+    identities: noIdentities,
   })
   return converter(Object.values(row))
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { compileConverter } from '@heapferry/conversion'
-import { Mapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
-import type { Conversion, Resolution } from '@heapferry/domain'
+import { Mapping, RejectReason, RunId, SkipReason, Table, tableOf } from '@heapferry/domain'
+import type { Conversion, Identities, Resolution } from '@heapferry/domain'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 
@@ -12,7 +12,8 @@ const update = process.env['UPDATE_GOLDEN'] === '1'
 const Case = z.strictObject({
   /** The sentence that the case stands for. */
   says: z.string(),
-  table: z.string(),
+  /** Its name, or all of it where the name does not tell. */
+  table: z.union([z.string(), Table]),
   row: z.record(z.string(), z.string().nullable()).optional(),
   /** Instead of `row`, where two columns have the same name. */
   cells: z.array(z.tuple([z.string(), z.string().nullable()])).optional(),
@@ -23,7 +24,7 @@ const Case = z.strictObject({
 })
 
 const Resolved = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('person'), distinctId: z.string() }),
+  z.object({ kind: z.literal('person'), distinctId: z.string(), migratedAway: z.boolean().default(true) }),
   z.object({ kind: z.literal('conflict'), detail: z.string() }),
 ])
 
@@ -54,6 +55,22 @@ test('the cases reach every reason for which conversion skips or rejects a row',
   expect([...reached].toSorted()).toEqual(reachable.toSorted())
 })
 
+/** A migration joins its from-id to what the case says of it. */
+function identitiesOf(known: ReadonlyMap<string, Resolution>): Identities {
+  return {
+    person: (userId) => known.get(userId),
+    joinedBy(fromId, toId) {
+      const end = known.get(fromId) ?? { kind: 'person', distinctId: toId }
+      if (end.kind === 'conflict') return end
+      return end.distinctId === fromId
+        ? { kind: 'nothing' }
+        : { kind: 'joins', alias: fromId, distinctId: end.distinctId }
+    },
+    // Told by the number of the dump alone: those before 1000 are superseded.
+    isSuperseded: (_, dump) => dump < 1000,
+  }
+}
+
 function convertCase(file: string): { text: string; conversion: Conversion; golden: z.infer<typeof Case> } {
   const text = readFileSync(new URL(file, folder), 'utf8')
   const golden = Case.parse(JSON.parse(text))
@@ -62,12 +79,16 @@ function convertCase(file: string): { text: string; conversion: Conversion; gold
   const identities = new Map<string, Resolution>(
     Object.entries(golden.identities ?? {}).map(([id, resolution]) => [id, Resolved.parse(resolution)]),
   )
-  const convert = compileConverter(tableOf(golden.table, columns), columns, {
-    run: RunId.parse('golden'),
-    mapping: golden.mapping ?? Mapping.parse({}),
-    startedAtMs: Date.UTC(2024, 0, 1),
-    includeRecent: golden.includeRecent ?? false,
-    identities: { resolve: (userId) => identities.get(userId) },
-  })
+  const convert = compileConverter(
+    typeof golden.table === 'string' ? tableOf(golden.table, columns) : golden.table,
+    columns,
+    {
+      run: RunId.parse('golden'),
+      mapping: golden.mapping ?? Mapping.parse({}),
+      startedAtMs: Date.UTC(2024, 0, 1),
+      includeRecent: golden.includeRecent ?? false,
+      identities: identitiesOf(identities),
+    },
+  )
   return { text, conversion: convert(cells.map(([, value]) => value)), golden }
 }

@@ -5,7 +5,8 @@ import { startDashboard } from '@heapferry/dashboard'
 import { ChunkConsumer, connectRedis, openPrivateRedis, readRunStatus } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { redisForTests, serverCandidates } from '../support/redis.ts'
+import { redisForTests } from '../support/redis.ts'
+import { serverCandidates } from '../support/server-candidates.ts'
 import { ask, open, optionsOf, seedRun, tallyOf } from './support.ts'
 
 const server = redisForTests()

@@ -10,7 +10,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry, type HeapferryProcess } from '../support/heapferry.ts'
-import { serverCandidates } from '../support/redis.ts'
+import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
 
 const apiKey = 'phc_lifecycle00000000000000000000000000000000'

@@ -265,6 +265,9 @@ test('another process can ask for the counts', async () => {
     dropped: 0,
     byEvent: { Bought: 1, Sold: 1 },
     byDay: { '2023-08-16': 1, '2023-08-17': 1 },
+    persons: 1,
+    merges: 0,
+    refusedMerges: { illegal_distinct_id: 0, already_identified: 0, alias_is_no_text: 0 },
   })
 })
 

@@ -115,7 +115,12 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
     ledger,
     requests,
     rows: Array.from({ length: rowCount }, (_, index): ReadRow => {
-      return { kind: 'row', place: { row: index + 1, byte: index }, values: [String(index + 1), '7', '2023-01-01'] }
+      return {
+        kind: 'row',
+        place: { row: index + 1, byte: index },
+        columns,
+        values: [String(index + 1), '7', '2023-01-01'],
+      }
     }),
     convert: (_id: string): ReturnType<ReturnType<ChunkWork['converterFor']>> | undefined => undefined,
     padding: (_id: string): string => '',

@@ -79,7 +79,7 @@ test('planning that is stopped seals nothing, and goes on when it is called agai
 test('a file that changed is refused by name, and so is one that is gone; one that came is welcome', () => {
   const changed = { ...clicks, version: { ...clicks.version, sizeBytes: 7 } }
   expect(() => assertSameFiles([users, clicks], [users, changed])).toThrow(
-    'clicks.csv has changed since this run was planned: 1000 bytes of 1970-01-01',
+    'clicks.csv has changed since this run was planned: 1000 bytes (modified 1970-01-01',
   )
   expect(() => assertSameFiles([users, clicks], [users])).toThrow('clicks.csv belongs to this run and is gone')
   expect(() => assertSameFiles([users], [users, clicks])).not.toThrow()
@@ -131,7 +131,12 @@ async function planner() {
               range,
               firstRow: index * 10 + 1,
               rows: 10,
-              firstValues: ['1', '2', '2023-01-01'],
+              first: {
+                kind: 'row',
+                place: { row: 1, byte: 0 },
+                columns: clicks.columns,
+                values: ['1', '2', '2023-01-01 00:00:00'],
+              },
             })
           }
         },

@@ -10,7 +10,7 @@ import { OperatorError } from '@heapferry/domain'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openPrivateRedis, type PrivateRedis } from '../../packages/queue/src/private-redis.ts'
-import { serverCandidates } from '../support/redis.ts'
+import { serverCandidates } from '../support/server-candidates.ts'
 
 let home: string
 const opened: PrivateRedis[] = []

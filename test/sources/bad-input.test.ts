@@ -1,9 +1,12 @@
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { chunkIdOf, defaultMapping, Mapping, RunId } from '@heapferry/domain'
-import { cutFile, discover, fileReader, inspectFile } from '@heapferry/sources'
+import { cutFile, discover as discoverIn, fileReader, inspectFile } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
+import { folderPlace, noS3, onlyTable } from '../support/place.ts'
+
+const discover = (source: string) => discoverIn(source, noS3)
 
 test('a missing source is named, with what would be right', async () => {
   await expect(discover('/nowhere/export')).rejects.toMatchObject({
@@ -20,28 +23,34 @@ test('a folder without tables is an error, not an empty migration', async () => 
 
 test('files of other formats stop the run by name instead of being left out', async () => {
   const folder = await temporaryFolder()
-  for (const name of ['users.csv', 'pageviews.csv.gz', 'clicks.parquet']) await writeFile(path.join(folder, name), 'x')
-  await expect(discover(folder)).rejects.toThrow('2 files that are not CSV: clicks.parquet, pageviews.csv.gz')
+  for (const name of ['users.csv', 'pageviews.zip', 'clicks.xlsx']) await writeFile(path.join(folder, name), 'x')
+  await expect(discover(folder)).rejects.toThrow('2 files of a kind that cannot be read: clicks.xlsx, pageviews.zip')
 })
 
 test('notes beside the data are named and left out', async () => {
   const folder = await temporaryFolder()
   for (const name of ['users.csv', '_SUCCESS', '.DS_Store', 'README.md']) await writeFile(path.join(folder, name), 'x')
-  await expect(discover(folder)).resolves.toMatchObject({ paths: ['users.csv'], ignored: ['README.md', '_SUCCESS'] })
+  await expect(discover(folder)).resolves.toMatchObject({
+    files: [{ path: 'users.csv' }],
+    notices: [
+      'README.md is not a table by its name and is left out',
+      '_SUCCESS is not a table by its name and is left out',
+    ],
+  })
 })
 
 test('a glob takes exactly what it matches, from folders below too', async () => {
   const folder = await temporaryFolder()
   await mkdir(path.join(folder, 'a/b'), { recursive: true })
   for (const name of ['a/users.csv', 'a/b/clicks.csv', 'a/b/other.txt']) await writeFile(path.join(folder, name), 'x')
-  await expect(discover(`${folder}/**/*.csv`)).resolves.toMatchObject({ paths: ['b/clicks.csv', 'users.csv'] })
+  await expect(discover(`${folder}/**/*.csv`)).resolves.toMatchObject({
+    files: [{ path: 'b/clicks.csv' }, { path: 'users.csv' }],
+  })
   await expect(discover(`${folder}/*.tsv`)).rejects.toThrow('matches no file')
 })
 
 test.each([
-  ['gzip', Buffer.from([0x1f, 0x8b, 8, 0])],
-  ['Parquet', Buffer.from('PAR1....')],
-  ['Avro', Buffer.from('Obj\x01...')],
+  ['ZIP or a spreadsheet', Buffer.from('PK\x03\x04....')],
   ['UTF-16 text', Buffer.from('\uFEFFuser_id,time\n', 'utf16le')],
 ])('a file that begins like %s is not read as CSV', async (name, bytes) => {
   await expect(inspected('clicks.csv', bytes)).rejects.toThrow(`clicks.csv is not a CSV file: it begins like ${name}`)
@@ -53,7 +62,7 @@ test('a binary file is not read as CSV', async () => {
 
 test('a built-in table without its columns names those it misses, and how to give them', async () => {
   await expect(inspected('pageviews.csv', Buffer.from('event_id,path\n1,/\n'))).rejects.toMatchObject({
-    message: expect.stringContaining('its first line has no user_id, time'),
+    message: expect.stringContaining('the file has no user_id, time'),
     hint: expect.stringContaining('tables: { pageviews: { columns: [...] } }'),
   })
 })
@@ -87,7 +96,9 @@ test('a file that may not be read is named', async ({ skip }) => {
   const folder = await temporaryFolder()
   await writeFile(path.join(folder, 'clicks.csv'), 'user_id,time\n')
   await chmod(path.join(folder, 'clicks.csv'), 0)
-  await expect(inspectFile(folder, 'clicks.csv', defaultMapping)).rejects.toThrow('clicks.csv cannot be read')
+  await expect(inspectFile(await folderPlace(folder), { path: 'clicks.csv' }, defaultMapping)).rejects.toThrow(
+    'clicks.csv cannot be read',
+  )
 })
 
 test.each(['../outside.csv', 'a/../../outside.csv', '/etc/passwd', 'link.csv'])(
@@ -97,9 +108,8 @@ test.each(['../outside.csv', 'a/../../outside.csv', '/etc/passwd', 'link.csv'])(
     await mkdir(path.join(folder, 'export/a'), { recursive: true })
     await writeFile(path.join(folder, 'outside.csv'), 'user_id,time\n')
     await symlink(path.join(folder, 'outside.csv'), path.join(folder, 'export/link.csv'))
-    await expect(inspectFile(path.join(folder, 'export'), file, defaultMapping)).rejects.toThrow(
-      'leads out of the export',
-    )
+    const place = await folderPlace(path.join(folder, 'export'))
+    await expect(inspectFile(place, { path: file }, defaultMapping)).rejects.toThrow('leads out of the export')
   },
 )
 
@@ -107,16 +117,11 @@ test('a file that changes after it was planned is not read: its version stops th
   const folder = await temporaryFolder()
   const text = 'user_id,time\n1,2\n'
   await writeFile(path.join(folder, 'clicks.csv'), text)
-  const file = await inspectFile(folder, 'clicks.csv', defaultMapping)
-  if (!file) throw new Error('empty')
+  const place = await folderPlace(folder)
+  const file = await onlyTable(place, 'clicks.csv')
   await writeFile(path.join(folder, 'clicks.csv'), `${text}3,4\n`)
   const chunk = { id: chunkIdOf(file.id, 0), run: RunId.parse('r'), file: file.id, firstRow: 1, rows: 1, day: null }
-  const slices = fileReader(folder).read(
-    file,
-    { ...chunk, range: { kind: 'bytes', start: 13, end: 17 } },
-    start,
-    limits,
-  )
+  const slices = fileReader(place).read(file, { ...chunk, range: { kind: 'bytes', start: 13, end: 17 } }, start, limits)
   await expect(slices[Symbol.asyncIterator]().next()).rejects.toMatchObject({ name: 'SourceChanged' })
 })
 
@@ -145,16 +150,17 @@ const limits = { rows: 100, bytes: 10_000 }
 async function inspected(name: string, bytes: Buffer, mapping = defaultMapping) {
   const folder = await temporaryFolder()
   await writeFile(path.join(folder, name), bytes)
-  return inspectFile(folder, name, mapping)
+  const { files } = await inspectFile(await folderPlace(folder), { path: name }, mapping)
+  return files[0] ?? null
 }
 
 async function readRows(bytes: Buffer) {
   const folder = await temporaryFolder()
   await writeFile(path.join(folder, 'clicks.csv'), bytes)
-  const file = await inspectFile(folder, 'clicks.csv', defaultMapping)
-  if (!file) throw new Error('empty')
+  const place = await folderPlace(folder)
+  const file = await onlyTable(place, 'clicks.csv')
   const rows = []
-  for await (const { range, firstRow, rows: count } of cutFile(folder, file, 1_000_000)) {
+  for await (const { range, firstRow, rows: count } of cutFile(place, file, 1_000_000)) {
     const chunk = {
       id: chunkIdOf(file.id, 0),
       run: RunId.parse('r'),
@@ -164,7 +170,7 @@ async function readRows(bytes: Buffer) {
       rows: count,
       day: null,
     }
-    for await (const slice of fileReader(folder).read(file, chunk, start, limits)) rows.push(...slice.rows)
+    for await (const slice of fileReader(place).read(file, chunk, start, limits)) rows.push(...slice.rows)
   }
   return rows
 }

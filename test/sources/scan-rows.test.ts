@@ -1,8 +1,8 @@
 import type { CsvDialect } from '@heapferry/domain'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Blob } from '../../packages/sources/src/blob.ts'
-import { scanRows } from '../../packages/sources/src/csv/scan-rows.ts'
+import { RowScanner } from '../../packages/sources/src/csv/row-scanner.ts'
+import { scanRows } from '../../packages/sources/src/text/scan-rows.ts'
 
 const comma: CsvDialect = { delimiter: ',', quote: '"' }
 
@@ -67,10 +67,7 @@ test('a row longer than any event is passed over in bounded memory, and the next
   const bytes = Buffer.concat([Buffer.from('a,b\n'), Buffer.alloc(100 * 1024, 'x'), Buffer.from('\nc,d\n')])
   let largest = 0
   const rows = []
-  for await (const group of scanRows(
-    inMemory(bytes),
-    options(bytes, { blockBytes: 1024, maxRowBytes: 4096, groupBytes: 100 }),
-  )) {
+  for await (const group of scan(bytes, { blockBytes: 1024, maxRowBytes: 4096, groupBytes: 100 })) {
     largest = Math.max(largest, group.bytes.length)
     rows.push(...group.spans)
   }
@@ -97,22 +94,24 @@ interface Sizes {
   dialect?: CsvDialect
 }
 
-function options(
+function scan(
   bytes: Buffer,
   { start = 0, end = bytes.length, blockBytes, groupBytes, maxRowBytes = 60, dialect = comma }: Sizes,
 ) {
-  return { start, end, dialect, group: { rows: Number.POSITIVE_INFINITY, bytes: groupBytes }, blockBytes, maxRowBytes }
+  const finder = new RowScanner(dialect, maxRowBytes)
+  const group = { rows: Number.POSITIVE_INFINITY, bytes: groupBytes }
+  return scanRows(blocksOf(bytes.subarray(start, end), blockBytes), { start, finder, group })
 }
 
 async function rowsOf(bytes: Buffer, sizes: Sizes) {
   const rows = []
-  for await (const group of scanRows(inMemory(bytes), options(bytes, sizes))) rows.push(...group.spans)
+  for await (const group of scan(bytes, sizes)) rows.push(...group.spans)
   return rows
 }
 
 async function groupEnds(bytes: Buffer, sizes: Sizes): Promise<number[]> {
   const ends = []
-  for await (const group of scanRows(inMemory(bytes), options(bytes, sizes))) ends.push(group.next)
+  for await (const group of scan(bytes, sizes)) ends.push(group.next)
   return ends
 }
 
@@ -151,13 +150,6 @@ function size() {
   return fc.integer({ min: 1, max: 90 })
 }
 
-function inMemory(bytes: Buffer): Blob {
-  return {
-    version: { sizeBytes: bytes.length, mtimeMs: 0 },
-    fill(target, at) {
-      bytes.copy(target, 0, at, at + target.length)
-      return Promise.resolve()
-    },
-    close: () => Promise.resolve(),
-  }
+async function* blocksOf(bytes: Buffer, blockBytes: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += blockBytes) yield await Promise.resolve(bytes.subarray(at, at + blockBytes))
 }

@@ -9,10 +9,11 @@ import {
   RunId,
   type SliceLimits,
 } from '@heapferry/domain'
-import { cutFile, fileReader, inspectFile } from '@heapferry/sources'
+import { cutFile, fileReader, type Place } from '@heapferry/sources'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
+import { folderPlace, onlyTable } from '../support/place.ts'
 
 /** Rows of a table, null where a cell holds nothing. */
 export interface Rows {
@@ -27,6 +28,8 @@ export interface SourceUnderTest {
   mapping?: Mapping
   /** What cells may hold. */
   cell: fc.Arbitrary<string | null>
+  /** Where what was written into a folder is read from; the folder itself, unless told otherwise. */
+  openPlace?(folder: string): Promise<Place>
 }
 
 /** What every kind of file must do, so that chunks can be taken by any worker in any order and gone on with anywhere. */
@@ -43,12 +46,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
       await fc.assert(
         fc.asyncProperty(anyRows, chunkSize(), async (written, chunkBytes) => {
           const file = await open(written, chunkBytes)
-          let next = file.file.firstRowByte
-          for (const { range } of file.chunks) {
-            expect(range.start).toBe(next)
-            next = range.end
-          }
-          expect(next).toBe(file.file.version.sizeBytes)
+          expectToTile(file.chunks, file.file, written.rows.length)
           const rows = await file.readAll({ rows: 7, bytes: 1000 })
           expect(rows.map(valuesOf)).toEqual(written.rows)
           expect(rows.map(({ place }) => place.row)).toEqual(written.rows.map((_, index) => index + 1))
@@ -69,8 +67,11 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
             for (const chunk of file.chunks) {
               const all = await file.read(chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_000_000 })
               let rows = 0
+              let cursor = 0
               for await (const slice of file.slices(chunk, { cursor: 0, rows: 0 }, { rows: sliceRows, bytes: 60 })) {
                 rows += [...slice.rows].length
+                expect(slice.next).toBeGreaterThan(cursor)
+                cursor = slice.next
                 const rest = await file.read(chunk, { cursor: slice.next, rows }, { rows: 1000, bytes: 1_000_000 })
                 expect(rest).toEqual(all.slice(rows))
               }
@@ -95,14 +96,37 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
   })
 }
 
-async function opener({ write, fileName, mapping = defaultMapping }: SourceUnderTest) {
+/** No gap and no overlap: neither in bytes, as far as chunks are bytes, nor in rows. */
+function expectToTile(chunks: readonly Chunk[], { firstRowByte, version }: ExportFile, rowCount: number): void {
+  let nextRow = 1
+  let nextByte = firstRowByte
+  for (const { range, firstRow, rows } of chunks) {
+    expect(firstRow).toBe(nextRow)
+    nextRow += rows
+    switch (range.kind) {
+      case 'bytes':
+        expect(range.start).toBe(nextByte)
+        nextByte = range.end
+        break
+      case 'rows':
+        expect(range).toMatchObject({ start: firstRow - 1, end: nextRow - 1 })
+        break
+      case 'whole':
+        expect(chunks.length).toBe(1)
+    }
+  }
+  expect(nextRow - 1).toBe(rowCount)
+  if (chunks[0]?.range.kind === 'bytes') expect(nextByte).toBe(version.sizeBytes)
+}
+
+async function opener({ write, fileName, mapping = defaultMapping, openPlace = folderPlace }: SourceUnderTest) {
   const root = await temporaryFolder()
-  const reader = fileReader(root)
+  const place = await openPlace(root)
+  const reader = fileReader(place)
   return async (rows: Rows, chunkBytes: number) => {
     await write(path.join(root, fileName), rows)
-    const file = await inspectFile(root, fileName, mapping)
-    if (!file) throw new Error('the file is taken for empty')
-    const cutAgain = () => chunksOf(root, file, chunkBytes)
+    const file = await onlyTable(place, fileName, mapping)
+    const cutAgain = () => chunksOf(place, file, chunkBytes)
     const chunks = await cutAgain()
     const slices = (chunk: Chunk, from: { cursor: number; rows: number }, limits: SliceLimits) =>
       reader.read(file, chunk, from, limits)
@@ -120,9 +144,9 @@ async function opener({ write, fileName, mapping = defaultMapping }: SourceUnder
   }
 }
 
-async function chunksOf(root: string, file: ExportFile, chunkBytes: number): Promise<Chunk[]> {
+async function chunksOf(place: Place, file: ExportFile, chunkBytes: number): Promise<Chunk[]> {
   const chunks: Chunk[] = []
-  for await (const { range, firstRow, rows } of cutFile(root, file, chunkBytes)) {
+  for await (const { range, firstRow, rows } of cutFile(place, file, chunkBytes)) {
     const id = chunkIdOf(file.id, chunks.length)
     chunks.push({ id, run: RunId.parse('test'), file: file.id, range, firstRow, rows, day: null })
   }

@@ -8,9 +8,10 @@ export function fileOf(table: string): ExportFile {
     path: `${table}.csv`,
     table: table === 'users' ? { kind: 'users', name: table } : { kind: 'event', name: table },
     format: { kind: 'csv', delimiter: ',', quote: '"' },
+    compression: 'none',
     columns,
     firstRowByte: 0,
-    version: { sizeBytes: 1000, mtimeMs: 0 },
+    version: { sizeBytes: 1000, mark: 'modified 1970-01-01T00:00:00.000Z' },
   }
 }
 

@@ -1,41 +1,34 @@
 import { readFile } from 'node:fs/promises'
-import { type Chunk, chunkIdOf, defaultMapping, type RunId } from '@heapferry/domain'
-import { homeOf } from '@heapferry/config'
+import path from 'node:path'
+import { defaultMapping, type RunId } from '@heapferry/domain'
+import { identitiesPath } from '@heapferry/config'
 import { convertersOf, decodeIdentities } from '@heapferry/migration'
-import { cutFile, discover, fileReader, inspectFile } from '@heapferry/sources'
+import { discover, inspectFile, readWhole } from '@heapferry/sources'
 import { runOf } from './chunk.ts'
+import { noS3 } from './place.ts'
 
 /** What becomes of every row of an export, read in one piece and without any of the machinery that is tested. */
 export async function convertible(
   source: string,
   { run, home, startedAtMs = Date.now() }: { run: RunId; home: string; startedAtMs?: number },
 ) {
-  const { root, paths } = await discover(source)
-  const identities = decodeIdentities(await readFile(homeOf(home).identities(run), 'utf8').catch(() => ''))
+  const { place, files: found } = await discover(source, noS3)
+  const identities = decodeIdentities(await readFile(path.join(home, 'runs', identitiesPath(run))))
   const convertersFor = convertersOf(runOf(run, { createdAtMs: startedAtMs }), identities)
   const events = new Map<string, { event: string; distinct_id: string; timestamp: string }>()
   let rows = 0
   let convertibleRows = 0
-  for (const path of paths) {
-    const file = await inspectFile(root, path, defaultMapping)
-    if (!file) continue
-    for await (const { range, firstRow, rows: count } of cutFile(root, file, Number.MAX_SAFE_INTEGER)) {
-      const chunk: Chunk = { id: chunkIdOf(file.id, 0), run, file: file.id, range, firstRow, rows: count, day: null }
-      for await (const slice of fileReader(root).read(
-        file,
-        chunk,
-        { cursor: 0, rows: 0 },
-        { rows: 5000, bytes: 8_000_000 },
-      )) {
-        const convert = convertersFor(file.table, slice.columns)
-        for (const row of slice.rows) {
-          rows++
-          const conversion = row.kind === 'row' ? convert(row.values) : null
-          if (conversion?.kind !== 'event') continue
-          convertibleRows++
-          const { uuid, event, distinct_id, timestamp } = conversion.event
-          events.set(uuid, { event, distinct_id, timestamp })
-        }
+  for (const file of (await Promise.all(found.map((one) => inspectFile(place, one, defaultMapping)))).flatMap(
+    ({ files }) => files,
+  )) {
+    for await (const slice of readWhole(place, file, { rows: 5000, bytes: 8_000_000 })) {
+      for (const row of slice.rows) {
+        rows++
+        const conversion = row.kind === 'row' ? convertersFor(file.table, row.columns)(row.values) : null
+        if (conversion?.kind !== 'event') continue
+        convertibleRows++
+        const { uuid, event, distinct_id, timestamp } = conversion.event
+        events.set(uuid, { event, distinct_id, timestamp })
       }
     }
   }

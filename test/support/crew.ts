@@ -6,7 +6,7 @@ import { connectRedis, openPrivateRedis, type PrivateRedis, type Redis, RedisLed
 import { onTestFinished } from 'vitest'
 import { temporaryFolder } from './folder.ts'
 import { heapferry, type HeapferryProcess } from './heapferry.ts'
-import { serverCandidates } from './redis.ts'
+import { serverCandidates } from './server-candidates.ts'
 
 const apiKey = 'phc_crew0000000000000000000000000000000000000000'
 

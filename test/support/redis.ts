@@ -3,13 +3,14 @@ import { afterAll, beforeAll } from 'vitest'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { serverCandidates } from './server-candidates.ts'
 
 /** A real redis-server for the tests of one file, empty at its start and gone after it. */
 export function redisForTests(): { readonly redis: Redis; readonly server: PrivateRedis } {
   let open: { redis: Redis; server: PrivateRedis; home: string } | undefined
   beforeAll(async () => {
     const home = await mkdtemp(path.join(tmpdir(), 'heapferry-redis-'))
-    const server = await openPrivateRedis({ home, serverCandidates: serverCandidates })
+    const server = await openPrivateRedis({ home, serverCandidates })
     open = { home, server, redis: await connectRedis(server.url, () => {}) }
   })
   afterAll(async () => {
@@ -30,10 +31,3 @@ export function redisForTests(): { readonly redis: Redis; readonly server: Priva
     },
   }
 }
-
-/** Where setup.mjs may have put a redis-server. */
-export const serverCandidates = [
-  'redis-server',
-  'valkey-server',
-  path.resolve(import.meta.dirname, '../../.heapferry/bin/redis-server'),
-]

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Logger, Settings } from '@heapferry/config'
+import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
 import { OperatorError, type Phase } from '@heapferry/domain'
 import type { RunStatus } from '@heapferry/migration'
@@ -8,6 +8,7 @@ import { type Production, produce } from '@heapferry/producer'
 import { type ChunkQueue, readRunStatus } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
+import { openPlace } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import type { ProgressView } from './progress-view.ts'
@@ -64,7 +65,7 @@ async function untilOver(migration: Migration, local: LocalWorkers): Promise<'ov
   const producing = produce(production, {
     ledger: opened.ledger,
     queueOf: queueOf(migration),
-    home: settings.HEAPFERRY_HOME,
+    store: await openPlace(workStoreOf(settings), s3OptionsOf(settings)),
     signal: AbortSignal.any([enough.signal, stop]),
   })
   let produced = false

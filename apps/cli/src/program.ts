@@ -3,6 +3,7 @@ import { cancelCommand, pauseCommand, resumeCommand } from './commands/change-ru
 import { dashboardCommand } from './commands/dashboard.ts'
 import { demoCommand } from './commands/demo.ts'
 import { enqueueCommand } from './commands/enqueue.ts'
+import { planCommand } from './commands/plan.ts'
 import { rejectedCommand } from './commands/rejected.ts'
 import { runCommand } from './commands/run.ts'
 import { runsCommand } from './commands/runs.ts'
@@ -23,6 +24,7 @@ export const program = new Command('heapferry')
     `
 Start here:
   heapferry demo             rehearse with generated data, without a PostHog
+  heapferry plan ./export    what is in it, and what becomes of it; sends nothing
   heapferry run ./export --host us --api-key-file key.txt
   heapferry status           how far it is, from any terminal
 
@@ -33,6 +35,7 @@ Exit codes: 0 done · 1 failed or not finished · 2 wrong usage ·
 
 for (const command of [
   demoCommand(),
+  planCommand(),
   runCommand(),
   enqueueCommand(),
   workerCommand(),

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { type Capture, capture, faultOfToken, maxBodyBytes, tooLarge } from './capture.ts'
 import { createFaultBox, Fault, type FaultInput, refuses } from './fault.ts'
+import { createPersons, type Persons } from './persons.ts'
 import { createStore, type StoredEvent } from './store.ts'
 
 export interface FakePostHogOptions {
@@ -13,6 +14,8 @@ export interface FakePostHogOptions {
   apiKey?: string
   /** `events` also keeps properties. */
   keep?: 'ids' | 'events'
+  /** Whether events make persons. True, unless told otherwise. */
+  persons?: boolean
 }
 
 /** A request to `/batch/`, in order of arrival; the latest 10,000 are kept. */
@@ -32,6 +35,7 @@ export interface FakePostHog {
   port: number
   /** By uuid; see `Store`. */
   stored: ReadonlyMap<string, StoredEvent>
+  persons: Omit<Persons, 'add'>
   /** Requests to `/batch/` by outcome: `{ '200': 12, '429': 3, answer_lost: 1 }`. */
   requests: Readonly<Record<string, number>>
   batches: readonly ReceivedBatch[]
@@ -48,13 +52,14 @@ interface Answer {
 }
 
 /**
- * PostHog's capture service for rehearsals and tests: its rules for `/batch/` and `/flags/`, faults on demand, and a
- * memory of what it stored. Other processes ask and steer it under `/_fake/`: `GET counts`, `GET events?offset=&limit=`,
- * `POST faults` (one fault), `DELETE faults`.
+ * PostHog's capture service for rehearsals and tests: its rules for `/batch/` and `/flags/`, faults on demand, a memory of
+ * what it stored, and the persons that PostHog would make of that. Other processes ask and steer it under `/_fake/`:
+ * `GET counts`, `GET events?offset=&limit=`, `POST faults` (one fault), `DELETE faults`.
  */
 export async function startFakePostHog(options: FakePostHogOptions = {}): Promise<FakePostHog> {
-  const { port = 0, host = '127.0.0.1', apiKey, keep = 'ids' } = options
-  const store = createStore(keep)
+  const { port = 0, host = '127.0.0.1', apiKey, keep = 'ids', persons: makesPersons = true } = options
+  const persons = createPersons(keep)
+  const store = createStore(keep, makesPersons ? persons.add : undefined)
   const faults = createFaultBox()
   const requests: Record<string, number> = {}
   const batches: ReceivedBatch[] = []
@@ -153,7 +158,7 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
       case 'POST /flags/':
         return answer(response, await flags(request))
       case 'GET /_fake/counts':
-        return answer(response, json(200, { requests, ...store.counts() }))
+        return answer(response, json(200, { requests, ...store.counts(), ...(makesPersons && persons.counts()) }))
       case 'GET /_fake/events':
         return answer(response, eventsPage(url.searchParams))
       case 'POST /_fake/faults':
@@ -187,6 +192,7 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
     url: `http://${host}:${boundPort}`,
     port: boundPort,
     stored: store.stored,
+    persons,
     requests,
     batches,
     fault: (fault) => faults.set(fault),

@@ -33,7 +33,8 @@ export interface Store {
   counts(): Counts
 }
 
-export function createStore(keep: 'ids' | 'events'): Store {
+/** @param onStored told of each event that was not there before */
+export function createStore(keep: 'ids' | 'events', onStored?: (event: CapturedEvent) => void): Store {
   const stored = new Map<string, StoredEvent>()
   const byEvent = new Map<string, number>()
   const byDay = new Map<string, number>()
@@ -41,7 +42,8 @@ export function createStore(keep: 'ids' | 'events'): Store {
   let uuidClashes = 0
   let dropped = 0
 
-  function addOne({ uuid, event, distinct_id, timestamp, properties }: CapturedEvent): void {
+  function addOne(captured: CapturedEvent): void {
+    const { uuid, event, distinct_id, timestamp, properties } = captured
     let key = uuid
     for (let n = 2, known = stored.get(uuid); known; n += 1, known = stored.get(key)) {
       if (known.event === event && known.distinct_id === distinct_id && known.timestamp === timestamp) {
@@ -57,6 +59,7 @@ export function createStore(keep: 'ids' | 'events'): Store {
     stored.set(key, { event, distinct_id, timestamp, times: 1, ...kept })
     increment(byEvent, event)
     increment(byDay, timestamp.slice(0, 10))
+    onStored?.(captured)
   }
 
   return {

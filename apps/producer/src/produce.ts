@@ -1,11 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { homeOf } from '@heapferry/config'
+import { identitiesPath } from '@heapferry/config'
 import {
-  type Chunk,
-  chunkIdOf,
   type Destination,
   type ExportFile,
   type Mapping,
@@ -13,14 +10,22 @@ import {
   type Phase,
   phaseOf,
   phases,
-  type ReadRow,
   type Run,
   RunId,
   type RunLedger,
 } from '@heapferry/domain'
 import { assertSameFiles, encodeIdentities, identityFacts, planRun, resolveIdentities } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
-import { cutFile, discover, fileReader, inspectFile } from '@heapferry/sources'
+import {
+  cutFile,
+  discover,
+  inspectExport,
+  type Inspected,
+  type Place,
+  readBytes,
+  readWhole,
+  type S3Options,
+} from '@heapferry/sources'
 
 export interface RunRequest {
   source: string
@@ -34,8 +39,10 @@ export interface RunRequest {
 /** A run and the files that it was found to have. */
 export interface Production {
   run: Run
+  /** Where the files lie. */
+  place: Place
   files: ExportFile[]
-  /** What was found and needs no migration: empty files and notes. */
+  /** What was found and needs no migration, and what looks wrong. */
   notices: string[]
 }
 
@@ -46,37 +53,28 @@ const chunkBytes = 8 * 1024 * 1024
  * Looks at the export and creates its run, or finds the one that the same command created before.
  * @throws OperatorError when the source cannot be read, or the run was created with something else
  */
-export async function openRun(request: RunRequest, ledger: RunLedger): Promise<Production> {
-  const { root, paths, ignored } = await discover(request.source)
-  const files: ExportFile[] = []
-  const notices = ignored.map((file) => `${file} is not a table by its name and is left out`)
-  for (const file of paths) {
-    const found = await inspectFile(root, file, request.mapping)
-    if (found) files.push(found)
-    else notices.push(`${file} is empty`)
-  }
+export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Options): Promise<Production> {
+  const discovery = await discover(request.source, s3)
+  const { place } = discovery
+  const inspected = await inspectExport(discovery, request.mapping)
+  assertReadable(inspected)
+  const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
   if (new Set(files.map(({ id }) => id)).size < files.length) throw new Error('two files of the export have one id')
-  for (const file of files) {
-    if (await looksRounded(root, file)) {
-      notices.push(
-        `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
-      )
-    }
-  }
-  for (const { table, path: file } of files) {
-    if (table.kind === 'helper')
-      notices.push(
-        `${file}: ${table.name} has no user_id and time, so it holds no events: its rows are counted and skipped`,
-      )
-  }
   if (files.length === 0) {
     throw new OperatorError(`${request.source} holds only empty files`, 'Export the tables again with their headers.')
   }
+  const notices = [
+    ...discovery.notices,
+    ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : [])),
+    ...helperNotices(files),
+    ...(await roundedNotices(place, files)),
+  ]
+  const { root } = place
 
   const wanted: Run = {
     id: request.name ?? nameOf(root, request),
     root,
-    source: path.resolve(request.source),
+    source: sourceName(request.source),
     destination: request.destination,
     mapping: request.mapping,
     includeRecent: request.includeRecent,
@@ -93,14 +91,15 @@ export async function openRun(request: RunRequest, ledger: RunLedger): Promise<P
       'To migrate the export after all, start another run with --run NAME: no event is doubled.',
     )
   }
-  return { run, files, notices }
+  return { run, place, files, notices }
 }
 
 export interface ProductionWork {
   ledger: RunLedger
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
-  home: string
+  /** Where producer and workers share what is too large or too personal for Redis. */
+  store: Place
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
@@ -111,18 +110,18 @@ export interface ProductionWork {
  * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
  */
 export async function produce(
-  { run, files }: Production,
-  { ledger, queueOf, home, signal, onFile }: ProductionWork,
+  { run, place, files }: Production,
+  { ledger, queueOf, store, signal, onFile }: ProductionWork,
 ): Promise<void> {
   for (const phase of phases) await queueOf(phase).removeFailed()
-  await saveIdentities(run, files, ledger, home)
+  await saveIdentities({ run, place, files }, ledger, store)
   await planRun(run, files, {
     ledger,
     schedule: {
       add: (phase, chunks) => queueOf(phase).add(chunks),
       known: (phase, chunks) => queueOf(phase).known(chunks),
     },
-    cut: (file, bytes) => cutFile(run.root, file, bytes),
+    cut: (file, bytes) => cutFile(place, file, bytes),
     signal,
     ...(onFile && { onFile }),
   })
@@ -132,9 +131,13 @@ export async function produce(
  * Leaves the resolved identities where workers find them, before anything is enqueued. The same files give the same
  * bytes, so doing it again after a crash changes nothing.
  */
-async function saveIdentities(run: Run, files: readonly ExportFile[], ledger: RunLedger, home: string): Promise<void> {
+async function saveIdentities(
+  { run, place, files }: Pick<Production, 'run' | 'place' | 'files'>,
+  ledger: RunLedger,
+  store: Place,
+): Promise<void> {
   const identityFiles = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
-  const fingerprint = sha256(JSON.stringify(identityFiles.map(({ path: name, version }) => [name, version])))
+  const fingerprint = sha256([JSON.stringify(identityFiles.map(({ path: name, version }) => [name, version]))])
   const stored = await ledger.identities(run.id)
   if (stored && stored.files !== fingerprint) {
     throw new OperatorError(
@@ -142,48 +145,42 @@ async function saveIdentities(run: Run, files: readonly ExportFile[], ledger: Ru
       'Merges cannot be taken back, so they need all files at once: start another run with --run NAME.',
     )
   }
-  const file = homeOf(home).identities(run.id)
-  if (stored && stored.resolved === (await sha256OfFile(file))) return
+  const name = identitiesPath(run.id)
+  if (stored && stored.resolved === (await hashIn(store, name))) return
 
-  const reader = fileReader(run.root)
-  const facts = await identityFacts(identityFiles, (wanted) =>
-    reader.read(wanted, wholeFile(run.id, wanted), start, slices),
-  )
-  const text = encodeIdentities(resolveIdentities(facts))
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
-  const draft = `${file}.${process.pid}`
-  await writeFile(draft, text, { mode: 0o600 })
-  await rename(draft, file)
-  await ledger.setIdentities(run.id, { resolved: sha256(text), files: fingerprint })
+  const facts = await identityFacts(identityFiles, (wanted) => readWhole(place, wanted, slices))
+  const parts = encodeIdentities(resolveIdentities(facts))
+  await store.put(name, parts)
+  await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
 }
 
-async function sha256OfFile(file: string): Promise<string | null> {
-  try {
-    return sha256(await readFile(file, 'utf8'))
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+/** Undefined where the file is not there, or cannot be read. */
+async function hashIn(store: Place, name: string): Promise<string | undefined> {
+  const bytes = await readBytes(store, name).catch((error: unknown) => {
+    if (error instanceof OperatorError) return undefined
     throw error
-  }
+  })
+  return bytes && sha256([bytes])
 }
 
-const start = { cursor: 0, rows: 0 }
 const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
 const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
-function wholeFile(run: RunId, file: ExportFile): Chunk {
-  const range = { kind: 'bytes', start: file.firstRowByte, end: file.version.sizeBytes } as const
-  return { id: chunkIdOf(file.id, 0), run, file: file.id, range, firstRow: 1, rows: 0, day: null }
+/** A source is known by one name, wherever the command is typed. */
+function sourceName(source: string): string {
+  return source.startsWith('s3://') ? source : path.resolve(source)
 }
 
 /** `<folder or file name>-<8 hex digits>`, e.g. `heap-export-3fa2c1d0`. */
 function nameOf(root: string, { source, destination }: RunRequest): RunId {
-  const base = path.basename(source).includes('*') ? path.basename(root) : path.basename(path.resolve(source))
+  const base = path.basename(source).includes('*') ? path.basename(root) : path.basename(sourceName(source))
   const slug = base
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 40)
-  const hash = sha256([root, path.resolve(source), destination.host, destination.keyFingerprint].join('\n')).slice(0, 8)
+  const place = [root, sourceName(source), destination.host, destination.keyFingerprint].join('\n')
+  const hash = sha256([place]).slice(0, 8)
   return RunId.parse(slug === '' ? hash : `${slug}-${hash}`)
 }
 
@@ -206,22 +203,61 @@ const wordFor = {
   includeRecent: '--include-recent',
 } as const
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+function sha256(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex')
 }
 
-/** Ids are drawn at random: where more than half of those with 16 digits end in 0, something has rounded them. */
-async function looksRounded(root: string, file: ExportFile): Promise<boolean> {
-  const idColumns = ['user_id', 'event_id', 'session_id'].map((name) => file.columns.indexOf(name))
-  const ids = (await firstRows(root, file)).flatMap((row) =>
-    row.kind === 'row' ? idColumns.map((at) => row.values[at] ?? '') : [],
+/** Every faulty file is named at once. */
+function assertReadable(inspected: readonly Inspected[]): void {
+  const faults = inspected.flatMap((one) => (one.kind === 'faulty' ? [one.fault] : []))
+  const [first] = faults
+  if (first === undefined) return
+  if (faults.length === 1) throw first
+  const shown = faults.slice(0, shownFaults).map(({ message, hint }) => `${message}\n    ${hint}`)
+  const more = faults.length > shownFaults ? [`and ${faults.length - shownFaults} more`] : []
+  throw new OperatorError(
+    `${faults.length} files cannot be read:\n  ${[...shown, ...more].join('\n  ')}`,
+    'Nothing was sent. Mend them, or give a glob of the files to migrate.',
+    { cause: first },
   )
-  const long = ids.filter((id) => /^\d{16}$/.test(id))
-  return long.length >= 20 && long.filter((id) => id.endsWith('0')).length > long.length / 2
 }
 
-async function firstRows(root: string, file: ExportFile): Promise<ReadRow[]> {
-  for await (const slice of fileReader(root).read(file, wholeFile(RunId.parse('inspection'), file), start, firstSlice))
-    return [...slice.rows]
-  return []
+const shownFaults = 10
+
+function helperNotices(files: readonly ExportFile[]): string[] {
+  const names = new Set(files.filter(({ table }) => table.kind === 'helper').map(({ table }) => table.name))
+  return [...names].map(
+    (name) => `${name} has no user_id and time, so it holds no events: its rows are counted and skipped`,
+  )
+}
+
+/**
+ * Ids are drawn at random: where more than half of those with 16 digits end in 0, something has rounded them. One file
+ * of a table tells for all of it, since a table is exported in one go.
+ */
+async function roundedNotices(place: Place, files: readonly ExportFile[]): Promise<string[]> {
+  const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
+  const notices = []
+  for (const file of oneOfEach.values()) {
+    if (!(await looksRounded(place, file))) continue
+    notices.push(
+      `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
+    )
+  }
+  return notices
+}
+
+async function looksRounded(place: Place, file: ExportFile): Promise<boolean> {
+  for await (const { rows } of readWhole(place, file, firstSlice)) {
+    const ids = [...rows].flatMap((row) =>
+      row.kind === 'row'
+        ? ['user_id', 'event_id', 'session_id'].map((name) => row.values[row.columns.indexOf(name)] ?? '')
+        : [],
+    )
+    const long = ids.filter((id) => /^\d{16}$/.test(id))
+    return long.length >= 20 && long.filter((id) => id.endsWith('0')).length > long.length / 2
+  }
+  return false
 }

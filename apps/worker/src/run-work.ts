@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { homeOf } from '@heapferry/config'
+import { identitiesPath } from '@heapferry/config'
 import {
   type Columns,
   type Conversion,
@@ -9,34 +8,38 @@ import {
   type FileId,
   type Identities,
   OperatorError,
+  type Phase,
   type Run,
   type RunLedger,
   type Table,
   type Values,
 } from '@heapferry/domain'
-import { type ChunkOutcome, convertersOf, decodeIdentities, processChunk } from '@heapferry/migration'
+import { type ChunkOutcome, convertersOf, decodeIdentities, noIdentities, processChunk } from '@heapferry/migration'
 import type { ChunkJob } from '@heapferry/queue'
-import { fileReader } from '@heapferry/sources'
+import { fileReader, type Place, readBytes } from '@heapferry/sources'
 
 // One request's worth: PostHog's own importers send up to 1000 events at once.
 const limits = { rows: 1000, bytes: 1_500_000 }
 const reportEveryMs = 1000
 
-/** Everything that the chunks of one run share in this process. */
-export function runWork(run: Run, { ledger, sink, home }: { ledger: RunLedger; sink: EventSink; home: string }) {
-  const reader = fileReader(run.root)
+/** Everything that the chunks of one phase of a run share in this process. */
+export function runWork(
+  run: Run,
+  phase: Phase,
+  { ledger, sink, place, store }: { ledger: RunLedger; sink: EventSink; place: Place; store: Place },
+) {
+  const reader = fileReader(place)
   const files = new Map<FileId, Promise<ExportFile>>()
   let converters: Promise<(table: Table, columns: Columns) => (values: Values) => Conversion> | undefined
 
   return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
     const file = await remembered(files, chunk.file, () => findFile(run, chunk.file, ledger))
-    converters ??= loadIdentities(run, ledger, home).then((identities) => convertersOf(run, identities))
+    converters ??= identitiesFor(phase, run, ledger, store).then((identities) => convertersOf(run, identities))
     const converterFor = await converters.catch((error: unknown) => {
       converters = undefined
       throw error
     })
 
-    const bytes = Math.max(1, chunk.range.end - chunk.range.start)
     let reportedAtMs = 0
     return processChunk(
       { chunk, file, token },
@@ -46,12 +49,16 @@ export function runWork(run: Run, { ledger, sink, home }: { ledger: RunLedger; s
         ledger,
         converterFor,
         limits,
-        onCommit: ({ cursor, tally }) => {
+        onCommit: ({ tally }) => {
           const nowMs = Date.now()
           if (nowMs - reportedAtMs < reportEveryMs) return
           reportedAtMs = nowMs
           // A ring that stays behind harms nothing; the ledger has the truth.
-          report({ progress: Math.floor((100 * cursor) / bytes), rows: tally.read, of: chunk.rows }).catch(() => {})
+          report({
+            progress: Math.floor((100 * tally.read) / Math.max(1, chunk.rows)),
+            rows: tally.read,
+            of: chunk.rows,
+          }).catch(() => {})
         },
       },
       signal,
@@ -68,16 +75,27 @@ async function findFile(run: Run, id: FileId, ledger: RunLedger): Promise<Export
   )
 }
 
-async function loadIdentities(run: Run, ledger: RunLedger, home: string): Promise<Identities> {
-  const file = homeOf(home).identities(run.id)
+/** Events are sent under the ids that the export has, so those who send them need no identities in memory. */
+async function identitiesFor(phase: Phase, run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
+  switch (phase) {
+    case 'identities':
+      return loadIdentities(run, ledger, store)
+    case 'events':
+      return noIdentities
+  }
+}
+
+async function loadIdentities(run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
   const hint =
-    'Workers on other machines need the same HEAPFERRY_HOME (a shared folder), and the export at the same path.'
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new OperatorError(`The identities of the run ${run.id} cannot be read: ${file}`, hint, { cause })
+    'Workers on other machines need the same HEAPFERRY_WORK_STORE (a shared folder or s3://bucket/prefix), and the export at the same place.'
+  const name = identitiesPath(run.id)
+  const bytes = await readBytes(store, name).catch((cause: unknown) => {
+    if (!(cause instanceof OperatorError)) throw cause
+    throw new OperatorError(`The identities of the run ${run.id} cannot be read: ${cause.message}`, hint, { cause })
   })
   const wanted = await ledger.identities(run.id)
-  if (createHash('sha256').update(text).digest('hex') === wanted?.resolved) return decodeIdentities(text)
-  throw new OperatorError(`The identities at ${file} are not those of the run ${run.id}`, hint)
+  if (createHash('sha256').update(bytes).digest('hex') === wanted?.resolved) return decodeIdentities(bytes)
+  throw new OperatorError(`${name} in ${store.root} holds other identities than those of the run`, hint)
 }
 
 /** Failures are not remembered. */

@@ -9,9 +9,10 @@ import {
   type RunLedger,
   type Waiting,
 } from '@heapferry/domain'
-import { type ChunkOutcome, isRunComplete, phaseOpen } from '@heapferry/migration'
+import { isRunComplete, phaseOpen } from '@heapferry/migration'
 import { batchTransport, createSink, sdkTransport, type Transport } from '@heapferry/posthog'
 import { ChunkConsumer, type Redis } from '@heapferry/queue'
+import { openPlace, type Place, type S3Options } from '@heapferry/sources'
 import { runWork } from './run-work.ts'
 
 export interface WorkerOptions {
@@ -22,7 +23,9 @@ export interface WorkerOptions {
   destination: Destination
   apiKey: string
   transport: 'batch' | 'sdk'
-  home: string
+  /** Where producers leave what is too large or too personal for Redis: a folder, or `s3://bucket/prefix`. */
+  store: string
+  s3: S3Options
   /** The only run to work on; else all that go to the same project. */
   only: RunId | undefined
   logger: Logger
@@ -45,6 +48,7 @@ interface Desk {
   phase: Phase
   consumer: ChunkConsumer
   transport: Transport
+  places: Place[]
   waiting: Waiting | null
   waitingSaidAtMs: number
 }
@@ -103,7 +107,8 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     const phase = phaseOpen(progress)
     const current = desks.get(run.id)
     if (current && current.phase !== phase) await leave(run.id)
-    const desk = desks.get(run.id) ?? take(run, phase)
+    const desk = desks.get(run.id) ?? (await pausingOnOperatorErrors(run, () => take(run, phase)))
+    if (!desk) return
 
     if (progress.intent.kind === 'run') await desk.consumer.resume()
     else await stop(desk)
@@ -116,8 +121,10 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     desk.consumer.interrupt('paused')
   }
 
-  function take(run: Run, phase: Phase): Desk {
-    const { redis, home, apiKey } = options
+  async function take(run: Run, phase: Phase): Promise<Desk> {
+    const place = await openPlace(run.root, options.s3)
+    const store = await openPlace(options.store, options.s3)
+    const { redis, apiKey } = options
     const { host } = run.destination
     const transport = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
     const sink = createSink({
@@ -128,16 +135,17 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
         )
       },
     })
-    const process = runWork(run, { ledger, sink, home })
+    const process = runWork(run, phase, { ledger, sink, place, store })
     const consumer = new ChunkConsumer({
       redis,
       run: run.id,
       phase,
       concurrency,
-      process: (job, signal) => pausingOnOperatorErrors(run, () => process(job, signal)),
+      process: async (job, signal) =>
+        (await pausingOnOperatorErrors(run, () => process(job, signal))) ?? { kind: 'interrupted' },
       onError: (error) => logger.warn({ err: error, run: run.id }, 'queue'),
     })
-    const desk: Desk = { phase, consumer, transport, waiting: null, waitingSaidAtMs: 0 }
+    const desk: Desk = { phase, consumer, transport, places: [place, store], waiting: null, waitingSaidAtMs: 0 }
     desks.set(run.id, desk)
     logger.info({ run: run.id, phase }, 'taking chunks')
     return desk
@@ -149,6 +157,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     desks.delete(run)
     await desk.consumer.close()
     await desk.transport.close()
+    for (const place of desk.places) place.close()
     if (desk.waiting) await ledger.setWaiting(run, options.name, null)
     logger.info({ run, phase: desk.phase }, 'left')
   }
@@ -159,8 +168,11 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     await ledger.setWaiting(run, options.name, waiting)
   }
 
-  /** Where only a person can help, no other chunk would fare better: the run is paused with the reason. */
-  async function pausingOnOperatorErrors(run: Run, work: () => Promise<ChunkOutcome>): Promise<ChunkOutcome> {
+  /**
+   * Where only a person can help, no other chunk would fare better: the run is paused with the reason.
+   * @returns undefined then
+   */
+  async function pausingOnOperatorErrors<T>(run: Run, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work()
     } catch (error) {
@@ -170,7 +182,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
       }
       logger.error({ run: run.id, reason: error.message, hint: error.hint }, 'the run is paused')
       await ledger.pauseIfRunning(run.id, { kind: 'pause', by: 'heapferry', reason: error.message, hint: error.hint })
-      return { kind: 'interrupted' }
+      return undefined
     }
   }
 }

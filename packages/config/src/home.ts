@@ -1,12 +1,20 @@
 import path from 'node:path'
 import type { RunId } from '@heapferry/domain'
+import type { Settings } from './settings.ts'
 
 /** Where things lie below HEAPFERRY_HOME. */
 export function homeOf(home: string) {
-  const ofRun = (run: RunId): string => path.join(home, 'runs', run)
   return {
-    /** Who every migrated id ends as: written by the producer, loaded by every worker. */
-    identities: (run: RunId): string => path.join(ofRun(run), 'identities.jsonl'),
-    log: (run: RunId, role: string): string => path.join(ofRun(run), `${role}.log`),
+    log: (run: RunId, role: string): string => path.join(home, 'runs', run, `${role}.log`),
   }
+}
+
+/** Where producer and workers of a run share files: a folder, or `s3://bucket/prefix`. */
+export function workStoreOf({ HEAPFERRY_HOME, HEAPFERRY_WORK_STORE }: Settings): string {
+  return HEAPFERRY_WORK_STORE ?? path.join(HEAPFERRY_HOME, 'runs')
+}
+
+/** In the work store: who every id of a person is joined to. Written by the producer, loaded by the workers. */
+export function identitiesPath(run: RunId): string {
+  return `${run}/identities`
 }

@@ -1,10 +1,11 @@
-export { homeOf } from './home.ts'
+export { homeOf, identitiesPath, workStoreOf } from './home.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { loadMapping } from './mapping-file.ts'
 export {
   environmentFor,
   loadSettings,
   readKeyFile,
+  s3OptionsOf,
   requireProject,
   type SettingName,
   type Settings,

@@ -20,6 +20,8 @@ const Host = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+const TrueOrFalse = z.enum(['true', 'false'], 'expected true or false').transform((text) => text === 'true')
+
 const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
 
 /**
@@ -41,8 +43,18 @@ export const settingsSchema = z.object({
   REDIS_URL: z
     .url({ protocol: /^rediss?$/, error: 'expected a URL such as redis://:password@127.0.0.1:6379' })
     .optional(),
+  /** A store with the interface of S3 that is not AWS's own. */
+  HEAPFERRY_S3_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as http://127.0.0.1:9000' })
+    .optional(),
+  /** Whether a bucket is named in the path of an address (else in its host); without it, as fits the endpoint. */
+  HEAPFERRY_S3_PATH_STYLE: TrueOrFalse.optional(),
+  /** Whether to pay for reading a bucket that asks its readers to. */
+  HEAPFERRY_S3_REQUESTER_PAYS: TrueOrFalse.default(false),
   /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
+  /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */
+  HEAPFERRY_WORK_STORE: z.string().min(1).optional(),
   /** Where the dashboard listens. Anything but loopback needs a password. */
   HEAPFERRY_DASHBOARD_HOST: z.string().min(1).default('127.0.0.1'),
   /** 0 takes any free port. */
@@ -75,7 +87,16 @@ export function loadSettings(
     if (value !== undefined) given[name] = value
   }
   const parsed = settingsSchema.safeParse(given)
-  if (parsed.success) return { ...parsed.data, HEAPFERRY_HOME: path.resolve(folder, parsed.data.HEAPFERRY_HOME) }
+  if (parsed.success) {
+    const { HEAPFERRY_HOME: home, HEAPFERRY_WORK_STORE: store } = parsed.data
+    return {
+      ...parsed.data,
+      HEAPFERRY_HOME: path.resolve(folder, home),
+      ...(store !== undefined && {
+        HEAPFERRY_WORK_STORE: store.startsWith('s3://') ? store : path.resolve(folder, store),
+      }),
+    }
+  }
   const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
   throw new OperatorError(
     faults.length === 1
@@ -116,6 +137,21 @@ export function requireProject(settings: Settings): { host: string; apiKey: stri
   }
   const keyFingerprint = createHash('sha256').update(apiKey).digest('hex').slice(0, 16)
   return { host, apiKey, destination: { host, keyFingerprint } }
+}
+
+/**
+ * How S3 and its kin are reached. Region, profile and credentials are AWS's own variables and files, which its SDK reads
+ * itself; the one variable that this sets keeps the SDK from printing when it will give up which Node.js.
+ */
+export function s3OptionsOf(settings: Settings): { endpoint?: string; pathStyle: boolean; requesterPays: boolean } {
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
+  const { HEAPFERRY_S3_ENDPOINT: endpoint, HEAPFERRY_S3_PATH_STYLE: pathStyle } = settings
+  return {
+    ...(endpoint !== undefined && { endpoint }),
+    // Stores that are not AWS's rarely have a host name for every bucket.
+    pathStyle: pathStyle ?? endpoint !== undefined,
+    requesterPays: settings.HEAPFERRY_S3_REQUESTER_PAYS,
+  }
 }
 
 /** The settings in force, for a log: with the secrets masked. */

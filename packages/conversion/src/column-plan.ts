@@ -1,4 +1,6 @@
 import type { Columns, Values } from '@heapferry/domain'
+import { canonicalId } from './canonical-id.ts'
+import { parseHeapTime } from './heap-time.ts'
 import { customNames, isSyncColumn } from './property-names.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import { storableText } from './storable-text.ts'
@@ -12,7 +14,10 @@ export interface ColumnPlan {
   has(column: string): boolean
   /** Sets what every cell of the row means, the known columns first. */
   describe(values: Values, properties: Properties): void
-  /** The row's content, whatever the order of its columns and whichever of them are absent or null. */
+  /**
+   * The row's content, whatever the order of its columns and whichever of them are absent or null, and whatever kind of
+   * file it comes from: each writes ids and times in a way of its own.
+   */
   content(values: Values): string
 }
 
@@ -55,7 +60,9 @@ export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnP
     [...consumed, ...known.keys()],
   )
   const customSteps = custom.map(({ index, column }, nth) => ({ index, name: names[nth] ?? column }))
-  const sorted = all.toSorted((a, b) => (a.column < b.column ? -1 : a.column > b.column ? 1 : a.index - b.index))
+  const sorted = all
+    .map((one) => ({ ...one, spelling: spellingOf(one.column) }))
+    .toSorted((a, b) => (a.column < b.column ? -1 : a.column > b.column ? 1 : a.index - b.index))
 
   return {
     cell(column) {
@@ -79,12 +86,39 @@ export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnP
     },
     content(values) {
       let content = ''
-      for (const { column, index } of sorted) {
+      for (const { column, index, spelling } of sorted) {
         const value = values[index] ?? null
+        if (value === null || value === '') continue
+        const text = spelling(value)
         // Lengths in front: no text in a cell can pass for the next column.
-        if (value !== null && value !== '') content += `${column.length}:${column}=${value.length}:${value}`
+        content += `${column.length}:${column}=${text.length}:${text}`
       }
       return content
     },
+  }
+}
+
+const idColumns: ReadonlySet<string> = new Set(['user_id', 'event_id', 'session_id', 'from_user_id', 'to_user_id'])
+const timeColumns: ReadonlySet<string> = new Set([
+  'time',
+  'session_time',
+  'joindate',
+  'last_modified',
+  'lastseen',
+  'identity_time',
+])
+
+/** One spelling for all that mean the same id or time; any other text as it is. */
+function spellingOf(column: string): (value: string) => string {
+  if (idColumns.has(column)) {
+    return (value) => {
+      const reading = canonicalId(value)
+      return reading.kind === 'id' ? reading.id : value
+    }
+  }
+  if (!timeColumns.has(column)) return (value) => value
+  return (value) => {
+    const ms = parseHeapTime(value)
+    return ms === undefined ? value : String(ms)
   }
 }

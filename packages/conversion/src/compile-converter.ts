@@ -1,6 +1,7 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter } from './convert-event.ts'
+import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
 import { skip } from './outcomes.ts'
@@ -9,8 +10,8 @@ import { skip } from './outcomes.ts'
  * Decides once, for a table and its columns, what becomes of each; the function returned converts a row of values in the
  * columns' order. Every row becomes an event, a skip or a reject; nothing throws.
  *
- * What is sent of a row depends on the row, the mapping and, for `users` and `user_migrations`, the resolved identities;
- * the start of the run only decides whether it is sent.
+ * What is sent of a row depends on the row, the mapping and, for tables about people, the resolved identities; the start
+ * of the run only decides whether it is sent.
  */
 export function compileConverter(
   table: Table,
@@ -22,8 +23,11 @@ export function compileConverter(
       return compileUserConverter(table, columns, context)
     case 'user_migrations':
       return compileUserMigrationConverter(table, columns, context)
+    case 'identify':
+      return compileIdentifyConverter(table, columns, context)
     case 'pageviews':
     case 'event':
+    case 'raw_events':
       return compileEventConverter(table, columns, context)
     case 'sessions':
       return () => skip('derived_by_posthog')

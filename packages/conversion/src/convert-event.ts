@@ -54,7 +54,7 @@ export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Se
   ['target_text', asIs('$el_text')],
 ])
 
-/** Converts rows of `pageviews` and of event tables. */
+/** Converts rows of `pageviews`, of event tables, and of the one-time export, where each row names its own event. */
 export function compileEventConverter(
   table: Table,
   columns: Columns,
@@ -82,7 +82,10 @@ export function compileEventConverter(
   const given = context.mapping.tables[table.name]?.event
   const pageName = storableText(given ?? (isPageviews ? '$pageview' : table.name))
   const screenName = storableText(given ?? (isPageviews ? '$screen' : table.name))
-  const nameBytes = utf8Bytes(pageName)
+  const nameOf =
+    table.kind === 'raw_events'
+      ? compileRawName(plan, context)
+      : (_: Values, isNative: boolean): string => (isNative ? screenName : pageName)
 
   return (values) => {
     const userId = canonicalId(userIdCell(values))
@@ -99,17 +102,19 @@ export function compileEventConverter(
     const timeMs = parseHeapTime(time)
     if (timeMs === undefined) return rejectUnparsableTime('time', time)
     if (!isInRange(timeMs, startedAtMs)) return rejectTimeOutOfRange('time', timeMs, time)
+    const library = libraryCell(values)
+    const path = pathCell(values)
+    const viewController = viewControllerCell(values)
+    const isNative = isNativeLibrary(library) || (viewController !== null && path === null)
+    const name = nameOf(values, isNative)
+    // No UTF-16 unit takes more than three bytes: nearly all names need no counting.
+    const nameBytes = name.length * 3 <= eventNameMaxBytes ? 0 : utf8Bytes(name)
     if (nameBytes > eventNameMaxBytes)
       return reject(
         'event_name_too_long',
         `the event's name has ${nameBytes} bytes, PostHog takes ${eventNameMaxBytes}`,
       )
     if (!includeRecent && timeMs > startedAtMs - historyAgeMs) return skip('held_back')
-
-    const library = libraryCell(values)
-    const path = pathCell(values)
-    const viewController = viewControllerCell(values)
-    const isNative = isNativeLibrary(library) || (viewController !== null && path === null)
 
     const properties: Properties = {
       $geoip_disable: true,
@@ -148,12 +153,32 @@ export function compileEventConverter(
         uuid: hasEventId
           ? eventUuid(table.name, eventId.id, timeMs)
           : rowUuid(table.name, plan.content(values), timeMs),
-        event: isNative ? screenName : pageName,
+        event: name,
         distinct_id: userId.id,
         timestamp: new Date(timeMs).toISOString(),
         properties,
       },
     }
+  }
+}
+
+/** How the one-time export calls the view of a page. */
+const pageViews: ReadonlySet<string> = new Set(['pageview', 'page view', 'view page', 'view_page'])
+
+/** The row's `type`, else its `object`; what the mapping has for it comes first. PostHog keeps names with `$` for itself. */
+function compileRawName(
+  plan: ReturnType<typeof planColumns>,
+  { mapping }: ConversionContext,
+): (values: Values, isNative: boolean) => string {
+  const typeCell = plan.cell('type')
+  const objectCell = plan.cell('object')
+  return (values, isNative) => {
+    const action = (typeCell(values) ?? objectCell(values) ?? 'unknown action').trim()
+    const lower = action.toLowerCase()
+    const mapped = mapping.tables[lower]?.event
+    if (mapped !== undefined) return storableText(mapped)
+    if (pageViews.has(lower)) return isNative ? '$screen' : '$pageview'
+    return action.startsWith('$') ? `heap_${action}` : action
   }
 }
 

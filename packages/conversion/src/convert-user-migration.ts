@@ -11,7 +11,7 @@ export const consumedMigrationColumns: ReadonlySet<string> = new Set(['from_user
 
 /**
  * Converts rows of `user_migrations`. PostHog merges the alias into distinct_id and refuses to merge away a person who is
- * identified: so the anonymous id is always the alias, and distinct_id always where all migrations end.
+ * identified: so distinct_id is the same for all rows of a person, and each of their other ids an alias once.
  */
 export function compileUserMigrationConverter(
   table: Table,
@@ -29,16 +29,17 @@ export function compileUserMigrationConverter(
     const to = canonicalId(toCell(values))
     if (to.kind !== 'id') return rejectId('to_user_id', to, toCell(values))
 
-    const end = context.identities.resolve(from.id) ?? { kind: 'person', distinctId: to.id }
-    switch (end.kind) {
+    const idFault = rejectDistinctId('from_user_id', from.id) ?? rejectDistinctId('to_user_id', to.id)
+    if (idFault) return idFault
+    const join = context.identities.joinedBy(from.id, to.id)
+    switch (join.kind) {
+      case 'nothing':
+        return skip('nothing_to_merge')
       case 'conflict':
-        return reject('identity_conflict', end.detail)
-      case 'person':
+        return reject('identity_conflict', join.detail)
+      case 'joins':
         break
     }
-    if (end.distinctId === from.id) return skip('nothing_to_merge')
-    const idFault = rejectDistinctId('from_user_id', from.id) ?? rejectDistinctId('the final identity', end.distinctId)
-    if (idFault) return idFault
 
     const timeMs = mergeTimeMs(timeCell(values), context.startedAtMs)
     return {
@@ -46,9 +47,9 @@ export function compileUserMigrationConverter(
       event: {
         uuid: rowUuid(table.name, plan.content(values), timeMs),
         event: '$create_alias',
-        distinct_id: end.distinctId,
+        distinct_id: join.distinctId,
         timestamp: new Date(timeMs).toISOString(),
-        properties: { ...importedProperties(context), distinct_id: end.distinctId, alias: from.id },
+        properties: { ...importedProperties(context), distinct_id: join.distinctId, alias: join.alias },
       },
     }
   }
@@ -59,7 +60,7 @@ export function compileUserMigrationConverter(
  * writes 0) the earliest time that any event can have stands in: the same for every run, and since a person is as old as
  * the first thing PostHog learns of them, none is younger than their own events.
  */
-function mergeTimeMs(text: string | null, startedAtMs: number): number {
+export function mergeTimeMs(text: string | null, startedAtMs: number): number {
   const timeMs = text === null ? undefined : parseHeapTime(text)
   return timeMs !== undefined && isInRange(timeMs, startedAtMs) ? timeMs : earliestMs
 }

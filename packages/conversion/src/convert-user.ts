@@ -1,4 +1,4 @@
-import type { Columns, Conversion, Resolution, Table, Values } from '@heapferry/domain'
+import type { Columns, Conversion, Identities, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { planColumns } from './column-plan.ts'
 import type { Cell } from './column-plan.ts'
@@ -45,9 +45,12 @@ export const knownInitialColumns: ReadonlyMap<string, Setter> = new Map<string, 
   ['initial_domain', asIs('$initial_host')],
 ])
 
-/** Converts rows of `users`: `$identify` where Heap knows an identity, else `$set`. */
+/**
+ * Converts rows of `users`: `$identify` where a row joins its id to an identity, else `$set`. A row that joins nobody goes
+ * to the person's distinct_id all the same: sent to its own id it would make a person who has to be merged later.
+ */
 export function compileUserConverter(
-  table: Table,
+  table: Extract<Table, { kind: 'users' }>,
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
@@ -65,31 +68,35 @@ export function compileUserConverter(
   const userIdCell = current.cell('user_id')
   const identityCell = current.cell('identity')
   const timeCells = timeColumns.map((column) => ({ column, cell: current.cell(column) }))
+  const { identities } = context
   const { persons } = context.mapping
 
   return (values) => {
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
+    if (table.dump !== undefined && identities.isSuperseded(userId.id, table.dump)) return skip('superseded')
     const identity = identityCell(values)?.trim() ?? null
-    if (identity === null && persons === 'skip') return skip('persons_skipped')
     const idFault =
       rejectDistinctId('user_id', userId.id) ?? (identity === null ? undefined : rejectDistinctId('identity', identity))
     if (idFault) return idFault
-    const migrated = context.identities.resolve(userId.id)
-    const conflict = identity === null ? undefined : identityConflict(userId.id, identity, migrated)
-    if (conflict) return conflict
+    const owner = ownerOf(userId.id, identity, identities)
+    if (owner.kind !== 'person') return owner
+    const { distinctId } = owner
+    const isJoined = identity !== null && distinctId !== userId.id
+    if (persons === 'skip' && !isJoined) return skip('persons_skipped')
     const time = seedTime(timeCells, values, { startedAtMs: context.startedAtMs, isIdentified: identity !== null })
     if (time.kind !== 'time') return time
 
     const properties: Properties = { ...importedProperties(context) }
-    if (identity !== null) properties.$anon_distinct_id = userId.id
+    if (isJoined) properties.$anon_distinct_id = userId.id
     if (persons !== 'skip') {
       const now: Properties = { heap_user_id: userId.id }
       current.describe(values, now)
       const once: Properties = {}
       first.describe(values, once)
-      // Who was migrated away is not the one whose values are current.
-      if (persons === 'set' && !migrated) properties.$set = now
+      // The values of an id that was migrated away, or that only others know the identity of, are not the current ones.
+      const isCurrent = distinctId === userId.id || (isJoined && !owner.migratedAway)
+      if (persons === 'set' && isCurrent) properties.$set = now
       else Object.assign(once, now)
       if (Object.keys(once).length > 0) properties.$set_once = once
     }
@@ -97,8 +104,8 @@ export function compileUserConverter(
       kind: 'event',
       event: {
         uuid: rowUuid(table.name, current.content(values), time.ms),
-        event: identity === null ? '$set' : '$identify',
-        distinct_id: identity ?? userId.id,
+        event: isJoined ? '$identify' : '$set',
+        distinct_id: distinctId,
         timestamp: new Date(time.ms).toISOString(),
         properties,
       },
@@ -117,14 +124,22 @@ export function importedProperties(context: ConversionContext): Properties {
   }
 }
 
-function identityConflict(userId: string, identity: string, migrated: Resolution | undefined): Conversion | undefined {
-  if (!migrated) return undefined
-  switch (migrated.kind) {
+/** Whom a row belongs to that says of an id what its identity is, or that none is known. */
+export function ownerOf(
+  userId: string,
+  identity: string | null,
+  identities: Identities,
+): Extract<Resolution, { kind: 'person' }> | Conversion {
+  const owner = identities.person(userId) ?? { kind: 'person', distinctId: identity ?? userId, migratedAway: false }
+  switch (owner.kind) {
     case 'conflict':
-      return reject('identity_conflict', migrated.detail)
+      // What is known of the id without an identity joins it to nobody.
+      if (identity === null) return { kind: 'person', distinctId: userId, migratedAway: false }
+      return reject('identity_conflict', owner.detail)
     case 'person':
-      if (migrated.distinctId === identity) return undefined
-      return reject('identity_conflict', `user_id ${userId} was migrated to a person with another identity`)
+      if (identity === null || identity === owner.distinctId) return owner
+      // An identity that reads like the user id of somebody else is theirs for PostHog.
+      return reject('identity_conflict', `user_id ${userId} and the row's identity are not one person`)
   }
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { ChunkId, FileId, RunId } from './ids.ts'
-import type { Values } from './reading.ts'
+import type { ReadRow } from './reading.ts'
 
 const Offset = z.number().int().nonnegative()
 
@@ -8,6 +8,10 @@ const Offset = z.number().int().nonnegative()
 export const Range = z.discriminatedUnion('kind', [
   /** Bytes `start` (inclusive) to `end` (exclusive) of the file; both fall on row ends. */
   z.object({ kind: z.literal('bytes'), start: Offset, end: Offset }),
+  /** Rows `start` (inclusive) to `end` (exclusive), counted from 0: the row groups of Parquet. */
+  z.object({ kind: z.literal('rows'), start: Offset, end: Offset }),
+  /** All of a compressed file: nothing in the middle can be reached without what lies before it. */
+  z.object({ kind: z.literal('whole') }),
 ])
 export type Range = z.infer<typeof Range>
 
@@ -30,6 +34,5 @@ export interface Cut {
   range: Range
   firstRow: number
   rows: number
-  /** The cells of the first row, where it can be read. */
-  firstValues: Values | null
+  first: ReadRow | null
 }

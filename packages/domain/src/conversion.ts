@@ -7,7 +7,8 @@ export const SkipReason = z.enum([
   'helper_table', // no person or no time: not an event.
   'held_back', // younger than 48 h at the start of the run.
   'persons_skipped', // the mapping says persons: skip.
-  'nothing_to_merge', // a user migration that leads back to the id it starts from.
+  'nothing_to_merge', // its ids are one already, or other rows join them.
+  'superseded', // a later dump has a newer row of the same user.
 ])
 export type SkipReason = z.infer<typeof SkipReason>
 

@@ -10,11 +10,33 @@ export const CsvDialect = z.object({
 })
 export type CsvDialect = z.infer<typeof CsvDialect>
 
-export const Format = z.discriminatedUnion('kind', [z.object({ kind: z.literal('csv'), ...CsvDialect.shape })])
+/**
+ * Heap's one-time export mixes identify records with events. Each of the two is a table of its own, with the same file
+ * behind it, and no row belongs to both.
+ */
+const records = z.enum(['all', 'identify', 'events'])
+
+export const Format = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('csv'), ...CsvDialect.shape }),
+  /** One object a line. `undoubled`: every backslash is written twice, as PostgreSQL's COPY does. */
+  z.object({ kind: z.literal('json_lines'), records, undoubled: z.boolean() }),
+  /** All objects in one array. */
+  z.object({ kind: z.literal('json_array'), records, undoubled: z.boolean() }),
+  z.object({ kind: z.literal('avro') }),
+  z.object({ kind: z.literal('parquet') }),
+])
 export type Format = z.infer<typeof Format>
 
+/** How the whole file is packed; Avro and Parquet compress inside and count as `none`. */
+export const Compression = z.enum(['none', 'gzip', 'zstd', 'bzip2'])
+export type Compression = z.infer<typeof Compression>
+
 /** What tells that a file is still the one that was planned. */
-export const FileVersion = z.object({ sizeBytes: z.number().int().nonnegative(), mtimeMs: z.number() })
+export const FileVersion = z.object({
+  sizeBytes: z.number().int().nonnegative(),
+  /** Changes with the content: a file's time of modification, an S3 object's ETag. */
+  mark: z.string(),
+})
 export type FileVersion = z.infer<typeof FileVersion>
 
 /**
@@ -27,9 +49,10 @@ export const ExportFile = z.object({
   path: z.string().min(1),
   table: Table,
   format: Format,
-  /** Lower case, in the file's order. */
+  compression: Compression,
+  /** Lower case, in the file's order; of JSON those that its first rows have. */
   columns: z.array(z.string()).readonly(),
-  /** Where the first row starts: after a byte order mark and a header. */
+  /** Where the first row starts, in the uncompressed file: after a byte order mark and a header. */
   firstRowByte: z.number().int().nonnegative(),
   version: FileVersion,
 })

@@ -1,12 +1,30 @@
-/** Who a user id that was migrated away ends as, after following every migration. */
+/** Whom a user id belongs to, after following every migration. */
 export type Resolution =
-  /** `distinctId`: the final identity, or the final user id where no identity is known. */
-  | { kind: 'person'; distinctId: string }
-  /** Following the migrations would join two people; nothing is merged. `detail` names the ids, not the people. */
+  | {
+      kind: 'person'
+      /** The person's identity, or one of their user ids where no identity is known. */
+      distinctId: string
+      /** A migration leads from the id to another: the values that Heap has of it are older than those of the other. */
+      migratedAway: boolean
+    }
+  /** Several identities lay claim to the id; it is joined to none. `detail` names ids, never identities. */
   | { kind: 'conflict'; detail: string }
 
-/** The resolved graph of `user_migrations` and `users.identity`. */
+/** What a row of `user_migrations` does for the person whose ids it names. */
+export type Join =
+  /** The row joins `alias` to the person: each id of a person but one is the alias of some row. */
+  | { kind: 'joins'; alias: string; distinctId: string }
+  /** Other rows join both ids, or they are the same id. */
+  | { kind: 'nothing' }
+  /** The row would join two people. */
+  | { kind: 'conflict'; detail: string }
+
+/** The resolved graph of what an export says of user ids. All ids are canonical decimal strings. */
 export interface Identities {
-  /** Undefined for an id that no migration starts from. Ids are canonical decimal strings. */
-  resolve(userId: string): Resolution | undefined
+  /** Undefined for an id that no migration names and whose own row says all there is to know. */
+  person(userId: string): Resolution | undefined
+  /** For the ids of a row of `user_migrations`. */
+  joinedBy(fromId: string, toId: string): Join
+  /** Whether a later dump than `dump` has a row of `users` for the id. */
+  isSuperseded(userId: string, dump: number): boolean
 }

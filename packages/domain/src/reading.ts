@@ -2,7 +2,10 @@ import type { RejectReason } from './conversion.ts'
 import type { Chunk } from './chunk.ts'
 import type { ExportFile } from './export.ts'
 
-/** Column names, lower case. One array is shared by all rows of a slice, so that converters compile once for it. */
+/**
+ * Column names, lower case. Rows with the same columns share one array, so that converters compile once for it: all rows
+ * of a file, but for JSON, where each row has columns of its own.
+ */
 export type Columns = readonly string[]
 
 /** Text as the export has it, null where it holds nothing (empty, `\N`). In the order of the columns. */
@@ -12,12 +15,12 @@ export type Values = readonly (string | null)[]
 export interface Place {
   /** 1 for the first row after the header. */
   row: number
-  /** Offset of the row's first byte in the file. */
+  /** Where the row, or what it is packed in (a block, a row group), starts: offset in the file, uncompressed. */
   byte: number
 }
 
 export type ReadRow =
-  | { kind: 'row'; place: Place; values: Values }
+  | { kind: 'row'; place: Place; columns: Columns; values: Values }
   | { kind: 'unreadable'; place: Place; reason: RejectReason; detail: string }
 
 /** How far a chunk has been read. Only the reader that issued a cursor may interpret it; it only ever grows. */
@@ -32,7 +35,6 @@ export interface Position {
 
 /** Some rows of a chunk, in order, small enough to be held in memory and sent as one batch. */
 export interface Slice {
-  columns: Columns
   /** Made as they are asked for, and once: a thousand rows held together cost a worker a tenth of its time. */
   rows: Iterable<ReadRow>
   /** Reading on from here gives exactly the rows that follow. */

@@ -8,12 +8,21 @@ export const phases: readonly Phase[] = ['identities', 'events']
 
 /** What a table of a Heap export is, and so what becomes of its rows. Names are lower case. */
 export const Table = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('users'), name: z.string() }),
+  z.object({
+    kind: z.literal('users'),
+    name: z.string(),
+    /** Of Heap Connect for S3: which dump the file came in. A row is superseded by one of the same id in a later dump. */
+    dump: z.number().int().optional(),
+  }),
   z.object({ kind: z.literal('user_migrations'), name: z.string() }),
   z.object({ kind: z.literal('pageviews'), name: z.string() }),
   z.object({ kind: z.literal('sessions'), name: z.string() }),
   z.object({ kind: z.literal('all_events'), name: z.string() }),
   z.object({ kind: z.literal('event'), name: z.string() }),
+  /** Events of Heap's one-time export, each named by its own `type`. */
+  z.object({ kind: z.literal('raw_events'), name: z.string() }),
+  /** Records that join a user id to an identity; the one-time export has them among its events. */
+  z.object({ kind: z.literal('identify'), name: z.string() }),
   z.object({ kind: z.literal('helper'), name: z.string() }),
 ])
 export type Table = z.infer<typeof Table>
@@ -38,11 +47,13 @@ export function phaseOf(kind: TableKind): Phase {
   switch (kind) {
     case 'users':
     case 'user_migrations':
+    case 'identify':
       return 'identities'
     case 'pageviews':
     case 'sessions':
     case 'all_events':
     case 'event':
+    case 'raw_events':
     case 'helper':
       return 'events'
   }
@@ -55,8 +66,11 @@ export function requiredColumns(kind: TableKind): readonly string[] {
       return ['user_id']
     case 'user_migrations':
       return ['from_user_id', 'to_user_id']
+    case 'identify':
+      return ['user_id', 'identity']
     case 'pageviews':
     case 'event':
+    case 'raw_events':
       return ['user_id', 'time']
     case 'sessions':
     case 'all_events':

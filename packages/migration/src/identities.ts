@@ -1,73 +1,152 @@
-import type { Identities, Resolution } from '@heapferry/domain'
+import { type Identities, type Join, OperatorError, type Resolution } from '@heapferry/domain'
+import { at, findId, hasBit, idText, wordsOf, writeId } from './identity-ids.ts'
+import {
+  conflictAt,
+  conflictCode,
+  conflictWords,
+  identityCode,
+  type ResolvedIdentities,
+  root,
+  several,
+} from './resolve-identities.ts'
 
-/** What `users` and `user_migrations` say of ids, all ids as canonical decimal strings. */
-export interface IdentityFacts {
-  /** from_user_id → every to_user_id that it is led to, in the order of the export. */
-  migrations: ReadonlyMap<string, readonly string[]>
-  /** user_id → identity, for ids that a migration touches. */
-  identities: ReadonlyMap<string, string>
+export type { IdentityFacts } from './identity-facts.ts'
+export { resolveIdentities } from './resolve-identities.ts'
+
+/** What is known where no table of people was exported. */
+export const noIdentities: Identities = {
+  person: () => undefined,
+  joinedBy: (fromId, toId) =>
+    fromId === toId ? { kind: 'nothing' } : { kind: 'joins', alias: fromId, distinctId: toId },
+  isSuperseded: () => false,
+}
+
+// 16 bytes; the digit is the version of everything that follows.
+const magic = 'heapferry ids 1\n'
+const headerBytes = 40
+
+/**
+ * The parts of a file that `decodeIdentities` reads in place. Those who hold the same identities have the same bytes.
+ *
+ * All numbers are little-endian. A header of the magic and six counts (ids, identities, their bytes, conflicts, superseded
+ * ids, 0) is followed by the arrays of `ResolvedIdentities` in the order in which `unpack` takes them, each filled up to a
+ * multiple of eight bytes.
+ */
+export function encodeIdentities(resolved: ResolvedIdentities): Uint8Array[] {
+  const { ids, superseded, latestDumps, owners, parents, conflicts, identityEnds, migratedAway, identities } = resolved
+  const header = new Uint8Array(headerBytes)
+  new TextEncoder().encodeInto(magic, header)
+  const counts = [
+    ids.length,
+    identityEnds.length,
+    identities.length,
+    conflicts.length / conflictWords,
+    superseded.length,
+  ]
+  new Uint32Array(header.buffer, magic.length).set(counts)
+  const parts = [ids, superseded, latestDumps, owners, parents, conflicts, identityEnds, migratedAway, identities]
+  return [header, ...parts.flatMap(filledUp)]
 }
 
 /**
- * Who every migrated id ends as: the only identity among the ids that its migrations lead to, itself included, or else
- * the last of those ids. Where they lead to two identities, merging would join two people: a conflict.
+ * Answers from the bytes themselves; nothing is parsed or copied, so the largest file is ready at once.
+ * @throws OperatorError when the bytes were not made by `encodeIdentities`
  */
-export function resolveIdentities({ migrations, identities }: IdentityFacts): Map<string, Resolution> {
-  const resolved = new Map<string, Resolution>()
-  for (const from of migrations.keys()) resolved.set(from, resolve(from))
-  return resolved
+export function decodeIdentities(bytes: Uint8Array): Identities {
+  const packed = unpack(bytes)
+  const { owners, parents, migratedAway, conflicts } = packed
+  const words = wordsOf(packed.ids)
+  const supersededWords = wordsOf(packed.superseded)
+  const wanted = new Int32Array(2)
+  const decoder = new TextDecoder()
 
-  function resolve(from: string): Resolution {
-    const known = new Set(reachable(from).flatMap((id) => identities.get(id) ?? []))
-    if (known.size > 1)
-      return { kind: 'conflict', detail: `the migrations of ${from} lead to ${known.size} identities` }
-    const [identity] = known
-    return { kind: 'person', distinctId: identity ?? lastOf(from) }
+  function placeOf(id: string, among: Int32Array): number {
+    writeId(id, wanted)
+    return findId(among, at(wanted, 0), at(wanted, 1))
   }
 
-  function reachable(from: string): string[] {
-    const seen = new Set([from])
-    // A set hands out what is added to it while it is walked.
-    for (const id of seen) for (const to of migrations.get(id) ?? []) seen.add(to)
-    return [...seen]
+  function ownerOf(place: number): string {
+    const owner = at(owners, place)
+    if (owner >= 0) return idText(words, owner)
+    const identity = identityCode(owner)
+    const start = identity === 0 ? 0 : packed.identityEnds[identity - 1]
+    return decoder.decode(packed.identities.subarray(start, packed.identityEnds[identity]))
   }
 
-  /** The end of the chain of first migrations. */
-  function lastOf(from: string): string {
-    const chain = [from]
-    for (let next = migrations.get(from)?.[0]; next !== undefined; next = migrations.get(next)?.[0]) {
-      // A cycle: every id of it is the same person, so that all must end at the same one of them.
-      if (chain.includes(next)) return chain.slice(chain.indexOf(next)).reduce(smaller)
-      chain.push(next)
-    }
-    return chain.at(-1) ?? from
+  function detailOf(code: number): string {
+    const { ids, identities, some } = conflictAt(conflicts, conflictCode(code), words)
+    return ids === 1
+      ? `user id ${some[0]} has ${identities} identities`
+      : `migrations join ${ids} user ids that have ${identities} identities: ${some.join(', ')}${ids > some.length ? ' and others' : ''}`
+  }
+
+  return {
+    person(userId): Resolution | undefined {
+      const place = placeOf(userId, words)
+      if (place === -1) return undefined
+      if (at(owners, place) === several) return { kind: 'conflict', detail: detailOf(at(parents, place)) }
+      return { kind: 'person', distinctId: ownerOf(place), migratedAway: hasBit(migratedAway, place) }
+    },
+    joinedBy(fromId, toId): Join {
+      if (fromId === toId) return { kind: 'nothing' }
+      const from = placeOf(fromId, words)
+      const to = placeOf(toId, words)
+      if (from === -1 || to === -1) throw new Error(`no migration of ${fromId} to ${toId} was resolved`)
+      if (at(parents, from) < root) return { kind: 'conflict', detail: detailOf(at(parents, from)) }
+      const child = at(parents, from) === to ? fromId : at(parents, to) === from ? toId : undefined
+      if (child === undefined) return { kind: 'nothing' }
+      const distinctId = ownerOf(from)
+      // An identity that reads like one of the person's own ids.
+      return child === distinctId ? { kind: 'nothing' } : { kind: 'joins', alias: child, distinctId }
+    },
+    isSuperseded(userId, dump) {
+      const place = placeOf(userId, supersededWords)
+      return place !== -1 && dump < (packed.latestDumps[place] ?? 0)
+    },
   }
 }
 
-function smaller(a: string, b: string): string {
-  return BigInt(b) < BigInt(a) ? b : a
-}
+type Packed = Omit<ResolvedIdentities, 'summary'>
 
-/** One line a resolution, ordered by id: the same facts give the same bytes. */
-export function encodeIdentities(resolved: ReadonlyMap<string, Resolution>): string {
-  return [...resolved]
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([id, resolution]) => {
-      const line = resolution.kind === 'person' ? [id, resolution.distinctId] : [id, null, resolution.detail]
-      return `${JSON.stringify(line)}\n`
-    })
-    .join('')
-}
-
-/** @throws SyntaxError or TypeError when the text was not made by `encodeIdentities` */
-export function decodeIdentities(text: string): Identities {
-  const resolved = new Map<string, Resolution>()
-  for (const line of text.split('\n')) {
-    if (line === '') continue
-    const [id, distinctId, detail]: unknown[] = JSON.parse(line)
-    if (typeof id !== 'string') throw new TypeError('an identity without an id')
-    if (typeof distinctId === 'string') resolved.set(id, { kind: 'person', distinctId })
-    else resolved.set(id, { kind: 'conflict', detail: String(detail) })
+function unpack(given: Uint8Array): Packed {
+  // Arrays of wide numbers have to start at multiples of eight bytes; a small file may come in the middle of a pool.
+  const bytes = given.byteOffset % 8 === 0 ? given : new Uint8Array(given)
+  if (new TextDecoder().decode(bytes.subarray(0, magic.length)) !== magic) throw notIdentities('has another beginning')
+  if (bytes.length < headerBytes) throw notIdentities('is cut off')
+  const counts = new Uint32Array(bytes.buffer, bytes.byteOffset + magic.length, 5)
+  const [ids = 0, identities = 0, identityBytes = 0, conflicts = 0, superseded = 0] = counts
+  let next = headerBytes
+  function take<T>(
+    array: new (buffer: ArrayBufferLike, start: number, length: number) => T,
+    width: number,
+    length: number,
+  ): T {
+    const start = next
+    next += Math.ceil((width * length) / 8) * 8
+    if (next > bytes.length) throw notIdentities('is cut off')
+    return new array(bytes.buffer, bytes.byteOffset + start, length)
   }
-  return { resolve: (userId) => resolved.get(userId) }
+  return {
+    ids: take(BigInt64Array, 8, ids),
+    superseded: take(BigInt64Array, 8, superseded),
+    latestDumps: take(Float64Array, 8, superseded),
+    owners: take(Int32Array, 4, ids),
+    parents: take(Int32Array, 4, ids),
+    conflicts: take(Int32Array, 4, conflicts * conflictWords),
+    identityEnds: take(Uint32Array, 4, identities),
+    migratedAway: take(Uint8Array, 1, Math.ceil(ids / 8)),
+    identities: take(Uint8Array, 1, identityBytes),
+  }
+}
+
+/** The part's bytes, and as many more as it takes to end at a multiple of eight. */
+function filledUp({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array[] {
+  return [new Uint8Array(buffer, byteOffset, byteLength), new Uint8Array(-byteLength & 7)]
+}
+
+function notIdentities(why: string): OperatorError {
+  return new OperatorError(
+    `The file of resolved identities is not one that this version of heapferry writes: it ${why}`,
+    'Go on with the version that began the run, or start another run with --run NAME: rows that are the same keep their uuids.',
+  )
 }

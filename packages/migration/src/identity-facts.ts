@@ -1,10 +1,64 @@
-import { canonicalId, storableText } from '@heapferry/conversion'
-import type { ExportFile, Slice } from '@heapferry/domain'
-import type { IdentityFacts } from './identities.ts'
+import { canonicalId, distinctIdFault, storableText } from '@heapferry/conversion'
+import type { Columns, ExportFile, Slice } from '@heapferry/domain'
+import { writeId } from './identity-ids.ts'
+import { IdentityTexts } from './identity-texts.ts'
+
+/** What an export says of user ids, packed: no object or string is held for an id. */
+export interface IdentityFacts {
+  /** Words of from_user_id, words of to_user_id. */
+  migrations: PackedRows
+  /** Words of user_id, number of the identity, rank of the dump; -1 where the row has none. */
+  claims: PackedRows
+  identities: IdentityTexts
+  /** In ascending order. A dump's rank is its place here. */
+  dumps: readonly number[]
+}
+
+/** Rows of four 32-bit words, in blocks, so that growing copies nothing. */
+export class PackedRows {
+  #blocks: Int32Array[] = []
+  #block = new Int32Array(0)
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  push(first: number, second: number, third: number, fourth: number): void {
+    const used = (this.#length * 4) % blockWords
+    if (used === 0) {
+      this.#block = new Int32Array(blockWords)
+      this.#blocks.push(this.#block)
+    }
+    this.#block[used] = first
+    this.#block[used + 1] = second
+    this.#block[used + 2] = third
+    this.#block[used + 3] = fourth
+    this.#length++
+  }
+
+  *blocks(): Generator<Int32Array> {
+    for (const [index, block] of this.#blocks.entries()) yield block.subarray(0, this.#length * 4 - index * blockWords)
+  }
+
+  /** Hands the rows out and forgets them. */
+  *drain(): Generator<Int32Array> {
+    for (let left = this.#length * 4; left > 0; left -= blockWords) {
+      const block = this.#blocks.shift()
+      if (block) yield block.subarray(0, left)
+    }
+    this.#length = 0
+  }
+}
+
+// 1 MB: little to waste on a small export, and a few hundred of them for a large one.
+const blockWords = 1 << 18
+const none = -1
 
 /**
- * Reads what `users` and `user_migrations` say of ids. Rows that cannot be read are left to the workers, which reject
- * them with their place.
+ * Reads what `users`, `user_migrations` and identify records say of user ids. Rows that cannot be read, and ids that
+ * PostHog takes for nobody, are left to the workers, which reject them with their place. An identity that PostHog
+ * refuses is as none: the migrations of the id still join it.
  *
  * @param read the rows of a whole file
  */
@@ -12,43 +66,70 @@ export async function identityFacts(
   files: readonly ExportFile[],
   read: (file: ExportFile) => AsyncIterable<Slice>,
 ): Promise<IdentityFacts> {
-  const migrations = new Map<string, string[]>()
-  for (const file of files.filter(({ table }) => table.kind === 'user_migrations')) {
-    for await (const [fromText, toText] of cellsOf(file, read, 'from_user_id', 'to_user_id')) {
-      const from = canonicalId(fromText)
-      const to = canonicalId(toText)
-      if (from.kind !== 'id' || to.kind !== 'id') continue
-      const known = migrations.get(from.id)
-      if (!known) migrations.set(from.id, [to.id])
-      else if (!known.includes(to.id)) known.push(to.id)
+  const dumps = [...new Set(files.flatMap((file) => dumpOf(file) ?? []))].toSorted((a, b) => a - b)
+  const facts = { migrations: new PackedRows(), claims: new PackedRows(), identities: new IdentityTexts(), dumps }
+  const from = new Int32Array(2)
+  const to = new Int32Array(2)
+  for (const file of files) {
+    if (file.table.kind === 'user_migrations') {
+      await eachRow(read(file), ['from_user_id', 'to_user_id'], (fromText, toText) => {
+        const fromId = idOf(fromText)
+        const toId = idOf(toText)
+        if (fromId === undefined || toId === undefined || fromId === toId) return
+        writeId(fromId, from)
+        writeId(toId, to)
+        facts.migrations.push(from[0] ?? 0, from[1] ?? 0, to[0] ?? 0, to[1] ?? 0)
+      })
+    }
+    if (file.table.kind === 'users' || file.table.kind === 'identify') {
+      const dump = dumpOf(file)
+      const rank = dump === undefined ? none : dumps.indexOf(dump)
+      await eachRow(read(file), ['user_id', 'identity'], (idText, identityText) => {
+        const id = idOf(idText)
+        const identity = identityOf(identityText)
+        // Without an identity a row matters only where it takes the place of an older one.
+        if (id === undefined || (identity === undefined && rank < 1)) return
+        writeId(id, from)
+        const number = identity === undefined ? none : facts.identities.numberOf(identity)
+        facts.claims.push(from[0] ?? 0, from[1] ?? 0, number, rank)
+      })
     }
   }
-
-  // Only the ids that a migration touches: an export has ten times as many users.
-  const touched = new Set([...migrations].flatMap(([from, all]) => [from, ...all]))
-  const identities = new Map<string, string>()
-  if (touched.size === 0) return { migrations, identities }
-  for (const file of files.filter(({ table }) => table.kind === 'users')) {
-    for await (const [idText, identity] of cellsOf(file, read, 'user_id', 'identity')) {
-      const reading = canonicalId(idText)
-      // As the conversion will have it, or one person would look like two.
-      const known = identity === null ? '' : storableText(identity).trim()
-      if (reading.kind === 'id' && known !== '' && touched.has(reading.id)) identities.set(reading.id, known)
-    }
-  }
-  return { migrations, identities }
+  return facts
 }
 
-async function* cellsOf(
-  file: ExportFile,
-  read: (file: ExportFile) => AsyncIterable<Slice>,
-  first: string,
-  second: string,
-): AsyncGenerator<[string | null, string | null]> {
-  for await (const { columns, rows } of read(file)) {
-    const [firstAt, secondAt] = [columns.indexOf(first), columns.indexOf(second)]
+async function eachRow(
+  slices: AsyncIterable<Slice>,
+  [first, second]: readonly [string, string],
+  take: (first: string | null, second: string | null) => void,
+): Promise<void> {
+  let known: Columns | undefined
+  let firstAt = -1
+  let secondAt = -1
+  for await (const { rows } of slices) {
     for (const row of rows) {
-      if (row.kind === 'row') yield [row.values[firstAt] ?? null, row.values[secondAt] ?? null]
+      if (row.kind !== 'row') continue
+      if (row.columns !== known) {
+        known = row.columns
+        firstAt = known.indexOf(first)
+        secondAt = known.indexOf(second)
+      }
+      take(row.values[firstAt] ?? null, row.values[secondAt] ?? null)
     }
   }
+}
+
+function dumpOf({ table }: ExportFile): number | undefined {
+  return table.kind === 'users' ? table.dump : undefined
+}
+
+function idOf(text: string | null): string | undefined {
+  const reading = canonicalId(text)
+  return reading.kind === 'id' && distinctIdFault(reading.id) === undefined ? reading.id : undefined
+}
+
+/** As the conversion will have it, or one person would look like two. */
+function identityOf(text: string | null): string | undefined {
+  const identity = text === null ? '' : storableText(text).trim()
+  return identity === '' || distinctIdFault(identity) ? undefined : identity
 }

@@ -1,5 +1,21 @@
 export { convertersOf } from './converters.ts'
-export { decodeIdentities, encodeIdentities, type IdentityFacts, resolveIdentities } from './identities.ts'
+export {
+  decodeIdentities,
+  encodeIdentities,
+  type IdentityFacts,
+  noIdentities,
+  resolveIdentities,
+} from './identities.ts'
+export {
+  ExportPlan,
+  type Figure,
+  type PlannedRow,
+  type PlanWarning,
+  type RowPlace,
+  type TablePlan,
+} from './export-plan/export-plan.ts'
+export { looksRounded } from './export-plan/looks-rounded.ts'
+export { type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export { identityFacts } from './identity-facts.ts'
 export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'

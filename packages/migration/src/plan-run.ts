@@ -9,10 +9,12 @@ import {
   type Phase,
   phaseOf,
   phases,
+  type ReadRow,
   type Run,
   type RunLedger,
   SourceChanged,
 } from '@heapferry/domain'
+import pMap from 'p-map'
 
 /** Where a plan's chunks go. */
 export interface ChunkSchedule {
@@ -33,6 +35,8 @@ export interface PlanWork {
 
 // BullMQ is fastest at 500 to 1000 jobs a call.
 const chunksPerCall = 500
+// Over a network most of the time is waiting; each file at hand takes a few megabytes.
+const filesAtOnce = 4
 const dayMs = 86_400_000
 
 /**
@@ -45,21 +49,18 @@ const dayMs = 86_400_000
  */
 export async function planRun(run: Run, files: readonly ExportFile[], work: PlanWork): Promise<void> {
   const { ledger } = work
-  const stored = await ledger.files(run.id)
-  const isNew = (file: ExportFile): boolean => !stored.some(({ id }) => id === file.id)
+  const stored = new Set((await ledger.files(run.id)).map(({ id }) => id))
+  const isNew = (file: ExportFile): boolean => !stored.has(file.id)
 
   for (const phase of phases) {
     const inPhase = files.filter((file) => phaseOf(file.table.kind) === phase)
     if (inPhase.some(isNew)) await ledger.unseal(run.id, phase)
   }
   for (const phase of phases) {
-    let chunks = 0
-    for (const file of files) {
-      if (phaseOf(file.table.kind) !== phase) continue
-      const planned = await planFile(run, file, work)
-      if (planned === null) return
-      chunks += planned
-    }
+    const inPhase = files.filter((file) => phaseOf(file.table.kind) === phase)
+    const planned = await pMap(inPhase, (file) => planFile(run, file, work), { concurrency: filesAtOnce })
+    if (planned.includes(null)) return
+    const chunks = planned.reduce<number>((sum, count) => sum + (count ?? 0), 0)
     if (!(await ledger.seal(run.id, phase, chunks))) {
       throw new OperatorError(
         'Redis has forgotten a part of the plan that it was given',
@@ -77,7 +78,6 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<num
   if (scheduled !== null) return scheduled
 
   await ledger.addFile(run.id, file)
-  const timeColumn = file.columns.indexOf('time')
   let chunks = 0
   let rows = 0
   let pending: Chunk[] = []
@@ -98,8 +98,7 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<num
   for await (const cut of work.cut(file, run.chunkBytes)) {
     if (signal.aborted) return null
     const { range, firstRow } = cut
-    const timeMs = parseHeapTime(cut.firstValues?.[timeColumn] ?? '')
-    const day = timeMs === undefined ? null : Math.floor(timeMs / dayMs)
+    const day = dayOf(cut.first)
     pending.push({ id: chunkIdOf(file.id, chunks), run: run.id, file: file.id, range, firstRow, rows: cut.rows, day })
     chunks++
     rows += cut.rows
@@ -131,23 +130,30 @@ async function scheduledChunks(run: Run, file: ExportFile, { ledger, schedule }:
  * @throws SourceChanged, OperatorError that name the file
  */
 export function assertSameFiles(stored: readonly ExportFile[], found: readonly ExportFile[]): void {
+  const byId = new Map(found.map((file) => [file.id, file]))
   for (const before of stored) {
-    const now = found.find(({ id }) => id === before.id)
+    const now = byId.get(before.id)
     if (!now) {
       throw new OperatorError(
         `${before.path} belongs to this run and is gone`,
         'Put it back, or start another run with --run NAME.',
       )
     }
-    if (now.version.sizeBytes !== before.version.sizeBytes || now.version.mtimeMs !== before.version.mtimeMs) {
+    const { sizeBytes, mark } = before.version
+    if (now.version.sizeBytes !== sizeBytes || now.version.mark !== mark) {
       throw new SourceChanged(
-        `${before.path} has changed since this run was planned: ` +
-          `${before.version.sizeBytes} bytes of ${new Date(before.version.mtimeMs).toISOString()} then, ` +
-          `${now.version.sizeBytes} bytes of ${new Date(now.version.mtimeMs).toISOString()} now`,
+        `${before.path} has changed since this run was planned: ${sizeBytes} bytes (${mark}) then, ` +
+          `${now.version.sizeBytes} bytes (${now.version.mark}) now`,
         'Put the original back, or start another run with --run NAME: rows that are the same keep their uuids.',
       )
     }
   }
+}
+
+function dayOf(row: ReadRow | null): number | null {
+  if (row?.kind !== 'row') return null
+  const timeMs = parseHeapTime(row.values[row.columns.indexOf('time')] ?? '')
+  return timeMs === undefined ? null : Math.floor(timeMs / dayMs)
 }
 
 /** Names a job in Bull Board: table, file and rows. */

@@ -81,7 +81,6 @@ const nothingToSend = { kind: 'acknowledged', refused: [] } as const
 
 /** A slice's events, and how all its rows end if PostHog takes every event. */
 function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'converterFor'>) {
-  const convert = work.converterFor(claim.file.table, slice.columns)
   const events = []
   const places: Place[] = []
   const rejected: RejectedRow[] = []
@@ -102,7 +101,7 @@ function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'convert
       reject(row.place, row.reason, row.detail)
       continue
     }
-    const conversion = convert(row.values)
+    const conversion = work.converterFor(claim.file.table, row.columns)(row.values)
     switch (conversion.kind) {
       case 'event': {
         const sized = outgoing(conversion.event)

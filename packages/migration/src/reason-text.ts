@@ -7,7 +7,8 @@ export const skipText: Readonly<Record<SkipReason, string>> = {
   helper_table: 'A helper table: it has no person or no time, so its rows are not events.',
   held_back: 'Younger than 48 h when the run began, and so likely in PostHog already.',
   persons_skipped: 'The mapping says that people are not to be changed.',
-  nothing_to_merge: 'A user migration that leads back to the id it starts from.',
+  nothing_to_merge: 'It joins nobody: its ids are the same, or other rows join them already.',
+  superseded: 'A later dump has a newer row of the same user.',
 }
 
 /** Why rows could not be sent. */

@@ -1,81 +1,208 @@
 import {
   type Chunk,
   type ChunkReader,
+  type Compression,
   type Cut,
   type ExportFile,
+  type Format,
   type Mapping,
   OperatorError,
   type Position,
   type Slice,
   type SliceLimits,
   requiredColumns,
-  tableOf,
+  type Table,
+  tableIn,
 } from '@heapferry/domain'
-import { fileIdOf, openFile } from './blob.ts'
-import { cutCsv } from './csv/cut-csv.ts'
+import { inspectAvro } from './avro/inspect-avro.ts'
+import { cutAvro, readAvro } from './avro/read-avro.ts'
+import { type Blob, fileIdOf } from './blob.ts'
+import { compressionOf } from './compression/compression-of.ts'
+import { contentOf, headOf } from './content.ts'
+import { csvFormat } from './csv/csv-format.ts'
 import { inspectCsv } from './csv/inspect-csv.ts'
-import { readCsv } from './csv/read-csv.ts'
+import type { FoundFile } from './discover.ts'
+import { inspectJson } from './json/inspect-json.ts'
+import { jsonFormat } from './json/json-format.ts'
+import { inspectParquet } from './parquet/inspect-parquet.ts'
+import { cutParquet, readParquet } from './parquet/read-parquet.ts'
+import type { Place } from './place.ts'
 import { tableNameOf } from './table-name.ts'
+import { cutText, readText, type TextFormat } from './text/text-format.ts'
+
+/** What a file holds: no table where it is empty, two where events and identify records are mixed. */
+export interface Inspection {
+  files: ExportFile[]
+  /** What a user should know of it. */
+  notices: string[]
+}
+
+/** What the beginning of a file tells, whatever its format. */
+interface Head {
+  format: Format
+  columns: readonly string[]
+  firstRowByte: number
+  /** Where the content tells more than the file's name. */
+  table?: Table
+  notices?: string[]
+}
 
 /**
- * What a file of an export holds, by its name and its header.
- * @returns null for an empty file
+ * What a file of an export holds, by its name and its beginning.
  * @throws OperatorError when it is not a file that a table can be read from
  */
-export async function inspectFile(root: string, path: string, mapping: Mapping): Promise<ExportFile | null> {
-  const blob = await openFile(root, path)
+export async function inspectFile(place: Place, found: FoundFile, mapping: Mapping): Promise<Inspection> {
+  const { path } = found
+  const blob = await place.open(path)
   try {
-    const name = tableNameOf(path)
-    const head = await inspectCsv(blob, { path, table: name, mapping })
-    if (!head) return null
-    const table = tableOf(name, head.columns)
-    const missing = requiredColumns(table.kind).filter((column) => !head.columns.includes(column))
-    if (missing.length > 0) {
-      throw new OperatorError(
-        `${path}: the table ${table.name} needs the columns ${requiredColumns(table.kind).join(', ')}; its first line has no ${missing.join(', ')}`,
-        `If the file has no header, give its columns in the mapping file: tables: { ${table.name}: { columns: [...] } }.`,
-      )
-    }
-    return {
-      id: fileIdOf(path),
-      path,
-      table,
-      format: { kind: 'csv', ...head.dialect },
-      columns: head.columns,
-      firstRowByte: head.firstRowByte,
-      version: blob.version,
-    }
+    if (blob.version.sizeBytes === 0) return { files: [], notices: [`${path} is empty`] }
+    const compression = await compressionOfBlob(blob)
+    const heads = await headsOf(blob, compression, found, mapping)
+    if (heads.length === 0) return { files: [], notices: [`${path} is empty`] }
+    const files = heads.map((head): ExportFile => {
+      const { format, columns, firstRowByte } = head
+      const table = head.table ?? tableIn(mapping, nameOf(found), columns)
+      assertColumns(path, table, columns)
+      return {
+        id: fileIdOf(table.kind === 'identify' ? `${path}\0identify` : path),
+        path,
+        table: table.kind === 'users' && found.dump !== undefined ? { ...table, dump: found.dump } : table,
+        format,
+        compression,
+        columns,
+        firstRowByte,
+        version: blob.version,
+      }
+    })
+    return { files, notices: heads.flatMap(({ notices = [] }) => notices) }
   } finally {
     await blob.close()
   }
 }
 
 /** @throws SourceChanged when the file is not the one that was inspected */
-export async function* cutFile(root: string, file: ExportFile, chunkBytes: number): AsyncGenerator<Cut> {
-  const blob = await openFile(root, file.path, file.version)
+export async function* cutFile(place: Place, file: ExportFile, chunkBytes: number): AsyncGenerator<Cut> {
+  const blob = await place.open(file.path, file.version)
   try {
+    const content = contentOf(blob, file.compression)
+    const bytes = file.compression === 'none' ? chunkBytes : null
     switch (file.format.kind) {
       case 'csv':
-        yield* cutCsv(blob, { ...file, dialect: file.format }, chunkBytes)
+      case 'json_lines':
+      case 'json_array':
+        yield* cutText(content, textFormat(file.format, file.columns), file.firstRowByte, bytes)
+        return
+      case 'avro':
+        yield* cutAvro(content, bytes)
+        return
+      case 'parquet':
+        yield* cutParquet(blob, file.columns)
     }
   } finally {
     await blob.close()
   }
 }
 
-/** Reads chunks of files below a folder. */
-export function fileReader(root: string): ChunkReader {
+/** Reads chunks of files of a place. */
+export function fileReader(place: Place): ChunkReader {
   return {
     async *read(file: ExportFile, chunk: Chunk, from: Position, limits: SliceLimits): AsyncGenerator<Slice> {
-      const blob = await openFile(root, file.path, file.version)
+      const blob = await place.open(file.path, file.version)
       try {
+        const content = contentOf(blob, file.compression)
         switch (file.format.kind) {
           case 'csv':
-            yield* readCsv(blob, file.format, file.columns, chunk, from, limits)
+          case 'json_lines':
+          case 'json_array':
+            yield* readText(content, textFormat(file.format, file.columns), file, chunk, from, limits)
+            return
+          case 'avro':
+            yield* readAvro(content, file.columns, chunk, from, limits)
+            return
+          case 'parquet':
+            yield* readParquet(blob, file.columns, chunk, from, limits)
         }
       } finally {
         await blob.close()
       }
     },
   }
+}
+
+/** The table that a file is named for. */
+function nameOf(found: FoundFile): string {
+  return found.table ?? tableNameOf(found.path)
+}
+
+async function compressionOfBlob(blob: Blob): Promise<Compression> {
+  const magic = Buffer.alloc(Math.min(magicBytes, blob.version.sizeBytes))
+  await blob.fill(magic, 0)
+  return compressionOf(magic)
+}
+
+const magicBytes = 16
+
+async function headsOf(
+  blob: Blob,
+  compression: Compression,
+  found: FoundFile,
+  mapping: Mapping,
+): Promise<readonly Head[]> {
+  const { path } = found
+  const table = nameOf(found)
+  const content = contentOf(blob, compression)
+  const magic = await headOf(content, magicBytes)
+  if (compression !== 'none') assertNotTwice(path, magic, compression)
+  switch (kindOf(path, magic)) {
+    case 'avro':
+      return [await inspectAvro(content, path)]
+    case 'parquet':
+      if (compression === 'none') return [await inspectParquet(blob, path)]
+      throw new OperatorError(
+        `${path} is a Parquet file inside of ${compression}: it cannot be read without unpacking it first`,
+        'Unpack it; Parquet is compressed inside.',
+      )
+    case 'json':
+      return inspectJson(content, { path, table, mapping })
+    case 'csv': {
+      const head = await inspectCsv(content, { path, table, mapping })
+      if (!head) return []
+      return [{ ...head, format: { kind: 'csv', ...head.dialect } }]
+    }
+  }
+}
+
+/** By the first bytes; those of JSON may also begin a CSV file that says by its name that it is one. */
+function kindOf(path: string, magic: Buffer): 'avro' | 'parquet' | 'json' | 'csv' {
+  const text = magic.toString('latin1')
+  if (text.startsWith('Obj\x01')) return 'avro'
+  if (text.startsWith('PAR1')) return 'parquet'
+  if (/\.(?:json|jsonl|ndjson)\b/i.test(path)) return 'json'
+  return /^(?:\xef\xbb\xbf)?\s*[{[]/.test(text) && !/\.(?:csv|tsv|psv)\b/i.test(path) ? 'json' : 'csv'
+}
+
+function assertNotTwice(path: string, magic: Buffer, outer: Compression): void {
+  const inner = compressionOf(magic)
+  if (inner === 'none') return
+  throw new OperatorError(
+    `${path} is compressed twice: inside of ${outer} it holds ${inner} again`,
+    'Unpack it once and keep what comes out, or export the table again.',
+  )
+}
+
+function assertColumns(path: string, table: Table, columns: readonly string[]): void {
+  const required = requiredColumns(table.kind)
+  const missing = required.filter((column) => !columns.includes(column))
+  if (missing.length === 0) return
+  throw new OperatorError(
+    `${path}: the table ${table.name} needs the columns ${required.join(', ')}; the file has no ${missing.join(', ')}`,
+    `If it is a CSV file without a header, give its columns in the mapping file: tables: { ${table.name}: { columns: [...] } }.`,
+  )
+}
+
+function textFormat(
+  format: Extract<Format, { kind: 'csv' | 'json_lines' | 'json_array' }>,
+  columns: readonly string[],
+): TextFormat {
+  return format.kind === 'csv' ? csvFormat(format, columns) : jsonFormat(format, columns)
 }

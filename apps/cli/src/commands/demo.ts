@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command } from 'commander'
-import { createLogger, requireProject } from '@heapferry/config'
+import { createLogger, requireProject, s3OptionsOf } from '@heapferry/config'
 import { defaultMapping, RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -69,7 +69,7 @@ async function demo(): Promise<void> {
       say('3. Migrating: users and identities first, then events, oldest first.')
       const { destination } = requireProject(settings)
       const request = { source, name: RunId.parse('demo'), destination, mapping: defaultMapping, includeRecent: false }
-      const production = await openRun(request, opened.ledger)
+      const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
       const status = await migrate({
         production,
         opened,

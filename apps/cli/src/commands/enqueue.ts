@@ -1,6 +1,6 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, loadMapping, requireProject } from '@heapferry/config'
+import { createLogger, loadMapping, requireProject, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -38,19 +38,23 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const mapping = loadMapping(flags.mapping)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
-  const { openRun, produce } = await import('@heapferry/producer')
+  const [{ openRun, produce }, { openPlace }] = await Promise.all([
+    import('@heapferry/producer'),
+    import('@heapferry/sources'),
+  ])
   const { ledger, queueOf, close } = await openLedger(settings, logger)
   try {
     const production = await openRun(
       { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent },
       ledger,
+      s3OptionsOf(settings),
     )
     const { run } = production
     for (const notice of production.notices) say(notice)
     await produce(production, {
       ledger,
       queueOf: (phase) => queueOf(run.id, phase),
-      home: settings.HEAPFERRY_HOME,
+      store: await openPlace(workStoreOf(settings), s3OptionsOf(settings)),
       signal: stop,
       onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
     })

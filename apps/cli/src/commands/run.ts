@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { createLogger, homeOf, loadMapping, requireProject, shownSettings } from '@heapferry/config'
+import { createLogger, homeOf, loadMapping, requireProject, s3OptionsOf, shownSettings } from '@heapferry/config'
 import { OperatorError, type RunId, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
@@ -55,7 +55,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   const opened = await openLedger(settings, logger)
   try {
     const request = { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent }
-    const production = await openRun(request, opened.ledger)
+    const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
     const { id } = production.run
     const fileLogger = createLogger({
       level: settings.LOG_LEVEL,

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
-import { createLogger, type Logger, requireProject, shownSettings } from '@heapferry/config'
+import { createLogger, type Logger, requireProject, s3OptionsOf, shownSettings, workStoreOf } from '@heapferry/config'
 import { OperatorError, type RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -68,8 +68,19 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   const { ledger, redis, close } = await openLedger(settings, logger)
   const name = `${hostname()}:${process.pid}`
-  const { HEAPFERRY_TRANSPORT: transport, HEAPFERRY_HOME: home } = settings
-  const worker = startWorker({ name, redis, ledger, destination, apiKey, transport, home, only: flags.run, logger })
+  const { HEAPFERRY_TRANSPORT: transport } = settings
+  const worker = startWorker({
+    name,
+    redis,
+    ledger,
+    destination,
+    apiKey,
+    transport,
+    store: workStoreOf(settings),
+    s3: s3OptionsOf(settings),
+    only: flags.run,
+    logger,
+  })
   logger.info({ name, settings: shownSettings(settings) }, 'worker started')
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   await worker.close()

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { type CsvDialect, type Mapping, OperatorError } from '@heapferry/domain'
-import type { Blob } from '../blob.ts'
+import { type Content, headOf } from '../content.ts'
 import { parseLine } from './parse-rows.ts'
 import { RowScanner } from './row-scanner.ts'
 
@@ -22,12 +22,7 @@ const delimiters = [',', '|', '\t', ';'] as const
 
 /** Files that are often renamed to .csv, or exported by mistake, by their first bytes. */
 const otherFormats: { magic: Buffer; name: string }[] = [
-  { magic: Buffer.from([0x1f, 0x8b]), name: 'gzip' },
   { magic: Buffer.from('PK\x03\x04', 'latin1'), name: 'ZIP or a spreadsheet' },
-  { magic: Buffer.from('PAR1', 'latin1'), name: 'Parquet' },
-  { magic: Buffer.from('Obj\x01', 'latin1'), name: 'Avro' },
-  { magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), name: 'zstd' },
-  { magic: Buffer.from('BZh', 'latin1'), name: 'bzip2' },
   { magic: Buffer.from([0xff, 0xfe]), name: 'UTF-16 text' },
   { magic: Buffer.from([0xfe, 0xff]), name: 'UTF-16 text' },
 ]
@@ -38,18 +33,17 @@ const otherFormats: { magic: Buffer; name: string }[] = [
  * @throws OperatorError when the file is no CSV file of a table
  */
 export async function inspectCsv(
-  blob: Blob,
+  content: Content,
   { path, table, mapping }: { path: string; table: string; mapping: Mapping },
 ): Promise<CsvHead | null> {
-  const head = Buffer.alloc(Math.min(headBytes, blob.version.sizeBytes))
-  await blob.fill(head, 0)
+  const head = await headOf(content, headBytes)
   const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
   if (head.length === start) return null
 
   assertText(head, path)
   const given = mapping.tables[table]?.columns
   const quote = mapping.csv.quote ?? '"'
-  const whole = head.length === blob.version.sizeBytes
+  const whole = head.length < headBytes
   // The header's own delimiter is not known yet; where its line ends does not depend on it unless a name holds a line end.
   const firstLine = lineAt(head, start, whole, { delimiter: mapping.csv.delimiter ?? ',', quote })
   if (firstLine === null) {

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
-import type { CsvDialect, Place, ReadRow, RejectReason } from '@heapferry/domain'
+import type { Columns, CsvDialect, Place, ReadRow } from '@heapferry/domain'
 import { parse } from 'csv-parse/sync'
-import { defaultMaxRowBytes, type RowSpan } from './row-scanner.ts'
-import type { RowGroup } from './scan-rows.ts'
+import { problemOf } from '../text/problem-of.ts'
+import { defaultMaxRowBytes, type RowSpan } from '../text/row-finder.ts'
+import type { RowGroup } from '../text/scan-rows.ts'
 
 /**
  * The rows of a group, one by one. csv-parse reads those with doubled quotes, all in one call; rows without any need no
@@ -12,7 +13,7 @@ export function* parseRows(
   group: RowGroup,
   firstRow: number,
   dialect: CsvDialect,
-  columnCount: number,
+  columns: Columns,
 ): Generator<ReadRow> {
   const { bytes, bytesAt, spans } = group
   const isWhole = isUtf8(bytes.subarray((spans[0]?.start ?? bytesAt) - bytesAt, group.next - bytesAt))
@@ -31,11 +32,11 @@ export function* parseRows(
     const text = problem ? null : textOf(span)
     if (problem) yield { kind: 'unreadable', place, ...problem }
     else if (text === null) yield unreadable(place, 'the row is not valid UTF-8')
-    else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter), columnCount)
-    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect), columnCount)
+    else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter), columns)
+    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect), columns)
     else {
       const cells = records.get(span)
-      yield cells ? rowOf(place, cells, columnCount) : unreadable(place, 'the quotes of the row do not pair up')
+      yield cells ? rowOf(place, cells, columns) : unreadable(place, 'the quotes of the row do not pair up')
     }
   }
 }
@@ -107,28 +108,15 @@ function tryParse(text: string, dialect: CsvDialect): string[][] | null {
   }
 }
 
-function rowOf(place: Place, cells: (string | null)[], columnCount: number): ReadRow {
+function rowOf(place: Place, cells: (string | null)[], columns: Columns): ReadRow {
+  const columnCount = columns.length
   if (cells.length !== columnCount) {
     return unreadable(place, `the row has ${cells.length} cells, its table ${columnCount} columns`)
   }
   for (let column = 0; column < columnCount; column++) {
     if (cells[column] === '' || cells[column] === '\\N') cells[column] = null
   }
-  return { kind: 'row', place, values: cells }
-}
-
-function problemOf(span: RowSpan): { reason: RejectReason; detail: string } | null {
-  switch (span.state) {
-    case 'plain':
-    case 'quoted':
-      return null
-    case 'unclosed_quote':
-      return { reason: 'not_decodable', detail: 'a quote is opened and never closed' }
-    case 'stray_quote':
-      return { reason: 'not_decodable', detail: 'text follows a closing quote' }
-    case 'too_large':
-      return { reason: 'row_too_large', detail: `the row has ${span.end - span.start} bytes` }
-  }
+  return { kind: 'row', place, columns, values: cells }
 }
 
 function withoutLineEnd(bytes: Buffer, end: number): number {

@@ -1,39 +1,18 @@
 import type { CsvDialect } from '@heapferry/domain'
-
-/**
- * No event that PostHog takes needs more input than this: its limit is 1 MB of JSON, and CSV at most doubles a quote.
- * A quote that is still open after so many bytes was never closed.
- */
-export const defaultMaxRowBytes = 4 * 1024 * 1024
-
-/** One row's bytes, in offsets of the scanned buffer. `end` lies after the line end. */
-export interface RowSpan {
-  start: number
-  end: number
-  state:
-    | 'plain' // no cell is quoted: splitting at the delimiter is enough.
-    | 'quoted'
-    | 'unclosed_quote'
-    | 'stray_quote' // text follows a closing quote.
-    | 'too_large'
-}
-
-/** The row does not end in the buffer, and more bytes may follow. */
-export const moreBytesNeeded = 'more_bytes_needed'
+import { defaultMaxRowBytes, moreBytesNeeded, type RowFinder, type RowSpan } from '../text/row-finder.ts'
 
 const newline = 0x0a
 const carriageReturn = 0x0d
 
 /**
- * Finds where rows end, without parsing them. Producer and workers must agree on every row end, so both use this one
- * function, and what it answers depends on the bytes of the row alone:
+ * The rows of CSV:
  *
  * - A quote opens a quoted cell only as a cell's first byte, so `5" nail` in an unquoted cell harms nothing.
  * - A quoted cell ends at a quote that a delimiter or a line end follows. Where other text follows, or where no
  *   closing quote comes within the longest row, the row is broken and ends at its first line end: one bad row does not
  *   swallow those after it.
  */
-export class RowScanner {
+export class RowScanner implements RowFinder {
   readonly #delimiter: number
   readonly #quote: number
   /** The next quote at or after the last row's start: most rows hold none, and a native search passes them quickly. */
@@ -47,13 +26,11 @@ export class RowScanner {
     this.#quote = dialect.quote === '' ? -1 : dialect.quote.charCodeAt(0)
   }
 
-  /** The bytes that `next` looks at from now on. */
   scan(bytes: Buffer): void {
     this.#bytes = bytes
     this.#nextQuote = -1
   }
 
-  /** The row that starts at `start` (which is less than the buffer's length). `last`: no bytes follow the buffer. */
   next(start: number, last: boolean): RowSpan | typeof moreBytesNeeded {
     const bytes = this.#bytes
     const lineEnd = bytes.indexOf(newline, start)
@@ -63,6 +40,12 @@ export class RowScanner {
       return { start, end: firstEnd, state: firstEnd - start > this.maxRowBytes ? 'too_large' : 'plain' }
     }
     return this.#nextWithQuotes(start, lineEnd, last)
+  }
+
+  /** A line end, whatever quotes came before: a row that long is broken. */
+  skim(start: number): number {
+    const lineEnd = this.#bytes.indexOf(newline, start)
+    return lineEnd === -1 ? -1 : lineEnd + 1
   }
 
   #nextWithQuotes(start: number, lineEnd: number, last: boolean): RowSpan | typeof moreBytesNeeded {

@@ -1,0 +1,426 @@
+import { OperatorError } from '@heapferry/domain'
+import {
+  duration,
+  type ExportPlan,
+  type Figure,
+  grouped,
+  percent,
+  type PlannedRow,
+  type PlanProgress,
+  type PlanWarning,
+  rejectText,
+  type RowPlace,
+  skipText,
+  type TablePlan,
+} from '@heapferry/migration'
+import { figure, sizeText } from './figure-text.ts'
+import { table } from './print.ts'
+import { shortened } from './status-text.ts'
+import { supportRequest } from './support-request.ts'
+
+const width = 80
+
+/**
+ * The plan for a terminal of 80 columns.
+ * @param only the name of a table that is shown alone, with everything that is known of it
+ * @throws OperatorError when the export has no such table
+ */
+export function planText(plan: ExportPlan, only: string | null): string {
+  if (only !== null) return printable(wholeTable(plan, only))
+  const sections = [
+    heading(plan),
+    faultLines(plan),
+    noteLines(plan),
+    tableLines(plan),
+    rowLines(plan),
+    peopleLines(plan),
+    timeLines(plan),
+    repeatedLines(plan),
+    allEventsLines(plan),
+    deliveryLines(plan),
+    ...plan.tables.map(shortTable),
+    ['If you write to PostHog before you import:', '', ...supportRequest(plan)],
+  ]
+  return printable(
+    sections
+      .filter((lines) => lines.length > 0)
+      .map((lines) => lines.join('\n'))
+      .join('\n\n'),
+  )
+}
+
+export function planProgressText({ doing, table: name, rows, of }: PlanProgress): string {
+  const share = of === null ? '' : ` (${percent(rows, of)})`
+  switch (doing) {
+    case 'reading_people':
+      return `Reading who is who: ${shortened(name, 40)}, ${grouped(rows)} rows`
+    case 'sampling':
+      return `Looking at ${shortened(name, 60)}`
+    case 'reading_rows':
+      return `Reading every row: ${shortened(name, 40)}, ${grouped(rows)}${share}`
+  }
+}
+
+function heading({ source, tables, totals, full }: ExportPlan): string[] {
+  const { files, bytes } = totals
+  return [
+    ...wrapped(`${source}: ${plural(tables.length, 'table')} in ${plural(files, 'file')}, ${sizeText(bytes)}`, ''),
+    full
+      ? 'Every row was read. Nothing was sent.'
+      : 'Figures with ~ are estimated from samples. --full reads all. Nothing was sent.',
+  ]
+}
+
+function faultLines({ faults }: ExportPlan): string[] {
+  if (faults.length === 0) return []
+  return [
+    `${plural(faults.length, 'file')} cannot be read; nothing can be migrated before that is mended:`,
+    ...faults.flatMap(({ problem, hint }) => [...wrapped(problem, '  - '), ...wrapped(hint, '    → ')]),
+  ]
+}
+
+function noteLines({ warnings, notices }: ExportPlan): string[] {
+  const lines = [...warningTexts(warnings), ...notices].flatMap((text) => wrapped(text, '  - '))
+  return lines.length === 0 ? [] : ['To look at:', ...lines]
+}
+
+function warningTexts(warnings: readonly PlanWarning[]): string[] {
+  const clocks = warnings.filter((warning) => warning.kind === 'wrong_clocks')
+  const ofClocks = clocks.map(({ table: name, before_2010, in_future }) => {
+    return `${name} (${figure(before_2010)} and ${figure(in_future)})`
+  })
+  return [
+    ...warnings.flatMap((warning) => warningText(warning) ?? []),
+    ...(clocks.length === 0
+      ? []
+      : [`Rows with times before 2010 and in the future, from clocks that were wrong: ${ofClocks.join(', ')}.`]),
+  ]
+}
+
+/** Null where one sentence is about several tables. */
+function warningText(warning: PlanWarning): string | null {
+  switch (warning.kind) {
+    case 'rounded_ids':
+      return `${warning.table}: most ids of ${warning.file} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`
+    case 'many_rejected':
+      return `${warning.table}: ${figure(warning.rejected)} of ${figure(warning.rows)} rows would be rejected. That is a fault of the export rather than of single rows.`
+    case 'no_people':
+      return 'The export has no users table: events arrive under the ids of Heap, and nobody gets a name or properties.'
+    case 'wrong_clocks':
+      return null
+  }
+}
+
+const tableNameWidth = 26
+
+function tableLines({ tables, totals }: ExportPlan): string[] {
+  if (tables.length === 0) return []
+  const rows = tables.map((one) => [
+    cutInside(one.table, tableNameWidth),
+    figure(one.rows),
+    sizeText(one.bytes),
+    ...monthsOf(one.time),
+    becomes(one),
+  ])
+  const sum = ['all', figure(totals.rows), sizeText(totals.bytes), ...monthsOf(totals.time), '']
+  return table(['table', 'rows', 'bytes', 'from', 'to', 'becomes'], [...rows, sum]).split('\n')
+}
+
+function monthsOf(time: TablePlan['time']): [string, string] {
+  const about = time?.exact === false ? '~' : ''
+  return time === null ? ['', ''] : [about + time.from.slice(0, 7), about + time.to.slice(0, 7)]
+}
+
+function becomes({ kind, event_names }: TablePlan): string {
+  if (event_names.length === 0) return 'nothing'
+  if (kind === 'users' || kind === 'identify') return 'people'
+  return kind === 'user_migrations' ? 'merges' : kind === 'pageviews' ? 'pageviews' : 'events'
+}
+
+const countWidth = 14
+const belowCount = ' '.repeat(countWidth + 2)
+
+function rowLines({ totals }: ExportPlan): string[] {
+  return [
+    `What becomes of ${figure(totals.rows)} rows:`,
+    countLine(totals.events, 'become events'),
+    ...totals.skipped.flatMap(({ reason, rows }) => [
+      countLine(rows, `are left out: ${reason}`),
+      ...wrapped(skipText[reason], belowCount),
+    ]),
+    ...totals.rejected.flatMap(({ reason, rows, places }) => [
+      countLine(rows, `are rejected: ${reason}`),
+      ...wrapped(rejectText[reason], belowCount),
+      ...places.map((place) => belowCount + placeText(place, width - belowCount.length)),
+    ]),
+  ]
+}
+
+function countLine(rows: Figure, text: string): string {
+  return `${figure(rows).padStart(countWidth)}  ${text}`
+}
+
+function placeText({ file, row, byte }: RowPlace, length: number): string {
+  const where = row === null ? `, byte ${grouped(byte)}` : `: row ${grouped(row)} (byte ${grouped(byte)})`
+  return cutInside(file, length - where.length) + where
+}
+
+const conflictsShown = 5
+
+function peopleLines({ people }: ExportPlan): string[] {
+  if (people.ids === 0) return []
+  const { first_conflicts, conflicts, ids, largest_person_ids, migrations } = people
+  const more = conflicts - Math.min(conflictsShown, first_conflicts.length)
+  return [
+    ...wrapped(
+      `People: ${grouped(ids)} user ids that have an identity or are migrated belong to ${grouped(people.people)} people. ${grouped(migrations)} migrations join at most ${grouped(largest_person_ids)} ids to one person.`,
+      '',
+    ),
+    ...(conflicts === 0
+      ? []
+      : [
+          ...wrapped(
+            `${plural(conflicts, 'conflict')}: following Heap's migrations would make one person of several identities. PostHog cannot take such a merge back, so none of these is made; the ids stay apart and the rows are rejected:`,
+            '  ',
+          ),
+          ...first_conflicts
+            .slice(0, conflictsShown)
+            .flatMap((conflict) =>
+              wrapped(
+                `${plural(conflict.ids, 'id')} with ${conflict.identities} identities: ${conflict.some.join(', ')}${conflict.ids > conflict.some.length ? ' …' : ''}`,
+                '    ',
+              ),
+            ),
+          ...(more > 0 ? [`    and ${grouped(more)} more (--json lists a hundred)`] : []),
+        ]),
+  ]
+}
+
+/** A line for each year, a bar for each of its months. */
+function timeLines({ events_per_day }: ExportPlan): string[] {
+  if (events_per_day === null) return []
+  const months = new Map<string, number>()
+  for (const [day, count] of Object.entries(events_per_day))
+    months.set(day.slice(0, 7), (months.get(day.slice(0, 7)) ?? 0) + count)
+  if (months.size === 0) return []
+  const most = Math.max(...months.values())
+  const years = [...new Set([...months.keys()].map((month) => month.slice(0, 4)))]
+  const [busiestDay, busiest] = Object.entries(events_per_day).reduce((best, next) => (next[1] > best[1] ? next : best))
+  return [
+    'Events by month, January to December:',
+    ...years.map((year) => {
+      const counts = Array.from(
+        { length: 12 },
+        (_, at) => months.get(`${year}-${String(at + 1).padStart(2, '0')}`) ?? 0,
+      )
+      const sum = counts.reduce((all, count) => all + count, 0)
+      return `  ${year}  ${counts.map((count) => bar(count, most)).join('')}  ${grouped(sum).padStart(countWidth)}`
+    }),
+    `  The busiest day is ${busiestDay} with ${grouped(busiest)}.`,
+  ]
+}
+
+const bars = '▁▂▃▄▅▆▇█'
+
+/** Whatever is there has a bar, however low. */
+function bar(count: number, most: number): string {
+  return count === 0 ? '·' : bars.charAt(Math.ceil((count / most) * bars.length) - 1)
+}
+
+function repeatedLines({ repeated_events }: ExportPlan): string[] {
+  if (repeated_events === null) return []
+  const { between_tables, within_tables } = repeated_events
+  return [
+    ...(within_tables.length === 0
+      ? []
+      : [
+          ...wrapped('Rows that repeat the event_id of another row of their table; PostHog keeps one of them:', ''),
+          ...within_tables.map(({ table: name, rows }) => countLine(rows, shortened(name, width - belowCount.length))),
+        ]),
+    ...(between_tables.length === 0
+      ? []
+      : [
+          ...wrapped(
+            'Events that two tables have: one action that two definitions match. Each table makes an event of its own of it, as in Heap:',
+            '',
+          ),
+          ...between_tables.map(({ tables, events }) =>
+            countLine(events, tables.map((name) => cutInside(name, 29)).join(' and ')),
+          ),
+        ]),
+  ]
+}
+
+function allEventsLines({ all_events_differences }: ExportPlan): string[] {
+  if (all_events_differences === null || all_events_differences.length === 0) return []
+  const rows = all_events_differences.map((one) => [
+    cutInside(one.table, 40),
+    grouped(one.in_all_events),
+    one.rows === null ? 'no such table' : grouped(one.rows),
+  ])
+  return [
+    ...wrapped(
+      'all_events counts other rows than the tables hold: tables that are missing, or were exported at another time:',
+      '',
+    ),
+    ...table(['table', 'in all_events', 'exported'], rows).split('\n'),
+  ]
+}
+
+// From PostHog's documentation of migrations.
+const announcedEvents = 20_000_000
+
+function deliveryLines({ totals, delivery }: ExportPlan): string[] {
+  const { events_per_second, requests, seconds } = delivery
+  return [
+    ...wrapped(
+      `Sending ${figure(totals.events)} events takes ${figure(requests)} requests and ${duration(seconds)} at ${grouped(events_per_second)} events per second (--rate).`,
+      '',
+    ),
+    ...(totals.events.count > announcedEvents
+      ? wrapped('PostHog asks to be told before more than 20 million events are imported: the text is below.', '')
+      : []),
+  ]
+}
+
+const columnsShown = 8
+const columnWidth = 24
+
+function shortTable(one: TablePlan): string[] {
+  if (one.event_names.length === 0 && one.rejected.length === 0) return tableHeading(one)
+  const own = one.columns.filter(keepsItsName)
+  const leftOut = one.columns.filter((column) => column.becomes.length === 0)
+  const changed = one.columns.filter((column) => !own.includes(column) && !leftOut.includes(column))
+  const more = changed.length - columnsShown
+  return [
+    ...tableHeading(one),
+    ...changed.slice(0, columnsShown).flatMap(columnLines),
+    ...(more > 0 ? wrapped(`and ${more} more: --table ${one.table} shows all`, '  … ') : []),
+    ...(own.length > 0
+      ? clipped(`${plural(own.length, 'property', 'properties')} of the same name: ${namesOf(own)}`, '  ', 2)
+      : []),
+    ...(leftOut.length > 0 ? clipped(`left out: ${namesOf(leftOut)}`, '  ', 2) : []),
+    ...one.samples.flatMap((sample, nth) => [
+      `  ${nth + 1}. ${placeText(sample.place, width - 5)}`,
+      ...clipped(cellsText(sample), '     ', 2),
+      ...becomesLines(sample),
+    ]),
+  ]
+}
+
+function cellsText({ values }: PlannedRow): string {
+  const cells = Object.entries(values).map(([column, value]) => `${column} = ${value}`)
+  return cells.join(' · ')
+}
+
+function becomesLines({ becomes: end }: PlannedRow): string[] {
+  switch (end.kind) {
+    case 'event': {
+      const { event, distinct_id, timestamp, properties } = end.event
+      return [
+        ...clipped(`→ ${event} of ${distinct_id} at ${timestamp}`, '     ', 1),
+        ...clipped(JSON.stringify(properties), '       ', 3),
+      ]
+    }
+    case 'skip':
+      return wrapped(skipText[end.reason], '     → nothing: ')
+    case 'reject':
+      return wrapped(end.detail, '     → rejected: ')
+  }
+}
+
+function wholeTable(plan: ExportPlan, name: string): string {
+  const shown = plan.tables.filter((one) => one.table === name)
+  if (shown.length === 0) {
+    throw new OperatorError(
+      `The export has no table ${name}`,
+      `It has ${plan.tables.map((one) => one.table).join(', ')}.`,
+    )
+  }
+  const lines = shown.flatMap((one) => [
+    ...tableHeading(one),
+    ...one.columns.flatMap(columnLines),
+    ...one.samples.flatMap((sample, nth) => [
+      '',
+      ...wrapped(`${nth + 1}. ${placeText(sample.place, 60)}`, '  '),
+      ...Object.entries(sample.values).flatMap(([column, value]) => columnLines({ column, becomes: [value] })),
+      ...(sample.becomes.kind === 'event'
+        ? JSON.stringify(sample.becomes.event, null, 2)
+            .split('\n')
+            .map((line) => `  ${line}`)
+        : becomesLines(sample)),
+    ]),
+  ])
+  return lines.join('\n')
+}
+
+function tableHeading(one: TablePlan): string[] {
+  const { time, event_names, rows, events } = one
+  const names =
+    event_names.slice(0, 3).join(', ') + (event_names.length > 3 ? ` and ${event_names.length - 3} more` : '')
+  const span = time === null ? '' : `, ${time.exact ? '' : 'about '}${dateOf(time.from)} to ${dateOf(time.to)}`
+  const made =
+    event_names.length > 0
+      ? `${figure(events)} events: ${names}`
+      : ['nothing', ...one.skipped.map(({ reason }) => skipText[reason])].join(': ')
+  return wrapped(`${one.table}: ${figure(rows)} rows${span} → ${made}`, '')
+}
+
+function dateOf(time: string): string {
+  return time.slice(0, 10)
+}
+
+type Column = TablePlan['columns'][number]
+
+function keepsItsName({ column, becomes: names }: Column): boolean {
+  return names.length === 1 && (names[0] === column || names[0] === `$set.${column}`)
+}
+
+function namesOf(columns: readonly Column[]): string {
+  return columns.map(({ column }) => column).join(', ')
+}
+
+function columnLines({ column, becomes: names }: Column): string[] {
+  const text = names.length === 0 ? 'left out' : names.join(', ')
+  const lead = `  ${cutInside(column, columnWidth).padEnd(columnWidth)}  `
+  return wrapped(text, ' '.repeat(lead.length)).map((line, nth) => (nth === 0 ? lead + line.trimStart() : line))
+}
+
+function plural(count: number, one: string, many = `${one}s`): string {
+  return `${grouped(count)} ${count === 1 ? one : many}`
+}
+
+/** So many lines of it. */
+function clipped(text: string, indent: string, lines: number): string[] {
+  // No line of words is filled to its end: more than enough for all of them.
+  const all = wrapped(shortened(text, 2 * lines * width), indent)
+  if (all.length <= lines) return all
+  return [...all.slice(0, lines - 1), `${(all[lines - 1] ?? '').slice(0, width - 2)} …`]
+}
+
+/** `_key_events…omplete`: names of events differ at both ends. */
+function cutInside(text: string, length: number): string {
+  if (text.length <= length) return text
+  const end = Math.floor((length - 1) / 2)
+  return `${text.slice(0, length - 1 - end)}…${text.slice(-end)}`
+}
+
+/** Lines of 80 characters: the first after `lead`, all others below its text. */
+function wrapped(text: string, lead: string): string[] {
+  const room = width - lead.length
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(/\s+/).flatMap((one) => one.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])) {
+    if (line !== '' && line.length + 1 + word.length > room) {
+      lines.push(line)
+      line = ''
+    }
+    line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].map((one, nth) => (nth === 0 ? lead : ' '.repeat(lead.length)) + one)
+}
+
+/** What the export holds must not command the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n]/gu, '�')
+}

@@ -1,0 +1,46 @@
+import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
+import { canonicalId } from './canonical-id.ts'
+import { planColumns } from './column-plan.ts'
+import type { ConversionContext } from './context.ts'
+import { mergeTimeMs } from './convert-user-migration.ts'
+import { importedProperties, ownerOf } from './convert-user.ts'
+import { rowUuid } from './event-uuid.ts'
+import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
+
+export const consumedIdentifyColumns: ReadonlySet<string> = new Set(['user_id', 'identity', 'time'])
+
+/** Converts identify records of Heap's one-time export: `$identify`, without properties of the person. */
+export function compileIdentifyConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): (values: Values) => Conversion {
+  const plan = planColumns(columns, { consumed: consumedIdentifyColumns, known: new Map() })
+  const userIdCell = plan.cell('user_id')
+  const identityCell = plan.cell('identity')
+  const timeCell = plan.cell('time')
+
+  return (values) => {
+    const userId = canonicalId(userIdCell(values))
+    if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
+    const identity = identityCell(values)?.trim() ?? null
+    if (identity === null) return skip('nothing_to_merge')
+    const idFault = rejectDistinctId('user_id', userId.id) ?? rejectDistinctId('identity', identity)
+    if (idFault) return idFault
+    const owner = ownerOf(userId.id, identity, context.identities)
+    if (owner.kind !== 'person') return owner
+    if (owner.distinctId === userId.id) return skip('nothing_to_merge')
+
+    const timeMs = mergeTimeMs(timeCell(values), context.startedAtMs)
+    return {
+      kind: 'event',
+      event: {
+        uuid: rowUuid(table.name, plan.content(values), timeMs),
+        event: '$identify',
+        distinct_id: owner.distinctId,
+        timestamp: new Date(timeMs).toISOString(),
+        properties: { ...importedProperties(context), $anon_distinct_id: userId.id },
+      },
+    }
+  }
+}

@@ -1,0 +1,151 @@
+import { RejectReason, SkipReason } from '@heapferry/domain'
+import { z } from 'zod'
+
+const Count = z.number().int().nonnegative()
+const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
+
+/** A number of rows or events. Where it is not exact it was estimated from samples. */
+export const Figure = z.object({ count: Count, exact: z.boolean() })
+export type Figure = z.infer<typeof Figure>
+
+export const RowPlace = z.object({
+  file: z.string(),
+  /** 1 for the first row; null where the rows before it were not read. */
+  row: Count.nullable(),
+  byte: Count,
+})
+export type RowPlace = z.infer<typeof RowPlace>
+
+/** First and last time that can be one: not before 2010, not in the future. */
+export const TimeSpan = z.object({ from: z.iso.datetime(), to: z.iso.datetime(), exact: z.boolean() })
+export type TimeSpan = z.infer<typeof TimeSpan>
+
+export const Skipped = z.object({ reason: SkipReason, rows: Figure })
+export type Skipped = z.infer<typeof Skipped>
+
+/** `places`: the first three at most. */
+export const Rejected = z.object({ reason: RejectReason, rows: Figure, places: z.array(RowPlace) })
+export type Rejected = z.infer<typeof Rejected>
+
+export const PlannedColumn = z.object({
+  column: z.string(),
+  /** `distinct_id`, `timestamp`, `event` or names of properties; empty where it is left out. */
+  becomes: z.array(z.string()),
+})
+
+/** A row as it is in the export, and what it becomes. It shows personal data, as the export does. */
+export const PlannedRow = z.object({
+  place: RowPlace,
+  values: z.record(z.string(), z.string()),
+  becomes: z.discriminatedUnion('kind', [
+    z.object({
+      kind: z.literal('event'),
+      event: z.object({
+        uuid: z.uuid(),
+        event: z.string(),
+        distinct_id: z.string(),
+        timestamp: z.iso.datetime(),
+        properties: z.record(z.string(), z.unknown()),
+      }),
+    }),
+    z.object({ kind: z.literal('skip'), reason: SkipReason }),
+    z.object({ kind: z.literal('reject'), reason: RejectReason, detail: z.string() }),
+  ]),
+})
+export type PlannedRow = z.infer<typeof PlannedRow>
+
+export const TablePlan = z.object({
+  table: z.string(),
+  kind: z.string(),
+  files: Count,
+  /** Of the files as they are, packed or not. */
+  bytes: Count,
+  rows: Figure,
+  /** Null where no row says a time. */
+  time: TimeSpan.nullable(),
+  /** Rows that become an event of PostHog, people and merges included. */
+  events: Figure,
+  /** Names of those events, the most frequent first. */
+  event_names: z.array(z.string()),
+  skipped: z.array(Skipped),
+  rejected: z.array(Rejected),
+  columns: z.array(PlannedColumn),
+  /** Three at most, spread over the table's time. */
+  samples: z.array(PlannedRow),
+})
+export type TablePlan = z.infer<typeof TablePlan>
+
+/** What a person should look at before migrating; nothing of it stops the migration. */
+export const PlanWarning = z.discriminatedUnion('kind', [
+  /** Most ids of 16 digits end in 0: a spreadsheet has cut them to 15 digits. */
+  z.object({ kind: z.literal('rounded_ids'), table: z.string(), file: z.string() }),
+  /** Clocks of visitors were wrong; events with such times are rejected. */
+  z.object({ kind: z.literal('wrong_clocks'), table: z.string(), before_2010: Figure, in_future: Figure }),
+  z.object({ kind: z.literal('many_rejected'), table: z.string(), rows: Figure, rejected: Figure }),
+  /** Neither `users` nor identify records: nobody will be known by name. */
+  z.object({ kind: z.literal('no_people') }),
+])
+export type PlanWarning = z.infer<typeof PlanWarning>
+
+/** Event ids that stand in several rows. Each row becomes an event of its own, but for repeated rows of one table. */
+export const RepeatedEvents = z.object({
+  /** Rows whose event_id an earlier row of the same table has: PostHog keeps one of them. */
+  within_tables: z.array(z.object({ table: z.string(), rows: Figure })),
+  /** Pairs of tables with the most event ids in common: one action that two definitions of Heap match. */
+  between_tables: z.array(z.object({ tables: z.tuple([z.string(), z.string()]), events: Figure })),
+})
+export type RepeatedEvents = z.infer<typeof RepeatedEvents>
+
+/**
+ * What an export holds and what would become of it: the answer of `plan --json`. Fields are added, never renamed or
+ * removed.
+ */
+export const ExportPlan = z.object({
+  source: z.string(),
+  planned_at: z.iso.datetime(),
+  /** Every row was read: as asked for, or because the export is small. */
+  full: z.boolean(),
+  can_migrate: z.boolean(),
+  /** Files that cannot be read; all others are planned. */
+  faults: z.array(z.object({ file: z.string(), problem: z.string(), hint: z.string() })),
+  notices: z.array(z.string()),
+  warnings: z.array(PlanWarning),
+  tables: z.array(TablePlan),
+  totals: z.object({
+    files: Count,
+    bytes: Count,
+    rows: Figure,
+    time: TimeSpan.nullable(),
+    events: Figure,
+    skipped: z.array(Skipped),
+    rejected: z.array(Rejected),
+  }),
+  people: z.object({
+    people: Count,
+    ids: Count,
+    migrations: Count,
+    largest_person_ids: Count,
+    conflicts: Count,
+    /** A hundred at most. `some`: up to three ids of each. */
+    first_conflicts: z.array(z.object({ ids: Count, identities: Count, some: z.array(z.string()) })),
+  }),
+  /** By day (UTC), people and merges not counted; null unless every row was read. */
+  events_per_day: z.record(Day, Count).nullable(),
+  /** Null unless every row was read. */
+  repeated_events: RepeatedEvents.nullable(),
+  /**
+   * Where `all_events` counts other rows than its tables have; `rows` is null for a table that the export does not have.
+   * Null without `all_events`, or unless every row was read.
+   */
+  all_events_differences: z
+    .array(z.object({ table: z.string(), in_all_events: Count, rows: Count.nullable() }))
+    .nullable(),
+  delivery: z.object({
+    requests: Figure,
+    /** JSON, before it is packed for the network. */
+    bytes: Figure,
+    events_per_second: z.number().positive(),
+    seconds: z.number().nonnegative(),
+  }),
+})
+export type ExportPlan = z.infer<typeof ExportPlan>

@@ -1,0 +1,256 @@
+import { Buffer } from 'node:buffer'
+import {
+  type ExportFile,
+  type FileId,
+  type Identities,
+  type Mapping,
+  phaseOf,
+  type ReadRow,
+  type Run,
+  RunId,
+  type Slice,
+  type Table,
+} from '@heapferry/domain'
+import { convertersOf } from '../converters.ts'
+import { decodeIdentities, encodeIdentities, resolveIdentities } from '../identities.ts'
+import { identityFacts } from '../identity-facts.ts'
+import type { ExportPlan, Figure, PlannedRow, RowPlace } from './export-plan.ts'
+import { looksRounded } from './looks-rounded.ts'
+import { planOf } from './plan-of.ts'
+import { RepeatedIds } from './repeated-ids.ts'
+import { type RowEnd, type RowSurvey, type SurveyWork, surveyRows } from './survey-rows.ts'
+
+/** What is known of an export before any of its rows was read. */
+export interface FoundExport {
+  source: string
+  files: readonly ExportFile[]
+  faults: ExportPlan['faults']
+  notices: readonly string[]
+}
+
+export interface ExportPlanWork {
+  mapping: Mapping
+  includeRecent: boolean
+  /** Milliseconds since 1970: what rows are young or in the future against. */
+  nowMs: number
+  /** Reads every row instead of samples. */
+  full: boolean
+  eventsPerSecond: number
+  /** All rows of a file. */
+  read(file: ExportFile): AsyncIterable<Slice>
+  /** About so many rows, spread over a file. `whole`: there are no others. */
+  sample(
+    file: ExportFile,
+    rows: number,
+  ): Promise<{ rows: readonly ReadRow[]; bytesPerRow: number | null; whole: boolean }>
+  /** How many rows a file has; null where more than so many bytes would have to be read to tell. */
+  countRows(file: ExportFile, maxBytes: number): Promise<number | null>
+  /** Looked at between slices. */
+  signal: AbortSignal
+  onProgress?(progress: PlanProgress): void
+}
+
+/** What is being done, and of how many rows it is done. */
+export interface PlanProgress {
+  doing: 'reading_people' | 'sampling' | 'reading_rows'
+  table: string
+  rows: number
+  /** Null where it is not known. */
+  of: number | null
+}
+
+/** A table as far as it was looked at. */
+export interface SurveyedTable {
+  table: Table
+  files: readonly ExportFile[]
+  columns: readonly string[]
+  rows: Figure
+  /** Of the sampled rows, or of all. */
+  survey: RowSurvey
+  samples: readonly PlannedRow[]
+  /** Where ids look as if a spreadsheet had cut them. */
+  roundedFile: string | null
+}
+
+/**
+ * Finds out what an export holds and what would become of it, by converting rows as a run does: all of them, or samples.
+ * The tables of people are read whole in any case, because nothing less tells who is who. Nothing is sent.
+ *
+ * @returns null when the signal came
+ */
+export async function planExport(found: FoundExport, work: ExportPlanWork): Promise<ExportPlan | null> {
+  const { mapping, includeRecent, nowMs, signal } = work
+  const people = await resolvePeople(found.files, work)
+  if (signal.aborted) return null
+  const converterFor = convertersOf({ ...madeUp, mapping, includeRecent, createdAtMs: nowMs }, people.identities)
+
+  const tables: SurveyedTable[] = []
+  let repeated = new RepeatedIds()
+  const onEventId = (table: string, id: string): void => repeated.add(table, id)
+  const surveyWork = { converterFor, nowMs, onEventId }
+  for (const files of byTable(found.files)) {
+    tables.push(await surveySamples(files, people.rowCounts, surveyWork, work))
+    if (signal.aborted) return null
+  }
+  if (work.full) {
+    repeated = new RepeatedIds()
+    for (const [index, sampled] of tables.entries()) {
+      const survey = await surveyAll(sampled, surveyWork, work)
+      if (signal.aborted) return null
+      tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true } }
+    }
+  }
+  return planOf(found, work, { tables, people: people.summary, repeats: repeated.repeats() })
+}
+
+// Its name stands in the events that are shown.
+const madeUp: Omit<Run, 'mapping' | 'includeRecent' | 'createdAtMs'> = {
+  id: RunId.parse('plan'),
+  root: '/',
+  source: '/',
+  destination: { host: 'http://127.0.0.1', keyFingerprint: '0000000000000000' },
+  chunkBytes: 1,
+}
+
+async function resolvePeople(files: readonly ExportFile[], { read, signal, onProgress }: ExportPlanWork) {
+  const rowCounts = new Map<FileId, number>()
+  async function* counted(file: ExportFile): AsyncGenerator<Slice> {
+    let rows = 0
+    for await (const slice of read(file)) {
+      if (signal.aborted) return
+      const all = [...slice.rows]
+      rows += all.length
+      yield { rows: all, next: slice.next }
+      onProgress?.({ doing: 'reading_people', table: file.table.name, rows, of: null })
+    }
+    rowCounts.set(file.id, rows)
+  }
+  const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+  const resolved = resolveIdentities(await identityFacts(ofPeople, counted))
+  const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
+  return { identities, summary: resolved.summary, rowCounts }
+}
+
+/** The files of each table, people first, then by name. */
+function byTable(files: readonly ExportFile[]): ExportFile[][] {
+  const tables = new Map<string, ExportFile[]>()
+  for (const file of files) {
+    const { kind, name } = file.table
+    const key = `${phaseOf(kind) === 'identities' ? 0 : 1} ${name} ${kind}`
+    tables.set(key, [...(tables.get(key) ?? []), file])
+  }
+  return [...tables].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group)
+}
+
+// Enough to tell a share of one in a hundred, and converted in a blink.
+const sampledRows = 1500
+// Read and counted in a tenth of a second.
+const countedBytes = 32 * 1024 * 1024
+
+async function surveySamples(
+  files: readonly ExportFile[],
+  rowCounts: ReadonlyMap<FileId, number>,
+  surveyWork: SurveyWork,
+  work: ExportPlanWork,
+): Promise<SurveyedTable> {
+  const [first] = files
+  if (!first) throw new Error('a table without files')
+  const { table } = first
+  const { add, survey } = surveyRows(table, surveyWork)
+  const columns = new Set<string>()
+  const candidates: Candidate[] = []
+  const bytesPerRow: number[] = []
+  let roundedFile: string | null = null
+  let wholeFiles = 0
+
+  const chosen = firstMiddleLast(files)
+  for (const file of chosen) {
+    work.onProgress?.({ doing: 'sampling', table: table.name, rows: survey.tally.read, of: null })
+    const sample = await work.sample(file, Math.ceil(sampledRows / chosen.length))
+    for (const row of sample.rows) {
+      // Where rows were passed over, numbers count from anywhere.
+      const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
+      const end = add(row, place)
+      if (row.kind === 'row') candidates.push({ row, place, end })
+    }
+    if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
+    if (sample.whole) wholeFiles++
+    if (looksRounded(sample.rows)) roundedFile ??= file.path
+  }
+  for (const list of [...files.map((file) => file.columns), ...candidates.map(({ row }) => row.columns)])
+    for (const column of list) columns.add(column)
+
+  const rows =
+    wholeFiles === files.length
+      ? { count: survey.tally.read, exact: true }
+      : await rowsOf(files, bytesPerRow, rowCounts, work)
+  return { table, files, columns: [...columns], rows, survey, samples: spreadOverTime(candidates), roundedFile }
+}
+
+function firstMiddleLast(files: readonly ExportFile[]): ExportFile[] {
+  const last = files.length - 1
+  return files.filter((_, index) => [0, Math.floor(last / 2), last].includes(index))
+}
+
+async function rowsOf(
+  files: readonly ExportFile[],
+  bytesPerRow: readonly number[],
+  rowCounts: ReadonlyMap<FileId, number>,
+  { countRows }: ExportPlanWork,
+): Promise<Figure> {
+  const mean = bytesPerRow.reduce((sum, bytes) => sum + bytes, 0) / bytesPerRow.length
+  let bytesLeft = countedBytes
+  let count = 0
+  let exact = true
+  for (const file of files) {
+    // Where no sample tells how large a row is, only counting helps.
+    const maxBytes = bytesPerRow.length === 0 ? Number.POSITIVE_INFINITY : bytesLeft
+    const counted = rowCounts.get(file.id) ?? (await countRows(file, maxBytes))
+    bytesLeft = Math.max(0, bytesLeft - file.version.sizeBytes)
+    exact &&= counted !== null
+    count += counted ?? (file.version.sizeBytes - file.firstRowByte) / mean
+  }
+  return { count: Math.round(count), exact }
+}
+
+interface Candidate {
+  row: ReadRow & { kind: 'row' }
+  place: RowPlace
+  end: RowEnd
+}
+
+const samplesShown = 3
+
+/** The first, the middle and the last of the rows that become events; of the others where none does. */
+function spreadOverTime(candidates: readonly Candidate[]): PlannedRow[] {
+  const events = candidates.filter(({ end }) => end.conversion.kind === 'event')
+  const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.end.timeMs ?? 0) - (b.end.timeMs ?? 0))
+  const indexes = Array.from({ length: samplesShown }, (_, nth) =>
+    Math.round((nth * (sorted.length - 1)) / (samplesShown - 1)),
+  )
+  return sorted.filter((_, index) => indexes.includes(index)).map(plannedRow)
+}
+
+function plannedRow({ row: { columns, values }, place, end }: Candidate): PlannedRow {
+  const cells = columns.flatMap((column, index): [string, string][] => {
+    const value = values[index] ?? null
+    return value === null ? [] : [[column, value]]
+  })
+  return { place, values: Object.fromEntries(cells), becomes: end.conversion }
+}
+
+async function surveyAll(
+  { table, files, rows }: SurveyedTable,
+  surveyWork: SurveyWork,
+  { read, signal, onProgress }: ExportPlanWork,
+): Promise<RowSurvey> {
+  const { add, survey } = surveyRows(table, surveyWork)
+  for (const file of files) {
+    for await (const slice of read(file)) {
+      if (signal.aborted) return survey
+      for (const row of slice.rows) add(row, { file: file.path, ...row.place })
+      onProgress?.({ doing: 'reading_rows', table: table.name, rows: survey.tally.read, of: rows.count })
+    }
+  }
+  return survey
+}

@@ -1,0 +1,206 @@
+import { columnMeanings } from '@heapferry/conversion'
+import { countOf, RejectReason, SkipReason } from '@heapferry/domain'
+import type { IdentitySummary } from '../resolve-identities.ts'
+import type {
+  ExportPlan,
+  Figure,
+  PlanWarning,
+  Rejected,
+  RepeatedEvents,
+  Skipped,
+  TablePlan,
+  TimeSpan,
+} from './export-plan.ts'
+import type { ExportPlanWork, FoundExport, SurveyedTable } from './plan-export.ts'
+import type { Repeats } from './repeated-ids.ts'
+import { eventTables } from './survey-rows.ts'
+
+/** The plan that follows from what was seen of each table. */
+export function planOf(
+  found: FoundExport,
+  work: ExportPlanWork,
+  seen: { tables: readonly SurveyedTable[]; people: IdentitySummary; repeats: Repeats },
+): ExportPlan {
+  const { nowMs, eventsPerSecond } = work
+  const { tables: surveyed, people } = seen
+  const full = surveyed.length > 0 && surveyed.every(sawAll)
+  const tables = surveyed.map((table) => tablePlan(table, work))
+  const files = new Map(found.files.map(({ path, version }) => [path, version.sizeBytes]))
+  const events = sumOf(tables.map((table) => table.events))
+  return {
+    source: found.source,
+    planned_at: new Date(nowMs).toISOString(),
+    full,
+    can_migrate: found.faults.length === 0,
+    faults: found.faults,
+    notices: [...found.notices],
+    warnings: warningsOf(surveyed, tables),
+    tables,
+    totals: {
+      files: files.size,
+      bytes: [...files.values()].reduce((sum, bytes) => sum + bytes, 0),
+      rows: sumOf(tables.map((table) => table.rows)),
+      time: spanOf(tables.flatMap((table) => table.time ?? [])),
+      events,
+      skipped: SkipReason.options.flatMap((reason): Skipped[] => {
+        const rows = tables.flatMap(({ skipped }) => skipped.filter((one) => one.reason === reason))
+        return rows.length === 0 ? [] : [{ reason, rows: sumOf(rows.map((one) => one.rows)) }]
+      }),
+      rejected: RejectReason.options.flatMap((reason): Rejected[] => {
+        const rows = tables.flatMap(({ rejected }) => rejected.filter((one) => one.reason === reason))
+        const places = rows.flatMap((one) => one.places).slice(0, placesShown)
+        return rows.length === 0 ? [] : [{ reason, rows: sumOf(rows.map((one) => one.rows)), places }]
+      }),
+    },
+    people: {
+      people: people.people,
+      ids: people.ids,
+      migrations: people.migrations,
+      largest_person_ids: people.largestComponent,
+      conflicts: people.conflicts.total,
+      first_conflicts: people.conflicts.first.map(({ ids, identities, some }) => ({
+        ids,
+        identities,
+        some: [...some],
+      })),
+    },
+    events_per_day: full ? eventsPerDay(surveyed) : null,
+    repeated_events: full ? repeatedEvents(seen.repeats) : null,
+    all_events_differences: full ? allEventsDifferences(surveyed) : null,
+    delivery: {
+      requests: requestsOf(surveyed, tables),
+      bytes: sumOf(surveyed.map((table) => scaled(table, table.survey.jsonBytes))),
+      events_per_second: eventsPerSecond,
+      seconds: Math.ceil(events.count / eventsPerSecond),
+    },
+  }
+}
+
+const placesShown = 3
+
+function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TablePlan {
+  const { table, files, columns, rows, survey, samples } = surveyed
+  const { tally, places, firstMs, lastMs, eventNames } = survey
+  return {
+    table: table.name,
+    kind: table.kind,
+    files: files.length,
+    bytes: files.reduce((sum, { version }) => sum + version.sizeBytes, 0),
+    rows,
+    time:
+      firstMs > lastMs
+        ? null
+        : { from: new Date(firstMs).toISOString(), to: new Date(lastMs).toISOString(), exact: sawAll(surveyed) },
+    events: scaled(surveyed, tally.sent),
+    event_names: [...eventNames].toSorted(([, a], [, b]) => b - a).map(([name]) => name),
+    skipped: SkipReason.options.flatMap((reason) => {
+      const count = tally.skipped[reason]
+      return count === undefined ? [] : [{ reason, rows: scaled(surveyed, count) }]
+    }),
+    rejected: RejectReason.options.flatMap((reason) => {
+      const count = tally.rejected[reason]
+      return count === undefined ? [] : [{ reason, rows: scaled(surveyed, count), places: places.get(reason) ?? [] }]
+    }),
+    columns: columnMeanings(table, columns, mapping).map(({ column, becomes }) => ({ column, becomes: [...becomes] })),
+    samples: [...samples],
+  }
+}
+
+function sawAll({ rows, survey }: SurveyedTable): boolean {
+  return rows.exact && rows.count === survey.tally.read
+}
+
+/** What was counted among the rows that were seen, for all rows of the table. */
+function scaled(surveyed: SurveyedTable, count: number): Figure {
+  const { rows, survey } = surveyed
+  if (sawAll(surveyed)) return { count, exact: true }
+  return { count: survey.tally.read === 0 ? 0 : Math.round((count / survey.tally.read) * rows.count), exact: false }
+}
+
+function sumOf(figures: readonly Figure[]): Figure {
+  return {
+    count: figures.reduce((sum, { count }) => sum + count, 0),
+    exact: figures.every(({ exact }) => exact),
+  }
+}
+
+function spanOf(spans: readonly TimeSpan[]): TimeSpan | null {
+  const from = spans.map((span) => span.from).toSorted()[0]
+  const to = spans
+    .map((span) => span.to)
+    .toSorted()
+    .at(-1)
+  if (from === undefined || to === undefined) return null
+  return { from, to, exact: spans.every(({ exact }) => exact) }
+}
+
+// Whatever real exports suffer from stays below one row in a hundred.
+const manyRejectedShare = 0.05
+
+function warningsOf(surveyed: readonly SurveyedTable[], tables: readonly TablePlan[]): PlanWarning[] {
+  const warnings: PlanWarning[] = []
+  for (const { table, roundedFile } of surveyed)
+    if (roundedFile !== null) warnings.push({ kind: 'rounded_ids', table: table.name, file: roundedFile })
+  for (const one of surveyed) {
+    const { before2010, inFuture } = one.survey
+    if (!eventTables.has(one.table.kind) || before2010 + inFuture === 0) continue
+    const [before_2010, in_future] = [scaled(one, before2010), scaled(one, inFuture)]
+    warnings.push({ kind: 'wrong_clocks', table: one.table.name, before_2010, in_future })
+  }
+  for (const one of surveyed) {
+    const rejected = countOf(one.survey.tally.rejected)
+    if (rejected <= one.survey.tally.read * manyRejectedShare) continue
+    warnings.push({ kind: 'many_rejected', table: one.table.name, rows: one.rows, rejected: scaled(one, rejected) })
+  }
+  if (!tables.some(({ kind }) => kind === 'users' || kind === 'identify')) warnings.push({ kind: 'no_people' })
+  return warnings
+}
+
+const dayMs = 86_400_000
+
+function eventsPerDay(surveyed: readonly SurveyedTable[]): Record<string, number> {
+  const days = new Map<number, number>()
+  for (const { survey } of surveyed) for (const [day, count] of survey.days) days.set(day, (days.get(day) ?? 0) + count)
+  const sorted = [...days].toSorted(([a], [b]) => a - b)
+  return Object.fromEntries(sorted.map(([day, count]) => [new Date(day * dayMs).toISOString().slice(0, 10), count]))
+}
+
+const pairsShown = 10
+
+function repeatedEvents({ within, between, share }: Repeats): RepeatedEvents {
+  const figure = (count: number): Figure => ({ count: Math.round(count / share), exact: share === 1 })
+  return {
+    within_tables: [...within].map(([table, rows]) => ({ table, rows: figure(rows) })),
+    between_tables: between
+      .slice(0, pairsShown)
+      .map(({ tables: [a, b], ids }) => ({ tables: [a, b], events: figure(ids) })),
+  }
+}
+
+/** Heap counts in all_events what its event tables hold; a difference is a table that was exported at another time. */
+function allEventsDifferences(surveyed: readonly SurveyedTable[]): ExportPlan['all_events_differences'] {
+  const counts = new Map<string, number>()
+  const ofAllEvents = surveyed.filter(({ table }) => table.kind === 'all_events')
+  if (ofAllEvents.length === 0) return null
+  for (const { survey } of ofAllEvents)
+    for (const [table, rows] of survey.allEvents) counts.set(table, (counts.get(table) ?? 0) + rows)
+  const rows = new Map(surveyed.map(({ table, survey }) => [table.name, survey.tally.read]))
+  const eventNames = surveyed.filter(({ table }) => table.kind === 'event').map(({ table }) => table.name)
+  return [...new Set([...counts.keys(), ...eventNames])]
+    .map((table) => ({ table, in_all_events: counts.get(table) ?? 0, rows: rows.get(table) ?? null }))
+    .filter(({ in_all_events, rows: found }) => found !== in_all_events)
+}
+
+/** As the worker sends them: so many events and bytes in a request at most. */
+const requestEvents = 1000
+const requestBytes = 4_000_000
+
+function requestsOf(surveyed: readonly SurveyedTable[], tables: readonly TablePlan[]): Figure {
+  const figures = surveyed.map((table, index): Figure => {
+    const events = tables[index]?.events ?? { count: 0, exact: true }
+    const bytes = scaled(table, table.survey.jsonBytes)
+    // A request may be sent half full where a chunk ends, and smaller where rows are large.
+    return { count: Math.ceil(Math.max(events.count / requestEvents, bytes.count / requestBytes)), exact: false }
+  })
+  return sumOf(figures)
+}

@@ -1,0 +1,273 @@
+import { createHash } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type AvroCodec, type AvroColumn, writeAvroFile } from './avro-file.ts'
+import { timeText } from './csv-file.ts'
+import { type Person, personOf, visitOf } from './people.ts'
+import { seededRandom } from './random.ts'
+import {
+  clickCells,
+  clickColumns,
+  pageCells,
+  pageviewColumns,
+  sessionColumns,
+  signupCells,
+  signupColumns,
+  userColumns,
+  userRow,
+  visitCells,
+} from './rows.ts'
+import type { Row } from './traps.ts'
+
+export interface SampleDumpOptions {
+  /** Becomes the root of the tree, as a copy of the bucket. */
+  folder: string
+  seed: number
+  people: number
+  /** In each of the dumps. */
+  visits: number
+}
+
+/** What is known to be true of a tree of dumps. */
+export interface SampleDumpManifest {
+  /** What counts, by table: paths in the folder, in the order of the dumps. */
+  tables: Record<string, { files: string[]; rows: number }>
+  /** Of rows that do not count: they were replaced, or their dump is not complete. */
+  leftOutEventIds: string[]
+  /** Larger than 2^53; a person and some pageviews have it. */
+  wideId: string
+  /** All that user_migrations say in the end, from and to. */
+  migrations: [from: string, to: string][]
+}
+
+/** One table in one dump. */
+interface Part {
+  dump: number
+  table: string
+  incremental: boolean
+  /** Whether it stays when the later dumps are there. */
+  counts: boolean
+  columns: readonly string[]
+  rows: Row[]
+}
+
+const bucket = 'heap-rs3-example'
+// As text, the third comes first. The last one is still being written.
+const dumps = { full: 998, next: 999, last: 1000, open: 1001 }
+// Ids of people that Heap has identified are hashes, of which only 64 bits are certain.
+const wideId = '9007199254740993'
+const dayMs = 86_400_000
+
+/**
+ * Writes an export of Heap Connect for S3 as it lies in its bucket: three complete dumps and one whose manifest is still
+ * missing, each table of a dump in two files and an empty one, in all codecs and unions that readers of such exports have
+ * met. Pageviews grow with every dump and gain a column; signups are missing from the second dump and are sent again in
+ * full, without the first of them, by the third; no dump has all clicks; people come with several rows. The same options
+ * give the same bytes.
+ */
+export async function writeSampleDump(options: SampleDumpOptions): Promise<SampleDumpManifest> {
+  const parts = [...peopleParts(options), ...eventParts(options), metadataPart()]
+  const tables: SampleDumpManifest['tables'] = {}
+  const filesOf = new Map<Part, string[]>()
+  for (const part of parts) {
+    const files = await writePart(options.folder, part)
+    filesOf.set(part, files)
+    if (!part.counts) continue
+    const table = (tables[part.table] ??= { files: [], rows: 0 })
+    table.files.push(...files)
+    table.rows += part.rows.length
+  }
+  for (const dump of [dumps.full, dumps.next, dumps.last]) {
+    const listed = parts
+      .filter((part) => part.dump === dump)
+      .map((part) => ({
+        name: part.table,
+        incremental: part.incremental,
+        columns: part.columns,
+        files: filesOf.get(part)?.map((file) => `s3://${bucket}/${file}`),
+      }))
+    const definitions = `s3://${bucket}/property_definitions/sync_${dump}.json`
+    const manifest = JSON.stringify({ dump_id: dump, tables: listed, property_definitions: definitions })
+    await writeInside(options.folder, `manifests/sync_${dump}.json`, manifest)
+    await writeInside(options.folder, `property_definitions/sync_${dump}.json`, '{}')
+  }
+  const counted = new Set(parts.filter(({ counts }) => counts).flatMap(eventIdsOf))
+  return {
+    tables,
+    leftOutEventIds: parts.flatMap(eventIdsOf).filter((id) => !counted.has(id)),
+    wideId,
+    migrations: parts
+      .filter(({ table, counts }) => table === 'user_migrations' && counts)
+      .flatMap(({ rows }) => rows.map((row): [string, string] => [row['from_user_id'] ?? '', row['to_user_id'] ?? ''])),
+  }
+}
+
+/** People as they were at the first dump, those who changed since, and where earlier ids lead as each dump saw it. */
+function peopleParts({ seed, people }: SampleDumpOptions): Part[] {
+  const random = seededRandom(seed, 'dump people')
+  const known = Array.from({ length: people }, (_, index) => personOf(seed, index, people))
+  const wide = { ...personOf(seed, 0, 1), userId: wideId, formerIds: [random.id()], identity: 'wide@example.com' }
+  const rowOf = (person: Person, dump: number): Row => ({
+    ...userRow(person, random),
+    joindate: String(person.joinedAtMs * 1000),
+    last_modified: String((person.joinedAtMs + dayMs * (1 + dump - dumps.full)) * 1000),
+  })
+  const all = [wide, ...known]
+  const former = all.flatMap((person) => person.formerIds.map((userId) => ({ ...person, userId, identity: null })))
+  const users = (dump: number, rows: readonly Person[]): Part => ({
+    dump,
+    table: 'users',
+    incremental: dump !== dumps.full,
+    counts: dump !== dumps.open,
+    columns: userColumns,
+    rows: rows.map((person) => rowOf(person, dump)),
+  })
+  const pairs = all.flatMap(({ userId, formerIds, joinedAtMs }) =>
+    formerIds.map((from) => ({ from_user_id: from, to_user_id: userId, time: timeText(joinedAtMs) })),
+  )
+  const migrations = (dump: number, rows: Row[]): Part => ({
+    dump,
+    table: 'user_migrations',
+    incremental: false,
+    counts: dump === dumps.last,
+    columns: ['from_user_id', 'to_user_id', 'time'],
+    rows,
+  })
+  const elsewhere = pairs.map((pair) => ({ ...pair, to_user_id: random.id() }))
+  return [
+    // What they were called before leaves rows of its own.
+    users(dumps.full, [...all, ...former]),
+    users(
+      dumps.next,
+      all.filter((_, index) => index % 3 === 0),
+    ),
+    users(
+      dumps.last,
+      all.filter((_, index) => index % 4 === 0),
+    ),
+    users(dumps.open, all.slice(0, 1)),
+    migrations(dumps.full, elsewhere),
+    migrations(dumps.next, pairs.slice(1)),
+    migrations(dumps.last, pairs),
+    migrations(dumps.open, elsewhere),
+  ]
+}
+
+function eventParts(options: SampleDumpOptions): Part[] {
+  const signups: Row[] = []
+  return Object.values(dumps).flatMap((dump) => {
+    const rows = visitRows(options, dump)
+    const isOpen = dump === dumps.open
+    const part = (table: string, columns: readonly string[], some: Partial<Part> & { rows: Row[] }): Part => ({
+      dump,
+      table,
+      incremental: dump !== dumps.full,
+      counts: !isOpen,
+      columns,
+      ...some,
+    })
+    const isLast = dump === dumps.last
+    const isWithSignups = dump !== dumps.next
+    if (isWithSignups) signups.push(...rows.signups)
+    return [
+      part('pageviews', isLast || isOpen ? [...pageviewColumns, 'loyalty_tier'] : pageviewColumns, {
+        rows: rows.pageviews,
+      }),
+      part('sessions', sessionColumns, { rows: rows.sessions }),
+      part('core_events_click_any_element', clickColumns, { rows: rows.clicks, incremental: true }),
+      ...(isWithSignups
+        ? [
+            part('signup_click_start_free_trial', signupColumns, {
+              rows: dump === dumps.full ? rows.signups : signups.slice(1),
+              incremental: isOpen,
+              counts: isLast,
+            }),
+          ]
+        : []),
+    ]
+  })
+}
+
+function visitRows({ seed, people, visits }: SampleDumpOptions, dump: number) {
+  const rows: Record<'pageviews' | 'sessions' | 'clicks' | 'signups', Row[]> = {
+    pageviews: [],
+    sessions: [],
+    clicks: [],
+    signups: [],
+  }
+  const random = seededRandom(seed, `dump ${dump}`)
+  const first = (dump - dumps.full) * visits
+  const all = { people, visits: Object.keys(dumps).length * visits, pageviews: 3 }
+  for (let index = first; index < first + visits; index++) {
+    const visit = visitOf(seed, index, all)
+    const userId = index === first ? wideId : visit.userId
+    const cells = { ...visitCells(visit), user_id: userId, session_time: null }
+    const at = (atMs: number): Row => ({ ...cells, event_id: random.id(), time: timeText(atMs) })
+    rows.sessions.push(at(visit.startMs))
+    for (const page of visit.pages)
+      rows.pageviews.push({ ...at(page.atMs), ...pageCells(visit, page), loyalty_tier: 'gold' })
+    rows.clicks.push({ ...at(visit.startMs + 900), ...clickCells(random) })
+    if (index % 2 === 0) rows.signups.push({ ...at(visit.startMs + 1200), ...signupCells(random) })
+  }
+  return rows
+}
+
+/** What Heap says about its tables: nothing that happened. */
+function metadataPart(): Part {
+  return {
+    dump: dumps.last,
+    table: '_event_metadata',
+    incremental: false,
+    counts: true,
+    columns: ['event_table_name', 'event_name'],
+    rows: [{ event_table_name: 'signup_click_start_free_trial', event_name: 'Signup: click "Start free trial"' }],
+  }
+}
+
+// No row is without them.
+const idColumns = new Set(['user_id', 'from_user_id', 'to_user_id'])
+const longColumns = new Set([
+  ...idColumns,
+  'event_id',
+  'session_id',
+  // In microseconds, where events have text.
+  'joindate',
+  'last_modified',
+])
+const codecs: readonly AvroCodec[] = ['snappy', 'deflate', 'null']
+
+/** @returns the paths of its files */
+async function writePart(folder: string, { dump, table, columns, rows }: Part): Promise<string[]> {
+  const half = Math.ceil(rows.length / 2)
+  const shards = [rows.slice(0, half), rows.slice(half), []]
+  const files: string[] = []
+  for (const [number, shard] of shards.entries()) {
+    const shardColumns = columns.map((name): AvroColumn => {
+      const isBare = number === 1 && idColumns.has(name)
+      const union = number === 1 ? 'null_last' : 'null_first'
+      return { name, type: longColumns.has(name) ? 'long' : 'string', union: isBare ? 'bare' : union }
+    })
+    const file = `sync_${dump}/${table}/${shardName(dump, table, number)}`
+    await mkdir(dirname(join(folder, file)), { recursive: true })
+    const codec = codecs[(dump + number) % codecs.length] ?? 'null'
+    await writeAvroFile(join(folder, file), { columns: shardColumns, rows: shard, codec, syncOf: file })
+    files.push(file)
+  }
+  return files
+}
+
+function shardName(dump: number, table: string, number: number): string {
+  if (table === 'users' || table === 'user_migrations') return `${String(number).padStart(4, '0')}_part_00.avro`
+  const hex = createHash('md5').update(`${dump} ${table}`).digest('hex')
+  const guid = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  return `part-${String(number).padStart(5, '0')}-${guid}-c000.avro`
+}
+
+async function writeInside(folder: string, file: string, text: string): Promise<void> {
+  await mkdir(dirname(join(folder, file)), { recursive: true })
+  await writeFile(join(folder, file), text)
+}
+
+function eventIdsOf({ rows }: Part): string[] {
+  return rows.flatMap((row) => row['event_id'] ?? [])
+}

@@ -1,0 +1,39 @@
+import { type Format, OperatorError } from '@heapferry/domain'
+import type { Blob } from '../blob.ts'
+import { openParquet, type ParquetFile } from './open-parquet.ts'
+
+/** @throws OperatorError when its footer cannot be read, and so no row */
+export async function inspectParquet(
+  blob: Blob,
+  path: string,
+): Promise<{ format: Format; columns: string[]; firstRowByte: number; notices: string[] }> {
+  const { columns } = await footerOf(blob, path)
+  const names = columns.map(({ name }) => name.toLowerCase())
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) {
+    throw new OperatorError(
+      `${path}: its schema has the column "${twice}" twice, in upper and lower case`,
+      'Export the table again with a name of its own for each.',
+    )
+  }
+  const nested = columns.filter((column) => column.nested).map(({ name }) => name)
+  return {
+    format: { kind: 'parquet' },
+    columns: names,
+    firstRowByte: 0,
+    notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
+  }
+}
+
+async function footerOf(blob: Blob, path: string): Promise<ParquetFile> {
+  try {
+    return await openParquet(blob)
+  } catch (error) {
+    if (error instanceof OperatorError || !(error instanceof Error)) throw error
+    throw new OperatorError(
+      `${path} is no whole Parquet file: ${error.message}`,
+      'It may have been cut off while it was copied. Copy it, or unload the table, once more.',
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,136 @@
+import type { S3Options } from '@heapferry/sources'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { openBucket } from '../../packages/sources/src/s3/open-bucket.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
+import { type StandInOptions, startS3StandIn } from '../support/s3-stand-in.ts'
+import { bucketContract, bucketSource } from './bucket-contract.ts'
+import { sourceContract } from './source-contract.ts'
+
+beforeEach(() => {
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
+  vi.stubEnv('AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED', 'true')
+  // Not what this machine may know of AWS.
+  vi.stubEnv('AWS_REGION', undefined)
+  vi.stubEnv('AWS_PROFILE', undefined)
+  vi.stubEnv('AWS_CONFIG_FILE', '/nowhere')
+  vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nowhere')
+  vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true')
+})
+afterEach(() => vi.unstubAllEnvs())
+
+bucketContract('a bucket of the stand-in', () => startS3StandIn())
+sourceContract(
+  'CSV in a bucket of the stand-in',
+  bucketSource(() => startS3StandIn()),
+)
+
+describe('a bucket', () => {
+  test('elsewhere is found without a region, at the price of one request', async () => {
+    const { place, requests } = await opened({ region: 'eu-central-1' })
+    await place.list()
+    await place.list()
+    expect(requests).toHaveLength(3)
+    expect(await textAt(place, 'users.csv')).toBe('user_id\n1\n')
+  })
+
+  test('is asked in the region of AWS_REGION first', async () => {
+    vi.stubEnv('AWS_REGION', 'eu-central-1')
+    const { place, requests } = await opened({ region: 'eu-central-1' })
+    await place.list()
+    expect(requests).toHaveLength(1)
+  })
+
+  test('whose readers pay is refused to those who did not say that they do, with what to say', async () => {
+    const { place } = await opened({ requesterPays: true })
+    await expect(place.list()).rejects.toMatchObject({
+      message: expect.stringContaining('s3://acme/ cannot be listed: AccessDenied'),
+      hint: expect.stringContaining('HEAPFERRY_S3_REQUESTER_PAYS=true'),
+    })
+  })
+
+  test('whose readers pay is read by those who say that they do', async () => {
+    const { place } = await opened({ requesterPays: true }, { requesterPays: true })
+    expect(await place.list()).toHaveLength(1)
+    const { version } = await place.open('users.csv')
+    const blob = await place.open('users.csv', version)
+    await blob.fill(Buffer.alloc(4), 0)
+    await blob.close()
+  })
+
+  test('without credentials is told with the ways to give them', async () => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', undefined)
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined)
+    const { place } = await opened({})
+    await expect(place.list()).rejects.toMatchObject({
+      message: expect.stringMatching(/^s3:\/\/acme\/ cannot be listed: CredentialsProviderError, /),
+      hint: expect.stringContaining('AWS_PROFILE'),
+    })
+  })
+
+  test('of a store that does not know If-Match is still never mixed with another version', async () => {
+    const { place, store } = await opened({ ignoresIfMatch: true })
+    const blob = await place.open('users.csv')
+    await blob.close()
+    await store.put('users.csv', 'user_id\n2\n')
+    const planned = await place.open('users.csv', blob.version)
+    await expect(planned.fill(Buffer.alloc(4), 0)).rejects.toThrow('users.csv has changed since it was planned')
+    await planned.close()
+  })
+
+  test('that never answers is told as a matter of the network when a person waits for the answer', async () => {
+    const { place, faults } = await opened({})
+    faults.push({ kind: 'reset', afterBytes: 0 }, { kind: 'reset', afterBytes: 0 }, { kind: 'reset', afterBytes: 0 })
+    await expect(place.list()).rejects.toMatchObject({
+      name: 'OperatorError',
+      hint: expect.stringContaining('Check the network'),
+    })
+    faults.push(
+      { kind: 'silence' },
+      { kind: 'status', status: 503, code: 'SlowDown' },
+      { kind: 'reset', afterBytes: 3 },
+    )
+    await expect(place.open('users.csv')).rejects.toMatchObject({
+      name: 'OperatorError',
+      message: expect.stringContaining('s3://acme/users.csv cannot be read: '),
+    })
+  })
+
+  test('is inspected with one request a file', async () => {
+    const { place, requests } = await opened({})
+    const blob = await place.open('users.csv')
+    await blob.fill(Buffer.alloc(4), 0)
+    await blob.fill(Buffer.alloc(10), 0)
+    await blob.close()
+    expect(requests).toHaveLength(1)
+  })
+
+  test('is not read beyond the end of an object: that is a fault of the reader', async () => {
+    const { place } = await opened({})
+    const blob = await place.open('users.csv')
+    await expect(blob.fill(Buffer.alloc(11), 0)).rejects.toThrow('users.csv: 11 bytes expected, the object has 10')
+    await blob.close()
+  })
+})
+
+async function textAt(place: Awaited<ReturnType<typeof openBucket>>, file: string): Promise<string> {
+  const blob = await place.open(file)
+  const text = Buffer.alloc(blob.version.sizeBytes)
+  await blob.fill(text, 0)
+  await blob.close()
+  return text.toString()
+}
+
+async function opened(standIn: StandInOptions, options: Partial<S3Options> = {}) {
+  const store = await startS3StandIn(standIn)
+  const proxy = await startFaultProxy(store.endpoint)
+  const s3 = { endpoint: proxy.endpoint, pathStyle: true, requesterPays: false, ...options }
+  const place = await openBucket('s3://acme', s3, { stallMs: 1000, firstPauseMs: 1, longestPauseMs: 1, tries: 3 })
+  onTestFinished(async () => {
+    place.close()
+    await proxy.close()
+    await store.close()
+  })
+  await store.put('users.csv', 'user_id\n1\n')
+  return { place, store, requests: proxy.requests, faults: proxy.faults }
+}

@@ -1,0 +1,8 @@
+import path from 'node:path'
+
+/** Where a redis-server may be: on PATH, or where setup.mjs puts one. */
+export const serverCandidates = [
+  'redis-server',
+  'valkey-server',
+  path.resolve(import.meta.dirname, '../../.heapferry/bin/redis-server'),
+]
