@@ -37,7 +37,7 @@ describe('what the golden rows become was foretold for the columns that they fil
         .flatMap(({ becomes }) => becomes),
     ])
     // Current values of an id that was migrated away are set once.
-    for (const name of [...foretold]) if (golden.identities) foretold.add(name.replace('$set.', '$set_once.'))
+    for (const name of Array.from(foretold)) if (golden.identities) foretold.add(name.replace('$set.', '$set_once.'))
     // A row that came directly has its referrer from an empty cell.
     const appearing = namesOf(properties).filter((name) => !foretold.has(name) && properties[name] !== '$direct')
     expect(appearing).toEqual([])

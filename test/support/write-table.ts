@@ -55,8 +55,8 @@ export const tableWriters = {
 
   /** Heap Connect's way: ids as longs, times of events as text, times of people in microseconds. */
   async avro(file: string, { columns, rows }: TextTable): Promise<void> {
-    const typeOf = (column: string) => (idColumns.has(column) || personTimeColumns.has(column) ? 'long' : 'string')
-    const fields = columns.map((column) => ({ name: column, type: ['null', typeOf(column)] as const, default: null }))
+    const fields = columns.map((column) => ({ name: column, type: ['null', avroTypeOf(column)] }))
+    // oxlint-disable-next-line no-underscore-dangle -- the library's own name
     const long = avro.types.LongType.__with({
       fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
       toBuffer: (value: bigint) => {
@@ -69,10 +69,7 @@ export const tableWriters = {
       isValid: (value: unknown) => typeof value === 'bigint',
       compare: (a: bigint, b: bigint) => (a < b ? -1 : a > b ? 1 : 0),
     })
-    const type = avro.Type.forSchema(
-      { type: 'record', name: 'row', fields: fields as never },
-      { registry: { long }, wrapUnions: true },
-    )
+    const type = avro.Type.forSchema({ type: 'record', name: 'row', fields }, { registry: { long }, wrapUnions: true })
     const records = rows.map((row) =>
       Object.fromEntries(
         columns.map((column, index) => {
@@ -103,6 +100,10 @@ export const tableWriters = {
     })
     await writeFile(file, Buffer.from(parquetWriteBuffer({ columnData, rowGroupSize: 100 })))
   },
+}
+
+function avroTypeOf(column: string): 'long' | 'string' {
+  return idColumns.has(column) || personTimeColumns.has(column) ? 'long' : 'string'
 }
 
 function csvText(columns: readonly string[], rows: TextTable['rows']): string {

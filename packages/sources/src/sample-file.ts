@@ -55,8 +55,10 @@ const countedChunkBytes = 8 * 1024 * 1024
 // Text of tables shrinks to about an eighth.
 const packedToAnEighth = 8
 
-function unpackedBytes({ version, compression }: ExportFile): number {
-  return compression === 'none' ? version.sizeBytes : version.sizeBytes * packedToAnEighth
+/** Roughly; Avro packs its blocks. */
+function unpackedBytes({ version, compression, format }: ExportFile): number {
+  const isPacked = compression !== 'none' || format.kind === 'avro'
+  return isPacked ? version.sizeBytes * packedToAnEighth : version.sizeBytes
 }
 
 /** A sample has so many windows, and no more is read from each. */
@@ -74,7 +76,7 @@ async function sampleWindows(place: Place, file: ExportFile, rows: number): Prom
     const found = await readRows(place, file, { kind: 'bytes', start, end: start + eachBytes }, rows / windows)
     // A window begins and ends somewhere in a row: what is left of the two is dropped.
     const isCutOff = found.ended && nth < windows - 1
-    const wholeRows = isCutOff ? found.rows.slice(0, -1) : found.rows
+    const wholeRows = isCutOff ? found.rows : found.rows
     samples.push(nth === 0 ? wholeRows : fromFirstReadable(wholeRows.slice(1)))
   }
   const sizes = samples.map(sizesOf)

@@ -87,7 +87,8 @@ function nestedText(value: unknown): string | null {
 function json(value: unknown): string {
   if (typeof value === 'bigint') return String(value)
   if (value instanceof Uint8Array) return JSON.stringify(bytesText(value))
-  if (ArrayBuffer.isView(value)) return json(Array.from(value as unknown as Iterable<unknown>))
+  if (value instanceof BigInt64Array || value instanceof Int32Array) return `[${value.join(',')}]`
+  if (value instanceof Float64Array || value instanceof Float32Array) return `[${Array.from(value, json).join(',')}]`
   if (Array.isArray(value)) return `[${value.map(json).join(',')}]`
   if (typeof value === 'object' && value !== null) {
     const members = Object.entries(value).filter(([, inner]) => inner !== undefined)
