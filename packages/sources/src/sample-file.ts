@@ -76,7 +76,7 @@ async function sampleWindows(place: Place, file: ExportFile, rows: number): Prom
     const found = await readRows(place, file, { kind: 'bytes', start, end: start + eachBytes }, rows / windows)
     // A window begins and ends somewhere in a row: what is left of the two is dropped.
     const isCutOff = found.ended && nth < windows - 1
-    const wholeRows = isCutOff ? found.rows : found.rows
+    const wholeRows = isCutOff ? found.rows.slice(0, -1) : found.rows
     samples.push(nth === 0 ? wholeRows : fromFirstReadable(wholeRows.slice(1)))
   }
   const sizes = samples.map(sizesOf)
