@@ -58,7 +58,7 @@ export interface SeededRun {
 /** A run as producer and workers leave it in the ledger. */
 export async function seedRun(redis: Redis, name: string, changes: Partial<Run> = {}): Promise<SeededRun> {
   const ledger = new RedisLedger(redis)
-  const { id } = await ledger.createRun(runOf(name, changes))
+  const { id } = await ledger.createRun(runOf(name, changes), 'ada')
   const queues = new Map<Phase, ChunkQueue>()
   onTestFinished(async () => {
     for (const queue of queues.values()) await queue.close()

@@ -25,7 +25,10 @@ export function chunkLedgerContract(
     test('what was committed is the checkpoint', async () => {
       const { ledger, chunk, claim } = await claimed()
       const checkpoint = { cursor: 7, tally: tally(3), done: false }
-      expect(await ledger.commit(claim, checkpoint, [])).toEqual({ kind: 'committed', intent: { kind: 'run' } })
+      expect(await ledger.commit(claim, checkpoint, [])).toEqual({
+        kind: 'committed',
+        intent: { kind: 'run', by: 'heapferry' },
+      })
       expect(await ledger.checkpoint(chunk)).toEqual(checkpoint)
     })
 

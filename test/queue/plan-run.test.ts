@@ -88,7 +88,7 @@ test('a file that changed is refused by name, and so is one that is gone; one th
 async function planner() {
   runs++
   const ledger = new RedisLedger(server.redis)
-  const run: Run = await ledger.createRun(runOf(`plan-${runs}`))
+  const run: Run = await ledger.createRun(runOf(`plan-${runs}`), 'ada')
   const queues = new Map(phases.map((phase) => [phase, new ChunkQueue(server.redis, run.id, phase, () => {})]))
   const queueOf = (phase: (typeof phases)[number]) => queues.get(phase) ?? raise()
   const cuts: string[] = []

@@ -38,7 +38,7 @@ test('a rejected row that is committed again stands once', async () => {
   const { ledger, run, commit } = await planned()
   const chunk = chunkOf(run, fileOf('clicks'), 0)
   await commit('clicks', 0, 5, tally(1), false, [rejectedRow(chunk, 3)])
-  await commit('clicks', 0, 9, tally(2), false, [rejectedRow(chunk, 3), rejectedRow(chunk, 8)])
+  await commit('clicks', 0, 9, tally(2), false, [rejectedRow(chunk, 3), { ...rejectedRow(chunk, 8), row: 2 }])
   const bytes = []
   for await (const row of ledger.rejectedRows(run)) bytes.push(row.byte)
   expect(bytes.toSorted((a, b) => a - b)).toEqual([3, 8])
@@ -57,8 +57,8 @@ test('a file that is planned twice is counted once', async () => {
 test('a run that exists keeps what it was created with', async () => {
   const ledger = new RedisLedger(redis())
   const run = runOf(newRun(), { createdAtMs: 1 })
-  await ledger.createRun(run)
-  expect(await ledger.createRun({ ...run, createdAtMs: 2 })).toEqual(run)
+  await ledger.createRun(run, 'ada')
+  expect(await ledger.createRun({ ...run, createdAtMs: 2 }, 'bob')).toEqual(run)
 })
 
 test('a commit answers what is wanted of the run', async () => {
@@ -87,6 +87,28 @@ test('heapferry pauses a run that is wanted to run, and overrules no person', as
   expect(await ledger.intent(run)).toEqual({ kind: 'cancel', by: 'ada' })
 })
 
+test('the timeline tells who created, paused and resumed a run, and not what changed nothing', async () => {
+  const { ledger, run } = await planned()
+  await ledger.setIntent(run, { kind: 'pause', by: 'ada', reason: 'lunch', hint: 'resume' })
+  await ledger.pauseIfRunning(run, { kind: 'pause', by: 'heapferry', reason: 'key refused', hint: 'check it' })
+  await ledger.setIntent(run, { kind: 'run', by: 'bob' })
+  expect(await ledger.timeline(run)).toMatchObject([
+    { kind: 'created', by: 'ada' },
+    { kind: 'paused', by: 'ada', reason: 'lunch' },
+    { kind: 'resumed', by: 'bob' },
+  ])
+})
+
+test('two rejected rows of one block, which start at the same byte, are both kept', async () => {
+  const { ledger, run, commit } = await planned()
+  const row = rejectedRow(chunkOf(run, fileOf('clicks'), 0), 3)
+  const rows = [row, { ...row, row: 2 }]
+  await commit('clicks', 0, 5, tally(0, { read: 2, rejected: { missing_time: 2 } }), false, rows)
+  const stored = []
+  for await (const one of ledger.rejectedRows(run)) stored.push(one.row)
+  expect(stored.toSorted((a, b) => a - b)).toEqual([1, 2])
+})
+
 test('the phases are sealed one by one', async () => {
   const { ledger, run } = await planned()
   expect(await ledger.seal(run, 'identities', 0)).toBe(true)
@@ -96,7 +118,7 @@ test('the phases are sealed one by one', async () => {
 
 async function planned() {
   const ledger = new RedisLedger(redis())
-  const { id: run } = await ledger.createRun(runOf(newRun()))
+  const { id: run } = await ledger.createRun(runOf(newRun()), 'ada')
   return {
     ledger,
     run,

@@ -20,8 +20,8 @@ export class MemoryLedger implements ChunkLedger {
     const stored = this.checkpoints.get(chunk.id)
     if (!stored?.done && (checkpoint.done || checkpoint.cursor > (stored?.cursor ?? -1))) {
       this.checkpoints.set(chunk.id, checkpoint)
-      for (const row of rejected) this.rejected.set(`${row.chunk}:${row.byte}`, row)
+      for (const row of rejected) this.rejected.set(`${row.chunk}:${row.row}`, row)
     }
-    return Promise.resolve({ kind: 'committed', intent: { kind: 'run' } })
+    return Promise.resolve({ kind: 'committed', intent: { kind: 'run', by: 'heapferry' } })
   }
 }

@@ -34,6 +34,8 @@ export interface RunRequest {
   destination: Destination
   mapping: Mapping
   includeRecent: boolean
+  /** Who wants the run, for its timeline. */
+  by: string
 }
 
 /** A run and the files that it was found to have. */
@@ -81,7 +83,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     createdAtMs: Date.now(),
     chunkBytes,
   }
-  const run = await ledger.createRun(wanted)
+  const run = await ledger.createRun(wanted, request.by)
   assertSameRequest(run, wanted)
   assertSameFiles(await ledger.files(run.id), files)
   const intent = await ledger.intent(run.id)

@@ -6,6 +6,7 @@ import { ChunkId, FileId, type RunId } from './ids.ts'
 import { Intent, type Run, type RunProgress, type Waiting } from './run.ts'
 import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
+import type { TimelineEntry } from './timeline.ts'
 
 /** How far a chunk is: everything before the cursor has ended as the tally says. */
 export const Checkpoint = z.object({
@@ -66,8 +67,8 @@ export interface FilePlan {
 }
 
 export interface RunLedger extends ChunkLedger {
-  /** Stores the run unless one of that name exists; answers the stored one. */
-  createRun(run: Run): Promise<Run>
+  /** Stores the run unless one of that name exists, as `by`'s; answers the stored one. */
+  createRun(run: Run, by: string): Promise<Run>
   run(id: RunId): Promise<Run | null>
   /** Newest first. */
   runs(): Promise<Run[]>
@@ -89,6 +90,7 @@ export interface RunLedger extends ChunkLedger {
   finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>>
   setIdentities(run: RunId, identities: IdentitiesRecord): Promise<void>
   identities(run: RunId): Promise<IdentitiesRecord | null>
+  /** Stores what is wanted from now on and, in the timeline, who wants it. */
   setIntent(run: RunId, intent: Intent): Promise<void>
   /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */
   pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void>
@@ -97,4 +99,7 @@ export interface RunLedger extends ChunkLedger {
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
   setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
   rejectedRows(run: RunId): AsyncIterable<RejectedRow>
+  record(run: RunId, entry: TimelineEntry): Promise<void>
+  /** Oldest first; the latest 5000. */
+  timeline(run: RunId): Promise<TimelineEntry[]>
 }

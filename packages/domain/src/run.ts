@@ -31,7 +31,7 @@ export type Run = z.infer<typeof Run>
 
 /** What people (or heapferry itself, when it needs one) want of a run. */
 export const Intent = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('run') }),
+  z.object({ kind: z.literal('run'), by: z.string() }),
   z.object({ kind: z.literal('pause'), by: z.string(), reason: z.string(), hint: z.string() }),
   z.object({ kind: z.literal('cancel'), by: z.string() }),
 ])

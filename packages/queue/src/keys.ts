@@ -30,11 +30,13 @@ export function runKeys(run: RunId) {
     checkpoints: `${base}:checkpoints`,
     /** Hash of counters: `planned|<phase>` and `done|<phase>` in chunks; `<counter>|<table>` in rows. */
     totals: `${base}:totals`,
-    /** Hash: `<chunk id>:<byte>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */
+    /** Hash: `<chunk id>:<row>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */
     rejected: `${base}:rejected`,
     /** List of `<ms>:<rows read>`, newest first. */
     samples: `${base}:samples`,
     /** Hash: worker → Waiting and when it was said. */
     waiting: `${base}:waiting`,
+    /** List of TimelineEntry, oldest first. */
+    timeline: `${base}:timeline`,
   }
 }

@@ -22,6 +22,7 @@ import {
   SkipReason,
   type TableProgress,
   type Tally,
+  TimelineEntry,
   Waiting,
 } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
@@ -32,7 +33,9 @@ import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from '
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
 const waitingForgottenMs = 30_000
-const wantedToRun: Intent = { kind: 'run' }
+const wantedToRun: Intent = { kind: 'run', by: 'heapferry' }
+// Years of pauses and outages; a list without an end would be the one thing of a run that grows by itself.
+const keptEntries = 5000
 
 /** The ledger in Redis: the truth about every run. BullMQ's queues are only the schedule. */
 export class RedisLedger implements RunLedger {
@@ -42,8 +45,9 @@ export class RedisLedger implements RunLedger {
     this.#redis = redis
   }
 
-  async createRun(run: Run): Promise<Run> {
-    await this.#redis.hsetnx(runKeys(run.id).run, 'run', JSON.stringify(run))
+  async createRun(run: Run, by: string): Promise<Run> {
+    const isNew = await this.#redis.hsetnx(runKeys(run.id).run, 'run', JSON.stringify(run))
+    if (isNew === 1) await this.record(run.id, { kind: 'created', atMs: run.createdAtMs, by })
     await this.#redis.zadd(runsKey, 'NX', run.createdAtMs, run.id)
     const stored = await this.run(run.id)
     if (!stored) throw new Error(`run ${run.id} vanished from Redis while it was created`)
@@ -120,10 +124,12 @@ export class RedisLedger implements RunLedger {
 
   async setIntent(run: RunId, intent: Intent): Promise<void> {
     await this.#redis.hset(runKeys(run).run, 'intent', JSON.stringify(intent))
+    await this.record(run, entryOf(intent))
   }
 
   async pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void> {
-    await this.#redis.eval(pauseIfRunningScript, 1, runKeys(run).run, JSON.stringify(pause))
+    const paused = await this.#redis.eval(pauseIfRunningScript, 1, runKeys(run).run, JSON.stringify(pause))
+    if (paused === 1) await this.record(run, entryOf(pause))
   }
 
   async intent(run: RunId): Promise<Intent> {
@@ -153,7 +159,7 @@ export class RedisLedger implements RunLedger {
       file.table.name,
       phase,
       Date.now(),
-      ...rejected.flatMap((row) => [`${row.chunk}:${row.byte}`, JSON.stringify(row)]),
+      ...rejected.flatMap((row) => [`${row.chunk}:${row.row}`, JSON.stringify(row)]),
     )
     if (answer === -1) return { kind: 'lock_lost' }
     return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
@@ -207,6 +213,30 @@ export class RedisLedger implements RunLedger {
       }
       cursor = next
     } while (cursor !== '0')
+  }
+
+  async record(run: RunId, entry: TimelineEntry): Promise<void> {
+    const { timeline } = runKeys(run)
+    await this.#redis.rpush(timeline, JSON.stringify(entry))
+    await this.#redis.ltrim(timeline, -keptEntries, -1)
+  }
+
+  async timeline(run: RunId): Promise<TimelineEntry[]> {
+    const entries = await this.#redis.lrange(runKeys(run).timeline, 0, -1)
+    return entries.map((json) => TimelineEntry.parse(JSON.parse(json)))
+  }
+}
+
+function entryOf(intent: Intent): TimelineEntry {
+  const atMs = Date.now()
+  const { by } = intent
+  switch (intent.kind) {
+    case 'run':
+      return { kind: 'resumed', atMs, by }
+    case 'pause':
+      return { kind: 'paused', atMs, by, reason: intent.reason }
+    case 'cancel':
+      return { kind: 'cancelled', atMs, by }
   }
 }
 

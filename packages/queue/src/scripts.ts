@@ -64,7 +64,9 @@ return 1
  */
 export const pauseIfRunningScript = `
 local stored = redis.call('HGET', KEYS[1], 'intent')
-if not stored or cjson.decode(stored).kind == 'run' then redis.call('HSET', KEYS[1], 'intent', ARGV[1]) end
+if stored and cjson.decode(stored).kind ~= 'run' then return 0 end
+redis.call('HSET', KEYS[1], 'intent', ARGV[1])
+return 1
 `
 
 /**

@@ -1,9 +1,9 @@
-import { userInfo } from 'node:os'
 import { Command } from 'commander'
 import { OperatorError, phases, type RunId } from '@heapferry/domain'
 import { isRunComplete } from '@heapferry/migration'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { parseRunId } from '../options.ts'
+import { person } from '../person.ts'
 import { answer } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
@@ -32,7 +32,7 @@ export function resumeCommand(): Command {
     .argument(...runName)
     .action((run: RunId | undefined) =>
       changing(run, async (id, { ledger }) => {
-        await ledger.setIntent(id, { kind: 'run' })
+        await ledger.setIntent(id, { kind: 'run', by: person() })
         answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
       }),
     )
@@ -63,8 +63,4 @@ function changing(name: RunId | undefined, change: (id: RunId, opened: OpenLedge
       throw new OperatorError(`${id} is complete`, 'There is nothing left to pause, resume or cancel.')
     await change(id, opened)
   })
-}
-
-function person(): string {
-  return userInfo().username
 }

@@ -10,6 +10,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
+import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -68,7 +69,14 @@ async function demo(): Promise<void> {
     try {
       say('3. Migrating: users and identities first, then events, oldest first.')
       const { destination } = requireProject(settings)
-      const request = { source, name: RunId.parse('demo'), destination, mapping: defaultMapping, includeRecent: false }
+      const request = {
+        source,
+        name: RunId.parse('demo'),
+        destination,
+        mapping: defaultMapping,
+        includeRecent: false,
+        by: person(),
+      }
       const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
       const status = await migrate({
         production,

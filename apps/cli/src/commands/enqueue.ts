@@ -5,6 +5,7 @@ import type { RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, type ProjectFlags, settingsFrom } from '../options.ts'
+import { person } from '../person.ts'
 import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
@@ -45,7 +46,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const { ledger, queueOf, close } = await openLedger(settings, logger)
   try {
     const production = await openRun(
-      { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent },
+      { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent, by: person() },
       ledger,
       s3OptionsOf(settings),
     )

@@ -6,6 +6,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, settingsFrom, wholeNumber } from '../options.ts'
 import { answer, say } from '../print.ts'
+import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -54,7 +55,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   await assertReachable(host, apiKey)
   const opened = await openLedger(settings, logger)
   try {
-    const request = { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent }
+    const request = { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent, by: person() }
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
     const { id } = production.run
     const fileLogger = createLogger({
@@ -98,7 +99,7 @@ async function goOn(ledger: RunLedger, id: RunId): Promise<void> {
   const intent = await ledger.intent(id)
   if (intent.kind !== 'pause') return
   say(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`)
-  await ledger.setIntent(id, { kind: 'run' })
+  await ledger.setIntent(id, { kind: 'run', by: person() })
 }
 
 function closingWords(status: RunStatus, stopped: boolean, seconds: number): string {

@@ -1,0 +1,14 @@
+import { z } from 'zod'
+
+const moment = { atMs: z.number().int() }
+/** Who did it: a user's login name, the dashboard's, or `heapferry` itself. */
+const By = z.string()
+
+/** What happened to a run, and who or what did it: the audit trail, and the history that reports and pages show. */
+export const TimelineEntry = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('created'), ...moment, by: By }),
+  z.object({ kind: z.literal('paused'), ...moment, by: By, reason: z.string() }),
+  z.object({ kind: z.literal('resumed'), ...moment, by: By }),
+  z.object({ kind: z.literal('cancelled'), ...moment, by: By }),
+])
+export type TimelineEntry = z.infer<typeof TimelineEntry>
