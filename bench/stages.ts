@@ -31,6 +31,7 @@ export async function benchConversion(): Promise<object[]> {
         destination: { host: 'http://127.0.0.1', keyFingerprint: '0123456789abcdef' },
         mapping: defaultMapping,
         includeRecent: false,
+        maxRejectedPercent: 100,
         createdAtMs: Date.now(),
         chunkBytes,
       },

@@ -48,7 +48,7 @@ test.each(writes)('without actions %s %s is refused with 405 and changes nothing
   const { status, text } = await ask(`${url}/queues${path}`, { method })
   expect(status).toBe(405)
   expect(JSON.parse(text).error).toContain('--allow-actions')
-  expect(await run.queue('events').counts()).toEqual({ waiting: 1, active: 0, failed: 0 })
+  expect(await run.queue('events').state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
   expect(await run.queue('events').queue.isPaused()).toBe(false)
 })
 
@@ -59,7 +59,7 @@ test('with actions Bull Board may empty a queue', async () => {
   await run.queue('events').add([{ chunk, title: 'clicks 1' }])
   const url = await open(server.redis, { allowActions: true })
   expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, { method: 'PUT' })).status).toBe(200)
-  expect((await run.queue('events').counts()).waiting).toBe(0)
+  expect((await run.queue('events').state()).waiting).toBe(0)
 })
 
 async function queuesOf(url: string): Promise<string[]> {

@@ -80,7 +80,7 @@ test('a run is failed once nothing but failed chunks is left in its phase', asyn
   // What is not a chunk fails for good at its first attempt.
   await queue.add('users 1', { not: 'a chunk' }, { jobId: 'first' })
   await consumer.resume()
-  await expect.poll(async () => (await run.queue('identities').counts()).failed).toBe(1)
+  await expect.poll(async () => (await run.queue('identities').state()).failed).toBe(1)
   expect(await state()).toBe('failed')
   await queue.add('users 2', {}, { jobId: 'second', delay: 3_600_000 })
   expect(await state()).toBe('planning')

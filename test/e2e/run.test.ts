@@ -1,4 +1,5 @@
 import { appendFile, readFile, utimes, writeFile } from 'node:fs/promises'
+import { userInfo } from 'node:os'
 import path from 'node:path'
 import { RunId } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
@@ -123,6 +124,30 @@ test('rejected rows are listed with file, row and byte', async () => {
     ['clicks.csv', 3, 80, 'missing_user_id'],
   ])
   expect((await readFile(file)).subarray(46).toString()).toMatch(/^3,4\.7/)
+})
+
+test('a run with too many rejected rows pauses itself, and goes on for who has looked at them', async () => {
+  const file = path.join(folder, 'clicks.csv')
+  const rows = Array.from({ length: 12_000 }, (_, index) => `${index + 1},${index % 50 ? 7 : ''},2023-01-02 03:04:05`)
+  await writeFile(file, `event_id,user_id,time\n${rows.join('\n')}\n`)
+  // More than a worker takes between two looks at the run.
+  posthog.fault({ kind: 'latency', ms: 400 })
+  const paused = await command({}, 'run', file, '--run', 'e2e', '--workers', '1')
+  expect(paused.code).toBe(1)
+  expect(paused.stdout).toContain('rows of clicks were rejected (2.0 %), more than the 1 % that the run allows')
+  posthog.clearFaults()
+
+  const went = await command({}, 'run', file, '--run', 'e2e', '--workers', '1')
+  expect(went.code).toBe(3)
+  expect(posthog.stored.size).toBe(11_760)
+  const { timeline } = JSON.parse((await command({}, 'status', 'e2e', '--json')).stdout)
+  expect(timeline.map(({ kind, by }: { kind: string; by?: string }) => [kind, by ?? null])).toEqual([
+    ['created', userInfo().username],
+    ['phase_completed', null],
+    ['paused', 'heapferry'],
+    ['resumed', userInfo().username],
+    ['phase_completed', null],
+  ])
 })
 
 async function migrated(env: Record<string, string> = {}) {

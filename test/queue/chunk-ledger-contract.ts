@@ -27,7 +27,7 @@ export function chunkLedgerContract(
       const checkpoint = { cursor: 7, tally: tally(3), done: false }
       expect(await ledger.commit(claim, checkpoint, [])).toEqual({
         kind: 'committed',
-        intent: { kind: 'run', by: 'heapferry' },
+        intent: { kind: 'run', by: 'heapferry', acceptedTables: [] },
       })
       expect(await ledger.checkpoint(chunk)).toEqual(checkpoint)
     })

@@ -17,7 +17,7 @@ test('a chunk that is enqueued twice is processed once', async () => {
   await queue.add([jobOf(0), jobOf(1)])
   await queue.add([jobOf(0), jobOf(1)])
   const taken = await consume(() => ({ kind: 'finished' }))
-  await until('the queue is empty', async () => (await queue.counts()).waiting === 0 && taken.length === 2)
+  await until('the queue is empty', async () => (await queue.state()).waiting === 0 && taken.length === 2)
   expect(taken.map(({ chunk }) => chunk.id).toSorted()).toEqual([jobOf(0).chunk.id, jobOf(1).chunk.id])
 })
 
@@ -25,10 +25,10 @@ test('an interrupted chunk goes back to waiting and spends no attempt', async ()
   const { queue, consume, jobOf } = await workplace()
   await queue.add([jobOf(0)])
   const taken = await consume(() => ({ kind: 'interrupted' }))
-  await until('the chunk waits again', async () => taken.length === 1 && (await queue.counts()).waiting === 1)
+  await until('the chunk waits again', async () => taken.length === 1 && (await queue.state()).waiting === 1)
   const [job] = await queue.queue.getPrioritized()
   expect(job).toMatchObject({ attemptsMade: 0, data: { id: jobOf(0).chunk.id } })
-  expect(await queue.counts()).toEqual({ waiting: 1, active: 0, failed: 0 })
+  expect(await queue.state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
 })
 
 test('closing hands chunks back after their current batch, and they are there for others', async () => {
@@ -39,7 +39,22 @@ test('closing hands chunks back after their current batch, and they are there fo
   )
   await until('the chunk is taken', () => taken.length === 1)
   await consumer().close()
-  expect(await queue.counts()).toEqual({ waiting: 1, active: 0, failed: 0 })
+  expect(await queue.state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+})
+
+test('a chunk is in work while a worker holds its lock, and waits once that has run out', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  await queue.add([jobOf(0)])
+  const looked = new AbortController()
+  const taken = await consume(
+    () => new Promise((resolve) => looked.signal.addEventListener('abort', () => resolve({ kind: 'finished' }))),
+  )
+  await until('the chunk is taken', () => taken.length === 1)
+  expect(await queue.state()).toMatchObject({ waiting: 0, active: 1 })
+  // As when the worker has died and nobody looks for its chunks yet.
+  await server.redis.del(`heapferry:${jobOf(0).chunk.run}-events:${jobOf(0).chunk.id}:lock`)
+  expect(await queue.state()).toMatchObject({ waiting: 1, active: 0 })
+  looked.abort()
 })
 
 test('a paused consumer takes nothing until it is resumed', async () => {
@@ -66,9 +81,9 @@ test('a job that is no chunk of this run fails for good instead of being worked 
   await queue.queue.add('forged', { ...chunk, run: 'another' }, { jobId: chunk.id, attempts: 5 })
   await queue.queue.add('garbage', { path: '/etc/passwd' }, { jobId: 'garbage', attempts: 5 })
   const taken = await consume(() => ({ kind: 'finished' }))
-  await until('both have failed', async () => (await queue.counts()).failed === 2)
+  await until('both have failed', async () => (await queue.state()).failed === 2)
   expect(taken).toEqual([])
-  expect((await queue.failed(1))[0]?.reason).toContain('not a chunk of this run')
+  expect((await queue.state()).firstFailure).toContain('not a chunk of this run')
 })
 
 test('a failed chunk that is forgotten and added again has all its attempts again', async () => {
@@ -79,12 +94,12 @@ test('a failed chunk that is forgotten and added again has all its attempts agai
     if (broken) throw new Error('disk on fire')
     return { kind: 'finished' }
   })
-  await until('it has failed', async () => (await queue.counts()).failed === 1)
-  expect(await queue.failed(10)).toEqual([{ title: 'clicks', reason: 'disk on fire' }])
+  await until('it has failed', async () => (await queue.state()).failed === 1)
+  expect((await queue.state()).firstFailure).toBe('clicks: disk on fire')
   broken = false
   await queue.removeFailed()
   await queue.add([jobOf(0)])
-  await until('it is taken again', async () => taken.length === 2 && (await queue.counts()).failed === 0)
+  await until('it is taken again', async () => taken.length === 2 && (await queue.state()).failed === 0)
 })
 
 test('a job is smaller than 2 KB and names places only', async () => {

@@ -143,7 +143,7 @@ async function planner() {
       })
     },
     async jobs() {
-      const [identities, events] = await Promise.all(phases.map((phase) => queueOf(phase).counts()))
+      const [identities, events] = await Promise.all(phases.map((phase) => queueOf(phase).state()))
       return { identities: identities?.waiting, events: events?.waiting }
     },
     async progress() {

@@ -1,4 +1,4 @@
-import { type Chunk, phases, RunId, type RunProgress } from '@heapferry/domain'
+import { FileId, type Chunk, phases, RunId, type RunProgress } from '@heapferry/domain'
 import { RedisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
@@ -91,12 +91,47 @@ test('the timeline tells who created, paused and resumed a run, and not what cha
   const { ledger, run } = await planned()
   await ledger.setIntent(run, { kind: 'pause', by: 'ada', reason: 'lunch', hint: 'resume' })
   await ledger.pauseIfRunning(run, { kind: 'pause', by: 'heapferry', reason: 'key refused', hint: 'check it' })
-  await ledger.setIntent(run, { kind: 'run', by: 'bob' })
+  await ledger.setIntent(run, { kind: 'run', by: 'bob', acceptedTables: [] })
   expect(await ledger.timeline(run)).toMatchObject([
     { kind: 'created', by: 'ada' },
     { kind: 'paused', by: 'ada', reason: 'lunch' },
     { kind: 'resumed', by: 'bob' },
   ])
+})
+
+test('a phase is completed once in the timeline, whichever comes last: its seal or its last commit', async () => {
+  const { ledger, run, commit } = await planned()
+  await ledger.planFile(run, fileOf('clicks'), { chunks: 2, rows: 20 })
+  await commit('clicks', 0, 5, tally(10), true)
+  await commit('clicks', 1, 5, tally(10), true)
+  expect(await completedPhases(ledger, run)).toEqual([])
+  await ledger.seal(run, 'events', 2)
+  await ledger.seal(run, 'events', 2)
+  expect(await completedPhases(ledger, run)).toEqual(['events'])
+
+  await ledger.planFile(run, { ...fileOf('users'), id: FileId.parse('0123456789cd') }, { chunks: 1, rows: 10 })
+  await ledger.seal(run, 'identities', 1)
+  await commit('users', 0, 5, tally(10), true)
+  await commit('users', 0, 5, tally(10), true)
+  expect(await completedPhases(ledger, run)).toEqual(['events', 'identities'])
+})
+
+test('the history of a run keeps its first and its latest point, in bounded space', async () => {
+  const { ledger, run, commit } = await planned()
+  await commit('clicks', 0, 1, tally(5, { rejected: { missing_time: 2 }, read: 7 }))
+  const [first] = await ledger.history(run)
+  expect(first).toMatchObject({ read: 7, sent: 5, rejected: 2 })
+  const { history } = runKeysOf(run)
+  // A long run, written as the script writes it.
+  const old = Array.from({ length: 1439 }, (_, index) => `${1000 + index}:${8 + index}:6:2`)
+  await redis().rpush(history, ...old)
+  await redis().hset(runKeysOf(run).run, 'historyAtMs', 0)
+  await commit('clicks', 0, 2, tally(6, { rejected: { missing_time: 2 }, read: 8 }))
+  const thinned = await ledger.history(run)
+  expect(thinned.length).toBe(721)
+  expect(thinned[0]).toEqual(first)
+  expect(thinned.at(-1)).toMatchObject({ read: 8, sent: 6 })
+  expect(await redis().hget(runKeysOf(run).run, 'historyEveryMs')).toBe('2000')
 })
 
 test('two rejected rows of one block, which start at the same byte, are both kept', async () => {
@@ -144,6 +179,15 @@ async function planned() {
 async function hold(chunk: Chunk, token: string, table = 'clicks'): Promise<void> {
   const phase = table === 'users' ? 'identities' : 'events'
   await redis().set(`heapferry:${chunk.run}-${phase}:${chunk.id}:lock`, token)
+}
+
+async function completedPhases(ledger: RedisLedger, run: RunId): Promise<string[]> {
+  return (await ledger.timeline(run)).flatMap((entry) => (entry.kind === 'phase_completed' ? [entry.phase] : []))
+}
+
+function runKeysOf(run: RunId) {
+  const base = `heapferry-ledger:run:${run}`
+  return { run: base, history: `${base}:history` }
 }
 
 function newRun() {

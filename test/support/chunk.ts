@@ -28,6 +28,7 @@ export function runOf(name: string, changes: Partial<Run> = {}): Run {
     destination: { host: 'http://127.0.0.1:1', keyFingerprint: '0123456789abcdef' },
     mapping: defaultMapping,
     includeRecent: false,
+    maxRejectedPercent: 1,
     createdAtMs: Date.UTC(2024, 0, 1),
     chunkBytes: 1000,
     ...changes,

@@ -22,6 +22,6 @@ export class MemoryLedger implements ChunkLedger {
       this.checkpoints.set(chunk.id, checkpoint)
       for (const row of rejected) this.rejected.set(`${row.chunk}:${row.row}`, row)
     }
-    return Promise.resolve({ kind: 'committed', intent: { kind: 'run', by: 'heapferry' } })
+    return Promise.resolve({ kind: 'committed', intent: { kind: 'run', by: 'heapferry', acceptedTables: [] } })
   }
 }

@@ -15,7 +15,7 @@ export interface LocalWorkers {
 const restartAfterMs = 1000
 const diesYoungMs = 10_000
 const troubleAfter = 5
-const graceMs = 8000
+const graceMs = 6000
 // A worker makes short-lived objects only: with V8's default of 16 MB it needs 40 MB more and is no faster.
 const smallNursery = '--max-semi-space-size=4'
 

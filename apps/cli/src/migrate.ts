@@ -109,7 +109,7 @@ async function look(migration: Migration) {
   }
   const intent = await ledger.intent(id)
   const status = await readRunStatus(id, ledger, queueOf(migration))
-  const { waiting, active, failed } = await queueOf(migration)(status.phase).counts()
+  const { waiting, active, failed } = await queueOf(migration)(status.phase).state()
   const isOver = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {
     status,

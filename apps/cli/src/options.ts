@@ -13,6 +13,13 @@ export const options = {
     new Option('--include-recent', 'send the last 48 hours too, which PostHog asks importers to hold back').default(
       false,
     ),
+  maxRejected: () =>
+    new Option(
+      '--max-rejected <PERCENT>',
+      'pause when more of the rows of a table are rejected, looked at from its row 10,000 on; 100 never pauses',
+    )
+      .argParser(percentage)
+      .default(1),
   json: () => new Option('--json', 'answer in JSON').default(false),
 }
 
@@ -35,6 +42,12 @@ export function parseRunId(text: string): RunId {
   const parsed = RunId.safeParse(text)
   if (parsed.success) return parsed.data
   throw new InvalidArgumentError(parsed.error.issues[0]?.message ?? 'not a name for a run')
+}
+
+function percentage(text: string): number {
+  const percent = Number(text)
+  if (/^\d+(?:\.\d+)?$/.test(text) && percent <= 100) return percent
+  throw new InvalidArgumentError('expected a number from 0 to 100')
 }
 
 export function wholeNumber(text: string): number {

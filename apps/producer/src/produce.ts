@@ -34,6 +34,7 @@ export interface RunRequest {
   destination: Destination
   mapping: Mapping
   includeRecent: boolean
+  maxRejectedPercent: number
   /** Who wants the run, for its timeline. */
   by: string
 }
@@ -80,6 +81,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     destination: request.destination,
     mapping: request.mapping,
     includeRecent: request.includeRecent,
+    maxRejectedPercent: request.maxRejectedPercent,
     createdAtMs: Date.now(),
     chunkBytes,
   }

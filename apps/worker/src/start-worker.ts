@@ -9,7 +9,7 @@ import {
   type RunLedger,
   type Waiting,
 } from '@heapferry/domain'
-import { isRunComplete, phaseOpen } from '@heapferry/migration'
+import { isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
 import { batchTransport, createSink, sdkTransport, type Transport } from '@heapferry/posthog'
 import { ChunkConsumer, type Redis } from '@heapferry/queue'
 import { openPlace, type Place, type S3Options } from '@heapferry/sources'
@@ -42,6 +42,8 @@ const lookEveryMs = 500
 // Events become buffers of one to two kB; from Node's pool of 8 kB every fifth would cost an allocation outside the heap.
 const bufferPoolBytes = 512 * 1024
 const repeatWaitingMs = 5000
+// Shorter waits are how PostHog paces its senders, and nothing that a report should tell.
+const recordedWaitMs = 10_000
 
 /** One run that this worker has a hand in, and the phase that it takes chunks of. */
 interface Desk {
@@ -103,6 +105,13 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   async function serve(run: Run): Promise<void> {
     const progress = await ledger.progress(run.id)
     if (isRunComplete(progress) || progress.intent.kind === 'cancel') return leave(run.id)
+    const tooMany = rejectedTooMany(run, progress)
+    if (tooMany) {
+      logger.error({ run: run.id, reason: tooMany.reason }, 'the run is paused')
+      await ledger.pauseIfRunning(run.id, tooMany)
+      // What is wanted now is read again at the next look.
+      return
+    }
 
     const phase = phaseOpen(progress)
     const current = desks.get(run.id)
@@ -163,9 +172,14 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   }
 
   async function sayWaiting(run: RunId, desk: Desk, waiting: Waiting | null): Promise<void> {
+    const ended = waiting === null ? desk.waiting : null
     desk.waiting = waiting
     desk.waitingSaidAtMs = Date.now()
     await ledger.setWaiting(run, options.name, waiting)
+    if (ended && desk.waitingSaidAtMs - ended.sinceMs >= recordedWaitMs) {
+      const { sinceMs: atMs, detail } = ended
+      await ledger.record(run, { kind: 'waited', atMs, untilMs: desk.waitingSaidAtMs, worker: options.name, detail })
+    }
   }
 
   /**

@@ -3,7 +3,7 @@ import type { Chunk } from './chunk.ts'
 import { RejectReason } from './conversion.ts'
 import type { ExportFile } from './export.ts'
 import { ChunkId, FileId, type RunId } from './ids.ts'
-import { Intent, type Run, type RunProgress, type Waiting } from './run.ts'
+import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } from './run.ts'
 import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
 import type { TimelineEntry } from './timeline.ts'
@@ -99,6 +99,8 @@ export interface RunLedger extends ChunkLedger {
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
   setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
   rejectedRows(run: RunId): AsyncIterable<RejectedRow>
+  /** From the run's beginning on, oldest first: at most 1440 points, as far apart as that allows. */
+  history(run: RunId): Promise<HistoryPoint[]>
   record(run: RunId, entry: TimelineEntry): Promise<void>
   /** Oldest first; the latest 5000. */
   timeline(run: RunId): Promise<TimelineEntry[]>

@@ -24,6 +24,8 @@ export const Run = z.object({
   includeRecent: z.boolean(),
   /** Milliseconds since 1970. Rows are young or in the future relative to this, not to the moment a worker reads them. */
   createdAtMs: z.number().int(),
+  /** Of a table's rows; the run pauses itself when more of them than that are rejected. 100 never pauses it. */
+  maxRejectedPercent: z.number().min(0).max(100),
   /** Files are cut into chunks of about this size; checkpoints name chunks, so it must not change midway. */
   chunkBytes: z.number().int().positive(),
 })
@@ -31,7 +33,12 @@ export type Run = z.infer<typeof Run>
 
 /** What people (or heapferry itself, when it needs one) want of a run. */
 export const Intent = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('run'), by: z.string() }),
+  z.object({
+    kind: z.literal('run'),
+    by: z.string(),
+    /** Tables whose rejected rows were too many, and who wants the run has seen it: they pause it no more. */
+    acceptedTables: z.array(z.string()).default([]),
+  }),
   z.object({ kind: z.literal('pause'), by: z.string(), reason: z.string(), hint: z.string() }),
   z.object({ kind: z.literal('cancel'), by: z.string() }),
 ])
@@ -63,9 +70,17 @@ export interface RunProgress {
   intent: Intent
   phases: readonly PhaseProgress[]
   tables: readonly TableProgress[]
-  /** Rows read by all workers at some moments of the last minutes, oldest first: what a rate is made from. */
+  /** Rows read by all workers at some moments of the last two minutes, oldest first: what a rate is made from. */
   samples: readonly { atMs: number; rowsRead: number }[]
   waiting: readonly Waiting[]
+}
+
+/** Of all rows, at some moment of a run. */
+export interface HistoryPoint {
+  atMs: number
+  read: number
+  sent: number
+  rejected: number
 }
 
 export interface TableProgress {

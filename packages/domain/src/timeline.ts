@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Phase } from './table.ts'
 
 const moment = { atMs: z.number().int() }
 /** Who did it: a user's login name, the dashboard's, or `heapferry` itself. */
@@ -10,5 +11,9 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('paused'), ...moment, by: By, reason: z.string() }),
   z.object({ kind: z.literal('resumed'), ...moment, by: By }),
   z.object({ kind: z.literal('cancelled'), ...moment, by: By }),
+  /** Every chunk of the phase is done. */
+  z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
+  /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */
+  z.object({ kind: z.literal('waited'), ...moment, untilMs: z.number().int(), worker: z.string(), detail: z.string() }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>

@@ -21,14 +21,19 @@ export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
 export { rejectText, skipText } from './reason-text.ts'
+export { timelineText } from './timeline-text.ts'
 export { duration, grouped, percent } from './wording.ts'
 export {
   isRunComplete,
   messageOf,
   phaseOpen,
+  type QueueState,
+  rejectedTooMany,
   type RunState,
   type RunStatus,
   runState,
   runStatus,
+  tablesOverLimit,
+  wantedToGoOn,
   type TableStatus,
 } from './run-state.ts'

@@ -2,19 +2,26 @@ import {
   addTallies,
   countOf,
   emptyTally,
+  type Intent,
   isComplete,
   type Phase,
+  type Run,
   type RunProgress,
   type Tally,
   type TableProgress,
 } from '@heapferry/domain'
+import { grouped } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
 export type RunState =
   | { kind: 'planning' }
   | { kind: 'running' }
   | { kind: 'waiting_for_posthog'; detail: string }
+  /** Workers are still finishing batches. */
+  | { kind: 'pausing'; by: string; chunks: number }
   | { kind: 'paused'; by: string; reason: string; hint: string }
+  /** Every row has been read, not every chunk is done. */
+  | { kind: 'completing' }
   | { kind: 'cancelled'; by: string }
   | { kind: 'failed'; reason: string }
   | { kind: 'completed' }
@@ -26,6 +33,8 @@ export interface RunStatus {
   state: RunState['kind']
   /** The state in a sentence. */
   message: string
+  /** What stands behind it, for an engineer. */
+  details: string[]
   phase: Phase
   tables: TableStatus[]
   totals: TableStatus
@@ -59,27 +68,84 @@ export function isRunComplete(progress: RunProgress): boolean {
   return progress.phases.every(isComplete)
 }
 
-/** @param failed chunks that have spent all their attempts, and why the first did */
-export function runState(progress: RunProgress, failed: { chunks: number; reason: string } | null): RunState {
+/** Chunks of the phase that is open, as the queue has them. */
+export interface QueueState {
+  waiting: number
+  /** Workers have them in hand. */
+  active: number
+  failed: number
+  /** Why the first of the failed ones did, which have spent all their attempts. */
+  firstFailure: string | null
+}
+
+export function runState(progress: RunProgress, queue: QueueState): RunState {
   const { intent, waiting } = progress
   if (intent.kind === 'cancel') return { kind: 'cancelled', by: intent.by }
   if (isRunComplete(progress)) {
     const { rejected } = totalOf(progress.tables).tally
     return { kind: countOf(rejected) > 0 ? 'completed_with_rejected_rows' : 'completed' }
   }
-  if (intent.kind === 'pause') return { ...intent, kind: 'paused' }
-  if (failed)
-    return {
-      kind: 'failed',
-      reason: `${failed.chunks} chunk${failed.chunks === 1 ? '' : 's'} failed; the first: ${failed.reason}`,
-    }
+  if (intent.kind === 'pause') {
+    return queue.active > 0
+      ? { kind: 'pausing', by: intent.by, chunks: queue.active }
+      : { kind: 'paused', by: intent.by, reason: intent.reason, hint: intent.hint }
+  }
+  // Failed chunks do not stop the others, so the run is not over while the queue has anything else to do.
+  if (queue.failed > 0 && queue.waiting + queue.active === 0) {
+    return { kind: 'failed', reason: `${chunks(queue.failed)} failed; the first: ${queue.firstFailure ?? 'unknown'}` }
+  }
   if (waiting[0]) return { kind: 'waiting_for_posthog', detail: waiting[0].detail }
   if (progress.phases.some(({ sealed }) => !sealed) && totalOf(progress.tables).tally.read === 0)
     return { kind: 'planning' }
-  return { kind: 'running' }
+  return isAllRead(progress) ? { kind: 'completing' } : { kind: 'running' }
 }
 
-export function runStatus(run: string, progress: RunProgress, state: RunState, nowMs: number): RunStatus {
+function isAllRead({ phases, tables }: RunProgress): boolean {
+  const { planned, tally } = totalOf(tables)
+  return phases.every(({ sealed }) => sealed) && tally.read >= planned
+}
+
+// A few bad rows at the beginning of a table say nothing about the rest of it.
+const judgedAfterRows = 10_000
+
+/** Tables of which more rows are rejected than the run allows: a mapping or an export that is wrong as a whole. */
+export function tablesOverLimit({ tables }: RunProgress, maxRejectedPercent: number): TableProgress[] {
+  return tables.filter(({ tally: { read, rejected } }) => {
+    return read >= judgedAfterRows && countOf(rejected) * 100 > read * maxRejectedPercent
+  })
+}
+
+/** Why a run pauses itself for its rejected rows; null where it goes on. */
+export function rejectedTooMany(run: Run, progress: RunProgress): Extract<Intent, { kind: 'pause' }> | null {
+  const { intent } = progress
+  if (intent.kind !== 'run') return null
+  const [first] = tablesOverLimit(progress, run.maxRejectedPercent).filter(
+    ({ table }) => !intent.acceptedTables.includes(table),
+  )
+  if (!first) return null
+  const { table, tally } = first
+  const rejected = countOf(tally.rejected)
+  const share = ((100 * rejected) / tally.read).toFixed(1)
+  return {
+    kind: 'pause',
+    by: 'heapferry',
+    reason: `${grouped(rejected)} of ${grouped(tally.read)} rows of ${table} were rejected (${share} %), more than the ${run.maxRejectedPercent} % that the run allows`,
+    hint: `heapferry rejected ${run.id} says why. If they are to be left out, heapferry resume ${run.id} goes on.`,
+  }
+}
+
+/** What a person wants who lets a run go on: rejected rows that were too many so far pause it no more. */
+export function wantedToGoOn(run: Run, progress: RunProgress, by: string): Extract<Intent, { kind: 'run' }> {
+  const acceptedTables = tablesOverLimit(progress, run.maxRejectedPercent).map(({ table }) => table)
+  return { kind: 'run', by, acceptedTables }
+}
+
+export function runStatus(
+  run: string,
+  progress: RunProgress,
+  { state, queue }: { state: RunState; queue: QueueState },
+  nowMs: number,
+): RunStatus {
   const total = totalOf(progress.tables)
   const rate = state.kind === 'running' || state.kind === 'waiting_for_posthog' ? rateOf(progress, nowMs) : null
   const sealed = progress.phases.every((phase) => phase.sealed)
@@ -87,6 +153,7 @@ export function runStatus(run: string, progress: RunProgress, state: RunState, n
     run,
     state: state.kind,
     message: messageOf(state),
+    details: detailsOf(progress, queue),
     phase: phaseOpen(progress),
     tables: progress.tables.map(statusOf),
     totals: statusOf(total),
@@ -101,6 +168,10 @@ export function messageOf(state: RunState): string {
       return 'Planning: files are being cut into chunks.'
     case 'running':
       return 'Running.'
+    case 'pausing':
+      return `Pausing, as ${state.by} wanted: ${chunks(state.chunks)} ${state.chunks === 1 ? 'is' : 'are'} finishing the batch at hand.`
+    case 'completing':
+      return 'Completing: every row has been read, and the last chunks are being closed.'
     case 'waiting_for_posthog':
       return `Waiting for PostHog (${state.detail}). Nothing is lost; the run goes on by itself.`
     case 'paused':
@@ -114,6 +185,29 @@ export function messageOf(state: RunState): string {
     case 'completed_with_rejected_rows':
       return 'Completed, but some rows were rejected.'
   }
+}
+
+const shownWaiting = 5
+
+function detailsOf({ phases, waiting }: RunProgress, queue: QueueState): string[] {
+  return [
+    ...phases.map(
+      ({ phase, sealed, planned, done }) =>
+        `${phase}: ${grouped(done)} of ${grouped(planned)} chunks done${sealed ? '' : ', more are being cut'}`,
+    ),
+    `queue: ${grouped(queue.waiting)} waiting, ${grouped(queue.active)} in work, ${grouped(queue.failed)} failed`,
+    ...(queue.firstFailure === null ? [] : [`first failure: ${queue.firstFailure}`]),
+    ...waiting
+      .slice(0, shownWaiting)
+      .map(
+        ({ sinceMs, retryAtMs, detail }) =>
+          `waiting since ${new Date(sinceMs).toISOString()}, asks again at ${new Date(retryAtMs).toISOString()}: ${detail}`,
+      ),
+  ]
+}
+
+function chunks(count: number): string {
+  return `${grouped(count)} chunk${count === 1 ? '' : 's'}`
 }
 
 function totalOf(tables: readonly TableProgress[]): TableProgress {

@@ -1,8 +1,8 @@
 import { Chunk, type ChunkId, type Phase, type RunId } from '@heapferry/domain'
-import type { ChunkOutcome } from '@heapferry/migration'
+import type { ChunkOutcome, QueueState } from '@heapferry/migration'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
-import { queueName, queuePrefix } from './keys.ts'
+import { lockKey, queueName, queuePrefix } from './keys.ts'
 
 export interface ChunkJob {
   chunk: Chunk
@@ -15,10 +15,14 @@ export interface ChunkJob {
 export class ChunkQueue {
   readonly queue: Queue
   readonly #redis: Redis
+  readonly #run: RunId
+  readonly #phase: Phase
   readonly #name: string
 
   constructor(redis: Redis, run: RunId, phase: Phase, onError: (error: Error) => void) {
     this.#redis = redis
+    this.#run = run
+    this.#phase = phase
     this.#name = queueName(run, phase)
     this.queue = new Queue(this.#name, { connection: redis, prefix: queuePrefix })
     this.queue.on('error', onError)
@@ -50,16 +54,25 @@ export class ChunkQueue {
     return new Set(chunks.filter((_, index) => found[index] === 1))
   }
 
-  /** Failed chunks with the reason, at most `limit`. */
-  async failed(limit: number): Promise<{ title: string; reason: string }[]> {
-    const jobs = await this.queue.getFailed(0, limit - 1)
-    return jobs.map((job) => ({ title: job.name, reason: job.failedReason }))
-  }
-
-  async counts(): Promise<{ waiting: number; active: number; failed: number }> {
+  /** A chunk whose worker died counts as waiting: its lock runs out, and others take it. */
+  async state(): Promise<QueueState> {
     const counts = await this.queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active', 'failed')
     const waiting = (counts.waiting ?? 0) + (counts.prioritized ?? 0) + (counts.delayed ?? 0)
-    return { waiting, active: counts.active ?? 0, failed: counts.failed ?? 0 }
+    const [taken, held] = counts.active ? await this.#taken() : [0, 0]
+    const [first] = counts.failed ? await this.queue.getFailed(0, 0) : []
+    return {
+      waiting: waiting + taken - held,
+      active: held,
+      failed: counts.failed ?? 0,
+      firstFailure: first ? `${first.name}: ${first.failedReason}` : null,
+    }
+  }
+
+  /** How many chunks workers have taken, and how many of those are held by one that lives. */
+  async #taken(): Promise<[number, number]> {
+    const ids = (await this.queue.getActive()).map(({ id }) => id ?? '')
+    const held = await Promise.all(ids.map((id) => this.#redis.exists(lockKey(this.#run, this.#phase, id))))
+    return [ids.length, held.filter((exists) => exists === 1).length]
   }
 
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */

@@ -20,7 +20,7 @@ export const runsKey = 'heapferry-ledger:runs'
 export function runKeys(run: RunId) {
   const base = `heapferry-ledger:run:${run}`
   return {
-    /** Hash: run, intent, identities, sealed|<phase>, sampledAtMs. */
+    /** Hash: run, intent, identities, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
     /** Hash: file id → ExportFile. */
     files: `${base}:files`,
@@ -34,6 +34,8 @@ export function runKeys(run: RunId) {
     rejected: `${base}:rejected`,
     /** List of `<ms>:<rows read>`, newest first. */
     samples: `${base}:samples`,
+    /** List of `<ms>:<rows read>:<sent>:<rejected>`, oldest first; thinned out as the run grows long. */
+    history: `${base}:history`,
     /** Hash: worker → Waiting and when it was said. */
     waiting: `${base}:waiting`,
     /** List of TimelineEntry, oldest first. */

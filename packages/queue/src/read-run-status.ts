@@ -1,5 +1,5 @@
 import type { Phase, RunId, RunLedger } from '@heapferry/domain'
-import { isRunComplete, phaseOpen, type RunStatus, runState, runStatus } from '@heapferry/migration'
+import { phaseOpen, type RunStatus, runState, runStatus } from '@heapferry/migration'
 import type { ChunkQueue } from './chunk-queue.ts'
 
 /**
@@ -12,14 +12,6 @@ export async function readRunStatus(
   queueOf: (phase: Phase) => ChunkQueue,
 ): Promise<RunStatus> {
   const progress = await ledger.progress(run)
-  const failed = isRunComplete(progress) ? null : await failedForGood(queueOf(phaseOpen(progress)))
-  return runStatus(run, progress, runState(progress, failed), Date.now())
-}
-
-/** Null while the queue has anything else to do: failed chunks do not stop the others, so neither is the run over. */
-async function failedForGood(queue: ChunkQueue): Promise<{ chunks: number; reason: string } | null> {
-  const { waiting, active, failed } = await queue.counts()
-  if (failed === 0 || waiting + active > 0) return null
-  const [first] = await queue.failed(1)
-  return first ? { chunks: failed, reason: `${first.title}: ${first.reason}` } : null
+  const queue = await queueOf(phaseOpen(progress)).state()
+  return runStatus(run, progress, { state: runState(progress, queue), queue }, Date.now())
 }

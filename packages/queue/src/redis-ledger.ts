@@ -8,6 +8,7 @@ import {
   ExportFile,
   type FileId,
   type FilePlan,
+  type HistoryPoint,
   IdentitiesRecord,
   Intent,
   type Phase,
@@ -33,7 +34,7 @@ import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from '
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
 const waitingForgottenMs = 30_000
-const wantedToRun: Intent = { kind: 'run', by: 'heapferry' }
+const wantedToRun: Intent = { kind: 'run', by: 'heapferry', acceptedTables: [] }
 // Years of pauses and outages; a list without an end would be the one thing of a run that grows by itself.
 const keptEntries = 5000
 
@@ -105,7 +106,9 @@ export class RedisLedger implements RunLedger {
 
   async seal(run: RunId, phase: Phase, chunks: number): Promise<boolean> {
     const keys = runKeys(run)
-    return (await this.#redis.eval(sealScript, 2, keys.run, keys.totals, phase, chunks)) === 1
+    return (
+      (await this.#redis.eval(sealScript, 3, keys.run, keys.totals, keys.timeline, phase, chunks, Date.now())) === 1
+    )
   }
 
   async finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
@@ -146,13 +149,15 @@ export class RedisLedger implements RunLedger {
     const phase = phaseOf(file.table.kind)
     const answer = await this.#redis.eval(
       commitScript,
-      6,
+      8,
       lockKey(chunk.run, phase, chunk.id),
       keys.checkpoints,
       keys.totals,
       keys.rejected,
       keys.run,
       keys.samples,
+      keys.history,
+      keys.timeline,
       claim.token,
       chunk.id,
       JSON.stringify(checkpoint),
@@ -213,6 +218,14 @@ export class RedisLedger implements RunLedger {
       }
       cursor = next
     } while (cursor !== '0')
+  }
+
+  async history(run: RunId): Promise<HistoryPoint[]> {
+    const points = await this.#redis.lrange(runKeys(run).history, 0, -1)
+    return points.map((point) => {
+      const [atMs = 0, read = 0, sent = 0, rejected = 0] = point.split(':').map(Number)
+      return { atMs, read, sent, rejected }
+    })
   }
 
   async record(run: RunId, entry: TimelineEntry): Promise<void> {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { OperatorError, phases, type RunId } from '@heapferry/domain'
-import { isRunComplete } from '@heapferry/migration'
+import { OperatorError, phases, type Run, type RunId, type RunProgress } from '@heapferry/domain'
+import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { parseRunId } from '../options.ts'
 import { person } from '../person.ts'
@@ -13,8 +13,8 @@ export function pauseCommand(): Command {
   return new Command('pause')
     .description('let workers stop after their current batches')
     .argument(...runName)
-    .action((run: RunId | undefined) =>
-      changing(run, async (id, { ledger }) => {
+    .action((name: RunId | undefined) =>
+      changing(name, async ({ id }, _, { ledger }) => {
         await ledger.setIntent(id, {
           kind: 'pause',
           by: person(),
@@ -30,9 +30,10 @@ export function resumeCommand(): Command {
   return new Command('resume')
     .description('let workers go on')
     .argument(...runName)
-    .action((run: RunId | undefined) =>
-      changing(run, async (id, { ledger }) => {
-        await ledger.setIntent(id, { kind: 'run', by: person() })
+    .action((name: RunId | undefined) =>
+      changing(name, async (run, progress, { ledger }) => {
+        const { id } = run
+        await ledger.setIntent(id, wantedToGoOn(run, progress, person()))
         answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
       }),
     )
@@ -42,8 +43,8 @@ export function cancelCommand(): Command {
   return new Command('cancel')
     .description('stop a run for good; what was sent stays in PostHog')
     .argument(...runName)
-    .action((run: RunId | undefined) =>
-      changing(run, async (id, { ledger, queueOf }) => {
+    .action((name: RunId | undefined) =>
+      changing(name, async ({ id }, _, { ledger, queueOf }) => {
         await ledger.setIntent(id, { kind: 'cancel', by: person() })
         for (const phase of phases) await queueOf(id, phase).remove()
         answer(
@@ -53,14 +54,18 @@ export function cancelCommand(): Command {
     )
 }
 
-function changing(name: RunId | undefined, change: (id: RunId, opened: OpenLedger) => Promise<void>): Promise<void> {
+function changing(
+  name: RunId | undefined,
+  change: (run: Run, progress: RunProgress, opened: OpenLedger) => Promise<void>,
+): Promise<void> {
   return withLedger(async (opened) => {
-    const { id } = await findRun(opened.ledger, name)
+    const run = await findRun(opened.ledger, name)
+    const { id } = run
     const progress = await opened.ledger.progress(id)
     if (progress.intent.kind === 'cancel')
       throw new OperatorError(`${id} was cancelled by ${progress.intent.by}`, 'Start another run with --run NAME.')
     if (isRunComplete(progress))
       throw new OperatorError(`${id} is complete`, 'There is nothing left to pause, resume or cancel.')
-    await change(id, opened)
+    await change(run, progress, opened)
   })
 }

@@ -75,6 +75,7 @@ async function demo(): Promise<void> {
         destination,
         mapping: defaultMapping,
         includeRecent: false,
+        maxRejectedPercent: 100,
         by: person(),
       }
       const production = await openRun(request, opened.ledger, s3OptionsOf(settings))

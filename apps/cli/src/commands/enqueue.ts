@@ -18,6 +18,7 @@ export function enqueueCommand(): Command {
     .addOption(options.run())
     .addOption(options.mapping())
     .addOption(options.includeRecent())
+    .addOption(options.maxRejected())
     .addHelpText(
       'after',
       `
@@ -31,6 +32,7 @@ export interface RunFlags extends ProjectFlags {
   run?: RunId
   mapping?: string
   includeRecent: boolean
+  maxRejected: number
 }
 
 async function enqueue(source: string, flags: RunFlags): Promise<void> {
@@ -46,7 +48,15 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const { ledger, queueOf, close } = await openLedger(settings, logger)
   try {
     const production = await openRun(
-      { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent, by: person() },
+      {
+        source,
+        name: flags.run,
+        destination,
+        mapping,
+        includeRecent: flags.includeRecent,
+        maxRejectedPercent: flags.maxRejected,
+        by: person(),
+      },
       ledger,
       s3OptionsOf(settings),
     )

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { createLogger, homeOf, loadMapping, requireProject, s3OptionsOf, shownSettings } from '@heapferry/config'
-import { OperatorError, type RunId, type RunLedger } from '@heapferry/domain'
-import { duration, grouped, type RunStatus } from '@heapferry/migration'
+import { OperatorError, type Run, type RunLedger } from '@heapferry/domain'
+import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, settingsFrom, wholeNumber } from '../options.ts'
@@ -28,6 +28,7 @@ export function runCommand(): Command {
     .option('--workers <N>', 'worker processes on this machine', wholeNumber, 2)
     .addOption(options.mapping())
     .addOption(options.includeRecent())
+    .addOption(options.maxRejected())
     .option('--no-dashboard', 'serve no dashboard')
     .addOption(options.json())
     .addHelpText(
@@ -55,7 +56,15 @@ async function run(source: string, flags: Flags): Promise<void> {
   await assertReachable(host, apiKey)
   const opened = await openLedger(settings, logger)
   try {
-    const request = { source, name: flags.run, destination, mapping, includeRecent: flags.includeRecent, by: person() }
+    const request = {
+      source,
+      name: flags.run,
+      destination,
+      mapping,
+      includeRecent: flags.includeRecent,
+      maxRejectedPercent: flags.maxRejected,
+      by: person(),
+    }
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
     const { id } = production.run
     const fileLogger = createLogger({
@@ -64,7 +73,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       file: homeOf(settings.HEAPFERRY_HOME).log(id, 'run'),
     })
     fileLogger.info({ run: id, settings: shownSettings(settings) }, 'run')
-    await goOn(opened.ledger, id)
+    await goOn(opened.ledger, production.run)
     for (const notice of production.notices) say(notice)
     if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${host}`)
     const startedAtMs = Date.now()
@@ -95,11 +104,12 @@ async function assertReachable(host: string, apiKey: string): Promise<void> {
 }
 
 /** A person who starts the run command wants the run to go on, whoever paused it. */
-async function goOn(ledger: RunLedger, id: RunId): Promise<void> {
-  const intent = await ledger.intent(id)
+async function goOn(ledger: RunLedger, paused: Run): Promise<void> {
+  const progress = await ledger.progress(paused.id)
+  const { intent } = progress
   if (intent.kind !== 'pause') return
   say(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`)
-  await ledger.setIntent(id, { kind: 'run', by: person() })
+  await ledger.setIntent(paused.id, wantedToGoOn(paused, progress, person()))
 }
 
 function closingWords(status: RunStatus, stopped: boolean, seconds: number): string {
@@ -117,7 +127,9 @@ function closingWords(status: RunStatus, stopped: boolean, seconds: number): str
     case 'planning':
     case 'running':
     case 'waiting_for_posthog':
+    case 'pausing':
     case 'paused':
+    case 'completing':
     case 'cancelled':
     case 'failed':
       return stopped

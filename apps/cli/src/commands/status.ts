@@ -1,11 +1,25 @@
 import { Command } from 'commander'
-import type { RunId } from '@heapferry/domain'
+import type { RunId, TimelineEntry } from '@heapferry/domain'
+import { grouped, timelineText } from '@heapferry/migration'
 import { readRunStatus } from '@heapferry/queue'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
 import { answer } from '../print.ts'
 import { progressLine, statusText } from '../status-text.ts'
 import { withLedger } from '../with-ledger.ts'
+
+const shownEntries = 20
+
+function historyLines(timeline: readonly TimelineEntry[]): string[] {
+  const older = timeline.length - shownEntries
+  return [
+    ...(older > 0 ? [`  ${grouped(older)} older entries are in --json`] : []),
+    ...timeline.slice(-shownEntries).map((entry) => {
+      const moment = new Date(entry.atMs).toISOString().slice(0, 19).replace('T', ' ')
+      return `  ${moment}  ${timelineText(entry)}`
+    }),
+  ]
+}
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -16,7 +30,11 @@ export function statusCommand(): Command {
       withLedger(async ({ ledger, queueOf }) => {
         const { id } = await findRun(ledger, name)
         const status = await readRunStatus(id, ledger, (phase) => queueOf(id, phase))
-        answer(flags.json ? JSON.stringify(status) : `${statusText(status)}\n\n${progressLine(status, 80)}`)
+        const timeline = await ledger.timeline(id)
+        if (flags.json) return answer(JSON.stringify({ ...status, timeline }))
+        answer(`${statusText(status)}\n\n${progressLine(status, 80)}`)
+        answer(`\nDetails:\n${status.details.map((line) => `  ${line}`).join('\n')}`)
+        answer(`\nHistory (UTC):\n${historyLines(timeline).join('\n')}`)
       }),
     )
 }

@@ -24,8 +24,8 @@ HEAPFERRY_HOME as the producer. SIGTERM hands its chunks over to others.`,
     .action(work)
 }
 
-/** What handing chunks over may take: a batch in flight and its commit. */
-const handOverMs = 7000
+/** What handing chunks over may take: what is left of a request in flight (3 s at most) and its commit. */
+const handOverMs = 5000
 
 const preflightEveryMs = 5000
 

@@ -1,0 +1,117 @@
+import { type Intent, type Phase, phases, type RunProgress, type Tally } from '@heapferry/domain'
+import { type QueueState, rejectedTooMany, runState, runStatus, wantedToGoOn } from '@heapferry/migration'
+import { expect, test } from 'vitest'
+import { runOf } from '../support/chunk.ts'
+
+const going: Intent = { kind: 'run', by: 'ada', acceptedTables: [] }
+const idle: QueueState = { waiting: 0, active: 0, failed: 0, firstFailure: null }
+const run = runOf('states', { maxRejectedPercent: 1 })
+
+test.each([
+  ['nothing is planned', progressOf({ sealed: [], read: 0 }), idle, 'planning'],
+  ['rows are being read', progressOf({ read: 50 }), { ...idle, active: 1 }, 'running'],
+  ['all rows are read and a chunk is not done', progressOf({ read: 100 }), { ...idle, active: 1 }, 'completing'],
+  ['every chunk is done', progressOf({ read: 100, done: 10 }), idle, 'completed'],
+  [
+    'every chunk is done and rows were rejected',
+    progressOf({ read: 100, done: 10, rejected: 1 }),
+    idle,
+    'completed_with_rejected_rows',
+  ],
+  ['a chunk has failed and others go on', progressOf({ read: 50 }), failed({ active: 1 }), 'running'],
+  ['a chunk has failed and nothing else is left', progressOf({ read: 50 }), failed({}), 'failed'],
+  ['a worker waits for PostHog', { ...progressOf({ read: 50 }), waiting: [waiting()] }, idle, 'waiting_for_posthog'],
+] as const)('while %s a run is %s', (_, progress, queue, state) => {
+  expect(runState(progress, queue).kind).toBe(state)
+})
+
+test('a run that is paused is pausing as long as workers have chunks in hand', () => {
+  const intent = { kind: 'pause', by: 'ada', reason: 'on request', hint: 'resume it' } as const
+  const progress = { ...progressOf({ read: 50 }), intent }
+  const pausing = statusOf(progress, { ...idle, active: 2 })
+  expect(pausing).toMatchObject({
+    state: 'pausing',
+    message: 'Pausing, as ada wanted: 2 chunks are finishing the batch at hand.',
+  })
+  expect(statusOf(progress, idle)).toMatchObject({ state: 'paused', message: expect.stringContaining('resume it') })
+})
+
+test('the details name what each worker waits for, and why the first chunk failed', () => {
+  const progress = { ...progressOf({ read: 50 }), waiting: [waiting()] }
+  expect(statusOf(progress, failed({})).details).toEqual([
+    'identities: 0 of 0 chunks done',
+    'events: 5 of 10 chunks done',
+    'queue: 0 waiting, 0 in work, 1 failed',
+    'first failure: clicks 1: disk on fire',
+    'waiting since 1970-01-01T00:00:01.000Z, asks again at 1970-01-01T00:00:02.000Z: 503: busy',
+  ])
+})
+
+test.each([
+  ['99 of 9,999 rows', { read: 9999, rejected: 99 }, false],
+  ['9,999 of 9,999 rows, which are too few to judge by', { read: 9999, rejected: 9999 }, false],
+  ['100 of 10,000 rows, which is the limit', { read: 10_000, rejected: 100 }, false],
+  ['101 of 10,000 rows', { read: 10_000, rejected: 101 }, true],
+])('with %s rejected, a run pauses itself: %#', (_, counts, pauses) => {
+  expect(rejectedTooMany(run, progressOf(counts)) !== null).toBe(pauses)
+})
+
+test('a run that pauses itself says of which table how many rows were rejected, and how to go on', () => {
+  expect(rejectedTooMany(run, progressOf({ read: 20_000, rejected: 500 }))).toEqual({
+    kind: 'pause',
+    by: 'heapferry',
+    reason: '500 of 20,000 rows of clicks were rejected (2.5 %), more than the 1 % that the run allows',
+    hint: 'heapferry rejected states says why. If they are to be left out, heapferry resume states goes on.',
+  })
+})
+
+test('who resumes a run accepts the tables that paused it, and no other', () => {
+  const progress = progressOf({ read: 20_000, rejected: 500 })
+  const intent = wantedToGoOn(run, progress, 'bob')
+  expect(intent).toEqual({ kind: 'run', by: 'bob', acceptedTables: ['clicks'] })
+  expect(rejectedTooMany(run, { ...progress, intent })).toBeNull()
+  const [clicks] = progress.tables
+  const tables = clicks ? [clicks, { ...clicks, table: 'signups' }] : []
+  expect(rejectedTooMany(run, { ...progress, intent, tables })?.reason).toContain('signups')
+})
+
+test('a limit of 100 % pauses no run', () => {
+  const lenient = runOf('lenient', { maxRejectedPercent: 100 })
+  expect(rejectedTooMany(lenient, progressOf({ read: 20_000, rejected: 20_000 }))).toBeNull()
+})
+
+function progressOf(
+  counts: { sealed?: readonly Phase[]; read?: number; done?: number; rejected?: number } = {},
+): RunProgress {
+  const { sealed = phases, read = 0, done = 5, rejected = 0 } = counts
+  const tally: Tally = {
+    read,
+    sent: read - rejected,
+    skipped: {},
+    rejected: rejected === 0 ? {} : { missing_time: rejected },
+  }
+  return {
+    intent: going,
+    phases: phases.map((phase) => ({
+      phase,
+      sealed: sealed.includes(phase),
+      planned: phase === 'events' ? 10 : 0,
+      done: phase === 'events' ? done : 0,
+    })),
+    tables: [{ table: 'clicks', planned: 100, tally }],
+    samples: [],
+    waiting: [],
+  }
+}
+
+function failed(changes: Partial<QueueState>): QueueState {
+  return { ...idle, failed: 1, firstFailure: 'clicks 1: disk on fire', ...changes }
+}
+
+function waiting() {
+  return { sinceMs: 1000, retryAtMs: 2000, detail: '503: busy' }
+}
+
+function statusOf(progress: RunProgress, queue: QueueState) {
+  return runStatus('states', progress, { state: runState(progress, queue), queue }, 0)
+}
