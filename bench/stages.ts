@@ -28,7 +28,7 @@ export async function benchConversion(): Promise<object[]> {
         id: run,
         root: place.root,
         source: place.root,
-        destination: { host: 'http://127.0.0.1', keyFingerprint: '0123456789abcdef' },
+        destination: { kind: 'posthog', host: 'http://127.0.0.1', keyFingerprint: '0123456789abcdef' },
         mapping: defaultMapping,
         includeRecent: false,
         maxRejectedPercent: 100,

@@ -25,7 +25,7 @@ export function runOf(name: string, changes: Partial<Run> = {}): Run {
     id: RunId.parse(name),
     root: '/export',
     source: '/export',
-    destination: { host: 'http://127.0.0.1:1', keyFingerprint: '0123456789abcdef' },
+    destination: { kind: 'posthog', host: 'http://127.0.0.1:1', keyFingerprint: '0123456789abcdef' },
     mapping: defaultMapping,
     includeRecent: false,
     maxRejectedPercent: 1,

@@ -6,6 +6,11 @@ import { RunId } from '@heapferry/domain'
 export const options = {
   host: () => new Option('--host <us|eu|URL>', 'PostHog Cloud US or EU, or the URL of another PostHog (POSTHOG_HOST)'),
   apiKeyFile: () => new Option('--api-key-file <FILE>', 'a file that holds the project key, phc_… (POSTHOG_API_KEY)'),
+  to: () =>
+    new Option(
+      '--to <posthog|jsonl:FOLDER>',
+      "write files of JSON lines to a folder or jsonl:s3://bucket/prefix instead, as PostHog's managed migrations import them (HEAPFERRY_TO)",
+    ),
   run: () =>
     new Option('--run <NAME>', 'a name for the run; else it is made from source and project').argParser(parseRunId),
   mapping: () => new Option('--mapping <FILE>', 'a mapping file, heapferry.yaml'),
@@ -26,12 +31,14 @@ export const options = {
 export interface ProjectFlags {
   host?: string
   apiKeyFile?: string
+  to?: string
 }
 
 /** Settings with what the flags say. */
 export function settingsFrom(flags: ProjectFlags): Settings {
   const settings = loadSettings({
     ...(flags.host !== undefined && { POSTHOG_HOST: flags.host }),
+    ...(flags.to !== undefined && { HEAPFERRY_TO: flags.to }),
     ...(flags.apiKeyFile !== undefined && { POSTHOG_API_KEY: readKeyFile(flags.apiKeyFile) }),
   })
   takeSecretsOutOfEnvironment()

@@ -1,4 +1,4 @@
-import { type Phase, phases, RejectReason, type Run, SkipReason } from '@heapferry/domain'
+import { destinationText, type Phase, phases, RejectReason, type Run, SkipReason } from '@heapferry/domain'
 import {
   duration,
   grouped,
@@ -44,7 +44,7 @@ export function runPage({ run, status, queues }: ShownRun): string {
 <section id="about"><h2>About this run</h2>
 <dl class="about">
 <dt>Source</dt><dd>${run.source}</dd>
-<dt>Destination</dt><dd>${run.destination.host}</dd>
+<dt>Destination</dt><dd>${destinationText(run.destination)}</dd>
 <dt>Created</dt><dd>${moment(run.createdAtMs)}</dd>
 <dt>Queues</dt><dd>${queues.map(({ phase, href }) => html`<a href="${href}">${phase}</a> `)}</dd>
 </dl></section>`,
@@ -88,7 +88,7 @@ function runItem(run: Run, status: RunStatus): Html {
 <p>${status.message}</p>
 ${progressOf(status)}
 <p class="facts">${outcomeText(status.totals)}</p>
-<p class="facts">${run.source} to ${run.destination.host}, created ${moment(run.createdAtMs)}</p>
+<p class="facts">${run.source} to ${destinationText(run.destination)}, created ${moment(run.createdAtMs)}</p>
 </li>`
 }
 

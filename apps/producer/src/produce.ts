@@ -183,7 +183,7 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 40)
-  const place = [root, sourceName(source), destination.host, destination.keyFingerprint].join('\n')
+  const place = [root, sourceName(source), JSON.stringify(destination)].join('\n')
   const hash = sha256([place]).slice(0, 8)
   return RunId.parse(slug === '' ? hash : `${slug}-${hash}`)
 }
@@ -202,7 +202,7 @@ function assertSameRequest(stored: Run, wanted: Run): void {
 const wordFor = {
   root: 'source',
   source: 'source',
-  destination: 'host or project key',
+  destination: 'destination (host, project key or folder)',
   mapping: 'mapping',
   includeRecent: '--include-recent',
 } as const

@@ -3,6 +3,7 @@ import { identitiesPath } from '@heapferry/config'
 import {
   type Columns,
   type Conversion,
+  type Destination,
   type EventSink,
   type ExportFile,
   type FileId,
@@ -11,6 +12,7 @@ import {
   type Phase,
   type Run,
   type RunLedger,
+  type SliceLimits,
   type Table,
   type Values,
 } from '@heapferry/domain'
@@ -18,15 +20,31 @@ import { type ChunkOutcome, convertersOf, decodeIdentities, noIdentities, proces
 import type { ChunkJob } from '@heapferry/queue'
 import { fileReader, type Place, readBytes } from '@heapferry/sources'
 
-// One request's worth: PostHog's own importers send up to 1000 events at once.
-const limits = { rows: 1000, bytes: 1_500_000 }
+/** How many rows are sent, and then committed, at once. */
+export function limitsFor({ kind }: Destination): SliceLimits {
+  switch (kind) {
+    case 'posthog':
+      // One request's worth: PostHog's own importers send up to 1000 events at once.
+      return { rows: 1000, bytes: 1_500_000 }
+    case 'json_lines':
+      // A whole chunk of most exports becomes one file.
+      return { rows: 20_000, bytes: 10_000_000 }
+  }
+}
+
 const reportEveryMs = 1000
 
 /** Everything that the chunks of one phase of a run share in this process. */
 export function runWork(
   run: Run,
   phase: Phase,
-  { ledger, sink, place, store }: { ledger: RunLedger; sink: EventSink; place: Place; store: Place },
+  {
+    ledger,
+    sink,
+    place,
+    store,
+    limits,
+  }: { ledger: RunLedger; sink: EventSink; place: Place; store: Place; limits: SliceLimits },
 ) {
   const reader = fileReader(place)
   const files = new Map<FileId, Promise<ExportFile>>()

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '@heapferry/config'
 import {
   type Destination,
+  type EventSink,
   OperatorError,
   type Phase,
   type Run,
@@ -10,10 +12,11 @@ import {
   type Waiting,
 } from '@heapferry/domain'
 import { isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
-import { batchTransport, createSink, sdkTransport, type Transport } from '@heapferry/posthog'
+import { batchTransport, createSink, sdkTransport } from '@heapferry/posthog'
 import { ChunkConsumer, type Redis } from '@heapferry/queue'
-import { openPlace, type Place, type S3Options } from '@heapferry/sources'
-import { runWork } from './run-work.ts'
+import { openPlace, type S3Options } from '@heapferry/sources'
+import { jsonLinesSink } from './json-lines-sink.ts'
+import { limitsFor, runWork } from './run-work.ts'
 
 export interface WorkerOptions {
   /** Unique among all workers, for people: host and process. */
@@ -21,7 +24,8 @@ export interface WorkerOptions {
   redis: Redis
   ledger: RunLedger
   destination: Destination
-  apiKey: string
+  /** Of the destination's project; null where it has none. */
+  apiKey: string | null
   transport: 'batch' | 'sdk'
   /** Where producers leave what is too large or too personal for Redis: a folder, or `s3://bucket/prefix`. */
   store: string
@@ -49,8 +53,8 @@ const recordedWaitMs = 10_000
 interface Desk {
   phase: Phase
   consumer: ChunkConsumer
-  transport: Transport
-  places: Place[]
+  /** Lets go of connections and places. */
+  close(): Promise<void>
   waiting: Waiting | null
   waitingSaidAtMs: number
 }
@@ -93,11 +97,10 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
 
   /** A worker with another key would put a customer's data into another project. */
   function isOurs({ id, destination }: Run): boolean {
-    const ours =
-      destination.host === options.destination.host && destination.keyFingerprint === options.destination.keyFingerprint
+    const ours = isDeepStrictEqual(destination, options.destination)
     if (!ours && !refused.has(id)) {
       refused.add(id)
-      logger.warn({ run: id }, 'this run goes to another host or project than this worker: left alone')
+      logger.warn({ run: id }, 'this run goes to another host, project or folder than this worker: left alone')
     }
     return ours
   }
@@ -133,20 +136,14 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   async function take(run: Run, phase: Phase): Promise<Desk> {
     const place = await openPlace(run.root, options.s3)
     const store = await openPlace(options.store, options.s3)
-    const { redis, apiKey } = options
-    const { host } = run.destination
-    const transport = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
-    const sink = createSink({
-      transport,
-      onWaiting: (waiting) => {
-        sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
-          logger.error({ err: error }, 'waiting could not be told'),
-        )
-      },
+    const { sink, closeSink } = await openSink(run.destination, (waiting) => {
+      sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
+        logger.error({ err: error }, 'waiting could not be told'),
+      )
     })
-    const process = runWork(run, phase, { ledger, sink, place, store })
+    const process = runWork(run, phase, { ledger, sink, place, store, limits: limitsFor(run.destination) })
     const consumer = new ChunkConsumer({
-      redis,
+      redis: options.redis,
       run: run.id,
       phase,
       concurrency,
@@ -154,10 +151,30 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
         (await pausingOnOperatorErrors(run, () => process(job, signal))) ?? { kind: 'interrupted' },
       onError: (error) => logger.warn({ err: error, run: run.id }, 'queue'),
     })
-    const desk: Desk = { phase, consumer, transport, places: [place, store], waiting: null, waitingSaidAtMs: 0 }
+    const close = async (): Promise<void> => {
+      await closeSink()
+      place.close()
+      store.close()
+    }
+    const desk: Desk = { phase, consumer, close, waiting: null, waitingSaidAtMs: 0 }
     desks.set(run.id, desk)
     logger.info({ run: run.id, phase }, 'taking chunks')
     return desk
+  }
+
+  async function openSink(
+    destination: Destination,
+    onWaiting: (waiting: Waiting | null) => void,
+  ): Promise<{ sink: EventSink; closeSink(): Promise<void> }> {
+    const { apiKey, s3 } = options
+    if (destination.kind === 'json_lines') {
+      const place = await openPlace(destination.root, s3)
+      return { sink: jsonLinesSink(place), closeSink: async () => place.close() }
+    }
+    if (apiKey === null) throw new Error('a run of a PostHog project was taken without its key')
+    const { host } = destination
+    const transport = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
+    return { sink: createSink({ transport, onWaiting }), closeSink: () => transport.close() }
   }
 
   async function leave(run: RunId): Promise<void> {
@@ -165,8 +182,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     if (!desk) return
     desks.delete(run)
     await desk.consumer.close()
-    await desk.transport.close()
-    for (const place of desk.places) place.close()
+    await desk.close()
     if (desk.waiting) await ledger.setWaiting(run, options.name, null)
     logger.info({ run, phase: desk.phase }, 'left')
   }

@@ -6,6 +6,7 @@ export {
   loadSettings,
   readKeyFile,
   s3OptionsOf,
+  requireDestination,
   requireProject,
   type SettingName,
   type Settings,

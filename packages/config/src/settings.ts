@@ -37,6 +37,12 @@ export const settingsSchema = z.object({
     .trim()
     .regex(/^phc_\w+$/, 'expected a project key, which begins with phc_ (Project settings → Project API key)')
     .optional(),
+  /** `posthog`, or files with an event a line: `jsonl:FOLDER` or `jsonl:s3://bucket/prefix`. */
+  HEAPFERRY_TO: z
+    .string()
+    .regex(/^(?:posthog|jsonl:.+|s3:\/\/.+)$/, 'expected posthog, jsonl:FOLDER or jsonl:s3://bucket/prefix')
+    .transform((text) => (text.startsWith('s3://') ? `jsonl:${text}` : text))
+    .default('posthog'),
   /** How events are sent: `batch` (fast, direct) or `sdk` (through posthog-node). */
   HEAPFERRY_TRANSPORT: z.enum(['batch', 'sdk'], 'expected batch or sdk').default('batch'),
   /** A Redis to use; without it heapferry starts one of its own. */
@@ -123,7 +129,7 @@ export function readKeyFile(file: string): string {
  * Host and key of the project that events go to.
  * @throws OperatorError when one of them is not set
  */
-export function requireProject(settings: Settings): { host: string; apiKey: string; destination: Destination } {
+export function requireProject(settings: Settings): { host: string; apiKey: string; destination: PostHogProject } {
   const { POSTHOG_HOST: host, POSTHOG_API_KEY: apiKey } = settings
   const missing = [
     host === undefined && 'POSTHOG_HOST: not set (or --host us, --host eu, --host URL)',
@@ -136,7 +142,20 @@ export function requireProject(settings: Settings): { host: string; apiKey: stri
     )
   }
   const keyFingerprint = createHash('sha256').update(apiKey).digest('hex').slice(0, 16)
-  return { host, apiKey, destination: { host, keyFingerprint } }
+  return { host, apiKey, destination: { kind: 'posthog', host, keyFingerprint } }
+}
+
+type PostHogProject = Extract<Destination, { kind: 'posthog' }>
+
+/**
+ * Where events go, and the key that is needed there.
+ * @throws OperatorError when host or key of a project are missing
+ */
+export function requireDestination(settings: Settings): { destination: Destination; apiKey: string | null } {
+  const folder = /^jsonl:(?<root>.+)$/.exec(settings.HEAPFERRY_TO)?.groups?.root
+  if (folder === undefined) return requireProject(settings)
+  const root = folder.startsWith('s3://') ? folder.replace(/\/+$/, '') : path.resolve(folder)
+  return { destination: { kind: 'json_lines', root }, apiKey: null }
 }
 
 /**

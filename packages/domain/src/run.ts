@@ -4,13 +4,23 @@ import { Mapping } from './mapping.ts'
 import { Phase } from './table.ts'
 import type { Tally } from './tally.ts'
 
-/** Where a run's events go. The key itself is never stored: only what tells whether a worker holds the same one. */
-export const Destination = z.object({
-  host: z.url(),
-  /** First 16 hex digits of SHA-256 of the project key. */
-  keyFingerprint: z.string().regex(/^[0-9a-f]{16}$/),
-})
+/** Where a run's events go. */
+export const Destination = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('posthog'),
+    host: z.url(),
+    /** First 16 hex digits of SHA-256 of the project key. The key itself is never stored. */
+    keyFingerprint: z.string().regex(/^[0-9a-f]{16}$/),
+  }),
+  /** Files with an event a line, as PostHog's managed migrations import them: below a folder, or `s3://bucket/prefix`. */
+  z.object({ kind: z.literal('json_lines'), root: z.string() }),
+])
 export type Destination = z.infer<typeof Destination>
+
+/** For people. */
+export function destinationText(destination: Destination): string {
+  return destination.kind === 'posthog' ? destination.host : `JSON lines in ${destination.root}`
+}
 
 /** What is fixed when a run is created. A later command with other values is refused, so that no event changes midway. */
 export const Run = z.object({

@@ -1,3 +1,5 @@
+import type { Table } from './table.ts'
+
 /**
  * A `PostHogEvent` as its JSON in UTF-8, made once: the size guard and the request body both need it. The event itself is
  * let go: a thousand of them held until PostHog answers cost more in garbage collection than anything else.
@@ -14,6 +16,15 @@ export interface Refusal {
   detail: string
 }
 
+/** Where a batch comes from. The same rows have the same name, whoever sends them and however often. */
+export interface BatchOrigin {
+  table: Table
+  /** Days since 1970-01-01 (UTC) of the first row of its chunk. */
+  day: number | null
+  /** Unique in the run. */
+  name: string
+}
+
 export type Delivery =
   /** Every event is in PostHog's durable queue, but for the refused. */
   | { kind: 'acknowledged'; refused: readonly Refusal[] }
@@ -25,5 +36,5 @@ export interface EventSink {
    * Sends until PostHog has answered for every event, through outages of any length.
    * @throws OperatorError when only a person can help (key refused, quota)
    */
-  send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery>
+  send(events: readonly OutgoingEvent[], signal: AbortSignal, origin: BatchOrigin): Promise<Delivery>
 }

@@ -54,7 +54,8 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
   for await (const slice of work.reader.read(file, chunk, position, work.limits)) {
     const batch = convertSlice(claim, slice, work)
-    const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal) : nothingToSend
+    const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
+    const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : nothingToSend
     if (delivery.kind === 'interrupted') return delivery
 
     for (const refusal of delivery.refused) batch.refuse(refusal.index, refusal.detail)

@@ -1,13 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Delivery,
-  type EventSink,
-  OperatorError,
-  type OutgoingEvent,
-  type Refusal,
-  type Waiting,
-} from '@heapferry/domain'
+import { type Delivery, OperatorError, type OutgoingEvent, type Refusal, type Waiting } from '@heapferry/domain'
 import type { Answer, Transport } from './transport.ts'
 
 export interface SinkOptions {
@@ -28,6 +21,11 @@ const maxRequestBytes = 4_000_000
 const maxRefusedBeforeFirstStored = 100
 const longestTimerMs = 2 ** 31 - 1
 
+/** An `EventSink` that asks for no origin: PostHog tells events by their uuids. */
+export interface PostHogSink {
+  send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery>
+}
+
 /** A part of the events of a call: `start` inclusive, `end` exclusive. */
 interface Span {
   start: number
@@ -45,7 +43,7 @@ export function createSink({
   firstWaitMs = 500,
   longestWaitMs = 30_000,
   graceMs = 3000,
-}: SinkOptions): EventSink {
+}: SinkOptions): PostHogSink {
   let gateOpensAtMs = 0
   let waitingSinceMs: number | null = null
   let hasStored = false

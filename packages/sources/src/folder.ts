@@ -79,8 +79,9 @@ async function openFile(root: string, relativePath: string, expected?: FileVersi
 
 async function putFile(file: string, parts: readonly Uint8Array[]): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
-  const draft = `${file}.${process.pid}`
-  await writeFile(draft, parts, { mode: 0o600 })
+  // Hidden, so that nobody takes for whole what a killed process has left.
+  const draft = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`)
+  await writeFile(draft, parts, { mode: 0o600, flush: true })
   await rename(draft, file)
 }
 

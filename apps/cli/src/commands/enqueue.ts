@@ -1,6 +1,6 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, loadMapping, requireProject, s3OptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -15,6 +15,7 @@ export function enqueueCommand(): Command {
     .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
+    .addOption(options.to())
     .addOption(options.run())
     .addOption(options.mapping())
     .addOption(options.includeRecent())
@@ -37,7 +38,7 @@ export interface RunFlags extends ProjectFlags {
 
 async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const settings = settingsFrom(flags)
-  const { destination } = requireProject(settings)
+  const { destination } = requireDestination(settings)
   const mapping = loadMapping(flags.mapping)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { createLogger, homeOf, loadMapping, requireProject, s3OptionsOf, shownSettings } from '@heapferry/config'
-import { OperatorError, type Run, type RunLedger } from '@heapferry/domain'
+import { createLogger, homeOf, loadMapping, requireDestination, s3OptionsOf, shownSettings } from '@heapferry/config'
+import { destinationText, OperatorError, type Run, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -24,6 +24,7 @@ export function runCommand(): Command {
     .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
+    .addOption(options.to())
     .addOption(options.run())
     .option('--workers <N>', 'worker processes on this machine', wholeNumber, 2)
     .addOption(options.mapping())
@@ -48,12 +49,12 @@ Examples:
 async function run(source: string, flags: Flags): Promise<void> {
   const [{ openRun }, { migrate }] = await Promise.all([import('@heapferry/producer'), import('../migrate.ts')])
   const settings = settingsFrom(flags)
-  const { host, apiKey, destination } = requireProject(settings)
+  const { destination, apiKey } = requireDestination(settings)
   const mapping = loadMapping(flags.mapping)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'run' })
   const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
 
-  await assertReachable(host, apiKey)
+  if (destination.kind === 'posthog' && apiKey !== null) await assertReachable(destination.host, apiKey)
   const opened = await openLedger(settings, logger)
   try {
     const request = {
@@ -75,12 +76,12 @@ async function run(source: string, flags: Flags): Promise<void> {
     fileLogger.info({ run: id, settings: shownSettings(settings) }, 'run')
     await goOn(opened.ledger, production.run)
     for (const notice of production.notices) say(notice)
-    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${host}`)
+    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${destinationText(destination)}`)
     const startedAtMs = Date.now()
     const status = await migrate({
       production,
       opened,
-      settings: { ...settings, POSTHOG_HOST: host },
+      settings,
       workers: flags.workers,
       dashboard: flags.dashboard,
       view: progressView(flags.json),

@@ -1,4 +1,5 @@
 import { grouped } from '@heapferry/migration'
+import { destinationText } from '@heapferry/domain'
 import { Command } from 'commander'
 import { readRunStatus } from '@heapferry/queue'
 import { options } from '../options.ts'
@@ -24,7 +25,7 @@ export function runsCommand(): Command {
               statuses.map(({ run, status }) => ({
                 ...status,
                 source: run.source,
-                host: run.destination.host,
+                destination: destinationText(run.destination),
                 created_at: new Date(run.createdAtMs).toISOString(),
               })),
             ),

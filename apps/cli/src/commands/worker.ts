@@ -2,7 +2,14 @@ import { hostname } from 'node:os'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
-import { createLogger, type Logger, requireProject, s3OptionsOf, shownSettings, workStoreOf } from '@heapferry/config'
+import {
+  createLogger,
+  type Logger,
+  requireDestination,
+  s3OptionsOf,
+  shownSettings,
+  workStoreOf,
+} from '@heapferry/config'
 import { OperatorError, type RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -13,6 +20,7 @@ export function workerCommand(): Command {
     .description('take chunks of planned runs, convert their rows and send them; start as many as you like')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
+    .addOption(options.to())
     .addOption(options.run())
     .addHelpText(
       'after',
@@ -51,7 +59,7 @@ async function untilKeyIsKnown(project: {
 
 async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   const settings = settingsFrom(flags)
-  const { apiKey, destination } = requireProject(settings)
+  const { destination, apiKey } = requireDestination(settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'worker' })
   const stop = new AbortController()
   const ofRunCommand = process.send !== undefined
@@ -65,7 +73,9 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   stop.signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref())
 
   const { startWorker } = await import('@heapferry/worker')
-  await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
+  if (destination.kind === 'posthog' && apiKey !== null) {
+    await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
+  }
   const { ledger, redis, close } = await openLedger(settings, logger)
   const name = `${hostname()}:${process.pid}`
   const { HEAPFERRY_TRANSPORT: transport } = settings

@@ -108,7 +108,7 @@ const madeUp: Omit<Run, 'mapping' | 'includeRecent' | 'createdAtMs'> = {
   id: RunId.parse('plan'),
   root: '/',
   source: '/',
-  destination: { host: 'http://127.0.0.1', keyFingerprint: '0000000000000000' },
+  destination: { kind: 'posthog', host: 'http://127.0.0.1', keyFingerprint: '0000000000000000' },
   maxRejectedPercent: 100,
   chunkBytes: 1,
 }
