@@ -4,11 +4,13 @@ import path from 'node:path'
 import { RunId } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import type { RunStatus } from '@heapferry/migration'
+import { connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
+import { serverCandidates } from '../support/server-candidates.ts'
 
 const apiKey = 'phc_endtoend000000000000000000000000000000000000'
 const run = RunId.parse('e2e')
@@ -148,6 +150,24 @@ test('a run with too many rejected rows pauses itself, and goes on for who has l
     ['resumed', userInfo().username],
     ['phase_completed', null],
   ])
+})
+
+test("workers count PostHog's answers, and say nothing more of themselves when they have ended", async () => {
+  await writeSampleExport({ folder: source, seed: 1, people: 20, pageviewRows: 3000, eventRows: 50, traps: false })
+  posthog.fault({ kind: 'status', status: 503, next: 2 })
+  const server = await openPrivateRedis({ home: path.join(folder, 'redis-home'), serverCandidates })
+  const redis = await connectRedis(server.url, () => {})
+  onTestFinished(async () => {
+    redis.disconnect()
+    await server.close()
+  })
+  await migrated({ REDIS_URL: server.url })
+  const ledger = new RedisLedger(redis)
+  const { byStatus, byTime, totalMs } = await ledger.answers(run)
+  expect(byStatus).toEqual({ 200: posthog.requests['200'], 503: 2 })
+  expect(byTime.reduce((sum, count) => sum + count, 0)).toBe(posthog.batches.length)
+  expect(totalMs).toBeGreaterThan(0)
+  expect(await ledger.pulses(run)).toEqual([])
 })
 
 async function migrated(env: Record<string, string> = {}) {

@@ -1,4 +1,4 @@
-import { FileId, type Chunk, phases, RunId, type RunProgress } from '@heapferry/domain'
+import { type Chunk, FileId, noAnswers, phases, RunId, type RunProgress } from '@heapferry/domain'
 import { RedisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
@@ -132,6 +132,37 @@ test('the history of a run keeps its first and its latest point, in bounded spac
   expect(thinned[0]).toEqual(first)
   expect(thinned.at(-1)).toMatchObject({ read: 8, sent: 6 })
   expect(await redis().hget(runKeysOf(run).run, 'historyEveryMs')).toBe('2000')
+})
+
+test('pulses are of workers that have said something in the last minute', async () => {
+  const { ledger, run } = await planned()
+  const pulse = {
+    worker: 'host:1',
+    atMs: Date.now(),
+    startedAtMs: 1,
+    memoryBytes: 2,
+    rate: 3,
+    chunks: [],
+    movedAtMs: 4,
+  }
+  await ledger.setPulse(run, pulse)
+  await ledger.setPulse(run, { ...pulse, worker: 'host:2', atMs: Date.now() - 61_000 })
+  await ledger.setPulse(run, { ...pulse, worker: 'host:3' })
+  await ledger.removePulse(run, 'host:3')
+  expect(await ledger.pulses(run)).toEqual([pulse])
+})
+
+test('answers of all workers add up', async () => {
+  const { ledger, run } = await planned()
+  const byTime = noAnswers.byTime.with(2, 3)
+  expect(await ledger.answers(run)).toEqual(noAnswers)
+  await ledger.addAnswers(run, { byStatus: { 200: 2, 429: 1 }, byTime, totalMs: 30 })
+  await ledger.addAnswers(run, { byStatus: { 200: 1, none: 2 }, byTime, totalMs: 12 })
+  expect(await ledger.answers(run)).toEqual({
+    byStatus: { 200: 3, 429: 1, none: 2 },
+    byTime: noAnswers.byTime.with(2, 6),
+    totalMs: 42,
+  })
 })
 
 test('two rejected rows of one block, which start at the same byte, are both kept', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { identitiesPath } from '@heapferry/config'
 import {
+  type Chunk,
   type Columns,
   type Conversion,
   type Destination,
@@ -44,7 +45,16 @@ export function runWork(
     place,
     store,
     limits,
-  }: { ledger: RunLedger; sink: EventSink; place: Place; store: Place; limits: SliceLimits },
+    onProgress,
+  }: {
+    ledger: RunLedger
+    sink: EventSink
+    place: Place
+    store: Place
+    limits: SliceLimits
+    /** Told when a chunk is taken, and after every commit. */
+    onProgress(progress: { chunk: Chunk; file: ExportFile; read: number }): void
+  },
 ) {
   const reader = fileReader(place)
   const files = new Map<FileId, Promise<ExportFile>>()
@@ -58,6 +68,8 @@ export function runWork(
       throw error
     })
 
+    const before = (await ledger.checkpoint(chunk))?.tally.read ?? 0
+    onProgress({ chunk, file, read: before })
     let reportedAtMs = 0
     return processChunk(
       { chunk, file, token },
@@ -68,6 +80,7 @@ export function runWork(
         converterFor,
         limits,
         onCommit: ({ tally }) => {
+          onProgress({ chunk, file, read: tally.read })
           const nowMs = Date.now()
           if (nowMs - reportedAtMs < reportEveryMs) return
           reportedAtMs = nowMs

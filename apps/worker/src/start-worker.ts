@@ -2,10 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '@heapferry/config'
 import {
+  type ChunkId,
   type Destination,
+  type Answers,
   type EventSink,
   OperatorError,
   type Phase,
+  type Pulse,
   type Run,
   type RunId,
   type RunLedger,
@@ -16,6 +19,7 @@ import { batchTransport, createSink, sdkTransport } from '@heapferry/posthog'
 import { ChunkConsumer, type Redis } from '@heapferry/queue'
 import { openPlace, type S3Options } from '@heapferry/sources'
 import { jsonLinesSink } from './json-lines-sink.ts'
+import { measuredTransport } from './measured-transport.ts'
 import { limitsFor, runWork } from './run-work.ts'
 
 export interface WorkerOptions {
@@ -46,6 +50,7 @@ const lookEveryMs = 500
 // Events become buffers of one to two kB; from Node's pool of 8 kB every fifth would cost an allocation outside the heap.
 const bufferPoolBytes = 512 * 1024
 const repeatWaitingMs = 5000
+const pulseEveryMs = 1000
 // Shorter waits are how PostHog paces its senders, and nothing that a report should tell.
 const recordedWaitMs = 10_000
 
@@ -57,6 +62,13 @@ interface Desk {
   close(): Promise<void>
   waiting: Waiting | null
   waitingSaidAtMs: number
+  inHand: Map<ChunkId, Pulse['chunks'][number]>
+  /** Rows that were brought to their ends since the last pulse. */
+  rows: number
+  pulseAtMs: number
+  movedAtMs: number
+  /** PostHog's answers since the last call; null where there were none. */
+  answers(): Answers | null
 }
 
 /**
@@ -66,6 +78,7 @@ interface Desk {
 export function startWorker(options: WorkerOptions): WorkerHandle {
   const { ledger, logger } = options
   Buffer.poolSize = bufferPoolBytes
+  const startedAtMs = Date.now()
   const desks = new Map<RunId, Desk>()
   const refused = new Set<RunId>()
   const closing = new AbortController()
@@ -124,6 +137,8 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
 
     if (progress.intent.kind === 'run') await desk.consumer.resume()
     else await stop(desk)
+    if (progress.intent.kind !== 'run' || desk.waiting) desk.movedAtMs = Date.now()
+    if (Date.now() - desk.pulseAtMs >= pulseEveryMs) await sayAlive(run.id, desk)
     if (desk.waiting && Date.now() - desk.waitingSaidAtMs > repeatWaitingMs)
       await sayWaiting(run.id, desk, desk.waiting)
   }
@@ -136,19 +151,35 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   async function take(run: Run, phase: Phase): Promise<Desk> {
     const place = await openPlace(run.root, options.s3)
     const store = await openPlace(options.store, options.s3)
-    const { sink, closeSink } = await openSink(run.destination, (waiting) => {
+    const { sink, answers, closeSink } = await openSink(run.destination, (waiting) => {
       sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
         logger.error({ err: error }, 'waiting could not be told'),
       )
     })
-    const process = runWork(run, phase, { ledger, sink, place, store, limits: limitsFor(run.destination) })
+    const process = runWork(run, phase, {
+      ledger,
+      sink,
+      place,
+      store,
+      limits: limitsFor(run.destination),
+      onProgress: ({ chunk: { id, firstRow, rows }, file, read }) => {
+        desk.rows += read - (desk.inHand.get(id)?.read ?? read)
+        desk.movedAtMs = Date.now()
+        desk.inHand.set(id, { id, table: file.table.name, firstRow, rows, read })
+      },
+    })
     const consumer = new ChunkConsumer({
       redis: options.redis,
       run: run.id,
       phase,
       concurrency,
-      process: async (job, signal) =>
-        (await pausingOnOperatorErrors(run, () => process(job, signal))) ?? { kind: 'interrupted' },
+      process: async (job, signal) => {
+        try {
+          return (await pausingOnOperatorErrors(run, () => process(job, signal))) ?? { kind: 'interrupted' }
+        } finally {
+          desk.inHand.delete(job.chunk.id)
+        }
+      },
       onError: (error) => logger.warn({ err: error, run: run.id }, 'queue'),
     })
     const close = async (): Promise<void> => {
@@ -156,7 +187,18 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
       place.close()
       store.close()
     }
-    const desk: Desk = { phase, consumer, close, waiting: null, waitingSaidAtMs: 0 }
+    const desk: Desk = {
+      phase,
+      consumer,
+      close,
+      waiting: null,
+      waitingSaidAtMs: 0,
+      inHand: new Map(),
+      rows: 0,
+      pulseAtMs: Date.now(),
+      movedAtMs: Date.now(),
+      answers,
+    }
     desks.set(run.id, desk)
     logger.info({ run: run.id, phase }, 'taking chunks')
     return desk
@@ -165,16 +207,17 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   async function openSink(
     destination: Destination,
     onWaiting: (waiting: Waiting | null) => void,
-  ): Promise<{ sink: EventSink; closeSink(): Promise<void> }> {
+  ): Promise<{ sink: EventSink; answers: () => Answers | null; closeSink(): Promise<void> }> {
     const { apiKey, s3 } = options
     if (destination.kind === 'json_lines') {
       const place = await openPlace(destination.root, s3)
-      return { sink: jsonLinesSink(place), closeSink: async () => place.close() }
+      return { sink: jsonLinesSink(place), answers: () => null, closeSink: async () => place.close() }
     }
     if (apiKey === null) throw new Error('a run of a PostHog project was taken without its key')
     const { host } = destination
-    const transport = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
-    return { sink: createSink({ transport, onWaiting }), closeSink: () => transport.close() }
+    const chosen = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
+    const transport = measuredTransport(chosen)
+    return { sink: createSink({ transport, onWaiting }), answers: transport.taken, closeSink: () => transport.close() }
   }
 
   async function leave(run: RunId): Promise<void> {
@@ -184,7 +227,28 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     await desk.consumer.close()
     await desk.close()
     if (desk.waiting) await ledger.setWaiting(run, options.name, null)
+    const answers = desk.answers()
+    if (answers) await ledger.addAnswers(run, answers)
+    await ledger.removePulse(run, options.name)
     logger.info({ run, phase: desk.phase }, 'left')
+  }
+
+  async function sayAlive(run: RunId, desk: Desk): Promise<void> {
+    const atMs = Date.now()
+    const rate = Math.round((1000 * desk.rows) / (atMs - desk.pulseAtMs))
+    desk.rows = 0
+    desk.pulseAtMs = atMs
+    const answers = desk.answers()
+    if (answers) await ledger.addAnswers(run, answers)
+    await ledger.setPulse(run, {
+      worker: options.name,
+      atMs,
+      startedAtMs,
+      memoryBytes: process.memoryUsage.rss(),
+      rate,
+      chunks: [...desk.inHand.values()],
+      movedAtMs: desk.movedAtMs,
+    })
   }
 
   async function sayWaiting(run: RunId, desk: Desk, waiting: Waiting | null): Promise<void> {

@@ -3,6 +3,7 @@ import type { Chunk } from './chunk.ts'
 import { RejectReason } from './conversion.ts'
 import type { ExportFile } from './export.ts'
 import { ChunkId, FileId, type RunId } from './ids.ts'
+import type { Answers, Pulse } from './pulse.ts'
 import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } from './run.ts'
 import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
@@ -98,6 +99,14 @@ export interface RunLedger extends ChunkLedger {
   progress(run: RunId): Promise<RunProgress>
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
   setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
+  /** Forgotten when not repeated within a minute. */
+  setPulse(run: RunId, pulse: Pulse): Promise<void>
+  /** By the names of the workers. */
+  pulses(run: RunId): Promise<Pulse[]>
+  /** The worker has ended as it should. */
+  removePulse(run: RunId, worker: string): Promise<void>
+  addAnswers(run: RunId, answers: Answers): Promise<void>
+  answers(run: RunId): Promise<Answers>
   rejectedRows(run: RunId): AsyncIterable<RejectedRow>
   /** From the run's beginning on, oldest first: at most 1440 points, as far apart as that allows. */
   history(run: RunId): Promise<HistoryPoint[]>

@@ -21,6 +21,7 @@ export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
 export { rejectText, skipText } from './reason-text.ts'
+export { workerFault } from './worker-fault.ts'
 export { timelineText } from './timeline-text.ts'
 export { duration, grouped, percent } from './wording.ts'
 export {

@@ -38,6 +38,10 @@ export function runKeys(run: RunId) {
     history: `${base}:history`,
     /** Hash: worker → Waiting and when it was said. */
     waiting: `${base}:waiting`,
+    /** Hash: worker → Pulse. */
+    pulses: `${base}:pulses`,
+    /** Hash of counters: `status|<HTTP status>`, `time|<index into answerSeconds>` and `ms`. */
+    answers: `${base}:answers`,
     /** List of TimelineEntry, oldest first. */
     timeline: `${base}:timeline`,
   }

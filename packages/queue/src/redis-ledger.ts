@@ -1,4 +1,5 @@
 import {
+  type Answers,
   type Checkpoint,
   Checkpoint as CheckpointSchema,
   type Chunk,
@@ -11,9 +12,11 @@ import {
   type HistoryPoint,
   IdentitiesRecord,
   Intent,
+  noAnswers,
   type Phase,
   phaseOf,
   phases,
+  Pulse,
   RejectedRow,
   RejectReason,
   Run,
@@ -34,6 +37,7 @@ import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from '
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
 const waitingForgottenMs = 30_000
+const pulseForgottenMs = 60_000
 const wantedToRun: Intent = { kind: 'run', by: 'heapferry', acceptedTables: [] }
 // Years of pauses and outages; a list without an end would be the one thing of a run that grows by itself.
 const keptEntries = 5000
@@ -226,6 +230,42 @@ export class RedisLedger implements RunLedger {
       const [atMs = 0, read = 0, sent = 0, rejected = 0] = point.split(':').map(Number)
       return { atMs, read, sent, rejected }
     })
+  }
+
+  async setPulse(run: RunId, pulse: Pulse): Promise<void> {
+    await this.#redis.hset(runKeys(run).pulses, pulse.worker, JSON.stringify(pulse))
+  }
+
+  async pulses(run: RunId): Promise<Pulse[]> {
+    const { pulses: key } = runKeys(run)
+    const pulses = (await this.#redis.hvals(key)).map((json) => Pulse.parse(JSON.parse(json)))
+    const oldestMs = Date.now() - pulseForgottenMs
+    const gone = pulses.filter(({ atMs }) => atMs < oldestMs).map(({ worker }) => worker)
+    if (gone.length > 0) await this.#redis.hdel(key, ...gone)
+    return pulses.filter(({ atMs }) => atMs >= oldestMs).toSorted((a, b) => (a.worker < b.worker ? -1 : 1))
+  }
+
+  async removePulse(run: RunId, worker: string): Promise<void> {
+    await this.#redis.hdel(runKeys(run).pulses, worker)
+  }
+
+  async addAnswers(run: RunId, { byStatus, byTime, totalMs }: Answers): Promise<void> {
+    const { answers } = runKeys(run)
+    const pipeline = this.#redis.pipeline()
+    for (const [status, count] of Object.entries(byStatus)) pipeline.hincrby(answers, `status|${status}`, count)
+    for (const [index, count] of byTime.entries()) if (count > 0) pipeline.hincrby(answers, `time|${index}`, count)
+    pipeline.hincrby(answers, 'ms', totalMs)
+    await pipeline.exec()
+  }
+
+  async answers(run: RunId): Promise<Answers> {
+    const stored = await this.#redis.hgetall(runKeys(run).answers)
+    const byStatus: Record<string, number> = {}
+    for (const [field, count] of Object.entries(stored)) {
+      if (field.startsWith('status|')) byStatus[field.slice('status|'.length)] = Number(count)
+    }
+    const byTime = noAnswers.byTime.map((_, index) => Number(stored[`time|${index}`] ?? 0))
+    return { byStatus, byTime, totalMs: Number(stored.ms ?? 0) }
   }
 
   async record(run: RunId, entry: TimelineEntry): Promise<void> {

@@ -1,0 +1,52 @@
+import { type Answers, answerSeconds, noAnswers } from '@heapferry/domain'
+import type { Answer, Transport } from '@heapferry/posthog'
+
+export interface MeasuredTransport extends Transport {
+  /** What was answered since the last call; null where nothing was. */
+  taken(): Answers | null
+}
+
+/** Counts the answers of a transport, by status and by the time they took. */
+export function measuredTransport(transport: Transport): MeasuredTransport {
+  let byStatus: Record<string, number> = {}
+  let byTime = [...noAnswers.byTime]
+  let totalMs = 0
+  return {
+    async send(events) {
+      const sentAtMs = performance.now()
+      const answer = await transport.send(events)
+      const ms = performance.now() - sentAtMs
+      const status = statusOf(answer)
+      byStatus[status] = (byStatus[status] ?? 0) + 1
+      const bucket = answerSeconds.findIndex((seconds) => ms <= seconds * 1000)
+      const index = bucket === -1 ? answerSeconds.length : bucket
+      byTime[index] = (byTime[index] ?? 0) + 1
+      totalMs += Math.round(ms)
+      return answer
+    },
+    close: () => transport.close(),
+    taken() {
+      if (Object.keys(byStatus).length === 0) return null
+      const answers = { byStatus, byTime, totalMs }
+      byStatus = {}
+      byTime = [...noAnswers.byTime]
+      totalMs = 0
+      return answers
+    },
+  }
+}
+
+function statusOf(answer: Answer): string {
+  switch (answer.kind) {
+    case 'stored':
+      return '200'
+    case 'later':
+      return answer.status === undefined ? 'none' : String(answer.status)
+    case 'too_large':
+      return '413'
+    case 'refused':
+      return '400'
+    case 'operator':
+      return String(answer.status)
+  }
+}

@@ -1,0 +1,35 @@
+import { z } from 'zod'
+import { ChunkId } from './ids.ts'
+
+const Count = z.number().int().nonnegative()
+
+/** What a worker says of itself every second while it serves a run. Names places, no rows. */
+export const Pulse = z.object({
+  /** Host and process. */
+  worker: z.string(),
+  atMs: Count,
+  startedAtMs: Count,
+  memoryBytes: Count,
+  /** Rows a second that it has brought to their ends, since the pulse before. */
+  rate: z.number().nonnegative(),
+  /** Those it has in hand. */
+  chunks: z.array(z.object({ id: ChunkId, table: z.string(), firstRow: Count, rows: Count, read: Count })),
+  /** When it last took a chunk, committed a batch, or knew why it must not. */
+  movedAtMs: Count,
+})
+export type Pulse = z.infer<typeof Pulse>
+
+/** Upper bounds of the histogram of answering times, in seconds, as Prometheus has them; the last is without end. */
+export const answerSeconds = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
+
+/** PostHog's answers to the requests of a run. */
+export interface Answers {
+  /** HTTP status, or `none` where no answer came. */
+  byStatus: Readonly<Record<string, number>>
+  /** How many were answered within each of `answerSeconds`, longer than the one before; then the longer ones. */
+  byTime: readonly number[]
+  /** Of all answering times. */
+  totalMs: number
+}
+
+export const noAnswers: Answers = { byStatus: {}, byTime: [...answerSeconds, 0].map(() => 0), totalMs: 0 }

@@ -1,0 +1,21 @@
+import type { Pulse, RunProgress } from '@heapferry/domain'
+import type { QueueState } from './run-state.ts'
+import { duration } from './wording.ts'
+
+// Far longer than the slowest slice takes to be read, converted and committed; what PostHog makes workers wait for is told.
+const stuckAfterMs = 60_000
+const silentAfterMs = 10_000
+
+/** What is wrong with a worker, for a person; null where nothing is. One that has ended says nothing more. */
+export function workerFault(
+  { atMs, movedAtMs, chunks }: Pulse,
+  { intent }: RunProgress,
+  queue: QueueState,
+  nowMs: number,
+): string | null {
+  if (nowMs - atMs > silentAfterMs) return `has said nothing for ${duration((nowMs - atMs) / 1000)}`
+  if (intent.kind !== 'run' || nowMs - movedAtMs < stuckAfterMs) return null
+  const still = duration((nowMs - movedAtMs) / 1000)
+  if (chunks.length > 0) return `has not moved for ${still}`
+  return queue.waiting > 0 ? `takes no chunk although ${queue.waiting} wait, for ${still}` : null
+}

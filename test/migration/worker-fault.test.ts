@@ -1,0 +1,59 @@
+import { ChunkId, type Intent, type Pulse, type RunProgress } from '@heapferry/domain'
+import { type QueueState, workerFault } from '@heapferry/migration'
+import { expect, test } from 'vitest'
+
+const nowMs = 1_000_000
+const chunk = { id: ChunkId.parse('0123456789ab-000000'), table: 'clicks', firstRow: 1, rows: 10, read: 5 }
+const waits = { waiting: 3, active: 0, failed: 0, firstFailure: null }
+const empty = { ...waits, waiting: 0 }
+
+test.each<[string, Partial<Pulse>, QueueState, string | null]>([
+  [
+    'a worker that has committed a batch a minute ago is all right',
+    { chunks: [chunk], movedAtMs: ago(59) },
+    waits,
+    null,
+  ],
+  [
+    'a worker that has a chunk in hand and does not move is told',
+    { chunks: [chunk], movedAtMs: ago(90) },
+    waits,
+    'has not moved for 2 min',
+  ],
+  [
+    'a worker that takes none of the chunks that wait is told',
+    { movedAtMs: ago(60) },
+    waits,
+    'takes no chunk although 3 wait, for 1 min',
+  ],
+  ['a worker that has nothing to take is all right', { movedAtMs: ago(600) }, empty, null],
+  ['a worker that says nothing any more is told', { atMs: ago(20) }, waits, 'has said nothing for 20 s'],
+])('%s', (_, changes, queue, fault) => {
+  expect(workerFault(pulse(changes), going({ kind: 'run', by: 'ada', acceptedTables: [] }), queue, nowMs)).toBe(fault)
+})
+
+test('a worker that may not go on is all right', () => {
+  const paused = going({ kind: 'pause', by: 'ada', reason: 'lunch', hint: 'resume' })
+  expect(workerFault(pulse({ movedAtMs: ago(600) }), paused, waits, nowMs)).toBeNull()
+})
+
+function pulse(changes: Partial<Pulse>): Pulse {
+  return {
+    worker: 'host:1',
+    atMs: nowMs,
+    startedAtMs: 0,
+    memoryBytes: 1,
+    rate: 0,
+    chunks: [],
+    movedAtMs: nowMs,
+    ...changes,
+  }
+}
+
+function going(intent: Intent): RunProgress {
+  return { intent, phases: [], tables: [], samples: [], waiting: [] }
+}
+
+function ago(seconds: number): number {
+  return nowMs - 1000 * seconds
+}
