@@ -1,49 +1,95 @@
 /**
- * Keeps an open page up to date: asks for the page itself and puts in what has changed. So there is one place that
- * makes markup, and escapes; the road not taken, filling in the JSON of /api/runs/:id, would be a second one.
- * Parts of `main` that did not change stay as they are, with selection, focus and scrolling.
+ * Keeps an open page up to date: the server sends `main` anew whenever it has changed, and what differs is put in. So
+ * there is one place that makes markup, and escapes; the road not taken, filling in numbers from JSON, would be a second.
+ * Parts of `main` that did not change stay as they are, with selection, focus and scrolling. A browser reconnects by
+ * itself; while it does, the page says how old it is.
  */
 export const liveScript = `'use strict'
-const everyMs = 2000
 const connection = document.getElementById('connection')
 const main = document.querySelector('main')
+const shown = new Map([...main.children].map((part) => [part.id, part.innerHTML]))
 let shownAt = new Date()
-let asking = false
-let timer
+let stream
+let silence
 
-async function ask() {
-  clearTimeout(timer)
-  if (asking || document.hidden || main.dataset.live !== 'yes') return
-  asking = true
-  try {
-    const answer = await fetch(location.pathname, { cache: 'no-store', signal: AbortSignal.timeout(5000) })
-    if (!answer.ok && answer.status !== 404) throw new Error(answer.statusText)
-    show(new DOMParser().parseFromString(await answer.text(), 'text/html'))
+function listen() {
+  if (stream || document.hidden || main.dataset.live !== 'yes') return
+  stream = new EventSource('/live' + location.pathname)
+  heard()
+  stream.addEventListener('alive', heard)
+  stream.onmessage = ({ data }) => {
+    heard()
+    const page = JSON.parse(data)
     shownAt = new Date()
     connection.hidden = true
-  } catch {
-    connection.textContent = 'Connection lost. This is how things stood at ' + shownAt.toLocaleTimeString() + '; trying again.'
-    connection.hidden = false
+    document.title = page.title
+    main.dataset.live = page.live ? 'yes' : 'no'
+    show(page.main)
+    if (page.point) document.dispatchEvent(new CustomEvent('point', { detail: page.point }))
+    if (!page.live) rest()
   }
-  asking = false
-  timer = setTimeout(ask, everyMs)
+  stream.onerror = () => {
+    sayLost()
+    // A browser gives up when it is answered with an error, as by a proxy whose server is away.
+    if (stream.readyState === EventSource.CLOSED) listenAgain(2000)
+  }
 }
 
-function show(page) {
-  const fresh = page.querySelector('main')
-  document.title = page.title
-  main.dataset.live = fresh.dataset.live
-  if (partsOf(fresh) !== partsOf(main)) return main.replaceChildren(...fresh.childNodes)
+/** The server says something every 15 s. A connection can be dead without an end, as after a laptop has slept. */
+function heard() {
+  clearTimeout(silence)
+  silence = setTimeout(() => {
+    sayLost()
+    listenAgain(0)
+  }, 40000)
+}
+
+function listenAgain(afterMs) {
+  rest()
+  setTimeout(listen, afterMs)
+}
+
+function rest() {
+  clearTimeout(silence)
+  if (stream) stream.close()
+  stream = undefined
+}
+
+function sayLost() {
+  connection.textContent = 'Connection lost. This is how things stood at ' + shownAt.toLocaleTimeString() + '; trying again.'
+  connection.hidden = false
+}
+
+function show(markup) {
+  const fresh = document.createElement('main')
+  fresh.innerHTML = markup
   for (const part of [...fresh.children]) {
     const old = document.getElementById(part.id)
-    if (old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes)
+    if (!old) {
+      shown.clear()
+      for (const one of fresh.children) shown.set(one.id, one.innerHTML)
+      main.replaceChildren(...fresh.childNodes)
+      break
+    }
+    if (old.dataset.still === 'yes' || shown.get(part.id) === part.innerHTML) continue
+    shown.set(part.id, part.innerHTML)
+    const open = [...old.querySelectorAll('details[open]')].map((details) => details.id)
+    old.replaceChildren(...part.childNodes)
+    for (const id of open) document.getElementById(id)?.setAttribute('open', '')
+  }
+  localTimes()
+}
+
+/** Times come in UTC; they are shown in the reader's time, with UTC when pointed at. */
+function localTimes() {
+  for (const time of document.querySelectorAll('time[datetime]')) {
+    if (time.title) continue
+    time.title = time.textContent
+    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
   }
 }
 
-function partsOf(element) {
-  return [...element.children].map((part) => part.tagName + part.id + part.className).join()
-}
-
-document.addEventListener('visibilitychange', ask)
-timer = setTimeout(ask, everyMs)
+document.addEventListener('visibilitychange', () => (document.hidden ? rest() : listen()))
+localTimes()
+listen()
 `

@@ -1,14 +1,23 @@
 import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@heapferry/config'
-import { OperatorError, phases, type Run, RunId, type RunLedger } from '@heapferry/domain'
-import { readRunStatus, type Redis } from '@heapferry/queue'
+import { OperatorError, type Phase, phases, type Run, RunId, type RunLedger } from '@heapferry/domain'
+import { workerFault } from '@heapferry/migration'
+import { readRun, readRunStatus, type Redis, redisMemory } from '@heapferry/queue'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
 import { isLoopback, type Login, onlyLoopbackNames, onlySameSiteWrites, requireLogin } from './access.ts'
 import { type Board, boardPath, openBoard } from './board.ts'
+import { chartScript } from './chart-script.ts'
+import { filesPage } from './files-page.ts'
 import { listen } from './listen.ts'
+import { LiveHub, type LivePage } from './live-hub.ts'
 import { liveScript } from './live-script.ts'
-import { noticePage, runPage, runsPage, type ShownRun } from './pages.ts'
+import { type Measured, metricsText, metricsType } from './metrics.ts'
+import { type Content, noticePage, pageOf, titleOf } from './page.ts'
+import { runPage } from './run-page.ts'
+import { readRunView, type RunView } from './run-view.ts'
+import { runsPage } from './runs-page.ts'
 import { boardContentPolicy, securityHeaders } from './security-headers.ts'
 import { icon, style } from './style.ts'
 
@@ -33,8 +42,8 @@ export interface Dashboard {
 const redisAnswerMs = 2000
 
 /**
- * Serves the run pages at `/`, Bull Board at `/queues` and RunStatus as JSON at `/api/runs/:id`. Redis may go and come
- * back meanwhile.
+ * Serves the run pages at `/`, Bull Board at `/queues`, RunStatus as JSON at `/api/runs/:id` and, for machines, `/metrics`,
+ * `/healthz` and `/readyz`. Redis may go and come back meanwhile.
  *
  * @throws OperatorError when others could connect without a login, or when host and port cannot be listened at
  */
@@ -47,11 +56,13 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
     )
   }
   const board = openBoard(options)
-  const server = createServer(appOf(options, board))
+  const hub = new LiveHub(options.logger)
+  const server = createServer(appOf(options, board, hub))
   const url = await listen(server, host, port)
   return {
     url,
     async close() {
+      hub.close()
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeAllConnections()
       await closed
@@ -61,7 +72,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 }
 
 /** The order is what protects: headers and access come before anything that answers. */
-function appOf({ redis, ledger, login, logger }: DashboardOptions, board: Board): Express {
+function appOf({ redis, ledger, login, logger }: DashboardOptions, board: Board, hub: LiveHub): Express {
   const app = express()
   app.use(securityHeaders)
   app.use(boardPath, boardContentPolicy)
@@ -70,49 +81,135 @@ function appOf({ redis, ledger, login, logger }: DashboardOptions, board: Board)
     const ok = await answers(redis)
     response.status(ok ? 200 : 503).json({ ok })
   })
+  app.get('/readyz', async (_, response) => {
+    // Without names: whoever probes needs no login.
+    const stuck = (await answers(redis))
+      ? (await measure({ ledger, board })).flatMap(({ faults }) => faults).length
+      : null
+    response.status(stuck === 0 ? 200 : 503).json({ ok: stuck === 0, workers_stuck: stuck })
+  })
   if (login !== null) app.use(requireLogin(login))
   app.use(onlySameSiteWrites)
 
   app.get('/style.css', sends('css', style))
   app.get('/live.js', sends('js', liveScript))
+  app.get('/chart.js', sends('js', chartScript))
   app.get('/icon.svg', sends('svg', icon))
+  app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
+  app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(wantsRedis(redis))
-  addRunRoutes(app, ledger, board)
+  addRunRoutes(app, { redis, ledger, board, hub })
+  app.get('/metrics', async (_, response) => {
+    response.type(metricsType).send(await metricsText(await measure({ ledger, board }), await redisMemory(redis)))
+  })
   app.use(boardPath, board.router)
   app.use((_, response) => refuse(response, 404, 'No such page', 'There is nothing at this address.'))
   app.use(reportErrors(logger))
   return app
 }
 
-function addRunRoutes(app: Express, ledger: RunLedger, board: Board): void {
-  const show = async (run: Run): Promise<ShownRun> => ({
-    run,
-    status: await readRunStatus(run.id, ledger, (phase) => board.queueOf(run.id, phase)),
-    queues: phases.map((phase) => ({ phase, href: board.hrefOf(run.id, phase) })),
-  })
+interface Sources {
+  redis: Redis
+  ledger: RunLedger
+  board: Board
+}
+
+/** Every page at its own address, and as a stream of what changes in it below /live. */
+function addRunRoutes(app: Express, { redis, ledger, board, hub }: Sources & { hub: LiveHub }): void {
+  const queueOf = (run: Run) => (phase: Phase) => board.queueOf(run.id, phase)
   const findRun = async (id: string, response: Response): Promise<Run | null> => {
     const name = RunId.safeParse(id)
     const run = name.success ? await ledger.run(name.data) : null
     if (run === null) refuse(response, 404, 'No such run', `There is no run ${id}. It may have been removed.`)
     return run
   }
+  const allRuns = async (): Promise<Content> => {
+    const runs = await ledger.runs()
+    return runsPage(
+      await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, queueOf(run)) }))),
+    )
+  }
+  const viewOf = (run: Run) => readRunView(run, { redis, ledger, queueOf: queueOf(run) })
+  const contentOf = (view: RunView): Content =>
+    runPage(
+      view,
+      phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) })),
+    )
+  const filesOf = async (run: Run): Promise<Content> => {
+    const progress = await ledger.fileProgress(run.id)
+    const files = await ledger.files(run.id)
+    return filesPage(
+      run,
+      files.map((file) => ({ file, ...(progress.get(file.id) ?? { plan: null, read: 0 }) })),
+    )
+  }
+
   app.get('/', async (_, response) => {
-    response.send(runsPage(await Promise.all((await ledger.runs()).map(show))))
+    response.send(pageOf(await allRuns()))
+  })
+  app.get('/live', (_, response) => {
+    hub.join('/', response, async () => liveOf(await allRuns(), null))
   })
   app.get('/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.send(runPage(await show(run)))
+    if (run !== null) response.send(pageOf(contentOf(await viewOf(run))))
+  })
+  app.get('/live/runs/:id', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    hub.join(`/runs/${run.id}`, response, async () => {
+      const view = await viewOf(run)
+      return liveOf(contentOf(view), view.latest)
+    })
+  })
+  app.get('/runs/:id/files', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) response.send(pageOf(await filesOf(run)))
+  })
+  app.get('/live/runs/:id/files', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) hub.join(`/runs/${run.id}/files`, response, async () => liveOf(await filesOf(run), null))
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.json((await show(run)).status)
+    if (run !== null) response.json(await readRunStatus(run.id, ledger, queueOf(run)))
   })
+  app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) response.json(await ledger.history(run.id))
+  })
+}
+
+function liveOf({ title, live, main }: Content, point: LivePage['point']): LivePage {
+  return { title: titleOf(title), live, main: main.markup, point }
+}
+
+async function measure({ ledger, board }: Pick<Sources, 'ledger' | 'board'>): Promise<Measured[]> {
+  return Promise.all(
+    (await ledger.runs()).map(async (run) => {
+      const { status, progress, queue } = await readRun(run.id, ledger, (phase) => board.queueOf(run.id, phase))
+      const pulses = await ledger.pulses(run.id)
+      const faults = pulses.flatMap((pulse) => {
+        const fault = workerFault(pulse, progress, queue, Date.now())
+        return fault === null ? [] : [`${pulse.worker} ${fault}`]
+      })
+      return { run, status, queue, answers: await ledger.answers(run.id), pulses, faults }
+    }),
+  )
 }
 
 function sends(type: string, text: string): RequestHandler {
   return (_, response) => {
     response.type(type).send(text)
   }
+}
+
+const { resolve } = createRequire(import.meta.url)
+
+/** A file of a package: it is served as it was published, and no request leaves the machine. */
+function sendsFile(name: string): RequestHandler {
+  const file = resolve(name)
+  return (_, response) => response.sendFile(file, { maxAge: '1h', dotfiles: 'allow' })
 }
 
 function wantsRedis(redis: Redis): RequestHandler {

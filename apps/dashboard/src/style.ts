@@ -35,7 +35,7 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
   color: var(--going); font-size: .875rem; font-weight: 600; white-space: nowrap;
 }
 .state.completed { color: var(--good); }
-.state.paused, .state.waiting_for_posthog, .state.completed_with_rejected_rows { color: var(--warn); }
+.state.paused, .state.pausing, .state.waiting_for_posthog, .state.completed_with_rejected_rows { color: var(--warn); }
 .state.failed { color: var(--bad); }
 .state.cancelled { color: var(--soft); }
 
@@ -46,9 +46,23 @@ progress::-webkit-progress-bar { background: var(--line); }
 progress::-webkit-progress-value { background: var(--going); }
 progress::-moz-progress-bar { background: var(--going); }
 progress.completed, progress.completed_with_rejected_rows { --going: var(--good); }
-progress.paused, progress.waiting_for_posthog { --going: var(--warn); }
+progress.paused, progress.pausing, progress.waiting_for_posthog { --going: var(--warn); }
 progress.failed { --going: var(--bad); }
 progress.cancelled { --going: var(--soft); }
+
+.skip { position: absolute; left: -999rem; padding: .5rem 1rem; background: var(--card); }
+.skip:focus { left: 1rem; top: .5rem; z-index: 1; }
+main:focus { outline: none; }
+.phases, .timeline, .plain { margin: 0; padding: 0; list-style: none; }
+.phases { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .5rem 2rem; }
+.phases p { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; }
+.timeline li { display: grid; grid-template-columns: 13rem 1fr; gap: 0 1rem; padding: .25rem 0; border-top: 1px solid var(--line); }
+.timeline time { color: var(--soft); }
+time { font-variant-numeric: tabular-nums; }
+#chart { min-height: 180px; }
+#chart .u-legend { font-size: .875rem; }
+#details summary { cursor: pointer; }
+th progress { height: .3rem; margin-top: .25rem; max-width: 18rem; }
 
 .facts, .hint { color: var(--soft); font-size: .9rem; }
 dl.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1px; margin: 1rem 0 0; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; background: var(--line); }
@@ -74,6 +88,7 @@ tfoot th, tfoot td { border-bottom: 0; font-weight: 700; }
 .bad { color: var(--bad); }
 
 @media (max-width: 40rem) {
+  .timeline li { grid-template-columns: 1fr; }
   table, tbody, tfoot { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tr { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line); }

@@ -80,6 +80,8 @@ export interface RunLedger extends ChunkLedger {
   /** Adds what a file was cut into to the run's plan, once however often it is said. */
   planFile(run: RunId, file: ExportFile, plan: FilePlan): Promise<void>
   filePlan(run: RunId, file: FileId): Promise<FilePlan | null>
+  /** Of every file: what it was cut into, null while it is not cut whole, and how many of its rows have ended. */
+  fileProgress(run: RunId): Promise<Map<FileId, { plan: FilePlan | null; read: number }>>
   /** More chunks may be planned for the phase: it is not complete, whatever is done. */
   unseal(run: RunId, phase: Phase): Promise<void>
   /**
@@ -110,6 +112,8 @@ export interface RunLedger extends ChunkLedger {
   rejectedRows(run: RunId): AsyncIterable<RejectedRow>
   /** From the run's beginning on, oldest first: at most 1440 points, as far apart as that allows. */
   history(run: RunId): Promise<HistoryPoint[]>
+  /** The newest point of the history; null before the first. */
+  latestPoint(run: RunId): Promise<HistoryPoint | null>
   record(run: RunId, entry: TimelineEntry): Promise<void>
   /** Oldest first; the latest 5000. */
   timeline(run: RunId): Promise<TimelineEntry[]>

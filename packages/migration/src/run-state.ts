@@ -5,6 +5,7 @@ import {
   type Intent,
   isComplete,
   type Phase,
+  type PhaseProgress,
   type Run,
   type RunProgress,
   type Tally,
@@ -36,6 +37,7 @@ export interface RunStatus {
   /** What stands behind it, for an engineer. */
   details: string[]
   phase: Phase
+  phases: PhaseProgress[]
   tables: TableStatus[]
   totals: TableStatus
   /** Rows a second over the last 15 s; null where nothing was read of late. */
@@ -155,6 +157,7 @@ export function runStatus(
     message: messageOf(state),
     details: detailsOf(progress, queue),
     phase: phaseOpen(progress),
+    phases: [...progress.phases],
     tables: progress.tables.map(statusOf),
     totals: statusOf(total),
     rate,

@@ -1,6 +1,6 @@
 export { ChunkConsumer, type ChunkJob, ChunkQueue } from './chunk-queue.ts'
-export { assertNoEviction, connectRedis } from './redis.ts'
-export { readRunStatus } from './read-run-status.ts'
+export { assertNoEviction, connectRedis, redisMemory } from './redis.ts'
+export { readRun, readRunStatus } from './read-run-status.ts'
 export { RedisLedger } from './redis-ledger.ts'
 export { openPrivateRedis, type PrivateRedis } from './private-redis.ts'
 export type { Redis } from 'ioredis'

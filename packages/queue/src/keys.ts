@@ -28,6 +28,8 @@ export function runKeys(run: RunId) {
     plans: `${base}:plans`,
     /** Hash: chunk id → Checkpoint. */
     checkpoints: `${base}:checkpoints`,
+    /** Hash: file id → rows of it that have ended. */
+    fileRows: `${base}:file-rows`,
     /** Hash of counters: `planned|<phase>` and `done|<phase>` in chunks; `<counter>|<table>` in rows. */
     totals: `${base}:totals`,
     /** Hash: `<chunk id>:<row>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */

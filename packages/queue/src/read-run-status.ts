@@ -1,5 +1,5 @@
-import type { Phase, RunId, RunLedger } from '@heapferry/domain'
-import { phaseOpen, type RunStatus, runState, runStatus } from '@heapferry/migration'
+import type { Phase, RunId, RunLedger, RunProgress } from '@heapferry/domain'
+import { phaseOpen, type QueueState, type RunStatus, runState, runStatus } from '@heapferry/migration'
 import type { ChunkQueue } from './chunk-queue.ts'
 
 /**
@@ -11,7 +11,16 @@ export async function readRunStatus(
   ledger: RunLedger,
   queueOf: (phase: Phase) => ChunkQueue,
 ): Promise<RunStatus> {
+  return (await readRun(run, ledger, queueOf)).status
+}
+
+/** The status of a run and what it was made from. */
+export async function readRun(
+  run: RunId,
+  ledger: RunLedger,
+  queueOf: (phase: Phase) => ChunkQueue,
+): Promise<{ status: RunStatus; progress: RunProgress; queue: QueueState }> {
   const progress = await ledger.progress(run)
   const queue = await queueOf(phaseOpen(progress)).state()
-  return runStatus(run, progress, { state: runState(progress, queue), queue }, Date.now())
+  return { status: runStatus(run, progress, { state: runState(progress, queue), queue }, Date.now()), progress, queue }
 }

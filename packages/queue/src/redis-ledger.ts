@@ -8,6 +8,7 @@ import {
   type CommitAnswer,
   ExportFile,
   type FileId,
+  FileId as FileIdSchema,
   type FilePlan,
   type HistoryPoint,
   IdentitiesRecord,
@@ -104,6 +105,18 @@ export class RedisLedger implements RunLedger {
     return parsed(StoredPlan, await this.#redis.hget(runKeys(run).plans, file))
   }
 
+  async fileProgress(run: RunId): Promise<Map<FileId, { plan: FilePlan | null; read: number }>> {
+    const keys = runKeys(run)
+    const [plans, rows, ids] = await Promise.all([
+      this.#redis.hgetall(keys.plans),
+      this.#redis.hgetall(keys.fileRows),
+      this.#redis.hkeys(keys.files),
+    ])
+    return new Map(
+      ids.map((id) => [FileIdSchema.parse(id), { plan: parsed(StoredPlan, plans[id]), read: Number(rows[id] ?? 0) }]),
+    )
+  }
+
   async unseal(run: RunId, phase: Phase): Promise<void> {
     await this.#redis.hset(runKeys(run).run, `sealed|${phase}`, 0)
   }
@@ -153,7 +166,7 @@ export class RedisLedger implements RunLedger {
     const phase = phaseOf(file.table.kind)
     const answer = await this.#redis.eval(
       commitScript,
-      8,
+      9,
       lockKey(chunk.run, phase, chunk.id),
       keys.checkpoints,
       keys.totals,
@@ -162,6 +175,7 @@ export class RedisLedger implements RunLedger {
       keys.samples,
       keys.history,
       keys.timeline,
+      keys.fileRows,
       claim.token,
       chunk.id,
       JSON.stringify(checkpoint),
@@ -226,10 +240,12 @@ export class RedisLedger implements RunLedger {
 
   async history(run: RunId): Promise<HistoryPoint[]> {
     const points = await this.#redis.lrange(runKeys(run).history, 0, -1)
-    return points.map((point) => {
-      const [atMs = 0, read = 0, sent = 0, rejected = 0] = point.split(':').map(Number)
-      return { atMs, read, sent, rejected }
-    })
+    return points.map(pointOf)
+  }
+
+  async latestPoint(run: RunId): Promise<HistoryPoint | null> {
+    const point = await this.#redis.lindex(runKeys(run).history, -1)
+    return point === null ? null : pointOf(point)
   }
 
   async setPulse(run: RunId, pulse: Pulse): Promise<void> {
@@ -278,6 +294,11 @@ export class RedisLedger implements RunLedger {
     const entries = await this.#redis.lrange(runKeys(run).timeline, 0, -1)
     return entries.map((json) => TimelineEntry.parse(JSON.parse(json)))
   }
+}
+
+function pointOf(text: string): HistoryPoint {
+  const [atMs = 0, read = 0, sent = 0, rejected = 0] = text.split(':').map(Number)
+  return { atMs, read, sent, rejected }
 }
 
 function entryOf(intent: Intent): TimelineEntry {

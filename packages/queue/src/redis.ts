@@ -63,3 +63,11 @@ function withoutPassword(url: string): string {
   if (shown.password !== '') shown.password = '***'
   return shown.toString()
 }
+
+/** What Redis holds, and how much it may; null where nothing limits it but the machine. */
+export async function redisMemory(redis: Redis): Promise<{ usedBytes: number; maxBytes: number | null }> {
+  const info = await redis.info('memory')
+  const bytesOf = (field: string): number => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
+  const maxBytes = bytesOf('maxmemory')
+  return { usedBytes: bytesOf('used_memory'), maxBytes: maxBytes === 0 ? null : maxBytes }
+}

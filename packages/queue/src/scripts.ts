@@ -7,7 +7,7 @@
  *
  * Lua, and not MULTI: a MULTI whose second command fails keeps the first.
  *
- * KEYS  1 lock · 2 checkpoints · 3 totals · 4 rejected · 5 run · 6 samples · 7 history · 8 timeline
+ * KEYS  1 lock · 2 checkpoints · 3 totals · 4 rejected · 5 run · 6 samples · 7 history · 8 timeline · 9 rows by file
  * ARGV  1 token · 2 chunk id · 3 checkpoint (JSON) · 4 table · 5 phase · 6 now (ms) · 7… field, value of each rejected row
  * Answers the run's intent (JSON, or false where none is stored), or -1 when the lock is lost.
  */
@@ -27,6 +27,8 @@ if not old.done and (new.cursor > old.cursor or new.done) then
   local rejected = 0
   add('read', new.tally.read - old.tally.read)
   add('sent', new.tally.sent - old.tally.sent)
+  -- A chunk's id begins with that of its file.
+  redis.call('HINCRBY', KEYS[9], string.sub(ARGV[2], 1, 12), new.tally.read - old.tally.read)
   for reason, count in pairs(new.tally.skipped) do add('skipped.' .. reason, count - (old.tally.skipped[reason] or 0)) end
   for reason, count in pairs(new.tally.rejected) do
     local by = count - (old.tally.rejected[reason] or 0)

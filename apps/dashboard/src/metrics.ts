@@ -1,0 +1,103 @@
+import { type Answers, answerSeconds, type Pulse, type Run } from '@heapferry/domain'
+import type { QueueState, RunStatus } from '@heapferry/migration'
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+
+/** What a scrape tells of one run. */
+export interface Measured {
+  run: Run
+  status: RunStatus
+  queue: QueueState
+  answers: Answers
+  pulses: readonly Pulse[]
+  /** What is wrong with workers, a sentence each. */
+  faults: readonly string[]
+}
+
+export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
+
+/**
+ * One exposition of all runs, in the text format of Prometheus, made anew for every scrape: the ledger counts, and
+ * nothing is counted twice when the dashboard is started again.
+ */
+export async function metricsText(runs: readonly Measured[], redis: { usedBytes: number }): Promise<string> {
+  const registry = new Registry()
+  const counter = (name: string, help: string, labelNames: string[]) =>
+    new Counter({ name: `heapferry_${name}`, help, labelNames, registers: [registry] })
+  const gauge = (name: string, help: string, labelNames: string[]) =>
+    new Gauge({ name: `heapferry_${name}`, help, labelNames, registers: [registry] })
+  collectDefaultMetrics({ register: registry, prefix: 'heapferry_dashboard_' })
+
+  const planned = gauge('rows_planned', 'Rows that the producer has counted.', ['run', 'table'])
+  const read = counter('rows_read_total', 'Rows whose ends are known.', ['run', 'table'])
+  const sent = counter('rows_sent_total', 'Rows whose events PostHog has taken.', ['run', 'table'])
+  const skipped = counter('rows_skipped_total', 'Rows left out on purpose.', ['run', 'table', 'reason'])
+  const rejected = counter('rows_rejected_total', 'Rows that could not be sent.', ['run', 'table', 'reason'])
+  const rate = gauge('rows_per_second', 'Rows read a second over the last 15 s.', ['run'])
+  const lag = gauge('rows_left', 'Rows that are planned and not read.', ['run'])
+  const state = gauge('run_state', '1 for the state that the run is in.', ['run', 'state'])
+  const chunks = gauge('chunks', 'Chunks of the open phase by their state in the queue.', ['run', 'state'])
+  const phases = gauge('phase_chunks', 'Chunks of a phase, planned and done.', ['run', 'phase', 'state'])
+  const answers = counter('posthog_answers_total', 'Answers of PostHog by HTTP status; "none" where none came.', [
+    'run',
+    'status',
+  ])
+  const workers = gauge('workers', 'Workers that say they serve the run.', ['run'])
+  const stuckWorkers = gauge('workers_stuck', 'Workers that live and do not take or finish chunks.', ['run'])
+  const memory = gauge('worker_memory_bytes', 'Resident memory of a worker.', ['run', 'worker'])
+  gauge('redis_memory_bytes', 'Memory that Redis uses.', []).set(redis.usedBytes)
+
+  for (const {
+    run: { id: run },
+    status,
+    queue,
+    answers: answered,
+    pulses,
+    faults,
+  } of runs) {
+    for (const { table, planned: rows, read: done, sent: delivered, ...reasons } of status.tables) {
+      planned.set({ run, table }, rows)
+      read.inc({ run, table }, done)
+      sent.inc({ run, table }, delivered)
+      for (const [reason, count] of Object.entries(reasons.skipped_by_reason))
+        skipped.inc({ run, table, reason }, count)
+      for (const [reason, count] of Object.entries(reasons.rejected_by_reason))
+        rejected.inc({ run, table, reason }, count)
+    }
+    rate.set({ run }, status.rate ?? 0)
+    lag.set({ run }, Math.max(0, status.totals.planned - status.totals.read))
+    state.set({ run, state: status.state }, 1)
+    for (const one of ['waiting', 'active', 'failed'] as const) chunks.set({ run, state: one }, queue[one])
+    for (const { phase, planned: all, done } of status.phases) {
+      phases.set({ run, phase, state: 'planned' }, all)
+      phases.set({ run, phase, state: 'done' }, done)
+    }
+    for (const [code, count] of Object.entries(answered.byStatus)) answers.inc({ run, status: code }, count)
+    workers.set({ run }, pulses.length)
+    stuckWorkers.set({ run }, faults.length)
+    for (const { worker, memoryBytes } of pulses) memory.set({ run, worker }, memoryBytes)
+  }
+  return `${await registry.metrics()}\n${histogramText(runs)}`
+}
+
+export const answerSecondsMetric = 'heapferry_posthog_answer_seconds'
+
+/** prom-client's histograms take observations one by one; these were counted by the workers already. */
+function histogramText(runs: readonly Measured[]): string {
+  const lines = [
+    `# HELP ${answerSecondsMetric} How long PostHog took to answer.`,
+    `# TYPE ${answerSecondsMetric} histogram`,
+  ]
+  for (const {
+    run,
+    answers: { byTime, totalMs },
+  } of runs) {
+    let seen = 0
+    for (const [index, count] of byTime.entries()) {
+      seen += count
+      lines.push(`${answerSecondsMetric}_bucket{le="${answerSeconds[index] ?? '+Inf'}",run="${run.id}"} ${seen}`)
+    }
+    lines.push(`${answerSecondsMetric}_sum{run="${run.id}"} ${totalMs / 1000}`)
+    lines.push(`${answerSecondsMetric}_count{run="${run.id}"} ${seen}`)
+  }
+  return `${lines.join('\n')}\n`
+}

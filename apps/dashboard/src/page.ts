@@ -1,0 +1,50 @@
+import { type Html, html } from './html.ts'
+
+/** What a page consists of beside its frame. */
+export interface Content {
+  title: string
+  /** It changes, and open pages are to be kept up to date. */
+  live: boolean
+  /** Of parts that each have an id, so that only what has changed is put in. */
+  main: Html
+  /** What the page needs beside what all have. */
+  head?: Html
+}
+
+/** The whole page, for a first visit. */
+export function pageOf({ title, live, main, head = html`` }: Content): string {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>${titleOf(title)}</title>
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/style.css">
+<script src="/live.js" defer></script>
+${head}
+</head>
+<body>
+<a class="skip" href="#main">To the content</a>
+<nav aria-label="heapferry"><a class="home" href="/">heapferry</a><a href="/">Runs</a><a href="/queues/">Queues</a></nav>
+<p id="connection" role="status" hidden></p>
+<main id="main" tabindex="-1" data-live="${live ? 'yes' : 'no'}">${main}</main>
+</body>
+</html>
+`.markup
+}
+
+export function titleOf(title: string): string {
+  return `${title} · heapferry`
+}
+
+/** A page that says what is the matter and what to do about it. */
+export function noticePage(title: string, text: string): string {
+  return pageOf({
+    title,
+    live: false,
+    main: html`<h1 id="title">${title}</h1><p id="message">${text}</p><p id="back"><a href="/">All runs</a></p>`,
+  })
+}

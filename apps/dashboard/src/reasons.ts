@@ -1,0 +1,45 @@
+import { RejectReason, SkipReason } from '@heapferry/domain'
+import { grouped, rejectText, type RunStatus, skipText, type TableStatus } from '@heapferry/migration'
+import { type Html, html } from './html.ts'
+
+interface Reason {
+  reason: string
+  text: string
+  rows: number
+  tables: readonly { table: string; rows: number }[]
+}
+
+/** Why rows were not sent, most first. */
+export function reasonsOf({ run, tables }: RunStatus): Html {
+  const rejected = RejectReason.options.map((reason) =>
+    reasonOf(reason, rejectText[reason], tables, (table) => table.rejected_by_reason[reason]),
+  )
+  const skipped = SkipReason.options.map((reason) =>
+    reasonOf(reason, skipText[reason], tables, (table) => table.skipped_by_reason[reason]),
+  )
+  const howToList = html`<p class="hint"><code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
+  return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}`
+}
+
+function reasonOf(
+  reason: string,
+  text: string,
+  tables: readonly TableStatus[],
+  countIn: (table: TableStatus) => number | undefined,
+): Reason {
+  const found = tables
+    .map((table) => ({ table: table.table, rows: countIn(table) ?? 0 }))
+    .filter(({ rows }) => rows > 0)
+  return { reason, text, rows: found.reduce((sum, { rows }) => sum + rows, 0), tables: found }
+}
+
+function reasonList(title: string, reasons: readonly Reason[], hint: Html): Html {
+  const found = reasons.filter(({ rows }) => rows > 0).toSorted((a, b) => b.rows - a.rows)
+  if (found.length === 0) return html``
+  return html`<h2>${title}</h2>${hint}<ul class="reasons">${found.map(reasonItem)}</ul>`
+}
+
+function reasonItem({ reason, text, rows, tables }: Reason): Html {
+  const where = tables.map(({ table, rows: ofTable }) => `${table} ${grouped(ofTable)}`).join(', ')
+  return html`<li><p><strong>${grouped(rows)}</strong> <code>${reason}</code></p><p>${text}</p><p class="facts">${where}</p></li>`
+}

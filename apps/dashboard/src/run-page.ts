@@ -1,0 +1,133 @@
+import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
+import { grouped, percent, type RunStatus, type TableStatus, timelineText } from '@heapferry/migration'
+import { type Html, html } from './html.ts'
+import { moment } from './moment.ts'
+import type { Content } from './page.ts'
+import { bar, factsOf, isOver, phasesOf, progressOf, stateBadge } from './progress.ts'
+import { reasonsOf } from './reasons.ts'
+import type { RunView, ShownWorker } from './run-view.ts'
+import { type Cell, type Line, tableOf } from './table.ts'
+
+/** @param queues where Bull Board shows the queues of the run */
+export function runPage(view: RunView, queues: readonly { phase: Phase; href: string }[]): Content {
+  const { run, status } = view
+  const { totals } = status
+  return {
+    title: `${percent(totals.read, totals.planned)} · ${run.id}`,
+    live: !isOver(status),
+    head: html`<link rel="stylesheet" href="/uplot.css">
+<script src="/uplot.js" defer></script>
+<script src="/chart.js" defer></script>`,
+    main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
+<p id="message" role="status">${status.message}</p>
+<section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(status)}</section>
+<section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
+ aria-label="Rows read, events sent and rows rejected a second since the run began"></div></section>
+<section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
+<section id="tables"><h2>Tables</h2>${tablesOf(status)}<p class="hint"><a href="/runs/${run.id}/files">File by file</a></p></section>
+<section id="reasons">${reasonsOf(status)}</section>
+<section id="answers"><h2>PostHog’s answers</h2>${answersOf(view.answers)}</section>
+<section id="workers"><h2>Workers</h2>${workersOf(view.workers)}</section>
+<section id="timeline"><h2>What happened</h2>${timelineOf(view.timeline)}</section>
+<section id="about"><h2>About this run</h2>
+<dl class="about">
+<dt>Source</dt><dd>${run.source}</dd>
+<dt>Destination</dt><dd>${destinationText(run.destination)}</dd>
+<dt>Created</dt><dd>${moment(run.createdAtMs)}</dd>
+<dt>Redis</dt><dd>${memoryText(view.redis)}</dd>
+<dt>Queues</dt><dd>${queues.map(({ phase, href }) => html`<a href="${href}">${phase}</a> `)}</dd>
+</dl>
+<details id="details"><summary>For engineers</summary><ul>${status.details.map((line) => html`<li>${line}</li>`)}</ul></details></section>`,
+  }
+}
+
+const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const
+
+function tablesOf({ tables, totals, state }: RunStatus): Html {
+  if (tables.length === 0) return html`<p>No table has been planned yet.</p>`
+  const lineOf = (table: TableStatus, name: string): Line => ({
+    name: html`${name}${bar({ state, done: table.read, of: table.planned, label: `Rows of ${name} read` })}`,
+    cells: counters.map((counter): Cell => ({ text: grouped(table[counter]), ...emphasis(counter, table[counter]) })),
+  })
+  return tableOf(
+    ['table', ...counters],
+    tables.map((table) => lineOf(table, table.table)),
+    lineOf(totals, 'all tables'),
+  )
+}
+
+function emphasis(counter: (typeof counters)[number], count: number): Pick<Cell, 'kind'> {
+  if (count === 0) return { kind: 'zero' }
+  return counter === 'rejected' ? { kind: 'bad' } : {}
+}
+
+const statusTexts: Readonly<Record<string, string>> = {
+  200: 'taken',
+  400: 'refused; the events to blame are rejected, the others sent again',
+  401: 'key refused',
+  402: 'billing limit reached',
+  404: 'wrong address',
+  408: 'too slow; asked again',
+  413: 'too large; halved and sent again',
+  429: 'slow down; asked again as late as PostHog wants',
+  none: 'no answer; asked again',
+}
+
+function answersOf({ byStatus, byTime, totalMs }: Answers): Html {
+  const requests = byTime.reduce((sum, count) => sum + count, 0)
+  if (requests === 0) return html`<p>None yet.</p>`
+  const lines = Object.entries(byStatus)
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([status, count]): Line => {
+      const meaning = statusTexts[status] ?? (status.startsWith('5') ? 'trouble at PostHog; asked again' : '')
+      return { name: status === 'none' ? '–' : status, cells: [{ text: grouped(count) }, { text: meaning }] }
+    })
+  return html`${tableOf(['status', 'requests', 'meaning'], lines)}
+<p class="facts">Answered after ${Math.round(totalMs / requests)} ms in the mean; nine of ten ${slowestText(byTime, requests)}.</p>`
+}
+
+function slowestText(byTime: readonly number[], requests: number): string {
+  let seen = 0
+  const index = byTime.findIndex((count) => (seen += count) >= 0.9 * requests)
+  const seconds = answerSeconds[index]
+  return seconds === undefined ? `after more than ${answerSeconds.at(-1)} s` : `within ${seconds} s`
+}
+
+function workersOf(workers: readonly ShownWorker[]): Html {
+  if (workers.length === 0) {
+    return html`<p>None says that it works on this run. <code>heapferry run</code> starts workers, or <code>heapferry worker</code>.</p>`
+  }
+  return tableOf(
+    ['worker', 'rows/s', 'in hand', 'memory', 'last said'],
+    workers.map(({ pulse, fault }): Line => {
+      const inHand = pulse.chunks.map(
+        ({ table, firstRow, read, rows }) =>
+          html`<li>${table} from row ${grouped(firstRow)}: ${grouped(read)} of ${grouped(rows)}</li>`,
+      )
+      return {
+        name: html`${pulse.worker}${fault === null ? html`` : html`<p class="bad">${fault}</p>`}`,
+        cells: [
+          { text: grouped(pulse.rate) },
+          { text: inHand.length === 0 ? '–' : html`<ul class="plain">${inHand}</ul>` },
+          { text: `${grouped(Math.round(pulse.memoryBytes / 1_000_000))} MB` },
+          { text: moment(pulse.atMs) },
+        ],
+      }
+    }),
+  )
+}
+
+const shownEntries = 50
+
+/** Newest first. */
+function timelineOf(timeline: readonly TimelineEntry[]): Html {
+  const older = timeline.length - shownEntries
+  const shown = timeline.slice(-shownEntries).toReversed()
+  return html`<ol class="timeline">${shown.map((entry) => html`<li>${moment(entry.atMs)} <span>${timelineText(entry)}</span></li>`)}</ol>
+${older > 0 ? html`<p class="hint">${grouped(older)} older entries are in <code>heapferry status --json</code>.</p>` : html``}`
+}
+
+function memoryText({ usedBytes, maxBytes }: RunView['redis']): string {
+  const used = `${grouped(Math.ceil(usedBytes / 1_000_000))} MB`
+  return maxBytes === null ? `${used} in use` : `${used} of ${grouped(Math.floor(maxBytes / 1_000_000))} MB in use`
+}

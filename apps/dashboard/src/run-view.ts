@@ -1,0 +1,40 @@
+import type { Answers, HistoryPoint, Phase, Pulse, Run, RunLedger, TimelineEntry } from '@heapferry/domain'
+import { type RunStatus, workerFault } from '@heapferry/migration'
+import { type ChunkQueue, readRun, type Redis, redisMemory } from '@heapferry/queue'
+
+/** A worker that says it serves the run. */
+export interface ShownWorker {
+  pulse: Pulse
+  /** What is wrong with it; null where nothing is. */
+  fault: string | null
+}
+
+/** What the page of a run shows. */
+export interface RunView {
+  run: Run
+  status: RunStatus
+  workers: readonly ShownWorker[]
+  answers: Answers
+  /** Oldest first. */
+  timeline: readonly TimelineEntry[]
+  /** The newest; null before the first batch. */
+  latest: HistoryPoint | null
+  redis: { usedBytes: number; maxBytes: number | null }
+}
+
+export async function readRunView(
+  run: Run,
+  { redis, ledger, queueOf }: { redis: Redis; ledger: RunLedger; queueOf: (phase: Phase) => ChunkQueue },
+): Promise<RunView> {
+  const nowMs = Date.now()
+  const [{ status, progress, queue }, pulses, answers, timeline, latest, memory] = await Promise.all([
+    readRun(run.id, ledger, queueOf),
+    ledger.pulses(run.id),
+    ledger.answers(run.id),
+    ledger.timeline(run.id),
+    ledger.latestPoint(run.id),
+    redisMemory(redis),
+  ])
+  const workers = pulses.map((pulse) => ({ pulse, fault: workerFault(pulse, progress, queue, nowMs) }))
+  return { run, status, workers, answers, timeline, latest, redis: memory }
+}
