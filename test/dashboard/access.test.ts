@@ -1,16 +1,16 @@
 import { OperatorError } from '@heapferry/domain'
 import { expect, test } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
-import { ask, open } from './support.ts'
+import { ask, open, seedRun } from './support.ts'
 
 const server = redisForTests()
-const login = { user: 'ada', password: 'correct horse: battery' }
-const basic = (user: string, password: string) => ({
-  authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
-})
+const passwords = { operator: 'correct horse: battery', viewer: 'just looking around' }
+const bearer = (password: string) => ({ authorization: `Bearer ${password}` })
+const operator = { operator: 'operator-password', viewer: 'viewer-password' }
+const page = { accept: 'text/html' }
 
 test.each(['0.0.0.0', '::', '192.0.2.1', 'dashboard.example.com', '127.0.0.1.example.com'])(
-  'at %s nothing is served without a login',
+  'at %s nothing is served without a password',
   async (host) => {
     const refusal = await open(server.redis, { host }).catch((error: unknown) => error)
     expect(refusal).toBeInstanceOf(OperatorError)
@@ -18,12 +18,16 @@ test.each(['0.0.0.0', '::', '192.0.2.1', 'dashboard.example.com', '127.0.0.1.exa
   },
 )
 
-test('with a login it listens on every address, and says one that can be connected to', async () => {
-  const url = await open(server.redis, { host: '0.0.0.0', login })
+test('one password for operators and viewers is refused: everyone would be an operator', async () => {
+  const same = { operator: passwords.operator, viewer: passwords.operator }
+  await expect(open(server.redis, { passwords: same })).rejects.toThrow('are the same')
+})
+
+test('with a password it listens on every address, and says one that can be connected to', async () => {
+  const url = await open(server.redis, { host: '0.0.0.0', passwords: operator })
   expect(url).toMatch(/^http:\/\/localhost:\d+$/)
-  expect(
-    (await ask(`${url.replace('localhost', '127.0.0.1')}/`, { headers: basic('ada', login.password) })).status,
-  ).toBe(200)
+  const headers = bearer(operator.viewer)
+  expect((await ask(`${url.replace('localhost', '127.0.0.1')}/`, { headers })).status).toBe(200)
 })
 
 test('a port in use is named together with the setting that changes it', async () => {
@@ -36,21 +40,113 @@ test('a port in use is named together with the setting that changes it', async (
   })
 })
 
-test.each(['/', '/runs/x', '/api/runs/x', '/queues', '/queues/api/queues', '/queues/static/favicon.ico', '/style.css'])(
-  'where there is a login, %s wants it',
-  async (path) => {
-    const url = await open(server.redis, { login })
-    const without = await ask(url + path)
-    expect(without.status).toBe(401)
-    expect(without.headers['www-authenticate']).toMatch(/^Basic realm=/)
-    expect((await ask(url + path, { headers: basic('ada', login.password) })).status).not.toBe(401)
+test.each([
+  '/',
+  '/runs/x',
+  '/live',
+  '/live/runs/x',
+  '/api/runs/x',
+  '/api/runs/x/history',
+  '/metrics',
+  '/queues',
+  '/queues/api/queues',
+  '/queues/static/favicon.ico',
+  '/chart.js',
+])('where there is a password, %s wants it', async (path) => {
+  const url = await open(server.redis, { passwords: operator })
+  const without = await ask(url + path)
+  expect(without.status).toBe(401)
+  expect(without.headers['www-authenticate']).toMatch(/^Bearer realm=/)
+  if (!path.startsWith('/live')) {
+    expect((await ask(url + path, { headers: bearer(operator.viewer) })).status).not.toBe(401)
+  }
+})
+
+test('people are led to the form, and from there to the page that they wanted', async () => {
+  const url = await open(server.redis, { passwords })
+  await seedRun(server.redis, 'wanted')
+  const led = await ask(`${url}/runs/wanted`, { headers: page })
+  expect([led.status, led.headers.location]).toEqual([303, '/login?next=%2Fruns%2Fwanted'])
+  expect((await ask(url + String(led.headers.location), { headers: page })).text).toContain('value="/runs/wanted"')
+  const { status, headers } = await signIn(url, { password: passwords.viewer, next: '/runs/wanted' })
+  expect([status, headers.location]).toEqual([303, '/runs/wanted'])
+  const cookie = cookieOf(headers)
+  expect(headers['set-cookie']?.[0]).toMatch(/; HttpOnly; SameSite=Strict$/)
+  expect((await ask(`${url}/runs/wanted`, { headers: { ...page, cookie } })).status).toBe(200)
+})
+
+test.each(['//evil.example.com', '/\\evil.example.com', 'https://evil.example.com', 'javascript:alert(1)', '/\n/evil'])(
+  'the form leads to no other site, whatever the address says: %j',
+  async (next) => {
+    const url = await open(server.redis, { passwords })
+    expect((await signIn(url, { password: passwords.viewer, next })).headers.location).toBe('/')
   },
 )
 
-test('half a login is none', async () => {
-  const url = await open(server.redis, { login })
-  const tries = [basic('ada', 'wrong'), basic('eve', login.password), basic('', ''), { authorization: 'Basic' }]
-  for (const headers of tries) expect((await ask(url, { headers })).status).toBe(401)
+test('a session ends when its person signs out, and a made-up one is none', async () => {
+  const url = await open(server.redis, { passwords })
+  const cookie = cookieOf((await signIn(url, { password: passwords.operator })).headers)
+  expect((await ask(url, { headers: { cookie } })).status).toBe(200)
+  expect((await ask(`${url}/logout`, { method: 'POST', headers: { cookie } })).status).toBe(303)
+  expect((await ask(url, { headers: { cookie } })).status).toBe(401)
+  expect((await ask(url, { headers: { cookie: `heapferry_session=${'A'.repeat(43)}` } })).status).toBe(401)
+})
+
+test('ten wrong passwords lock an address out, also for the right one, and leave sessions alone', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const cookie = cookieOf((await signIn(url, { password: operator.operator })).headers)
+  for (let guess = 0; guess < 5; guess++) {
+    expect((await signIn(url, { password: `guess ${guess}` })).status).toBe(401)
+    expect((await ask(url, { headers: bearer(`guess${guess}`) })).status).toBe(401)
+  }
+  const locked = await signIn(url, { password: operator.operator })
+  expect([locked.status, Number(locked.headers['retry-after']) > 500]).toEqual([429, true])
+  expect((await ask(url, { headers: bearer(operator.operator) })).status).toBe(429)
+  expect((await ask(url, { headers: { cookie } })).status).toBe(200)
+})
+
+test('viewers look at everything and change nothing', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const run = await seedRun(server.redis, 'looked-at')
+  await run.table('clicks', 10, [null])
+  const headers = bearer(operator.viewer)
+  const shown = await ask(`${url}/runs/looked-at`, { headers })
+  expect([shown.status, shown.text.includes('/runs/looked-at/pause')]).toEqual([200, false])
+  for (const action of ['pause', 'resume', 'cancel']) {
+    expect((await ask(`${url}/runs/looked-at/${action}`, { headers })).status).toBe(403)
+    expect((await ask(`${url}/runs/looked-at/${action}`, { method: 'POST', headers })).status).toBe(403)
+  }
+  expect(await run.ledger.intent(run.id)).toMatchObject({ kind: 'run' })
+})
+
+test('who pauses, resumes and cancels a run on its page stands in its timeline', async () => {
+  const url = await open(server.redis, { passwords })
+  const run = await seedRun(server.redis, 'changed')
+  await run.table('clicks', 10, [null])
+  const cookie = cookieOf((await signIn(url, { name: 'Ada', password: passwords.operator })).headers)
+  const headers = { ...page, cookie }
+  expect((await ask(`${url}/runs/changed`, { headers })).text).toContain('href="/runs/changed/pause"')
+  expect((await ask(`${url}/runs/changed/pause`, { headers })).text).toContain('Pause changed?')
+  for (const action of ['pause', 'resume', 'cancel']) {
+    const { status } = await ask(`${url}/runs/changed/${action}`, { method: 'POST', headers })
+    expect([action, status]).toEqual([action, 303])
+  }
+  expect((await run.ledger.timeline(run.id)).map(({ kind, ...entry }) => [kind, 'by' in entry && entry.by])).toEqual([
+    ['created', 'ada'],
+    ['paused', 'Ada'],
+    ['resumed', 'Ada'],
+    ['cancelled', 'Ada'],
+  ])
+  const late = await ask(`${url}/runs/changed/resume`, { method: 'POST', headers })
+  expect([late.status, late.text]).toEqual([409, expect.stringContaining('somebody else has changed it')])
+})
+
+test('without a password, on this machine, everyone may act, and the timeline says it was the dashboard', async () => {
+  const url = await open(server.redis)
+  const run = await seedRun(server.redis, 'open')
+  await run.table('clicks', 10, [null])
+  expect((await ask(`${url}/runs/open/pause`, { method: 'POST' })).status).toBe(303)
+  expect((await run.ledger.timeline(run.id)).at(-1)).toMatchObject({ kind: 'paused', by: 'dashboard' })
 })
 
 test.each([
@@ -62,14 +158,14 @@ test.each([
   ['rebound.example.com', 403],
   ['127.0.0.1.example.com', 403],
   ['localhost@example.com', 403],
-])('without a login a request to "%s" is answered with %i', async (host, status) => {
+])('without a password a request to "%s" is answered with %i', async (host, status) => {
   const url = await open(server.redis)
   expect((await ask(url, { headers: { host } })).status).toBe(status)
 })
 
-test('with a login any name of this machine will do', async () => {
-  const url = await open(server.redis, { login })
-  const headers = { host: 'dashboard.example.com', ...basic('ada', login.password) }
+test('with a password any name of this machine will do', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const headers = { host: 'dashboard.example.com', ...bearer(operator.viewer) }
   expect((await ask(url, { headers })).status).toBe(200)
 })
 
@@ -77,28 +173,44 @@ test.each([
   [{ 'sec-fetch-site': 'cross-site' }, 403],
   [{ 'sec-fetch-site': 'same-site' }, 403],
   [{ 'sec-fetch-site': 'none' }, 403],
-  [{ 'sec-fetch-site': 'same-origin', origin: 'http://own' }, 200],
+  [{ 'sec-fetch-site': 'same-origin', origin: 'http://own' }, 303],
   [{ origin: 'http://evil.example.com' }, 403],
   [{ origin: 'http://127.0.0.1:1' }, 403],
   [{ origin: 'null' }, 403],
-  [{ origin: 'http://own' }, 200],
-  [{}, 200],
-])('a write that says %j is answered with %i, with or without a login', async (headers, status) => {
-  for (const wanted of [null, login]) {
-    const url = await open(server.redis, { login: wanted, allowActions: true })
+  [{ origin: 'http://own' }, 303],
+  [{}, 303],
+])('a write that says %j is answered with %i, with or without a password', async (headers, status) => {
+  for (const wanted of [null, operator]) {
+    const url = await open(server.redis, { passwords: wanted })
+    const run = await seedRun(server.redis, `written-${wanted === null ? 'open' : 'locked'}-${status}`)
+    await run.table('clicks', 10, [null])
+    await run.ledger.setIntent(run.id, { kind: 'run', by: 'ada', acceptedTables: [] })
     const { host } = new URL(url)
     const sent = 'origin' in headers ? { ...headers, origin: headers.origin.replace('own', host) } : headers
-    const options = { method: 'PUT', headers: { ...basic('ada', login.password), ...sent } }
-    expect((await ask(`${url}/queues/api/queues/resume`, options)).status).toBe(status)
+    const options = { method: 'POST', headers: { ...bearer(operator.operator), ...sent } }
+    expect((await ask(`${url}/runs/${run.id}/pause`, options)).status).toBe(status)
+    expect((await run.ledger.intent(run.id)).kind).toBe(status === 303 ? 'pause' : 'run')
   }
 })
 
 test('no page may be framed, or ask another host for anything', async () => {
   const url = await open(server.redis)
-  for (const path of ['/', '/queues/', '/nowhere']) {
+  for (const path of ['/', '/queues/', '/nowhere', '/metrics']) {
     const policy = String((await ask(url + path)).headers['content-security-policy'])
     expect(policy).toContain("default-src 'self'")
     expect(policy).toContain("frame-ancestors 'none'")
     expect(policy).not.toMatch(/https?:|\*|upgrade-insecure-requests|script-src/)
   }
 })
+
+async function signIn(url: string, form: { name?: string; password: string; next?: string }) {
+  return ask(`${url}/login`, {
+    method: 'POST',
+    headers: { ...page, 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams(form).toString(),
+  })
+}
+
+function cookieOf(headers: NodeJS.Dict<string | string[]>): string {
+  return String(headers['set-cookie']?.[0]).replace(/;.*$/, '')
+}

@@ -29,6 +29,8 @@ test('a chunk is shown as its place, with its progress and a link to its run', a
   ])
 })
 
+const passwords = { operator: 'operator password', viewer: 'viewer password' }
+
 const writes = [
   ['PUT', '/api/queues/pause'],
   ['PUT', '/api/queues/resume'],
@@ -39,26 +41,33 @@ const writes = [
   ['DELETE', '/api/queues/kept-events'],
 ] as const
 
-test.each(writes)('without actions %s %s is refused with 405 and changes nothing', async (method, path) => {
-  const run = await seedRun(server.redis, 'kept')
-  const [chunk] = await run.table('clicks', 10, [null])
-  if (!chunk) throw new Error('no chunk was planned')
-  await run.queue('events').add([{ chunk, title: 'clicks 1' }])
-  const url = await open(server.redis)
-  const { status, text } = await ask(`${url}/queues${path}`, { method })
-  expect(status).toBe(405)
-  expect(JSON.parse(text).error).toContain('--allow-actions')
-  expect(await run.queue('events').state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
-  expect(await run.queue('events').queue.isPaused()).toBe(false)
-})
+test.each(writes)(
+  'for those who have not signed in %s %s is refused with 405 and changes nothing',
+  async (method, path) => {
+    const run = await seedRun(server.redis, 'kept')
+    const [chunk] = await run.table('clicks', 10, [null])
+    if (!chunk) throw new Error('no chunk was planned')
+    await run.queue('events').add([{ chunk, title: 'clicks 1' }])
+    const url = await open(server.redis)
+    const { status, text } = await ask(`${url}/queues${path}`, { method })
+    expect(status).toBe(405)
+    expect(JSON.parse(text).error).toContain('operators who have signed in')
+    expect(await run.queue('events').state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+    expect(await run.queue('events').queue.isPaused()).toBe(false)
+  },
+)
 
-test('with actions Bull Board may empty a queue', async () => {
+test('an operator who has signed in may empty a queue in Bull Board', async () => {
   const run = await seedRun(server.redis, 'emptied')
   const [chunk] = await run.table('clicks', 10, [null, tallyOf({ read: 10, sent: 10 })])
   if (!chunk) throw new Error('no chunk was planned')
   await run.queue('events').add([{ chunk, title: 'clicks 1' }])
-  const url = await open(server.redis, { allowActions: true })
-  expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, { method: 'PUT' })).status).toBe(200)
+  const url = await open(server.redis, { passwords })
+  const asViewer = { method: 'PUT', headers: { authorization: `Bearer ${passwords.viewer}` } }
+  expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, asViewer)).status).toBe(405)
+  expect((await run.queue('events').state()).waiting).toBe(1)
+  const asOperator = { method: 'PUT', headers: { authorization: `Bearer ${passwords.operator}` } }
+  expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, asOperator)).status).toBe(200)
   expect((await run.queue('events').state()).waiting).toBe(0)
 })
 

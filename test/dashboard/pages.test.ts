@@ -138,9 +138,10 @@ test('the dashboard ends also while Redis is away', async () => {
   await expect(ask(dashboard.url)).rejects.toThrow('ECONNREFUSED')
 })
 
-test('health is told without a login', async () => {
-  const url = await open(server.redis, { login: { user: 'ada', password: 'long enough password' } })
+test('health and readiness are told without a password', async () => {
+  const url = await open(server.redis, { passwords: { operator: 'long enough password', viewer: null } })
   expect((await ask(`${url}/healthz`)).status).toBe(200)
+  expect((await ask(`${url}/readyz`)).status).toBe(200)
 })
 
 /** A redis-server that the test may stop, and its connection. */

@@ -25,13 +25,17 @@ export async function open(redis: Redis, changes: Partial<DashboardOptions> = {}
 export function optionsOf(redis: Redis): DashboardOptions {
   const logger = createLogger({ level: 'silent', role: 'dashboard' })
   const ledger = new RedisLedger(redis)
-  return { redis, ledger, host: '127.0.0.1', port: 0, login: null, allowActions: false, logger }
+  return { redis, ledger, host: '127.0.0.1', port: 0, passwords: null, logger }
 }
 
 /** A request with headers that `fetch` keeps for itself, such as Host. */
 export async function ask(
   url: string,
-  { method = 'GET', headers = {} }: { method?: string; headers?: Record<string, string> } = {},
+  {
+    method = 'GET',
+    headers = {},
+    body = '',
+  }: { method?: string; headers?: Record<string, string>; body?: string } = {},
 ): Promise<{ status: number; text: string; headers: NodeJS.Dict<string | string[]> }> {
   return new Promise((resolve, reject) => {
     const asked = request(url, { method, headers, agent: false }, (answer) => {
@@ -43,7 +47,7 @@ export async function ask(
       answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text, headers: answer.headers }))
     })
     asked.on('error', reject)
-    asked.end()
+    asked.end(body)
   })
 }
 

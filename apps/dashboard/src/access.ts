@@ -1,10 +1,27 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { isIPv4 } from 'node:net'
-import type { RequestHandler } from 'express'
+import { OperatorError } from '@heapferry/domain'
+import express, { type Request, type RequestHandler, type Response, Router } from 'express'
+import { rateLimit } from 'express-rate-limit'
+import { z } from 'zod'
+import { loginPage } from './login-page.ts'
 
-export interface Login {
-  user: string
-  password: string
+/** Viewers look; operators also pause, resume, cancel and retry. */
+export type Role = 'viewer' | 'operator'
+
+/** Who makes a request. */
+export interface Visitor {
+  /** As the timeline of a run names them. */
+  name: string
+  role: Role
+  /** Has shown a password: where none is wanted, nobody has. */
+  signedIn: boolean
+}
+
+export interface Passwords {
+  operator: string
+  /** Null where there are only operators. */
+  viewer: string | null
 }
 
 /** True for names and addresses that only this machine reaches. Other spellings of them (`127.1`) count as not. */
@@ -22,21 +39,6 @@ export const onlyLoopbackNames: RequestHandler = (request, response, next) => {
   response.status(403).type('text').send('This dashboard answers only as localhost or 127.0.0.1.\n')
 }
 
-/** HTTP Basic on everything behind it. */
-export function requireLogin(login: Login): RequestHandler {
-  const user = digest(login.user)
-  const password = digest(login.password)
-  return (request, response, next) => {
-    const given = credentialsOf(request.headers.authorization)
-    // Digests have one length, and both are always compared: the time taken tells nothing.
-    const userFits = timingSafeEqual(digest(given.user), user)
-    const passwordFits = timingSafeEqual(digest(given.password), password)
-    if (userFits && passwordFits) return next()
-    response.set('WWW-Authenticate', 'Basic realm="heapferry", charset="UTF-8"').status(401).type('text')
-    response.send('The dashboard wants HEAPFERRY_DASHBOARD_USER and HEAPFERRY_DASHBOARD_PASSWORD.\n')
-  }
-}
-
 /**
  * Refuses writes that another site makes a browser send; browsers add a login by themselves. They tell the origin in
  * Sec-Fetch-Site, or (over plain HTTP from another machine) only in Origin. Programs send neither and pass.
@@ -50,11 +52,163 @@ export const onlySameSiteWrites: RequestHandler = (request, response, next) => {
   response.status(403).type('text').send('Another site may not change anything here.\n')
 }
 
-function credentialsOf(header: string | undefined): Login {
-  const encoded = /^basic +(\S+) *$/i.exec(header ?? '')?.[1] ?? ''
-  const text = Buffer.from(encoded, 'base64').toString('utf8')
-  const colon = text.indexOf(':')
-  return colon === -1 ? { user: '', password: '' } : { user: text.slice(0, colon), password: text.slice(colon + 1) }
+/** @throws Error where no access control has been passed */
+export function visitorOf(response: Response): Visitor {
+  const { visitor } = response.locals
+  if (visitor === undefined) throw new Error('a page was asked for before access was decided')
+  return visitor
+}
+
+export const onlyOperators: RequestHandler = (_, response, next) => {
+  if (visitorOf(response).role === 'operator') return next()
+  response.status(403).type('text').send('Viewers may look, not change. Sign in with the operator password.\n')
+}
+
+/** Where nobody but this machine can connect, whoever does may do everything but write to Bull Board. */
+export const openToAll: RequestHandler = (_, response, next) => {
+  const visitor: Visitor = { name: 'dashboard', role: 'operator', signedIn: false }
+  response.locals.visitor = visitor
+  next()
+}
+
+/** @throws OperatorError where the two cannot be told apart */
+export function assertDifferent({ operator, viewer }: Passwords): void {
+  if (operator !== viewer) return
+  throw new OperatorError(
+    'The passwords of operators and viewers are the same',
+    'Set HEAPFERRY_DASHBOARD_VIEWER_PASSWORD to another one, or leave it out.',
+  )
+}
+
+interface Session extends Visitor {
+  expiresAtMs: number
+}
+
+const sessionMs = 12 * 3_600_000
+const cookieName = 'heapferry_session'
+const guessesAtOnce = 10
+const lockedMs = 10 * 60_000
+
+const LoginForm = z.object({
+  name: z.string().trim().max(40).default(''),
+  password: z.string().max(1000),
+  next: z.string().optional(),
+})
+
+/**
+ * Asks everyone for a password: people by a form, which opens a session in this process, programs by
+ * `Authorization: Bearer PASSWORD`. Ten wrong ones from an address lock it out for ten minutes.
+ */
+export function passwordAccess(passwords: Passwords): Router {
+  const roleOf = roleBy(passwords)
+  const sessions = new Map<string, Session>()
+  const guessing = rateLimit({
+    windowMs: lockedMs,
+    limit: guessesAtOnce,
+    skipSuccessfulRequests: true,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    // Without `trust proxy` every client of a proxy has its address: then they are locked out together.
+    validate: { xForwardedForHeader: false },
+    handler: (_, response) => {
+      response.status(429).type('text').send('Too many wrong passwords from this address. Try again in ten minutes.\n')
+    },
+  })
+  const router = Router()
+
+  router.get('/login', (request, response) => {
+    response.send(loginPage({ next: ownPath(request.query.next), wrong: false }))
+  })
+  router.post('/login', guessing, express.urlencoded({ extended: false, limit: '10kb' }), (request, response) => {
+    const form = LoginForm.safeParse(request.body)
+    const role = form.success ? roleOf(form.data.password) : null
+    const next = ownPath(form.success ? form.data.next : undefined)
+    if (!form.success || role === null) {
+      response.status(401).send(loginPage({ next, wrong: true }))
+      return
+    }
+    const token = randomBytes(32).toString('base64url')
+    const name = form.data.name === '' ? role : form.data.name
+    dropExpired(sessions)
+    // Whoever reads this process's memory dump finds no token that opens a session.
+    sessions.set(digest(token).toString('hex'), { name, role, signedIn: true, expiresAtMs: Date.now() + sessionMs })
+    response.cookie(cookieName, token, {
+      httpOnly: true,
+      sameSite: 'strict',
+      maxAge: sessionMs,
+      path: '/',
+      secure: request.headers['x-forwarded-proto'] === 'https',
+    })
+    response.redirect(303, next)
+  })
+  router.post('/logout', (request, response) => {
+    const token = cookieOf(request)
+    if (token !== null) sessions.delete(digest(token).toString('hex'))
+    response.clearCookie(cookieName, { path: '/' })
+    response.redirect(303, '/login')
+  })
+
+  router.use((request, response, next) => {
+    const token = cookieOf(request)
+    const session = token === null ? undefined : sessions.get(digest(token).toString('hex'))
+    if (session && session.expiresAtMs > Date.now()) {
+      const { name, role } = session
+      response.locals.visitor = { name, role, signedIn: true } satisfies Visitor
+      return next()
+    }
+    if (request.headers.authorization === undefined) return refuse(request, response)
+    next()
+  })
+  // Only what carries a password is counted as a guess.
+  router.use(
+    (_, response, next) => (response.locals.visitor === undefined ? next() : next('router')),
+    guessing,
+    (request, response, next) => {
+      const bearer = /^bearer +(.*\S) *$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+      const role = roleOf(bearer)
+      if (role === null) return refuse(request, response)
+      response.locals.visitor = { name: `${role} (token)`, role, signedIn: true } satisfies Visitor
+      next()
+    },
+  )
+  return router
+}
+
+/** A page for people, a challenge for programs. */
+function refuse(request: Request, response: Response): void {
+  const isPage = request.method === 'GET' && request.headers.authorization === undefined && request.accepts('html')
+  if (isPage && request.headers.accept?.includes('text/html')) {
+    response.redirect(303, `/login?next=${encodeURIComponent(request.originalUrl)}`)
+    return
+  }
+  response.set('WWW-Authenticate', 'Bearer realm="heapferry"').status(401)
+  response.json({ error: 'Sign in, or send Authorization: Bearer with the password of an operator or viewer.' })
+}
+
+function roleBy(passwords: Passwords): (given: string) => Role | null {
+  const operator = digest(passwords.operator)
+  const viewer = passwords.viewer === null ? null : digest(passwords.viewer)
+  return (given) => {
+    // Digests have one length, and both are always compared: the time taken tells nothing.
+    const hash = digest(given)
+    const isOperator = timingSafeEqual(hash, operator)
+    const isViewer = viewer !== null && timingSafeEqual(hash, viewer)
+    return isOperator ? 'operator' : isViewer ? 'viewer' : null
+  }
+}
+
+function dropExpired(sessions: Map<string, Session>): void {
+  for (const [hash, { expiresAtMs }] of sessions) if (expiresAtMs <= Date.now()) sessions.delete(hash)
+}
+
+/** Only paths of this server: `//host` and `/\host` lead away from it. */
+function ownPath(next: unknown): string {
+  return typeof next === 'string' && /^\/(?![/\\])[^\s\\]*$/.test(next) ? next : '/'
+}
+
+function cookieOf(request: Request): string | null {
+  const found = (request.headers.cookie ?? '').split(/; */).find((pair) => pair.startsWith(`${cookieName}=`))
+  return found === undefined ? null : found.slice(cookieName.length + 1)
 }
 
 function digest(text: string): Buffer {

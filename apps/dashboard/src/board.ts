@@ -5,6 +5,7 @@ import type { Logger } from '@heapferry/config'
 import { type Phase, phases, type RunId, type RunLedger } from '@heapferry/domain'
 import { ChunkQueue, type Redis } from '@heapferry/queue'
 import express, { type Router } from 'express'
+import { visitorOf } from './access.ts'
 
 /** Bull Board over the queues of every run that the ledger knows. */
 export interface Board {
@@ -18,47 +19,27 @@ export interface Board {
 export const boardPath = '/queues'
 const lookEveryMs = 2000
 
-/** @param options.allowActions whether Bull Board may retry, remove and pause; else every write is answered with 405 */
-export function openBoard(options: { redis: Redis; ledger: RunLedger; allowActions: boolean; logger: Logger }): Board {
-  const { redis, ledger, allowActions, logger } = options
-  const queues = new Map<string, { run: RunId; queue: ChunkQueue; adapter: BullMQAdapter }>()
-  const serverAdapter = new ExpressAdapter()
-  serverAdapter.setBasePath(boardPath)
-  const board = createBullBoard({
-    queues: [],
-    serverAdapter,
-    options: {
-      uiConfig: {
-        boardTitle: 'heapferry',
-        miscLinks: [{ text: 'Runs', url: '/' }],
-        hideRedisDetails: true,
-        hideDocsLink: true,
-        // It would warn that nobody works on the queues of finished runs and of phases that are not open.
-        showWorkers: false,
-      },
-    },
-  })
+/** Only operators who have signed in may retry, remove and pause there; every other write is answered with 405. */
+export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: RunLedger; logger: Logger }): Board {
+  const queues = new Map<string, { run: RunId; phase: Phase; queue: ChunkQueue }>()
+  // Whether a board only shows is fixed when a queue is put on it: so there are two.
+  const shown = createBoard({ readOnly: true })
+  const writable = createBoard({ readOnly: false })
 
-  function entryOf(run: RunId, phase: Phase) {
+  function queueOf(run: RunId, phase: Phase): ChunkQueue {
     const key = `${run}/${phase}`
     const known = queues.get(key)
-    if (known) return known
+    if (known) return known.queue
     // The queues share the connection, whose owner logs its errors; here each would be logged once more a queue.
     const queue = new ChunkQueue(redis, run, phase, (error) => logger.debug({ err: error, run, phase }, 'queue'))
-    const adapter = new BullMQAdapter(queue.queue, {
-      readOnlyMode: !allowActions,
-      displayName: `${run} · ${phases.indexOf(phase) + 1} ${phase}`,
-      externalJobUrl: () => ({ href: `/runs/${run}`, displayText: 'Run' }),
-    })
-    const entry = { run, queue, adapter }
-    queues.set(key, entry)
-    return entry
+    queues.set(key, { run, phase, queue })
+    return queue
   }
 
   async function followLedger(): Promise<void> {
     const runs = (await ledger.runs()).map(({ id }) => id)
-    board.replaceQueues([])
-    board.setQueues(runs.flatMap((run) => phases.map((phase) => entryOf(run, phase).adapter)))
+    const all = runs.flatMap((run) => phases.map((phase) => ({ run, phase, queue: queueOf(run, phase) })))
+    for (const board of [shown, writable]) board.show(all)
     const known = new Set(runs)
     for (const [key, { run, queue }] of queues) {
       if (known.has(run)) continue
@@ -82,22 +63,63 @@ export function openBoard(options: { redis: Redis; ledger: RunLedger; allowActio
 
   const router = express.Router()
   router.use(async (request, response, next) => {
+    const { role, signedIn } = visitorOf(response)
+    const mayWrite = signedIn && role === 'operator'
     // Bull Board itself answers 200 to some writes that a read-only board ignores (pause all, resume all).
-    if (!allowActions && request.method !== 'GET' && request.method !== 'HEAD') {
-      response.status(405).json({ error: 'This board only shows. `heapferry dashboard --allow-actions` can do more.' })
+    if (!mayWrite && request.method !== 'GET' && request.method !== 'HEAD') {
+      response.status(405).json({ error: 'This board only shows, but to operators who have signed in.' })
       return
     }
     await follow()
-    next()
+    const board = mayWrite ? writable : shown
+    board.router(request, response, next)
   })
-  router.use(serverAdapter.getRouter())
 
   return {
     router,
-    queueOf: (run, phase) => entryOf(run, phase).queue,
-    hrefOf: (run, phase) => `${boardPath}/queue/${encodeURIComponent(entryOf(run, phase).adapter.getName())}`,
+    queueOf,
+    hrefOf: (run, phase) => `${boardPath}/queue/${encodeURIComponent(queueOf(run, phase).queue.name)}`,
     async close() {
       await Promise.all([...queues.values()].map(({ queue }) => queue.close()))
+    },
+  }
+}
+
+function createBoard({ readOnly }: { readOnly: boolean }) {
+  const serverAdapter = new ExpressAdapter()
+  serverAdapter.setBasePath(boardPath)
+  const board = createBullBoard({
+    queues: [],
+    serverAdapter,
+    options: {
+      uiConfig: {
+        boardTitle: 'heapferry',
+        miscLinks: [{ text: 'Runs', url: '/' }],
+        hideRedisDetails: true,
+        hideDocsLink: true,
+        // It would warn that nobody works on the queues of finished runs and of phases that are not open.
+        showWorkers: false,
+      },
+    },
+  })
+  const adapters = new WeakMap<ChunkQueue, BullMQAdapter>()
+  const adapterOf = ({ run, phase, queue }: { run: RunId; phase: Phase; queue: ChunkQueue }): BullMQAdapter => {
+    const known = adapters.get(queue)
+    if (known) return known
+    const adapter = new BullMQAdapter(queue.queue, {
+      readOnlyMode: readOnly,
+      displayName: `${run} · ${phases.indexOf(phase) + 1} ${phase}`,
+      externalJobUrl: () => ({ href: `/runs/${run}`, displayText: 'Run' }),
+    })
+    adapters.set(queue, adapter)
+    return adapter
+  }
+  const router: Router = serverAdapter.getRouter()
+  return {
+    router,
+    show(queues: readonly { run: RunId; phase: Phase; queue: ChunkQueue }[]): void {
+      board.replaceQueues([])
+      board.setQueues(queues.map(adapterOf))
     },
   }
 }

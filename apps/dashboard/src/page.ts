@@ -1,3 +1,4 @@
+import type { Visitor } from './access.ts'
 import { type Html, html } from './html.ts'
 
 /** What a page consists of beside its frame. */
@@ -11,8 +12,8 @@ export interface Content {
   head?: Html
 }
 
-/** The whole page, for a first visit. */
-export function pageOf({ title, live, main, head = html`` }: Content): string {
+/** The whole page, for a first visit. @param visitor who looks; null where that is not known */
+export function pageOf({ title, live, main, head = html``, visitor }: Content & { visitor: Visitor | null }): string {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -28,7 +29,7 @@ ${head}
 </head>
 <body>
 <a class="skip" href="#main">To the content</a>
-<nav aria-label="heapferry"><a class="home" href="/">heapferry</a><a href="/">Runs</a><a href="/queues/">Queues</a></nav>
+<nav aria-label="heapferry"><a class="home" href="/">heapferry</a>${visitor === null ? html`` : linksFor(visitor)}</nav>
 <p id="connection" role="status" hidden></p>
 <main id="main" tabindex="-1" data-live="${live ? 'yes' : 'no'}">${main}</main>
 </body>
@@ -36,15 +37,21 @@ ${head}
 `.markup
 }
 
+function linksFor({ name, role, signedIn }: Visitor): Html {
+  const person = html`<form method="post" action="/logout"><span>${name}, ${role}</span> <button class="plain">Sign out</button></form>`
+  return html`<a href="/">Runs</a><a href="/queues/">Queues</a>${signedIn ? person : html``}`
+}
+
 export function titleOf(title: string): string {
   return `${title} · heapferry`
 }
 
 /** A page that says what is the matter and what to do about it. */
-export function noticePage(title: string, text: string): string {
+export function noticePage(title: string, text: string, visitor: Visitor | null): string {
   return pageOf({
     title,
     live: false,
+    visitor,
     main: html`<h1 id="title">${title}</h1><p id="message">${text}</p><p id="back"><a href="/">All runs</a></p>`,
   })
 }

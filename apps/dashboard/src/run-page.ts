@@ -8,8 +8,11 @@ import { reasonsOf } from './reasons.ts'
 import type { RunView, ShownWorker } from './run-view.ts'
 import { type Cell, type Line, tableOf } from './table.ts'
 
-/** @param queues where Bull Board shows the queues of the run */
-export function runPage(view: RunView, queues: readonly { phase: Phase; href: string }[]): Content {
+/**
+ * @param queues where Bull Board shows the queues of the run
+ * @param actionsBar what the visitor may do
+ */
+export function runPage(view: RunView, queues: readonly { phase: Phase; href: string }[], actionsBar: Html): Content {
   const { run, status } = view
   const { totals } = status
   return {
@@ -20,6 +23,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
 <script src="/chart.js" defer></script>`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status">${status.message}</p>
+<div id="actions">${actionsBar}</div>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(status)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected a second since the run began"></div></section>

@@ -6,7 +6,19 @@ import { OperatorError, type Phase, phases, type Run, RunId, type RunLedger } fr
 import { workerFault } from '@heapferry/migration'
 import { readRun, readRunStatus, type Redis, redisMemory } from '@heapferry/queue'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
-import { isLoopback, type Login, onlyLoopbackNames, onlySameSiteWrites, requireLogin } from './access.ts'
+import {
+  assertDifferent,
+  isLoopback,
+  onlyLoopbackNames,
+  onlyOperators,
+  onlySameSiteWrites,
+  openToAll,
+  passwordAccess,
+  type Passwords,
+  type Visitor,
+  visitorOf,
+} from './access.ts'
+import { act, actionBar, actionsFor, confirmation, isAction } from './actions.ts'
 import { type Board, boardPath, openBoard } from './board.ts'
 import { chartScript } from './chart-script.ts'
 import { filesPage } from './files-page.ts'
@@ -27,10 +39,8 @@ export interface DashboardOptions {
   host: string
   /** 0 takes any free port. */
   port: number
-  /** Wanted of everyone, by HTTP Basic; null only where nobody but this machine can connect. */
-  login: Login | null
-  /** Lets Bull Board retry, remove and pause. */
-  allowActions: boolean
+  /** Null only where nobody but this machine can connect. */
+  passwords: Passwords | null
   logger: Logger
 }
 
@@ -45,11 +55,12 @@ const redisAnswerMs = 2000
  * Serves the run pages at `/`, Bull Board at `/queues`, RunStatus as JSON at `/api/runs/:id` and, for machines, `/metrics`,
  * `/healthz` and `/readyz`. Redis may go and come back meanwhile.
  *
- * @throws OperatorError when others could connect without a login, or when host and port cannot be listened at
+ * @throws OperatorError when others could connect without a password, or when host and port cannot be listened at
  */
 export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
-  const { host, port, login } = options
-  if (login === null && !isLoopback(host)) {
+  const { host, port, passwords } = options
+  if (passwords !== null) assertDifferent(passwords)
+  if (passwords === null && !isLoopback(host)) {
     throw new OperatorError(
       `The dashboard would be open to everyone who reaches ${host}`,
       'Set HEAPFERRY_DASHBOARD_PASSWORD, or leave HEAPFERRY_DASHBOARD_HOST at 127.0.0.1 and use an SSH tunnel.',
@@ -72,11 +83,11 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 }
 
 /** The order is what protects: headers and access come before anything that answers. */
-function appOf({ redis, ledger, login, logger }: DashboardOptions, board: Board, hub: LiveHub): Express {
+function appOf({ redis, ledger, passwords, logger }: DashboardOptions, board: Board, hub: LiveHub): Express {
   const app = express()
   app.use(securityHeaders)
   app.use(boardPath, boardContentPolicy)
-  if (login === null) app.use(onlyLoopbackNames)
+  if (passwords === null) app.use(onlyLoopbackNames)
   app.get('/healthz', async (_, response) => {
     const ok = await answers(redis)
     response.status(ok ? 200 : 503).json({ ok })
@@ -88,13 +99,13 @@ function appOf({ redis, ledger, login, logger }: DashboardOptions, board: Board,
       : null
     response.status(stuck === 0 ? 200 : 503).json({ ok: stuck === 0, workers_stuck: stuck })
   })
-  if (login !== null) app.use(requireLogin(login))
   app.use(onlySameSiteWrites)
-
+  // What the page to sign in needs is no secret.
   app.get('/style.css', sends('css', style))
-  app.get('/live.js', sends('js', liveScript))
-  app.get('/chart.js', sends('js', chartScript))
   app.get('/icon.svg', sends('svg', icon))
+  app.get('/live.js', sends('js', liveScript))
+  app.use(passwords === null ? openToAll : passwordAccess(passwords))
+  app.get('/chart.js', sends('js', chartScript))
   app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(wantsRedis(redis))
@@ -117,10 +128,10 @@ interface Sources {
 /** Every page at its own address, and as a stream of what changes in it below /live. */
 function addRunRoutes(app: Express, { redis, ledger, board, hub }: Sources & { hub: LiveHub }): void {
   const queueOf = (run: Run) => (phase: Phase) => board.queueOf(run.id, phase)
-  const findRun = async (id: string, response: Response): Promise<Run | null> => {
+  const findRun = async (id: unknown, response: Response): Promise<Run | null> => {
     const name = RunId.safeParse(id)
     const run = name.success ? await ledger.run(name.data) : null
-    if (run === null) refuse(response, 404, 'No such run', `There is no run ${id}. It may have been removed.`)
+    if (run === null) refuse(response, 404, 'No such run', `There is no run ${String(id)}. It may have been removed.`)
     return run
   }
   const allRuns = async (): Promise<Content> => {
@@ -130,11 +141,11 @@ function addRunRoutes(app: Express, { redis, ledger, board, hub }: Sources & { h
     )
   }
   const viewOf = (run: Run) => readRunView(run, { redis, ledger, queueOf: queueOf(run) })
-  const contentOf = (view: RunView): Content =>
-    runPage(
-      view,
-      phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) })),
-    )
+  const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
+    const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
+    const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
+    return runPage(view, queues, actionBar(view.run, possible))
+  }
   const filesOf = async (run: Run): Promise<Content> => {
     const progress = await ledger.fileProgress(run.id)
     const files = await ledger.files(run.id)
@@ -145,30 +156,43 @@ function addRunRoutes(app: Express, { redis, ledger, board, hub }: Sources & { h
   }
 
   app.get('/', async (_, response) => {
-    response.send(pageOf(await allRuns()))
+    send(response, await allRuns())
   })
   app.get('/live', (_, response) => {
     hub.join('/', response, async () => liveOf(await allRuns(), null))
   })
   app.get('/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.send(pageOf(contentOf(await viewOf(run))))
+    if (run !== null) send(response, await contentOf(await viewOf(run), visitorOf(response)))
   })
   app.get('/live/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
     if (run === null) return
-    hub.join(`/runs/${run.id}`, response, async () => {
+    const visitor = visitorOf(response)
+    hub.join(`/runs/${run.id} ${visitor.role}`, response, async () => {
       const view = await viewOf(run)
-      return liveOf(contentOf(view), view.latest)
+      return liveOf(await contentOf(view, visitor), view.latest)
     })
   })
   app.get('/runs/:id/files', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.send(pageOf(await filesOf(run)))
+    if (run !== null) send(response, await filesOf(run))
   })
   app.get('/live/runs/:id/files', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
     if (run !== null) hub.join(`/runs/${run.id}/files`, response, async () => liveOf(await filesOf(run), null))
+  })
+  app.get('/runs/:id/:action', onlyOperators, async ({ params: { id, action } }, response, next) => {
+    if (!isAction(action)) return next()
+    const run = await findRun(id, response)
+    if (run !== null) send(response, confirmation(run, action))
+  })
+  app.post('/runs/:id/:action', onlyOperators, async ({ params: { id, action } }, response, next) => {
+    if (!isAction(action)) return next()
+    const run = await findRun(id, response)
+    if (run === null) return
+    await act(action, { run, ledger, board, by: visitorOf(response).name })
+    response.redirect(303, `/runs/${run.id}`)
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -178,6 +202,10 @@ function addRunRoutes(app: Express, { redis, ledger, board, hub }: Sources & { h
     const run = await findRun(id, response)
     if (run !== null) response.json(await ledger.history(run.id))
   })
+}
+
+function send(response: Response, content: Content): void {
+  response.send(pageOf({ ...content, visitor: visitorOf(response) }))
 }
 
 function liveOf({ title, live, main }: Content, point: LivePage['point']): LivePage {
@@ -232,6 +260,7 @@ async function answers(redis: Redis): Promise<boolean> {
 
 function reportErrors(logger: Logger): ErrorRequestHandler {
   return (error, request, response, next) => {
+    if (error instanceof OperatorError) return refuse(response, 409, error.message, error.hint)
     if (error instanceof URIError) return refuse(response, 404, 'No such page', 'There is nothing at this address.')
     logger.error({ err: error, path: request.path }, 'dashboard')
     if (response.headersSent) return next(error)
@@ -246,5 +275,5 @@ function refuse(response: Response, status: number, title: string, text: string)
   const { originalUrl } = response.req
   if (originalUrl.startsWith('/api/') || originalUrl.startsWith(`${boardPath}/api/`)) {
     response.json({ error: title, message: text })
-  } else response.send(noticePage(title, text))
+  } else response.send(noticePage(title, text, response.locals.visitor ?? null))
 }

@@ -64,6 +64,20 @@ time { font-variant-numeric: tabular-nums; }
 #details summary { cursor: pointer; }
 th progress { height: .3rem; margin-top: .25rem; max-width: 18rem; }
 
+nav form { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem .75rem; margin: 0; }
+nav span { color: var(--soft); }
+button, .button {
+  display: inline-block; padding: .3rem .9rem; border: 1px solid var(--link); border-radius: .4rem; cursor: pointer;
+  background: var(--link); color: var(--paper); font: inherit; font-weight: 600; text-decoration: none;
+}
+.button { background: none; color: var(--link); }
+button.plain { padding: 0; border: 0; background: none; color: var(--link); font-weight: 400; text-decoration: underline; }
+.actions { display: flex; flex-wrap: wrap; gap: .5rem; margin: .75rem 0; }
+.sheet { max-width: 34rem; margin: 1rem 0; padding: 1rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); }
+.sheet label { display: block; margin-bottom: .75rem; color: var(--soft); }
+.sheet input:not([type=hidden]) { display: block; width: 100%; padding: .4rem .6rem; border: 1px solid var(--soft); border-radius: .3rem; background: var(--paper); color: var(--ink); font: inherit; }
+:focus-visible { outline: 3px solid var(--going); outline-offset: 2px; }
+
 .facts, .hint { color: var(--soft); font-size: .9rem; }
 dl.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1px; margin: 1rem 0 0; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; background: var(--line); }
 dl.numbers div { padding: .5rem .75rem; background: var(--card); }

@@ -24,6 +24,8 @@ const TrueOrFalse = z.enum(['true', 'false'], 'expected true or false').transfor
 
 const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
 
+const Password = z.string().min(12, 'expected at least 12 characters')
+
 /**
  * Every setting, by the environment variable that holds it. The only list of them: `.env.example` and the
  * documentation are tested against it.
@@ -65,8 +67,10 @@ export const settingsSchema = z.object({
   HEAPFERRY_DASHBOARD_HOST: z.string().min(1).default('127.0.0.1'),
   /** 0 takes any free port. */
   HEAPFERRY_DASHBOARD_PORT: Port.default(3700),
-  HEAPFERRY_DASHBOARD_USER: z.string().min(1).default('heapferry'),
-  HEAPFERRY_DASHBOARD_PASSWORD: z.string().min(12, 'expected at least 12 characters').optional(),
+  /** Of operators, who may also pause, resume, cancel and retry. */
+  HEAPFERRY_DASHBOARD_PASSWORD: Password.optional(),
+  /** Of viewers, who only look. */
+  HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: Password.optional(),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'expected a level of pino, such as info')
     .default('info'),
@@ -179,6 +183,7 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     ...settings,
     POSTHOG_API_KEY: masked(settings.POSTHOG_API_KEY),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
+    HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL?.replace(/:[^:@/]*@/, ':***@'),
   }
 }
@@ -189,12 +194,18 @@ function masked(value: string | undefined): string | undefined {
 
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
 export function takeSecretsOutOfEnvironment(): void {
-  for (const secret of ['POSTHOG_API_KEY', 'HEAPFERRY_DASHBOARD_PASSWORD', 'REDIS_URL']) delete process.env[secret]
+  for (const secret of [
+    'POSTHOG_API_KEY',
+    'HEAPFERRY_DASHBOARD_PASSWORD',
+    'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
+    'REDIS_URL',
+  ])
+    delete process.env[secret]
 }
 
 /** The environment for a worker process: keys travel here, never in its arguments. */
 export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
-  const { HEAPFERRY_DASHBOARD_PASSWORD: _, ...needed } = settings
+  const { HEAPFERRY_DASHBOARD_PASSWORD: _, HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: __, ...needed } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])
   return { ...process.env, ...Object.fromEntries(own) }
 }

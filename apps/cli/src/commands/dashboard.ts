@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { createLogger, type Settings } from '@heapferry/config'
+import { OperatorError } from '@heapferry/domain'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
 import { say } from '../print.ts'
@@ -9,23 +10,20 @@ import { stopSignal } from '../stop-signal.ts'
 export function dashboardCommand(): Command {
   return new Command('dashboard')
     .description('serve the run page and Bull Board')
-    .addOption(
-      new Option('--allow-actions', 'let Bull Board retry and remove chunks; else it only shows').default(false),
-    )
     .addHelpText(
       'after',
       `
 Listens at HEAPFERRY_DASHBOARD_HOST and HEAPFERRY_DASHBOARD_PORT
-(127.0.0.1:3700). Anywhere but on loopback it wants HEAPFERRY_DASHBOARD_PASSWORD,
-and asks for it with the name HEAPFERRY_DASHBOARD_USER.`,
+(127.0.0.1:3700). Anywhere but on loopback it wants HEAPFERRY_DASHBOARD_PASSWORD:
+operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
     )
-    .action(async ({ allowActions }: { allowActions: boolean }) => {
+    .action(async () => {
       const settings = settingsFrom({})
       const logger = createLogger({ level: settings.LOG_LEVEL, role: 'dashboard' })
       const { startDashboard } = await import('@heapferry/dashboard')
       const { ledger, redis, close } = await openLedger(settings, logger)
       try {
-        const dashboard = await startDashboard({ redis, ledger, logger, allowActions, ...dashboardOptions(settings) })
+        const dashboard = await startDashboard({ redis, ledger, logger, ...dashboardOptions(settings) })
         say(`Dashboard: ${dashboard.url}  (Ctrl-C ends it)`)
         const stop = stopSignal('Stopping.')
         if (!stop.aborted) await once(stop, 'abort')
@@ -37,10 +35,16 @@ and asks for it with the name HEAPFERRY_DASHBOARD_USER.`,
 }
 
 export function dashboardOptions(settings: Settings) {
-  const password = settings.HEAPFERRY_DASHBOARD_PASSWORD
+  const { HEAPFERRY_DASHBOARD_PASSWORD: operator, HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: viewer } = settings
+  if (operator === undefined && viewer !== undefined) {
+    throw new OperatorError(
+      'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD is set and HEAPFERRY_DASHBOARD_PASSWORD is not',
+      'Set both: without a password of operators, nobody could act.',
+    )
+  }
   return {
     host: settings.HEAPFERRY_DASHBOARD_HOST,
     port: settings.HEAPFERRY_DASHBOARD_PORT,
-    login: password === undefined ? null : { user: settings.HEAPFERRY_DASHBOARD_USER, password },
+    passwords: operator === undefined ? null : { operator, viewer: viewer ?? null },
   }
 }

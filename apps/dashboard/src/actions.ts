@@ -1,0 +1,84 @@
+import { OperatorError, phases, type Run, type RunLedger } from '@heapferry/domain'
+import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
+import type { Board } from './board.ts'
+import { type Html, html } from './html.ts'
+import type { Content } from './page.ts'
+
+export interface Change {
+  run: Run
+  ledger: RunLedger
+  board: Board
+  /** Who wants it, for the timeline. */
+  by: string
+}
+
+/** What a person can do to a run: each is asked for once more before it is done. */
+export const actions = {
+  pause: {
+    verb: 'Pause',
+    text: 'Workers finish the batch at hand and stop. Nothing is lost; the run goes on when it is resumed.',
+    apply: async ({ run, ledger, by }: Change) =>
+      ledger.setIntent(run.id, { kind: 'pause', by, reason: 'on request', hint: 'Resume it to go on.' }),
+  },
+  resume: {
+    verb: 'Resume',
+    text: 'Workers go on from the last checkpoints. Rejected rows that have paused the run are left out from now on.',
+    apply: async ({ run, ledger, by }: Change) =>
+      ledger.setIntent(run.id, wantedToGoOn(run, await ledger.progress(run.id), by)),
+  },
+  cancel: {
+    verb: 'Cancel for good',
+    text: 'The run ends and cannot be resumed. What was sent stays in PostHog, which cannot delete events selectively. To migrate the rest, start another run: no event is doubled.',
+    apply: async ({ run, ledger, board, by }: Change) => {
+      await ledger.setIntent(run.id, { kind: 'cancel', by })
+      for (const phase of phases) await board.queueOf(run.id, phase).remove()
+    },
+  },
+} as const
+
+export type ActionName = keyof typeof actions
+
+export function isAction(name: unknown): name is ActionName {
+  return typeof name === 'string' && Object.hasOwn(actions, name)
+}
+
+/** What can be done to the run as it is now. */
+export async function actionsFor(run: Run, ledger: RunLedger): Promise<ActionName[]> {
+  const progress = await ledger.progress(run.id)
+  if (progress.intent.kind === 'cancel' || isRunComplete(progress)) return []
+  return [progress.intent.kind === 'pause' ? 'resume' : 'pause', 'cancel']
+}
+
+/** @throws OperatorError when the run is not in a state for it, as when two people act at once */
+export async function act(name: ActionName, change: Change): Promise<void> {
+  const possible = await actionsFor(change.run, change.ledger)
+  if (!possible.includes(name)) {
+    throw new OperatorError(
+      `${change.run.id} cannot be changed that way now: somebody else has changed it, or it is over`,
+      'Look at the page of the run.',
+    )
+  }
+  await actions[name].apply(change)
+}
+
+/** Links to the questions. */
+export function actionBar(run: Run, possible: readonly ActionName[]): Html {
+  if (possible.length === 0) return html``
+  return html`<p class="actions">${possible.map(
+    (name) => html`<a class="button" href="/runs/${run.id}/${name}">${actions[name].verb}…</a> `,
+  )}</p>`
+}
+
+/** Asks before it is done. */
+export function confirmation(run: Run, name: ActionName): Pick<Content, 'title' | 'live' | 'main'> {
+  const { verb, text } = actions[name]
+  return {
+    title: `${verb} ${run.id}?`,
+    live: false,
+    main: html`<h1 id="title">${verb} ${run.id}?</h1>
+<form id="form" class="sheet" method="post" action="/runs/${run.id}/${name}">
+<p>${text}</p>
+<p class="actions"><button>${verb}</button> <a class="button" href="/runs/${run.id}">Leave it as it is</a></p>
+</form>`,
+  }
+}
