@@ -54,3 +54,19 @@ export interface ChunkReader {
    */
   read(file: ExportFile, chunk: Chunk, from: Position, limits: SliceLimits): AsyncIterable<Slice>
 }
+
+/** A row that was read again by its place. */
+export interface FoundRow {
+  row: ReadRow
+  /** Of a row that cannot be read: what stands there, � for bytes that are no UTF-8; null where it is no text. */
+  text: string | null
+}
+
+export interface RowReader {
+  /**
+   * The rows at some places of a file, one for each place, which are given in the file's order. Where no row begins at a
+   * place it is unreadable.
+   * @throws SourceChanged when the file is not the one that was planned
+   */
+  rowsAt(file: ExportFile, places: Iterable<Place>): AsyncIterable<FoundRow>
+}

@@ -200,7 +200,7 @@ function assertColumns(path: string, table: Table, columns: readonly string[]): 
   )
 }
 
-function textFormat(
+export function textFormat(
   format: Extract<Format, { kind: 'csv' | 'json_lines' | 'json_array' }>,
   columns: readonly string[],
 ): TextFormat {
