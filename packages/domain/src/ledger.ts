@@ -4,6 +4,7 @@ import { RejectReason } from './conversion.ts'
 import type { ExportFile } from './export.ts'
 import { ChunkId, FileId, type RunId } from './ids.ts'
 import type { Answers, Pulse } from './pulse.ts'
+import type { RetryLedger } from './retry.ts'
 import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } from './run.ts'
 import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
@@ -67,7 +68,7 @@ export interface FilePlan {
   rows: number
 }
 
-export interface RunLedger extends ChunkLedger {
+export interface RunLedger extends ChunkLedger, RetryLedger {
   /** Stores the run unless one of that name exists, as `by`'s; answers the stored one. */
   createRun(run: Run, by: string): Promise<Run>
   run(id: RunId): Promise<Run | null>
@@ -109,7 +110,6 @@ export interface RunLedger extends ChunkLedger {
   removePulse(run: RunId, worker: string): Promise<void>
   addAnswers(run: RunId, answers: Answers): Promise<void>
   answers(run: RunId): Promise<Answers>
-  rejectedRows(run: RunId): AsyncIterable<RejectedRow>
   /** From the run's beginning on, oldest first: at most 1440 points, as far apart as that allows. */
   history(run: RunId): Promise<HistoryPoint[]>
   /** The newest point of the history; null before the first. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { RetryOutcome } from './retry.ts'
 import { Phase } from './table.ts'
 
 const moment = { atMs: z.number().int() }
@@ -15,5 +16,7 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
   /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */
   z.object({ kind: z.literal('waited'), ...moment, untilMs: z.number().int(), worker: z.string(), detail: z.string() }),
+  /** Rows that had been rejected, or held back, were taken up again. */
+  z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>

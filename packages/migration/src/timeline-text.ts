@@ -1,5 +1,5 @@
 import type { TimelineEntry } from '@heapferry/domain'
-import { duration } from './wording.ts'
+import { duration, grouped } from './wording.ts'
 
 /** What an entry of a run's timeline says, without its moment. */
 export function timelineText(entry: TimelineEntry): string {
@@ -16,5 +16,11 @@ export function timelineText(entry: TimelineEntry): string {
       return `all ${entry.phase} are done`
     case 'waited':
       return `${entry.worker} waited ${duration((entry.untilMs - entry.atMs) / 1000)} for PostHog (${entry.detail})`
+    case 'retried': {
+      const { reasons, sent, skipped, rejected } = entry
+      const taken = Object.entries(reasons).map(([reason, rows]) => `${grouped(rows)} ${reason}`)
+      const of = taken.length === 0 ? 'no row' : taken.join(', ')
+      return `retried by ${entry.by} (${of}): ${grouped(sent)} sent, ${grouped(skipped)} skipped, ${grouped(rejected)} still rejected`
+    }
   }
 }

@@ -1,4 +1,4 @@
-import type { Phase, RunId } from '@heapferry/domain'
+import { ChunkId, type Phase, type RowKey, type RunId } from '@heapferry/domain'
 
 /** Every Redis key of heapferry. BullMQ makes its own below `queuePrefix`. */
 
@@ -34,6 +34,14 @@ export function runKeys(run: RunId) {
     totals: `${base}:totals`,
     /** Hash: `<chunk id>:<row>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */
     rejected: `${base}:rejected`,
+    /** Hash: who retries rejected rows now, until when they have the right to, and what they have done so far. */
+    retry: `${base}:retry`,
+    /** Hash: `<chunk id>:<row>` → what a retry sends the row as, from before it is sent until it is settled. */
+    sending: `${base}:sending`,
+    /** Set of `<chunk id>:<row>`: rows that were rejected until a retry sent or skipped them. */
+    retried: `${base}:retried`,
+    /** Hash: chunk id → HeldBack, once a retry has looked at the chunk. */
+    heldBack: `${base}:heldBack`,
     /** List of `<ms>:<rows read>`, newest first. */
     samples: `${base}:samples`,
     /** List of `<ms>:<rows read>:<sent>:<rejected>`, oldest first; thinned out as the run grows long. */
@@ -47,4 +55,14 @@ export function runKeys(run: RunId) {
     /** List of TimelineEntry, oldest first. */
     timeline: `${base}:timeline`,
   }
+}
+
+/** What rows are called in hashes and sets. */
+export function rowField({ chunk, row }: RowKey): string {
+  return `${chunk}:${row}`
+}
+
+export function rowOfField(field: string): RowKey {
+  const [chunk, row] = field.split(':')
+  return { chunk: ChunkId.parse(chunk), row: Number(row) }
 }

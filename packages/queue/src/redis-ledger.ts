@@ -18,7 +18,7 @@ import {
   phaseOf,
   phases,
   Pulse,
-  RejectedRow,
+  type RejectedRow,
   RejectReason,
   Run,
   RunId,
@@ -32,7 +32,8 @@ import {
 } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
-import { lockKey, runKeys, runsKey } from './keys.ts'
+import { lockKey, rowField, runKeys, runsKey } from './keys.ts'
+import { RedisRetryLedger } from './redis-retry-ledger.ts'
 import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from './scripts.ts'
 
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
@@ -44,10 +45,11 @@ const wantedToRun: Intent = { kind: 'run', by: 'heapferry', acceptedTables: [] }
 const keptEntries = 5000
 
 /** The ledger in Redis: the truth about every run. BullMQ's queues are only the schedule. */
-export class RedisLedger implements RunLedger {
+export class RedisLedger extends RedisRetryLedger implements RunLedger {
   readonly #redis: Redis
 
   constructor(redis: Redis) {
+    super(redis)
     this.#redis = redis
   }
 
@@ -182,7 +184,7 @@ export class RedisLedger implements RunLedger {
       file.table.name,
       phase,
       Date.now(),
-      ...rejected.flatMap((row) => [`${row.chunk}:${row.row}`, JSON.stringify(row)]),
+      ...rejected.flatMap((row) => [rowField(row), JSON.stringify(row)]),
     )
     if (answer === -1) return { kind: 'lock_lost' }
     return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
@@ -221,21 +223,6 @@ export class RedisLedger implements RunLedger {
     const key = runKeys(run).waiting
     if (waiting) await this.#redis.hset(key, worker, JSON.stringify({ ...waiting, saidAtMs: Date.now() }))
     else await this.#redis.hdel(key, worker)
-  }
-
-  async *rejectedRows(run: RunId): AsyncIterable<RejectedRow> {
-    // HSCAN may hand out a field twice while the hash grows.
-    const seen = new Set<string>()
-    let cursor = '0'
-    do {
-      const [next, pairs] = await this.#redis.hscan(runKeys(run).rejected, cursor, 'COUNT', 1000)
-      for (let at = 0; at < pairs.length; at += 2) {
-        const field = pairs[at] ?? ''
-        if (!seen.has(field)) yield RejectedRow.parse(JSON.parse(pairs[at + 1] ?? ''))
-        seen.add(field)
-      }
-      cursor = next
-    } while (cursor !== '0')
   }
 
   async history(run: RunId): Promise<HistoryPoint[]> {

@@ -113,6 +113,208 @@ redis.call('HINCRBY', KEYS[2], 'rows|' .. ARGV[5], ARGV[4])
 return 1
 `
 
+/**
+ * KEYS  1 retry · 2 timeline
+ * ARGV  1 token · 2 who · 3 how long they have the right (ms)
+ * Answers false, or who has it and since when (ms).
+ */
+export const takeRetryScript = `
+${retryRecorded()}
+local now = nowMs()
+local held = redis.call('HMGET', KEYS[1], 'token', 'untilMs', 'by', 'atMs')
+if held[1] and held[1] ~= ARGV[1] and tonumber(held[2]) > now then return { held[3], held[4] } end
+recordRetry(KEYS[1], KEYS[2], now)
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'token', ARGV[1], 'by', ARGV[2], 'atMs', now, 'untilMs', now + ARGV[3])
+return false
+`
+
+/**
+ * KEYS  1 retry
+ * ARGV  1 token · 2 how much longer (ms)
+ * Answers -1 when another has the right.
+ */
+export const keepRetryScript = `
+${retryRecorded()}
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
+redis.call('HSET', KEYS[1], 'untilMs', nowMs() + ARGV[2])
+return 1
+`
+
+/**
+ * KEYS  1 retry · 2 timeline
+ * ARGV  1 token
+ * Answers the outcome (JSON), or -1 when another has the right.
+ */
+export const endRetryScript = `
+${retryRecorded()}
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
+local outcome = recordRetry(KEYS[1], KEYS[2], nowMs())
+redis.call('DEL', KEYS[1])
+return outcome
+`
+
+/**
+ * Marks rows as being sent, each with a digest of what it is sent as. A mark outlives the process that left it: the next
+ * retry sees that the row may be in PostHog, and as what.
+ *
+ * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 sending
+ * ARGV  1 token · 2 1: also rows that may have been sent otherwise · 3… field, chunk id, digest of each row
+ * Answers for each row 0: marked, 1: not rejected, 2: its chunk is not done, 3: sent otherwise; or -1 when another has the
+ * right.
+ */
+export const announceScript = `
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
+local done = {}
+local answers = {}
+for i = 3, #ARGV, 3 do
+  local field, chunk, digest = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if done[chunk] == nil then
+    local checkpoint = redis.call('HGET', KEYS[3], chunk)
+    done[chunk] = checkpoint and cjson.decode(checkpoint).done or false
+  end
+  local marked = redis.call('HGET', KEYS[4], field)
+  local answer = 0
+  if redis.call('HEXISTS', KEYS[2], field) == 0 then answer = 1
+  elseif not done[chunk] then answer = 2
+  elseif marked and marked ~= digest and ARGV[2] ~= '1' then answer = 3
+  else redis.call('HSET', KEYS[4], field, digest) end
+  table.insert(answers, answer)
+end
+return answers
+`
+
+/**
+ * Stores how rejected rows have ended. Each moves one from the counter of its old reason to that of its end, in the totals
+ * and in the checkpoint of its chunk; a row that is rejected no more, or whose chunk is not done, moves nothing.
+ *
+ * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 retried · 6 sending · 7 run
+ * ARGV  1 token · 2 batch · 3… field, chunk id, counter ('sent', 'skipped.<reason>', 'rejected.<reason>'), value (JSON of
+ *       a row that is rejected again, else '') of each row
+ * Answers -1 when another has the right.
+ */
+export const settleScript = `
+${countersMoved()}
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
+-- Sent again because the answer was lost on its way.
+if tonumber(redis.call('HGET', KEYS[1], 'batch') or 0) >= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'batch', ARGV[2])
+
+local checkpoints = {}
+for i = 3, #ARGV, 4 do
+  local field, chunk, counter, value = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if checkpoints[chunk] == nil then
+    local checkpoint = redis.call('HGET', KEYS[3], chunk)
+    checkpoints[chunk] = checkpoint and cjson.decode(checkpoint) or { done = false }
+  end
+  local stored = redis.call('HGET', KEYS[2], field)
+  if stored and checkpoints[chunk].done then
+    local was = cjson.decode(stored)
+    move(checkpoints[chunk].tally, KEYS[4], KEYS[7], was.table, 'rejected.' .. was.reason, counter)
+    if value == '' then
+      redis.call('HDEL', KEYS[2], field)
+      redis.call('SADD', KEYS[5], field)
+    else
+      redis.call('HSET', KEYS[2], field, value)
+    end
+    redis.call('HDEL', KEYS[6], field)
+    redis.call('HINCRBY', KEYS[1], 'reason|' .. was.reason, 1)
+    redis.call('HINCRBY', KEYS[1], string.match(counter, '^%a+'), 1)
+  end
+end
+for chunk, checkpoint in pairs(checkpoints) do
+  if checkpoint.done then redis.call('HSET', KEYS[3], chunk, cjson.encode(checkpoint)) end
+end
+return 1
+`
+
+/**
+ * Stores how held back rows of a chunk have ended, if the chunk is where it was when they were read.
+ *
+ * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 heldBack · 6 run
+ * ARGV  1 token · 2 chunk id · 3 table · 4 how far it was (JSON, '' where nothing is stored) · 5 how far it is (JSON) ·
+ *       6 rows sent · 7… field, reason, value of each rejected row
+ * Answers -1 when another has the right, -2 when the chunk is not where it was.
+ */
+export const settleHeldBackScript = `
+${countersMoved()}
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
+local stored = redis.call('HGET', KEYS[5], ARGV[2]) or ''
+-- Sent again because the answer was lost on its way.
+if stored == ARGV[5] then return 0 end
+local checkpoint = cjson.decode(redis.call('HGET', KEYS[3], ARGV[2]) or '{"done":false}')
+if stored ~= ARGV[4] or not checkpoint.done then return -2 end
+redis.call('HSET', KEYS[5], ARGV[2], ARGV[5])
+
+local function moveFromHeldBack(counter, kind, rows)
+  if rows == 0 then return end
+  for _ = 1, rows do move(checkpoint.tally, KEYS[4], KEYS[6], ARGV[3], 'skipped.held_back', counter) end
+  redis.call('HINCRBY', KEYS[1], 'reason|held_back', rows)
+  redis.call('HINCRBY', KEYS[1], kind, rows)
+end
+moveFromHeldBack('sent', 'sent', tonumber(ARGV[6]))
+for i = 7, #ARGV, 3 do
+  moveFromHeldBack('rejected.' .. ARGV[i + 1], 'rejected', 1)
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2])
+end
+redis.call('HSET', KEYS[3], ARGV[2], cjson.encode(checkpoint))
+return 1
+`
+
+/** The moment, by the one clock that all processes share, and the timeline's entry of what a retry has done. */
+function retryRecorded(): string {
+  return `
+local function nowMs()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function recordRetry(retry, timeline, now)
+  local outcome = { reasons = {}, sent = 0, skipped = 0, rejected = 0 }
+  local by, rows = '', 0
+  local fields = redis.call('HGETALL', retry)
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    local reason = string.match(name, '^reason|(.+)$')
+    if name == 'by' then by = value
+    elseif reason then
+      outcome.reasons[reason] = tonumber(value)
+      rows = rows + value
+    elseif outcome[name] then outcome[name] = tonumber(value) end
+  end
+  local answer = cjson.encode(outcome)
+  if rows == 0 then return answer end
+  outcome.kind, outcome.atMs, outcome.by = 'retried', now, by
+  redis.call('RPUSH', timeline, cjson.encode(outcome))
+  return answer
+end`
+}
+
+/**
+ * One row leaves a counter for another, in a chunk's tally and in the totals. (Redis' JSON keeps 14 digits of a number: a
+ * checkpoint's cursor counts bytes or rows, and has fewer.)
+ */
+function countersMoved(): string {
+  return `
+local function add(tally, totals, run, table_, counter, by)
+  local group, reason = string.match(counter, '^(%a+)%.(.+)$')
+  if reason then
+    local count = (tally[group][reason] or 0) + by
+    tally[group][reason] = count ~= 0 and count or nil
+  else
+    tally[counter] = tally[counter] + by
+  end
+  if redis.call('HINCRBY', totals, counter .. '|' .. table_, by) == 0 and reason then
+    redis.call('HDEL', totals, counter .. '|' .. table_)
+  end
+  if counter == 'sent' then redis.call('HINCRBY', run, 'rowsSent', by) end
+  if group == 'rejected' then redis.call('HINCRBY', run, 'rowsRejected', by) end
+end
+local function move(tally, totals, run, table_, from, to)
+  add(tally, totals, run, table_, from, -1)
+  add(tally, totals, run, table_, to, 1)
+end`
+}
+
 /** A phase completes at its last commit, or when it is sealed after that; scripts run one by one, so it is recorded once. */
 function phaseCompleted(): string {
   return `

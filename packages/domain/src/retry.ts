@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import { RejectReason, SkipReason } from './conversion.ts'
+import type { ChunkId, RunId } from './ids.ts'
+import type { RejectedRow } from './ledger.ts'
+
+const Count = z.number().int().nonnegative()
+
+/** What a retry has done so far. */
+export const RetryOutcome = z.object({
+  /** Rows by what had become of them before: `held_back` ones were skipped, all others rejected. */
+  reasons: z.partialRecord(z.enum([...RejectReason.options, SkipReason.enum.held_back]), Count),
+  sent: Count,
+  skipped: Count,
+  /** Rejected again, if for another reason. */
+  rejected: Count,
+})
+export type RetryOutcome = z.infer<typeof RetryOutcome>
+
+/** The right to retry rows of a run, which one process has at a time. `token` is its own. */
+export interface RetryHold {
+  run: RunId
+  token: string
+}
+
+/** Names a row of a run. */
+export type RowKey = Pick<RejectedRow, 'chunk' | 'row'>
+
+/** A row that is about to be sent. `sentAs` is the same for the same event only: name, person and time with it. */
+export interface AnnouncedRow extends RowKey {
+  sentAs: string
+}
+
+/** Why a row must not be sent again now. */
+export type RetryObstacle =
+  /** It is not rejected, or not any more. */
+  | 'not_rejected'
+  /** A worker may still be at its chunk. */
+  | 'chunk_not_done'
+  /** A retry that was cut off may have sent it as another event. */
+  | 'sent_otherwise'
+
+/** How a row that was rejected has ended now. */
+export type RetriedRow =
+  | ({ kind: 'sent' } & RowKey)
+  | ({ kind: 'skipped'; reason: SkipReason } & RowKey)
+  | ({ kind: 'rejected' } & RejectedRow)
+
+/** How far a chunk is whose rows were younger than 48 hours at some moment. */
+export const HeldBack = z.object({
+  /** What was younger than 48 hours then is held back. */
+  sinceMs: z.number().int(),
+  /** Rows before this position have been looked at as of `toMs` already; null where none have. */
+  pass: z.object({ toMs: z.number().int(), cursor: Count, rows: Count }).nullable(),
+})
+export type HeldBack = z.infer<typeof HeldBack>
+
+/**
+ * The part of the ledger that a retry needs. All of it is about chunks that are done, which no worker touches any more;
+ * what changes something throws an OperatorError, and changes nothing, when the hold is another's.
+ */
+export interface RetryLedger {
+  /** Makes `hold` the one, as `by`'s, unless somebody else has it. @returns who that is, else null */
+  takeRetry(hold: RetryHold, by: string): Promise<{ by: string; sinceMs: number } | null>
+  /** To be said again every few seconds, or others may take the hold. */
+  keepRetry(hold: RetryHold): Promise<void>
+  /** Gives the hold back. What was done goes into the timeline; of a retry that was cut off, when the next one begins. */
+  endRetry(hold: RetryHold): Promise<RetryOutcome>
+
+  /** In no order. */
+  rejectedRows(run: RunId): AsyncIterable<RejectedRow>
+  /** Null for rows that are not rejected. */
+  rejectedAt(run: RunId, rows: readonly RowKey[]): Promise<(RejectedRow | null)[]>
+  /** Rows that were rejected once and have been sent or skipped by a retry. In no order. */
+  retriedRows(run: RunId): AsyncIterable<RowKey>
+  /**
+   * Says what rows are sent as, before they are: should this process die before it has settled them, the next one knows.
+   * @param anyway also of those that may have been sent otherwise
+   * @returns what is in the way of each; null of those that may be sent
+   */
+  announce(hold: RetryHold, rows: readonly AnnouncedRow[], anyway: boolean): Promise<(RetryObstacle | null)[]>
+  /**
+   * Stores how rows have ended: takes them out of the rejected ones, or writes there why they are now, and moves the
+   * counters of tables and chunks with them, all or nothing.
+   * @param batch counted from 1 by the holder; one that was settled before changes nothing
+   */
+  settle(hold: RetryHold, batch: number, rows: readonly RetriedRow[]): Promise<void>
+
+  /** Chunks that are done and have held back rows. In no order. */
+  heldBackChunks(run: RunId): AsyncIterable<{ chunk: ChunkId; heldBack: HeldBack | null }>
+  /** Stores how held back rows of a chunk have ended, and how far it is, in place of how far it was; or nothing. */
+  settleHeldBack(
+    hold: RetryHold,
+    chunk: { id: ChunkId; table: string },
+    was: HeldBack | null,
+    is: HeldBack,
+    ended: { sent: number; rejected: readonly RejectedRow[] },
+  ): Promise<void>
+}
