@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto'
-import { identitiesPath } from '@heapferry/config'
 import {
   type Chunk,
   type Columns,
@@ -8,7 +6,6 @@ import {
   type EventSink,
   type ExportFile,
   type FileId,
-  type Identities,
   OperatorError,
   type Phase,
   type Run,
@@ -17,9 +14,10 @@ import {
   type Table,
   type Values,
 } from '@heapferry/domain'
-import { type ChunkOutcome, convertersOf, decodeIdentities, noIdentities, processChunk } from '@heapferry/migration'
+import { type ChunkOutcome, convertersOf, processChunk } from '@heapferry/migration'
 import type { ChunkJob } from '@heapferry/queue'
-import { fileReader, type Place, readBytes } from '@heapferry/sources'
+import { fileReader, type Place } from '@heapferry/sources'
+import { identitiesFor } from './identities-for.ts'
 
 /** How many rows are sent, and then committed, at once. */
 export function limitsFor({ kind }: Destination): SliceLimits {
@@ -104,29 +102,6 @@ async function findFile(run: Run, id: FileId, ledger: RunLedger): Promise<Export
     `The file ${id} of the run ${run.id} is unknown to the ledger`,
     'Start the run command again: it plans what is missing.',
   )
-}
-
-/** Events are sent under the ids that the export has, so those who send them need no identities in memory. */
-async function identitiesFor(phase: Phase, run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
-  switch (phase) {
-    case 'identities':
-      return loadIdentities(run, ledger, store)
-    case 'events':
-      return noIdentities
-  }
-}
-
-async function loadIdentities(run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
-  const hint =
-    'Workers on other machines need the same HEAPFERRY_WORK_STORE (a shared folder or s3://bucket/prefix), and the export at the same place.'
-  const name = identitiesPath(run.id)
-  const bytes = await readBytes(store, name).catch((cause: unknown) => {
-    if (!(cause instanceof OperatorError)) throw cause
-    throw new OperatorError(`The identities of the run ${run.id} cannot be read: ${cause.message}`, hint, { cause })
-  })
-  const wanted = await ledger.identities(run.id)
-  if (createHash('sha256').update(bytes).digest('hex') === wanted?.resolved) return decodeIdentities(bytes)
-  throw new OperatorError(`${name} in ${store.root} holds other identities than those of the run`, hint)
 }
 
 /** Failures are not remembered. */

@@ -25,9 +25,9 @@ export interface RetryHold {
 /** Names a row of a run. */
 export type RowKey = Pick<RejectedRow, 'chunk' | 'row'>
 
-/** A row that is about to be sent. `sentAs` is the same for the same event only: name, person and time with it. */
+/** A row that is about to be sent. `sentAs` is the same for the same event only; null of a row that is not sent. */
 export interface AnnouncedRow extends RowKey {
-  sentAs: string
+  sentAs: string | null
 }
 
 /** Why a row must not be sent again now. */
@@ -36,7 +36,7 @@ export type RetryObstacle =
   | 'not_rejected'
   /** A worker may still be at its chunk. */
   | 'chunk_not_done'
-  /** A retry that was cut off may have sent it as another event. */
+  /** A retry that was cut off may have sent it, and as another event. */
   | 'sent_otherwise'
 
 /** How a row that was rejected has ended now. */

@@ -20,6 +20,20 @@ export { identityFacts } from './identity-facts.ts'
 export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
+export {
+  checkCorrected,
+  type CorrectedFile,
+  correctedRows,
+  type CorrectedSummary,
+  type CorrectedWork,
+} from './retry/corrected-rows.ts'
+export { exportRejected, leadingColumns } from './retry/export-rejected.ts'
+export { groupRejected, type RejectedGroup, shapeOf } from './retry/group-rejected.ts'
+export { lateIdentities } from './retry/late-identities.ts'
+export { filesOf, type RereadRow, rereadRows } from './retry/reread-rows.ts'
+export { type HeldBackWork, retryHeldBack } from './retry/retry-held-back.ts'
+export { type LeftReason, type RetryCounts, retryRejected, type RetryWork } from './retry/retry-rejected.ts'
+export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
 export { rejectText, skipText } from './reason-text.ts'
 export { workerFault } from './worker-fault.ts'
 export { timelineText } from './timeline-text.ts'

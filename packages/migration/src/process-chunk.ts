@@ -8,17 +8,12 @@ import {
   type Conversion,
   emptyTally,
   type EventSink,
-  type Place,
-  type RejectedRow,
-  type RejectReason,
-  type Slice,
+  type ReadRow,
   type SliceLimits,
-  type SkipReason,
   type Table,
-  type Tally,
   type Values,
 } from '@heapferry/domain'
-import { outgoing } from './outgoing.ts'
+import { convertSlice } from './convert-slice.ts'
 
 /** How a worker's turn at a chunk ended. */
 export type ChunkOutcome =
@@ -51,9 +46,14 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   let checkpoint = (await work.ledger.checkpoint(chunk)) ?? { cursor: 0, tally: emptyTally, done: false }
   if (checkpoint.done) return { kind: 'finished' }
 
+  const convert = (row: ReadRow): Conversion =>
+    row.kind === 'row'
+      ? work.converterFor(file.table, row.columns)(row.values)
+      : { kind: 'reject', reason: row.reason, detail: row.detail }
+
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
   for await (const slice of work.reader.read(file, chunk, position, work.limits)) {
-    const batch = convertSlice(claim, slice, work)
+    const batch = convertSlice(claim, slice, convert)
     const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
     const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : nothingToSend
     if (delivery.kind === 'interrupted') return delivery
@@ -79,60 +79,3 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
 }
 
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const
-
-/** A slice's events, and how all its rows end if PostHog takes every event. */
-function convertSlice(claim: Claim, slice: Slice, work: Pick<ChunkWork, 'converterFor'>) {
-  const events = []
-  const places: Place[] = []
-  const rejected: RejectedRow[] = []
-  const tally: Tally = { read: 0, sent: 0, skipped: {}, rejected: {} }
-
-  const reject = (place: Place, reason: RejectReason, detail: string): void => {
-    const { chunk, file } = claim
-    rejected.push({ chunk: chunk.id, file: file.id, table: file.table.name, ...place, reason, detail })
-    tally.rejected[reason] = (tally.rejected[reason] ?? 0) + 1
-  }
-  const skip = (reason: SkipReason): void => {
-    tally.skipped[reason] = (tally.skipped[reason] ?? 0) + 1
-  }
-
-  for (const row of slice.rows) {
-    tally.read++
-    if (row.kind === 'unreadable') {
-      reject(row.place, row.reason, row.detail)
-      continue
-    }
-    const conversion = work.converterFor(claim.file.table, row.columns)(row.values)
-    switch (conversion.kind) {
-      case 'event': {
-        const sized = outgoing(conversion.event)
-        if (sized.kind === 'too_large') {
-          reject(row.place, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
-          break
-        }
-        events.push(sized)
-        places.push(row.place)
-        tally.sent++
-        break
-      }
-      case 'skip':
-        skip(conversion.reason)
-        break
-      case 'reject':
-        reject(row.place, conversion.reason, conversion.detail)
-        break
-    }
-  }
-
-  return {
-    events,
-    rejected,
-    tally,
-    refuse(index: number, detail: string): void {
-      const place = places[index]
-      if (!place) throw new Error(`PostHog refused event ${index} of ${events.length}`)
-      tally.sent--
-      reject(place, 'refused_by_posthog', detail)
-    },
-  }
-}

@@ -94,7 +94,7 @@ export class RedisRetryLedger implements RetryLedger {
       sending,
       token,
       anyway ? 1 : 0,
-      ...rows.flatMap((row) => [rowField(row), row.chunk, row.sentAs]),
+      ...rows.flatMap((row) => [rowField(row), row.chunk, row.sentAs ?? '']),
     )
     assertHeld(answers)
     if (!Array.isArray(answers)) throw new Error('Redis did not answer for each row')

@@ -159,8 +159,9 @@ return outcome
  * retry sees that the row may be in PostHog, and as what.
  *
  * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 sending
- * ARGV  1 token · 2 1: also rows that may have been sent otherwise · 3… field, chunk id, digest of each row
- * Answers for each row 0: marked, 1: not rejected, 2: its chunk is not done, 3: sent otherwise; or -1 when another has the
+ * ARGV  1 token · 2 1: also rows that may have been sent otherwise · 3… field, chunk id, digest of each row ('' where it
+ *       is not sent)
+ * Answers for each row 0: it may be sent, 1: not rejected, 2: its chunk is not done, 3: sent otherwise; or -1 when another has the
  * right.
  */
 export const announceScript = `
@@ -178,7 +179,7 @@ for i = 3, #ARGV, 3 do
   if redis.call('HEXISTS', KEYS[2], field) == 0 then answer = 1
   elseif not done[chunk] then answer = 2
   elseif marked and marked ~= digest and ARGV[2] ~= '1' then answer = 3
-  else redis.call('HSET', KEYS[4], field, digest) end
+  elseif digest ~= '' then redis.call('HSET', KEYS[4], field, digest) end
   table.insert(answers, answer)
 end
 return answers

@@ -1,0 +1,152 @@
+import {
+  type Chunk,
+  type ChunkId,
+  chunkIdOf,
+  type ChunkReader,
+  type Columns,
+  type Conversion,
+  type Cut,
+  type EventSink,
+  type ExportFile,
+  type HeldBack,
+  type ReadRow,
+  type RejectedRow,
+  type RetryHold,
+  type RetryLedger,
+  type Run,
+  type SliceLimits,
+  type Values,
+} from '@heapferry/domain'
+import { convertersOf } from '../converters.ts'
+import { noIdentities } from '../identities.ts'
+import { convertSlice } from '../convert-slice.ts'
+import { indexOf } from './row-places.ts'
+import type { RetryCounts } from './retry-rejected.ts'
+
+export interface HeldBackWork {
+  hold: RetryHold
+  ledger: RetryLedger
+  sink: EventSink
+  reader: ChunkReader
+  cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
+  limits: SliceLimits
+  nowMs: number
+  /** Told after every batch. */
+  onBatch?(counts: RetryCounts): void
+}
+
+/**
+ * Sends rows that were younger than 48 hours when the run began and are older now. Their chunks are read again from the
+ * export; how far a chunk is, is stored with what became of its rows, so that each is sent and counted once however often
+ * this is cut off. Rows that are too young still are left for another time.
+ */
+export async function retryHeldBack(
+  run: Run,
+  files: readonly ExportFile[],
+  work: HeldBackWork,
+  signal: AbortSignal,
+): Promise<{ kind: 'finished' | 'interrupted'; counts: RetryCounts }> {
+  const counts: RetryCounts = { sent: 0, skipped: 0, rejected: 0, left: {} }
+  const chunks = await heldBackByFile(run, work.ledger)
+  for (const file of files) {
+    const wanted = chunks.get(file.id)
+    if (!wanted) continue
+    for await (const chunk of chunksOf(run, file, wanted, work)) {
+      const turn = await retryChunk(run, { chunk, file, heldBack: wanted.get(chunk.id) ?? null }, work, counts, signal)
+      if (turn === 'interrupted') return { kind: 'interrupted', counts }
+    }
+  }
+  return { kind: 'finished', counts }
+}
+
+async function heldBackByFile(run: Run, ledger: RetryLedger) {
+  const byFile = new Map<string, Map<ChunkId, HeldBack | null>>()
+  for await (const { chunk, heldBack } of ledger.heldBackChunks(run.id)) {
+    const file = chunk.slice(0, chunk.indexOf('-'))
+    byFile.set(file, (byFile.get(file) ?? new Map<ChunkId, HeldBack | null>()).set(chunk, heldBack))
+  }
+  return byFile
+}
+
+/** The ledger has no ranges: the file is cut again as the producer did, up to the last chunk that is wanted. */
+async function* chunksOf(
+  run: Run,
+  file: ExportFile,
+  wanted: ReadonlyMap<ChunkId, unknown>,
+  { cut }: HeldBackWork,
+): AsyncGenerator<Chunk> {
+  const of = (index: number, { range, firstRow, rows }: Omit<Cut, 'first'>): Chunk => ({
+    id: chunkIdOf(file.id, index),
+    run: run.id,
+    file: file.id,
+    range,
+    firstRow,
+    rows,
+    day: null,
+  })
+  // One chunk, which would be unpacked only to be counted.
+  if (file.compression !== 'none') {
+    yield of(0, { range: { kind: 'whole' }, firstRow: 1, rows: 0 })
+    return
+  }
+  const last = Math.max(...[...wanted.keys()].map(indexOf))
+  let index = 0
+  for await (const one of cut(file, run.chunkBytes)) {
+    const chunk = of(index, one)
+    if (wanted.has(chunk.id)) yield chunk
+    if (index === last) return
+    index++
+  }
+}
+
+async function retryChunk(
+  run: Run,
+  { chunk, file, heldBack }: { chunk: Chunk; file: ExportFile; heldBack: HeldBack | null },
+  { hold, ledger, sink, reader, limits, nowMs, onBatch }: HeldBackWork,
+  counts: RetryCounts,
+  signal: AbortSignal,
+): Promise<'finished' | 'interrupted'> {
+  let stored = heldBack
+  // A pass that was cut off goes on as of the moment that it began with: one chunk is never looked at as of three moments.
+  const sinceMs = stored?.sinceMs ?? run.createdAtMs
+  const { toMs, cursor, rows } = stored?.pass ?? { toMs: nowMs, cursor: 0, rows: 0 }
+  const convert = convertAsOf(run, file, sinceMs, toMs)
+  const store = async (is: HeldBack, ended: { sent: number; rejected: readonly RejectedRow[] }): Promise<void> => {
+    await ledger.settleHeldBack(hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
+    stored = is
+  }
+
+  let rowsRead = rows
+  for await (const slice of reader.read(file, chunk, { cursor, rows }, limits)) {
+    const batch = convertSlice({ chunk, file }, slice, convert)
+    const delivery = batch.events.length > 0 ? await sink.send(batch.events, signal) : nothingToSend
+    if (delivery.kind === 'interrupted') return 'interrupted'
+    for (const { index, detail } of delivery.refused) batch.refuse(index, detail)
+    const { tally, rejected } = batch
+    rowsRead += tally.read
+    await store({ sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } }, { sent: tally.sent, rejected })
+    counts.sent += tally.sent
+    counts.rejected += rejected.length
+    counts.left.too_young = (counts.left.too_young ?? 0) + (tally.skipped.held_back ?? 0)
+    onBatch?.(counts)
+    // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
+    if (signal.aborted) return 'interrupted'
+  }
+  await store({ sinceMs: toMs, pass: null }, { sent: 0, rejected: [] })
+  return 'finished'
+}
+
+const nothingToSend = { kind: 'acknowledged', refused: [] } as const
+
+/** What becomes of a row as of `toMs` if it was held back as of `sinceMs`; null of all others. */
+function convertAsOf(run: Run, file: ExportFile, sinceMs: number, toMs: number): (row: ReadRow) => Conversion | null {
+  const at = (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, noIdentities)
+  const before = at(sinceMs)
+  const now = at(toMs)
+  const isHeldBack = (columns: Columns, values: Values): boolean => {
+    const conversion = before(file.table, columns)(values)
+    return conversion.kind === 'skip' && conversion.reason === 'held_back'
+  }
+  return (row) =>
+    row.kind === 'row' && isHeldBack(row.columns, row.values) ? now(file.table, row.columns)(row.values) : null
+}

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto'
+import {
+  type Columns,
+  type Conversion,
+  type EventSink,
+  type OutgoingEvent,
+  type Phase,
+  type PostHogEvent,
+  phases,
+  type RejectedRow,
+  type RejectReason,
+  type RetriedRow,
+  type RetryHold,
+  type RetryLedger,
+  type RetryObstacle,
+  type Table,
+  type Values,
+} from '@heapferry/domain'
+import { outgoing } from '../outgoing.ts'
+import { batchesOf, type RereadRow } from './reread-rows.ts'
+import type { RowPlace } from './row-places.ts'
+
+/** Why a row was left as it was. */
+export type LeftReason =
+  | RetryObstacle
+  /** Less than 48 hours old. */
+  | 'too_young'
+
+/** What has become of rows so far. */
+export interface RetryCounts {
+  sent: number
+  skipped: number
+  rejected: number
+  left: Partial<Record<LeftReason, number>>
+}
+
+type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
+
+export interface RetryWork {
+  hold: RetryHold
+  ledger: RetryLedger
+  sink: EventSink
+  /** Loaded for the phases that have rows. */
+  convertersFor(phase: Phase): Promise<ConverterFor>
+  /** Also sends rows that a retry which was cut off may have sent as other events. */
+  anyway: boolean
+  /** Told after every batch. */
+  onBatch?(counts: RetryCounts): void
+}
+
+/**
+ * Sends rejected rows again, identities first. Each is sent, skipped or rejected as it would have been in the run, and
+ * then is no longer what it was: a row is settled once, and whoever retries next does not meet it again.
+ *
+ * The order is the guarantee: announce, send, settle. What dies before it has settled a batch leaves its rows rejected,
+ * and the next retry sends the same events, of which PostHog keeps one; an announcement tells it where they would be
+ * others.
+ */
+export async function retryRejected(
+  rowsOf: (phase: Phase) => AsyncIterable<RereadRow>,
+  work: RetryWork,
+  signal: AbortSignal,
+): Promise<{ kind: 'finished' | 'interrupted'; counts: RetryCounts }> {
+  const counts: RetryCounts = { sent: 0, skipped: 0, rejected: 0, left: {} }
+  let batchNumber = 0
+  for (const phase of phases) {
+    for await (const batch of batchesOf(rowsOf(phase))) {
+      const converterFor = await work.convertersFor(phase)
+      batchNumber++
+      const turn = await retryBatch(batch, converterFor, batchNumber, work, counts, signal)
+      if (turn === 'interrupted') return { kind: 'interrupted', counts }
+      work.onBatch?.(counts)
+      // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
+      if (signal.aborted) return { kind: 'interrupted', counts }
+    }
+  }
+  return { kind: 'finished', counts }
+}
+
+async function retryBatch(
+  batch: readonly RereadRow[],
+  converterFor: ConverterFor,
+  batchNumber: number,
+  { hold, ledger, sink, anyway }: RetryWork,
+  counts: RetryCounts,
+  signal: AbortSignal,
+): Promise<'settled' | 'interrupted'> {
+  const prospects = batch.map((reread) => ({ reread, outcome: outcomeOf(reread, converterFor) }))
+  const announced = prospects.map(({ reread: { place }, outcome }) => ({
+    ...keyOf(place),
+    sentAs: outcome.kind === 'event' ? outcome.sentAs : null,
+  }))
+  const obstacles = await ledger.announce(hold, announced, anyway)
+
+  const ended: RetriedRow[] = []
+  const outgoingRows: RereadRow[] = []
+  const events: OutgoingEvent[] = []
+  for (const [index, { reread, outcome }] of prospects.entries()) {
+    const left = obstacles[index] ?? (outcome.kind === 'too_young' ? outcome.kind : null)
+    if (left !== null) counts.left[left] = (counts.left[left] ?? 0) + 1
+    else if (outcome.kind === 'event') {
+      outgoingRows.push(reread)
+      events.push(outcome)
+    } else if (outcome.kind !== 'too_young') ended.push(outcome)
+  }
+
+  const delivery = events.length > 0 ? await sink.send(events, signal) : nothingToSend
+  if (delivery.kind === 'interrupted') return 'interrupted'
+  const refused = new Map(delivery.refused.map(({ index, detail }) => [index, detail]))
+  for (const [index, reread] of outgoingRows.entries()) {
+    const detail = refused.get(index)
+    ended.push(
+      detail === undefined ? { kind: 'sent', ...keyOf(reread.place) } : rejected(reread, 'refused_by_posthog', detail),
+    )
+  }
+  await ledger.settle(hold, batchNumber, ended)
+  for (const { kind } of ended) counts[kind]++
+  return 'settled'
+}
+
+const nothingToSend = { kind: 'acknowledged', refused: [] } as const
+
+function outcomeOf(
+  reread: RereadRow,
+  converterFor: ConverterFor,
+): RetriedRow | ({ kind: 'event'; sentAs: string } & OutgoingEvent) | { kind: 'too_young' } {
+  const { file, row } = reread
+  if (row.kind === 'unreadable') return rejected(reread, row.reason, row.detail)
+  const conversion = converterFor(file.table, row.columns)(row.values)
+  switch (conversion.kind) {
+    case 'event': {
+      const sized = outgoing(conversion.event)
+      if (sized.kind === 'too_large')
+        return rejected(reread, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
+      return { kind: 'event', uuid: sized.uuid, json: sized.json, sentAs: sentAs(conversion.event) }
+    }
+    case 'skip':
+      // Its place would be forgotten with the row still to be sent.
+      if (conversion.reason === 'held_back') return { kind: 'too_young' }
+      return { kind: 'skipped', reason: conversion.reason, ...keyOf(reread.place) }
+    case 'reject':
+      return rejected(reread, conversion.reason, conversion.detail)
+  }
+}
+
+function rejected({ file, place }: RereadRow, reason: RejectReason, detail: string): RetriedRow {
+  const row: RejectedRow = { ...place, file: file.id, table: file.table.name, reason, detail }
+  return { kind: 'rejected', ...row }
+}
+
+/** PostHog keeps one of the events that have all of these in common. A digest, as Redis holds nothing personal. */
+function sentAs({ uuid, event, distinct_id, timestamp }: PostHogEvent): string {
+  const digest = createHash('sha256').update([uuid, event, distinct_id, timestamp].join('\0'))
+  return digest.digest('base64url').slice(0, 16)
+}
+
+function keyOf({ chunk, row }: RowPlace) {
+  return { chunk, row }
+}
