@@ -5,7 +5,6 @@ import {
   type ChunkId,
   type Destination,
   type Answers,
-  type EventSink,
   OperatorError,
   type Phase,
   type Pulse,
@@ -15,25 +14,19 @@ import {
   type Waiting,
 } from '@heapferry/domain'
 import { isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
-import { batchTransport, createSink, sdkTransport } from '@heapferry/posthog'
 import { ChunkConsumer, type Redis } from '@heapferry/queue'
-import { openPlace, type S3Options } from '@heapferry/sources'
-import { jsonLinesSink } from './json-lines-sink.ts'
-import { measuredTransport } from './measured-transport.ts'
+import { openPlace } from '@heapferry/sources'
+import { openSink, type SinkAccess } from './open-sink.ts'
 import { limitsFor, runWork } from './run-work.ts'
 
-export interface WorkerOptions {
+export interface WorkerOptions extends SinkAccess {
   /** Unique among all workers, for people: host and process. */
   name: string
   redis: Redis
   ledger: RunLedger
   destination: Destination
-  /** Of the destination's project; null where it has none. */
-  apiKey: string | null
-  transport: 'batch' | 'sdk'
   /** Where producers leave what is too large or too personal for Redis: a folder, or `s3://bucket/prefix`. */
   store: string
-  s3: S3Options
   /** The only run to work on; else all that go to the same project. */
   only: RunId | undefined
   logger: Logger
@@ -151,7 +144,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   async function take(run: Run, phase: Phase): Promise<Desk> {
     const place = await openPlace(run.root, options.s3)
     const store = await openPlace(options.store, options.s3)
-    const { sink, answers, closeSink } = await openSink(run.destination, (waiting) => {
+    const { sink, answers, closeSink } = await openSink(run.destination, options, (waiting) => {
       sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
         logger.error({ err: error }, 'waiting could not be told'),
       )
@@ -202,22 +195,6 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     desks.set(run.id, desk)
     logger.info({ run: run.id, phase }, 'taking chunks')
     return desk
-  }
-
-  async function openSink(
-    destination: Destination,
-    onWaiting: (waiting: Waiting | null) => void,
-  ): Promise<{ sink: EventSink; answers: () => Answers | null; closeSink(): Promise<void> }> {
-    const { apiKey, s3 } = options
-    if (destination.kind === 'json_lines') {
-      const place = await openPlace(destination.root, s3)
-      return { sink: jsonLinesSink(place), answers: () => null, closeSink: async () => place.close() }
-    }
-    if (apiKey === null) throw new Error('a run of a PostHog project was taken without its key')
-    const { host } = destination
-    const chosen = options.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
-    const transport = measuredTransport(chosen)
-    return { sink: createSink({ transport, onWaiting }), answers: transport.taken, closeSink: () => transport.close() }
   }
 
   async function leave(run: RunId): Promise<void> {

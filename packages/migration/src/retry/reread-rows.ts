@@ -18,10 +18,14 @@ export interface RereadRow {
   text: string | null
 }
 
-/** The files that the places are in, by path. @throws OperatorError when the ledger does not know one of them */
+/** The files that the places are in, by table and path. @throws OperatorError when the ledger does not know one of them */
 export function filesOf(places: RowPlaces, files: readonly ExportFile[]): ExportFile[] {
   const byId = new Map(files.map((file) => [file.id, file]))
-  return places.files.map((id) => byId.get(id) ?? unknownFile(id)).toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  return places.files.map((id) => byId.get(id) ?? unknownFile(id)).toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+}
+
+function keyOf({ table, path }: ExportFile): string {
+  return `${table.name}\0${path}`
 }
 
 function unknownFile(id: FileId): never {
@@ -54,11 +58,16 @@ export function rereadRows(
 const batchRows = 1000
 const batchChars = 1_500_000
 
-/** Rows put together, few enough to be held in memory and sent as one batch. */
+/** Rows of one table put together, few enough to be held in memory and sent as one batch. */
 export async function* batchesOf(rows: AsyncIterable<RereadRow>): AsyncGenerator<RereadRow[]> {
   let batch: RereadRow[] = []
   let chars = 0
   for await (const reread of rows) {
+    if (batch[0] && batch[0].file.table.name !== reread.file.table.name) {
+      yield batch
+      batch = []
+      chars = 0
+    }
     batch.push(reread)
     chars += reread.text?.length ?? 0
     if (reread.row.kind === 'row') for (const value of reread.row.values) chars += value?.length ?? 0

@@ -119,7 +119,8 @@ async function retryChunk(
   let rowsRead = rows
   for await (const slice of reader.read(file, chunk, { cursor, rows }, limits)) {
     const batch = convertSlice({ chunk, file }, slice, convert)
-    const delivery = batch.events.length > 0 ? await sink.send(batch.events, signal) : nothingToSend
+    const origin = { table: file.table, day: null, name: `${chunk.id}-held-back-since-${sinceMs}-${cursorOf(stored)}` }
+    const delivery = batch.events.length > 0 ? await sink.send(batch.events, signal, origin) : nothingToSend
     if (delivery.kind === 'interrupted') return 'interrupted'
     for (const { index, detail } of delivery.refused) batch.refuse(index, detail)
     const { tally, rejected } = batch
@@ -134,6 +135,10 @@ async function retryChunk(
   }
   await store({ sinceMs: toMs, pass: null }, { sent: 0, rejected: [] })
   return 'finished'
+}
+
+function cursorOf(heldBack: HeldBack | null): number {
+  return heldBack?.pass?.cursor ?? 0
 }
 
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const

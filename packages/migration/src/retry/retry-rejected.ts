@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
+  type BatchOrigin,
   type Columns,
   type Conversion,
   type EventSink,
@@ -104,7 +105,8 @@ async function retryBatch(
     } else if (outcome.kind !== 'too_young') ended.push(outcome)
   }
 
-  const delivery = events.length > 0 ? await sink.send(events, signal) : nothingToSend
+  const [first] = outgoingRows
+  const delivery = first ? await sink.send(events, signal, originOf(first)) : nothingToSend
   if (delivery.kind === 'interrupted') return 'interrupted'
   const refused = new Map(delivery.refused.map(({ index, detail }) => [index, detail]))
   for (const [index, reread] of outgoingRows.entries()) {
@@ -116,6 +118,11 @@ async function retryBatch(
   await ledger.settle(hold, batchNumber, ended)
   for (const { kind } of ended) counts[kind]++
   return 'settled'
+}
+
+/** A batch that is repeated begins with the row that it began with: nothing of it was settled. */
+function originOf({ file: { table }, place: { chunk, row } }: RereadRow): BatchOrigin {
+  return { table, day: null, name: `${chunk}-retried-from-row-${row}` }
 }
 
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const
