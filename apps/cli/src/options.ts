@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { loadSettings, readKeyFile, type Settings, takeSecretsOutOfEnvironment } from '@heapferry/config'
-import { RunId } from '@heapferry/domain'
+import { RejectReason, RunId } from '@heapferry/domain'
 
 /** Options that several commands share, so that they read the same everywhere. */
 export const options = {
@@ -25,6 +25,11 @@ export const options = {
     )
       .argParser(percentage)
       .default(1),
+  reason: (also: readonly string[] = []) =>
+    new Option('--reason <REASON>', 'only rows that have ended for this reason').argParser((text) =>
+      oneOf([...RejectReason.options, ...also], text),
+    ),
+  table: () => new Option('--table <TABLE>', 'only rows of this table'),
   json: () => new Option('--json', 'answer in JSON').default(false),
 }
 
@@ -55,6 +60,11 @@ function percentage(text: string): number {
   const percent = Number(text)
   if (/^\d+(?:\.\d+)?$/.test(text) && percent <= 100) return percent
   throw new InvalidArgumentError('expected a number from 0 to 100')
+}
+
+function oneOf(known: readonly string[], text: string): string {
+  if (known.includes(text)) return text
+  throw new InvalidArgumentError(`expected one of ${known.join(', ')}`)
 }
 
 export function wholeNumber(text: string): number {

@@ -14,7 +14,7 @@ import {
   type TablePlan,
 } from '@heapferry/migration'
 import { figure, sizeText } from './figure-text.ts'
-import { table } from './print.ts'
+import { printable, table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { supportRequest } from './support-request.ts'
 
@@ -418,9 +418,4 @@ function wrapped(text: string, lead: string): string[] {
     line = line === '' ? word : `${line} ${word}`
   }
   return [...lines, line].map((one, nth) => (nth === 0 ? lead : ' '.repeat(lead.length)) + one)
-}
-
-/** What the export holds must not command the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\P{Cc}\n]/gu, '�')
 }

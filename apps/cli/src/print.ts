@@ -1,6 +1,18 @@
+import { once } from 'node:events'
+
 /** Standard output is for answers, standard error for what is going on meanwhile. */
 export function answer(text: string): void {
   process.stdout.write(`${text}\n`)
+}
+
+/** Any number of lines, as fast as they are taken. */
+export async function answerLines(lines: AsyncIterable<string>): Promise<void> {
+  for await (const line of lines) if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+}
+
+/** What the export holds must not command the terminal. */
+export function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n]/gu, '�')
 }
 
 export function say(text: string): void {

@@ -5,6 +5,7 @@ import { demoCommand } from './commands/demo.ts'
 import { enqueueCommand } from './commands/enqueue.ts'
 import { planCommand } from './commands/plan.ts'
 import { rejectedCommand } from './commands/rejected.ts'
+import { retryCommand } from './commands/retry.ts'
 import { runCommand } from './commands/run.ts'
 import { runsCommand } from './commands/runs.ts'
 import { statusCommand } from './commands/status.ts'
@@ -46,6 +47,7 @@ for (const command of [
   resumeCommand(),
   cancelCommand(),
   rejectedCommand(),
+  retryCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program))
 }

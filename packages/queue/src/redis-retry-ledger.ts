@@ -25,7 +25,7 @@ import {
 } from './scripts.ts'
 
 // Long enough for a Redis that restarts; after a kill -9 the next retry waits no longer than that.
-const holdMs = 20_000
+const holdMs = 10_000
 
 const obstacles: readonly (RetryObstacle | null)[] = [null, 'not_rejected', 'chunk_not_done', 'sent_otherwise']
 

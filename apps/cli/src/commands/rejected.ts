@@ -1,38 +1,147 @@
-import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import type { RejectedRow, RunId } from '@heapferry/domain'
-import { findRun } from '../open-ledger.ts'
+import { s3OptionsOf, type Settings } from '@heapferry/config'
+import type { ExportFile, RejectedRow, RejectReason, Run, RunId } from '@heapferry/domain'
+import {
+  exportRejected,
+  filesOf,
+  grouped,
+  groupRejected,
+  isMeant,
+  placesOf,
+  type RowFilter,
+  type RowPlaces,
+} from '@heapferry/migration'
+import { exitCodes } from '../exit-codes.ts'
+import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
-import { answer } from '../print.ts'
+import { answer, answerLines, printable, say } from '../print.ts'
+import { rejectedText } from '../rejected-text.ts'
+import { withSourceHint } from '../source-hint.ts'
+import { stopSignal } from '../stop-signal.ts'
 import { withLedger } from '../with-ledger.ts'
+import { writeRows } from '../write-rows.ts'
+
+interface Flags {
+  reason?: RejectReason
+  table?: string
+  all: boolean
+  json: boolean
+  out?: string
+  force: boolean
+}
 
 export function rejectedCommand(): Command {
   return new Command('rejected')
     .description('rows that were not sent: where they are and why')
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
+    .addOption(options.reason())
+    .addOption(options.table())
+    .option('--all', 'every row in a line of its own', false)
+    .option('--out <FILE>', 'write the rows themselves as CSV, with reason and place in front')
+    .option('--force', 'replace the file of --out if it is there', false)
     .addOption(options.json())
     .addHelpText(
       'after',
       `
-Every line names the file, the row (1 is the first after the header) and the
-byte it starts at. With --json one object a line. The rows themselves stay in
-the export.`,
+Rows with the same fault are shown as one group, with the first of them: file,
+row (1 is the first after the header) and the byte it starts at. With --json
+every row is an object in a line of its own.
+
+--out reads the rows again from the export. Rows of several tables go into a
+file each: rows-TABLE.csv. Mend them there, or fix the mapping, and send them
+with heapferry retry. The files hold personal data; only you may read them.
+
+Examples:
+  heapferry rejected
+  heapferry rejected my-run --table pageviews --reason damaged_id --all
+  heapferry rejected my-run --out rows.csv`,
     )
-    .action((name: RunId | undefined, flags: { json: boolean }) =>
-      withLedger(async ({ ledger }) => {
-        const { id } = await findRun(ledger, name)
-        const paths = new Map((await ledger.files(id)).map((file) => [file.id, file.path]))
-        const rows: (Omit<RejectedRow, 'file' | 'chunk'> & { file: string })[] = []
-        for await (const { chunk: _, file, ...row } of ledger.rejectedRows(id))
-          rows.push({ file: paths.get(file) ?? file, ...row })
-        rows.sort((a, b) => (a.file === b.file ? a.byte - b.byte : a.file < b.file ? -1 : 1))
-        if (flags.json) {
-          for (const row of rows) answer(JSON.stringify(row))
-          return
-        }
-        for (const { file, row, byte, reason, detail } of rows)
-          answer(`${file}: row ${grouped(row)} (byte ${grouped(byte)}): ${reason}: ${detail}`)
-        if (rows.length === 0) answer(`${id} has no rejected rows.`)
+    .action((name: RunId | undefined, flags: Flags) =>
+      withLedger(async (opened, settings) => {
+        const run = await findRun(opened.ledger, name)
+        if (flags.out !== undefined) await writeFiles(run, flags, flags.out, opened, settings)
+        else if (flags.all || flags.json) await listRows(run, flags, opened)
+        else await showGroups(run, flags, opened)
       }),
     )
+}
+
+async function showGroups({ id }: Run, filter: RowFilter, { ledger }: OpenLedger): Promise<void> {
+  const paths = new Map((await ledger.files(id)).map((file) => [file.id, file.path]))
+  async function* meant(): AsyncGenerator<RejectedRow> {
+    for await (const row of ledger.rejectedRows(id)) if (isMeant(row, filter)) yield row
+  }
+  answer(rejectedText(id, await groupRejected(meant(), (file) => paths.get(file) ?? file)))
+}
+
+async function listRows({ id }: Run, flags: Flags, { ledger }: OpenLedger): Promise<void> {
+  const places = await placesOf(ledger.rejectedRows(id), flags)
+  const files = filesOf(places, await ledger.files(id)).toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  if (files.length === 0 && !flags.json) answer(`${id} has no such rejected rows.`)
+  async function* lines(): AsyncGenerator<string> {
+    for (const file of files)
+      for await (const row of storedRows(id, file, places, ledger)) yield lineOf(row, file, flags)
+  }
+  await answerLines(lines())
+}
+
+const rowsPerCall = 1000
+
+/** In the order of the file. */
+async function* storedRows(
+  run: RunId,
+  file: ExportFile,
+  places: RowPlaces,
+  ledger: OpenLedger['ledger'],
+): AsyncGenerator<RejectedRow> {
+  let keys = []
+  for (const place of places.in(file.id)) {
+    keys.push(place)
+    if (keys.length < rowsPerCall) continue
+    yield* found(await ledger.rejectedAt(run, keys))
+    keys = []
+  }
+  yield* found(await ledger.rejectedAt(run, keys))
+}
+
+function found(rows: readonly (RejectedRow | null)[]): RejectedRow[] {
+  return rows.filter((row) => row !== null)
+}
+
+function lineOf(rejected: RejectedRow, file: ExportFile, { json }: Flags): string {
+  const { chunk: _, file: __, ...rest } = rejected
+  if (json) return JSON.stringify({ file: file.path, ...rest })
+  const { row, byte, reason, detail } = rejected
+  const place = `${file.path}: row ${grouped(row)} (byte ${grouped(byte)})`
+  return printable(`${place}: ${reason}: ${detail}`).replaceAll('\n', ' ')
+}
+
+async function writeFiles(
+  run: Run,
+  flags: Flags,
+  out: string,
+  { ledger }: OpenLedger,
+  settings: Settings,
+): Promise<void> {
+  const { openPlace, rowReader } = await import('@heapferry/sources')
+  const stop = stopSignal('Stopping: what is not whole is not written.')
+  const places = await placesOf(ledger.rejectedRows(run.id), flags)
+  const files = filesOf(places, await ledger.files(run.id))
+  const place = await openPlace(run.root, s3OptionsOf(settings))
+  try {
+    const tables = exportRejected(places, files, { run: run.id, ledger, reader: rowReader(place) })
+    const { force } = flags
+    const written = await withSourceHint(run.id, () => writeRows(tables, out, { force, signal: stop }))
+    if (flags.json) answer(JSON.stringify(written))
+    else if (written.length === 0) answer(`${run.id} has no such rejected rows: no file was written.`)
+    else {
+      for (const { file, rows } of written) answer(`${file}: ${grouped(rows)} row${rows === 1 ? '' : 's'}`)
+      say(`Mend them there and give them back: heapferry retry ${run.id} --from ${written[0]?.file ?? out}`)
+    }
+  } catch (error) {
+    if (!stop.aborted) throw error
+    process.exitCode = exitCodes.stopped
+  } finally {
+    place.close()
+  }
 }

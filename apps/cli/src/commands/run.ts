@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { createLogger, homeOf, loadMapping, requireDestination, s3OptionsOf, shownSettings } from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
+import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, settingsFrom, wholeNumber } from '../options.ts'
@@ -54,7 +55,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'run' })
   const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
 
-  if (destination.kind === 'posthog' && apiKey !== null) await assertReachable(destination.host, apiKey)
+  await assertReachable(destination, apiKey)
   const opened = await openLedger(settings, logger)
   try {
     const request = {
@@ -98,12 +99,6 @@ async function run(source: string, flags: Flags): Promise<void> {
   }
 }
 
-async function assertReachable(host: string, apiKey: string): Promise<void> {
-  const { preflight } = await import('@heapferry/posthog')
-  const [first] = await preflight({ host, apiKey })
-  if (first) throw new OperatorError(first.problem, first.hint)
-}
-
 /** A person who starts the run command wants the run to go on, whoever paused it. */
 async function goOn(ledger: RunLedger, paused: Run): Promise<void> {
   const progress = await ledger.progress(paused.id)
@@ -118,7 +113,7 @@ function closingWords(status: RunStatus, stopped: boolean, seconds: number): str
   const later =
     heldBack === 0
       ? ''
-      : ` ${grouped(heldBack)} rows were younger than 48 hours: two days from now send them with --include-recent --run NAME; the others keep their uuids.`
+      : ` ${grouped(heldBack)} rows were younger than 48 hours: send them in two days with \`heapferry retry ${status.run} --reason held_back\`.`
   const took = `Took ${duration(seconds)}.${later}`
   switch (status.state) {
     case 'completed':

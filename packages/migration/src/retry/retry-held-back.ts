@@ -8,6 +8,7 @@ import {
   type Cut,
   type EventSink,
   type ExportFile,
+  type FileId,
   type HeldBack,
   type ReadRow,
   type RejectedRow,
@@ -20,7 +21,7 @@ import {
 import { convertersOf } from '../converters.ts'
 import { noIdentities } from '../identities.ts'
 import { convertSlice } from '../convert-slice.ts'
-import { indexOf } from './row-places.ts'
+import { fileOf, indexOf } from './row-places.ts'
 import type { RetryCounts } from './retry-rejected.ts'
 
 export interface HeldBackWork {
@@ -60,9 +61,9 @@ export async function retryHeldBack(
 }
 
 async function heldBackByFile(run: Run, ledger: RetryLedger) {
-  const byFile = new Map<string, Map<ChunkId, HeldBack | null>>()
+  const byFile = new Map<FileId, Map<ChunkId, HeldBack | null>>()
   for await (const { chunk, heldBack } of ledger.heldBackChunks(run.id)) {
-    const file = chunk.slice(0, chunk.indexOf('-'))
+    const file = fileOf(chunk)
     byFile.set(file, (byFile.get(file) ?? new Map<ChunkId, HeldBack | null>()).set(chunk, heldBack))
   }
   return byFile

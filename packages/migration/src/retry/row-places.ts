@@ -1,4 +1,4 @@
-import { ChunkId, chunkIdOf, type FileId, type Place, type RejectedRow, type RowKey } from '@heapferry/domain'
+import { type ChunkId, chunkIdOf, FileId, type Place, type RejectedRow, type RowKey } from '@heapferry/domain'
 
 /** Where a row stands, and in which chunk it was read. */
 export interface RowPlace extends RowKey, Place {}
@@ -11,7 +11,8 @@ export class RowPlaces {
   readonly #unsorted = new Map<FileId, number[]>()
   readonly #sorted = new Map<FileId, Float64Array>()
 
-  add(file: FileId, { chunk, row, byte }: RowPlace): void {
+  add({ chunk, row, byte }: RowPlace): void {
+    const file = fileOf(chunk)
     const numbers = this.#unsorted.get(file) ?? []
     if (numbers.length === 0) this.#unsorted.set(file, numbers)
     numbers.push(row, byte, indexOf(chunk))
@@ -64,7 +65,7 @@ export function isMeant(row: RejectedRow, { reason, table }: RowFilter): boolean
 
 export async function placesOf(rows: AsyncIterable<RejectedRow>, filter: RowFilter): Promise<RowPlaces> {
   const places = new RowPlaces()
-  for await (const row of rows) if (isMeant(row, filter)) places.add(row.file, row)
+  for await (const row of rows) if (isMeant(row, filter)) places.add(row)
   return places
 }
 
@@ -82,6 +83,10 @@ function sortedByRow(numbers: readonly number[]): Float64Array {
 function placeAt(file: FileId, numbers: Float64Array, at: number): RowPlace {
   const [row = 0, byte = 0, chunk = 0] = numbers.subarray(at, at + 3)
   return { row, byte, chunk: chunkIdOf(file, chunk) }
+}
+
+export function fileOf(chunk: ChunkId): FileId {
+  return FileId.parse(chunk.slice(0, chunk.indexOf('-')))
 }
 
 /** The number of a chunk in its file. */

@@ -1,0 +1,41 @@
+import { grouped, type RejectedGroup } from '@heapferry/migration'
+import { printable } from './print.ts'
+import { shortened } from './status-text.ts'
+
+const width = 80
+const shownGroups = 40
+
+/** Groups of rejected rows for a terminal of 80 columns, and what can be done about them. */
+export function rejectedText(run: string, groups: readonly RejectedGroup[]): string {
+  if (groups.length === 0) return `${run} has no such rejected rows.`
+  const rows = groups.reduce((sum, group) => sum + group.rows, 0)
+  const digits = grouped(groups[0]?.rows ?? 0).length
+  const indent = ' '.repeat(digits + 4)
+  const more = groups.length - shownGroups
+  return printable(
+    [
+      `${run}: ${grouped(rows)} rejected row${rows === 1 ? '' : 's'}, ${groups.length} kind${groups.length === 1 ? '' : 's'}`,
+      '',
+      ...groups.slice(0, shownGroups).flatMap((group) => {
+        const { file, row, byte } = group.first
+        return [
+          `  ${grouped(group.rows).padStart(digits)}  ${oneLine(`${group.table} · ${group.reason}`)}`,
+          `${indent}${shortened(oneLine(group.shape), width - indent.length)}`,
+          `${indent}first: ${oneLine(file)}, row ${grouped(row)} (byte ${grouped(byte)})`,
+          ...(group.example === group.shape
+            ? []
+            : [`${indent}${shortened(oneLine(group.example), width - indent.length)}`]),
+        ]
+      }),
+      ...(more > 0 ? [`  and ${grouped(more)} kinds more: narrow them down with --table or --reason`] : []),
+      '',
+      `Every row:        heapferry rejected ${run} --all`,
+      `To look at them:  heapferry rejected ${run} --out rows.csv`,
+      `After a fix:      heapferry retry ${run}`,
+    ].join('\n'),
+  )
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ')
+}

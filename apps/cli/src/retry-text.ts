@@ -1,0 +1,30 @@
+import { grouped } from '@heapferry/migration'
+import type { RetryAnswer } from './commands/retry.ts'
+
+/** What a retry came to, and what to do about rows that are left. */
+export function retryText({ run, sent, skipped, rejected, left, rejected_in_run: remaining }: RetryAnswer): string {
+  const hints: [keyof RetryAnswer['left'], (rows: string) => string][] = [
+    ['too_young', (rows) => `${rows} younger than 48 hours: the same command sends them later`],
+    ['unmended', (rows) => `${rows} in the file without a cell or a text: mend them first`],
+    ['chunk_not_done', (rows) => `${rows} in chunks that are not done: wait until the run has completed`],
+    [
+      'sent_otherwise',
+      (rows) =>
+        `${rows} that a retry which was cut off may have sent as other events: repeat\n` +
+        '  that one as it was, or look into PostHog and send them with --anyway',
+    ],
+    ['not_rejected', (rows) => `${rows} not rejected any more`],
+    ['retried_before', (rows) => `${rows} in the file sent or skipped by an earlier retry`],
+  ]
+  const leftLines = hints.flatMap(([reason, text]) => {
+    const rows = left[reason] ?? 0
+    return rows === 0 ? [] : [`  ${text(grouped(rows))}`]
+  })
+  return [
+    `${run}: ${grouped(sent)} sent, ${grouped(skipped)} skipped, ${grouped(rejected)} rejected again.`,
+    ...(leftLines.length === 0 ? [] : ['Left as they were:', ...leftLines]),
+    remaining === 0
+      ? 'The run has no rejected rows now.'
+      : `The run has ${grouped(remaining)} rejected row${remaining === 1 ? '' : 's'} now: heapferry rejected ${run}`,
+  ].join('\n')
+}
