@@ -154,7 +154,6 @@ function send(
 ) {
   const { ledger } = opened
   const nowMs = Date.now()
-  const converters = new Map<Phase, Promise<ReturnType<typeof convertersOf>>>()
   const convertersFor = async (phase: Phase) => {
     const converted = { ...run, mapping: mapping ?? run.mapping }
     switch (phase) {
@@ -171,12 +170,7 @@ function send(
         return convertersOf({ ...converted, createdAtMs: nowMs }, noIdentities)
     }
   }
-  const remembered = (phase: Phase) => {
-    const known = converters.get(phase) ?? convertersFor(phase)
-    converters.set(phase, known)
-    return known
-  }
-  return retryRejected(rowsOf, { hold, ledger, sink, convertersFor: remembered, anyway, onBatch: view.show }, signal)
+  return retryRejected(rowsOf, { hold, ledger, sink, convertersFor, anyway, onBatch: view.show }, signal)
 }
 
 /** The files as the mapping has them read: with its columns, delimiter and kinds of tables. */

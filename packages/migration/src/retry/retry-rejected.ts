@@ -41,7 +41,7 @@ export interface RetryWork {
   hold: RetryHold
   ledger: RetryLedger
   sink: EventSink
-  /** Loaded for the phases that have rows. */
+  /** Asked for once for each phase that has rows. */
   convertersFor(phase: Phase): Promise<ConverterFor>
   /** Also sends rows that a retry which was cut off may have sent as other events. */
   anyway: boolean
@@ -65,8 +65,9 @@ export async function retryRejected(
   const counts: RetryCounts = { sent: 0, skipped: 0, rejected: 0, left: {} }
   let batchNumber = 0
   for (const phase of phases) {
+    let converterFor: ConverterFor | undefined
     for await (const batch of batchesOf(rowsOf(phase))) {
-      const converterFor = await work.convertersFor(phase)
+      converterFor ??= await work.convertersFor(phase)
       batchNumber++
       const turn = await retryBatch(batch, converterFor, batchNumber, work, counts, signal)
       if (turn === 'interrupted') return { kind: 'interrupted', counts }
