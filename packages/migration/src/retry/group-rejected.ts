@@ -55,11 +55,12 @@ const showCell: ReadonlySet<RejectReason> = new Set(['damaged_id', 'unparsable_t
 const quoted = /"[^"]*"|“[^”]*”|`[^`]*`|(?<![\p{L}\d])'[^']*'(?![\p{L}\d])/gu
 const address = /\S+@\S+/g
 const uuid = /\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/gi
-const number = /(?<![\p{L}_])[-+]?\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\p{L}_])/giu
+// But for the status that an answer of PostHog begins with.
+const number = /(?!^\d{3}: )(?<![\p{L}\d_])[-+]?\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?![\p{L}_])/giu
 const list = /…(?:, …)+/g
 
 /** A detail without what differs from row to row. */
 export function shapeOf(reason: RejectReason, detail: string): string {
-  const text = showCell.has(reason) ? detail.replace(/: .*$/s, ': …') : detail
-  return text.replace(quoted, '…').replace(address, '…').replace(uuid, '…').replace(number, '…').replace(list, '…, …')
+  if (showCell.has(reason)) return detail.replace(/: .*$/s, ': …')
+  return detail.replace(quoted, '…').replace(address, '…').replace(uuid, '…').replace(number, '…').replace(list, '…, …')
 }
