@@ -5,11 +5,13 @@ import { demoCommand } from './commands/demo.ts'
 import { enqueueCommand } from './commands/enqueue.ts'
 import { planCommand } from './commands/plan.ts'
 import { rejectedCommand } from './commands/rejected.ts'
+import { reportCommand } from './commands/report.ts'
 import { retryCommand } from './commands/retry.ts'
 import { runCommand } from './commands/run.ts'
 import { runsCommand } from './commands/runs.ts'
 import { statusCommand } from './commands/status.ts'
 import { workerCommand } from './commands/worker.ts'
+import { version } from './version.ts'
 
 /**
  * Every command with its options. What a command needs beyond that is loaded when it is called: a worker carries no
@@ -17,7 +19,7 @@ import { workerCommand } from './commands/worker.ts'
  */
 export const program = new Command('heapferry')
   .description('Moves a Heap export into PostHog: every row accounted for, none twice, through crashes.')
-  .version('0.1.0')
+  .version(version)
   .showHelpAfterError('(heapferry --help shows every command)')
   .exitOverride()
   .addHelpText(
@@ -48,6 +50,7 @@ for (const command of [
   cancelCommand(),
   rejectedCommand(),
   retryCommand(),
+  reportCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program))
 }

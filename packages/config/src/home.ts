@@ -5,6 +5,8 @@ import type { Settings } from './settings.ts'
 /** Where things lie below HEAPFERRY_HOME. */
 export function homeOf(home: string) {
   return {
+    /** What is kept of a run: logs, reports. */
+    folder: (run: RunId): string => path.join(home, 'runs', run),
     log: (run: RunId, role: string): string => path.join(home, 'runs', run, `${role}.log`),
   }
 }

@@ -36,6 +36,8 @@ export { type LeftReason, type RetryCounts, retryRejected, type RetryWork } from
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
 export { rejectText, skipText } from './reason-text.ts'
 export { workerFault } from './worker-fault.ts'
+export { makeReport, type ReportWork } from './report/make-report.ts'
+export { Report } from './report/report.ts'
 export { timelineText } from './timeline-text.ts'
 export { duration, grouped, percent } from './wording.ts'
 export {
@@ -52,3 +54,4 @@ export {
   wantedToGoOn,
   type TableStatus,
 } from './run-state.ts'
+export { mappingFingerprint } from './mapping-changes.ts'

@@ -1,4 +1,5 @@
 export { openRowsFile, type RowsFile } from './csv/open-rows-file.ts'
+export { checksumOf } from './checksum-of.ts'
 export { discover, type Discovery, type FoundFile } from './discover.ts'
 export { cutFile, fileReader, inspectFile, type Inspection } from './files.ts'
 export { type Inspected, inspectExport } from './inspect-export.ts'

@@ -11,6 +11,7 @@ import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
+import { keepReport } from '../write-report.ts'
 import type { RunFlags } from './enqueue.ts'
 
 interface Flags extends RunFlags {
@@ -92,11 +93,16 @@ async function run(source: string, flags: Flags): Promise<void> {
     if (status === null)
       throw new OperatorError('Redis did not answer at the end', 'The same command goes on where it was.')
     answer(flags.json ? JSON.stringify(status) : `\n${statusText(status)}`)
+    if (isOver(status)) await keepReport(production, opened, settings)
     if (!flags.json) say(closingWords(status, stop.aborted, (Date.now() - startedAtMs) / 1000))
     process.exitCode = exitCodeOf(status, stop.aborted)
   } finally {
     await opened.close()
   }
+}
+
+function isOver({ state }: RunStatus): boolean {
+  return state === 'completed' || state === 'completed_with_rejected_rows'
 }
 
 /** A person who starts the run command wants the run to go on, whoever paused it. */

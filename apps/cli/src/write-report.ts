@@ -1,0 +1,62 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
+import type { Run } from '@heapferry/domain'
+import { makeReport, type Report } from '@heapferry/migration'
+import type { Production } from '@heapferry/producer'
+import { readRunStatus } from '@heapferry/queue'
+import type { OpenLedger } from './open-ledger.ts'
+import { say } from './print.ts'
+import { version } from './version.ts'
+
+/** @param checksums whether every input is read once more for its SHA-256 */
+export async function reportOf(
+  run: Run,
+  { ledger, queueOf }: OpenLedger,
+  { settings, checksums }: { settings: Settings; checksums: boolean },
+): Promise<Report> {
+  const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
+  const made = { ledger, status, version, nowMs: Date.now() }
+  if (!checksums) return makeReport(run, { ...made, checksum: null })
+  const { checksumOf, openPlace } = await import('@heapferry/sources')
+  const place = await openPlace(run.root, s3OptionsOf(settings))
+  try {
+    return await makeReport(run, { ...made, checksum: (file) => checksumOf(place, file) })
+  } finally {
+    place.close()
+  }
+}
+
+// Reading it all once more would keep a person waiting; `heapferry report` does it when it is asked to.
+const hashedAtOnceBytes = 10_000_000_000
+
+/** Leaves a report beside the run's logs. The run is over, and stays so whatever becomes of its report. */
+export async function keepReport({ run, files }: Production, opened: OpenLedger, settings: Settings): Promise<void> {
+  const bytes = files.reduce((sum, { version: { sizeBytes } }) => sum + sizeBytes, 0)
+  const folder = homeOf(settings.HEAPFERRY_HOME).folder(run.id)
+  try {
+    const report = await reportOf(run, opened, { settings, checksums: bytes <= hashedAtOnceBytes })
+    const { html } = await writeReport(report, folder)
+    say(`Report: ${html}`)
+  } catch (error) {
+    say(
+      `No report was written (${error instanceof Error ? error.message : String(error)}): heapferry report ${run.id} tries again.`,
+    )
+  }
+}
+
+/** Writes `report.html` and `report.json` into a folder; those that are there are replaced. */
+export async function writeReport(report: Report, folder: string): Promise<{ html: string; json: string }> {
+  const { reportPage } = await import('@heapferry/dashboard')
+  const files = { html: path.join(folder, 'report.html'), json: path.join(folder, 'report.json') }
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await replace(files.html, reportPage(report))
+  await replace(files.json, `${JSON.stringify(report, null, 2)}\n`)
+  return files
+}
+
+async function replace(file: string, text: string): Promise<void> {
+  const draft = `${file}.${process.pid}`
+  await writeFile(draft, text, { mode: 0o600 })
+  await rename(draft, file)
+}

@@ -1,0 +1,152 @@
+import { grouped, rejectText, type Report, skipText } from '@heapferry/migration'
+import { type Html, html } from './html.ts'
+import { moment } from './moment.ts'
+import { style } from './style.ts'
+import { type Line, tableOf } from './table.ts'
+
+/** A report as one page that asks nobody for anything, to be kept, printed and sent on. */
+export function reportPage(report: Report): string {
+  const { run, settings, totals } = report
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Report of ${run.id} · heapferry</title>
+<style>${{ markup: style + printStyle }}</style>
+</head>
+<body>
+<main>
+<header id="title"><h1>Report of ${run.id}</h1><span class="state ${run.state}">${run.state.replaceAll('_', ' ')}</span></header>
+<p>${run.message}</p>
+<dl class="numbers">${numbers(report).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+<h2>The run</h2>
+<dl class="about">
+<dt>From</dt><dd>${run.source}</dd>
+<dt>To</dt><dd>${run.destination}</dd>
+<dt>Created</dt><dd>${moment(Date.parse(run.created_at))}${run.created_by === null ? '' : ` by ${run.created_by}`}</dd>
+<dt>Completed</dt><dd>${run.completed_at === null ? 'not yet' : moment(Date.parse(run.completed_at))}</dd>
+<dt>Last 48 hours</dt><dd>${settings.include_recent ? 'sent too' : 'held back'}</dd>
+<dt>Mapping</dt><dd>fingerprint <code>${settings.mapping_fingerprint}</code></dd>
+<dt>Report</dt><dd>made ${moment(Date.parse(report.made_at))} by heapferry ${report.version}</dd>
+</dl>
+<h2>Tables</h2>
+${tableOf(
+  ['table', ...counters],
+  report.tables.map((table) => figuresLine(table, table.table)),
+  figuresLine(totals, 'all tables'),
+)}
+<p class="facts">Rows read = sent + skipped + rejected.</p>
+${reasonsOf(report)}
+<h2>Throughput</h2>
+${chartOf(report)}
+<p class="facts">${answersText(report)}</p>
+<h2>What happened</h2>
+<ol class="timeline">${report.timeline.map(({ at, text }) => html`<li>${moment(Date.parse(at))} <span>${text}</span></li>`)}</ol>
+<h2>Files</h2>
+${tableOf(
+  ['file', 'table', 'format', 'bytes', 'rows', 'read', 'SHA-256, or version'],
+  report.inputs.map(
+    (input): Line => ({
+      name: input.path,
+      cells: [
+        { text: input.table },
+        { text: input.compression === 'none' ? input.format : `${input.format}, ${input.compression}` },
+        { text: grouped(input.size_bytes) },
+        { text: input.rows === null ? '–' : grouped(input.rows) },
+        { text: grouped(input.read) },
+        { text: html`<code>${input.sha256 ?? input.version}</code>` },
+      ],
+    }),
+  ),
+)}
+<h2>The mapping in force</h2>
+<pre>${JSON.stringify(settings.mapping, null, 2)}</pre>
+<h2>How to undo</h2>
+<ul>${report.undo.steps.map((step) => html`<li>${step}</li>`)}</ul>
+${[report.undo.events_query, report.undo.persons_query].filter((query) => query !== '').map((query) => html`<pre>${query}</pre>`)}
+</main>
+</body>
+</html>
+`.markup
+}
+
+const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const
+
+function numbers({ totals }: Report): [string, string][] {
+  return [
+    ['Rows read', grouped(totals.read)],
+    ['Sent', grouped(totals.sent)],
+    ['Skipped', grouped(totals.skipped)],
+    ['Rejected', grouped(totals.rejected)],
+  ]
+}
+
+function figuresLine(figures: Report['totals'], name: string): Line {
+  return { name, cells: counters.map((counter) => ({ text: grouped(figures[counter]) })) }
+}
+
+function reasonsOf({ rejected, totals }: Report): Html {
+  const groups = rejected.map(
+    ({
+      table,
+      reason,
+      rows,
+      first,
+      example,
+    }) => html`<li><p><strong>${grouped(rows)}</strong> of ${table}: <code>${reason}</code></p>
+<p>${rejectText[reason]}</p><p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p></li>`,
+  )
+  const skipped = Object.entries(totals.skipped_by_reason).toSorted(([, a], [, b]) => b - a)
+  const lines = skipped.map(
+    ([reason, rows]) =>
+      html`<li><p><strong>${grouped(rows)}</strong> <code>${reason}</code></p><p>${Object.entries(skipText).find(([known]) => known === reason)?.[1] ?? ''}</p></li>`,
+  )
+  return html`${groups.length === 0 ? html`` : html`<h2>Rejected rows</h2><ul class="reasons">${groups}</ul>`}
+${lines.length === 0 ? html`` : html`<h2>Skipped rows</h2><ul class="reasons">${lines}</ul>`}`
+}
+
+function answersText({ answers: { by_status: byStatus, mean_ms: meanMs } }: Report): string {
+  const counts = Object.entries(byStatus).map(
+    ([status, count]) => `${grouped(count)} × ${status === 'none' ? 'no answer' : status}`,
+  )
+  if (counts.length === 0) return 'No request was answered.'
+  return `PostHog’s answers: ${counts.join(', ')}${meanMs === null ? '' : `; ${grouped(meanMs)} ms in the mean`}.`
+}
+
+const chart = { width: 1000, height: 160 }
+
+/** Rows read a second, drawn where it stands: a page that is kept must not need a script. */
+function chartOf({ history }: Report): Html {
+  const rates = history.slice(1).map((point, index) => {
+    const before = history[index] ?? point
+    const atMs = Date.parse(point.at)
+    return { atMs, rate: (1000 * (point.read - before.read)) / Math.max(1, atMs - Date.parse(before.at)) }
+  })
+  const [first] = rates
+  const last = rates.at(-1)
+  if (!first || !last) return html`<p>The run was too short to be drawn.</p>`
+  const highest = Math.max(...rates.map(({ rate }) => rate), 1)
+  const spanMs = Math.max(1, last.atMs - first.atMs)
+  const points = rates
+    .map(({ atMs, rate }) => {
+      const x = (chart.width * (atMs - first.atMs)) / spanMs
+      return `${x.toFixed(1)},${(chart.height * (1 - rate / highest)).toFixed(1)}`
+    })
+    .join(' ')
+  const text = `Rows read a second, ${grouped(Math.round(highest))} at most`
+  return html`<svg viewBox="0 0 ${chart.width} ${chart.height}" role="img" aria-label="${text}" preserveAspectRatio="none"><polyline points="${points}"/></svg>
+<p class="facts">${text}, from ${moment(first.atMs)} to ${moment(last.atMs)}.</p>`
+}
+
+const printStyle = `
+svg { display: block; width: 100%; height: 160px; border-bottom: 1px solid var(--line); }
+polyline { fill: none; stroke: var(--going); stroke-width: 2; vector-effect: non-scaling-stroke; }
+pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+@media print {
+  :root { color-scheme: light; --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
+  h2 { break-after: avoid; }
+  li, tr, svg { break-inside: avoid; }
+}
+`

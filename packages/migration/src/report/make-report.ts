@@ -1,0 +1,89 @@
+import { destinationText, type ExportFile, type Run, type RunLedger, type TimelineEntry } from '@heapferry/domain'
+import { groupRejected } from '../retry/group-rejected.ts'
+import type { RunStatus } from '../run-state.ts'
+import { timelineText } from '../timeline-text.ts'
+import { mappingFingerprint } from '../mapping-changes.ts'
+import type { Report } from './report.ts'
+import { undoOf } from './undo-of.ts'
+
+export interface ReportWork {
+  ledger: RunLedger
+  status: RunStatus
+  version: string
+  nowMs: number
+  /** SHA-256 in hex; null where the file is not the one that was planned any more. Not called where `null`. */
+  checksum: ((file: ExportFile) => Promise<string | null>) | null
+}
+
+/** Everything that the ledger knows of a run, put together for reading and for keeping. */
+export async function makeReport(run: Run, { ledger, status, version, nowMs, checksum }: ReportWork): Promise<Report> {
+  const files = await ledger.files(run.id)
+  const paths = new Map(files.map(({ id, path }) => [id, path]))
+  const [timeline, history, answers, progress, rejected] = await Promise.all([
+    ledger.timeline(run.id),
+    ledger.history(run.id),
+    ledger.answers(run.id),
+    ledger.fileProgress(run.id),
+    groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file),
+  ])
+  const inputs: Report['inputs'] = []
+  for (const file of files) {
+    const { plan, read } = progress.get(file.id) ?? { plan: null, read: 0 }
+    inputs.push({
+      path: file.path,
+      table: file.table.name,
+      format: file.format.kind,
+      compression: file.compression,
+      size_bytes: file.version.sizeBytes,
+      version: file.version.mark,
+      sha256: checksum === null ? null : await checksum(file),
+      columns: file.columns.length,
+      rows: plan?.rows ?? null,
+      read,
+    })
+  }
+  const requests = answers.byTime.reduce((sum, count) => sum + count, 0)
+  return {
+    format: 'heapferry-report-1',
+    made_at: iso(nowMs),
+    version,
+    run: {
+      id: run.id,
+      state: status.state,
+      message: status.message,
+      source: run.source,
+      destination: destinationText(run.destination),
+      created_at: iso(run.createdAtMs),
+      created_by: timeline.find((entry) => entry.kind === 'created')?.by ?? null,
+      completed_at: completedAt(status, timeline),
+    },
+    settings: {
+      include_recent: run.includeRecent,
+      max_rejected_percent: run.maxRejectedPercent,
+      chunk_bytes: run.chunkBytes,
+      mapping_fingerprint: mappingFingerprint(run.mapping),
+      mapping: run.mapping,
+    },
+    inputs,
+    tables: status.tables,
+    totals: status.totals,
+    rejected,
+    timeline: timeline.map((entry) => ({ at: iso(entry.atMs), text: timelineText(entry), entry })),
+    history: history.map(({ atMs, ...counts }) => ({ at: iso(atMs), ...counts })),
+    answers: {
+      by_status: { ...answers.byStatus },
+      mean_ms: requests === 0 ? null : Math.round(answers.totalMs / requests),
+    },
+    undo: undoOf(run),
+  }
+}
+
+function completedAt({ state }: RunStatus, timeline: readonly TimelineEntry[]): string | null {
+  if (state !== 'completed' && state !== 'completed_with_rejected_rows') return null
+  const last = timeline.findLast((entry) => entry.kind === 'phase_completed')
+  return last === undefined ? null : iso(last.atMs)
+}
+
+function iso(atMs: number): string {
+  return new Date(atMs).toISOString()
+}

@@ -1,0 +1,87 @@
+import { RejectReason, SkipReason, TimelineEntry } from '@heapferry/domain'
+import { z } from 'zod'
+
+const Count = z.int().nonnegative()
+const Moment = z.iso.datetime()
+
+const TableFigures = z.object({
+  table: z.string(),
+  planned: Count,
+  read: Count,
+  sent: Count,
+  skipped: Count,
+  rejected: Count,
+  skipped_by_reason: z.partialRecord(SkipReason, Count),
+  rejected_by_reason: z.partialRecord(RejectReason, Count),
+})
+
+/**
+ * What a run did, for those who have to answer for it. Fields are added, never renamed or removed; other changes get
+ * another `format`.
+ */
+export const Report = z.object({
+  format: z.literal('heapferry-report-1'),
+  made_at: Moment,
+  /** Version of heapferry that made the report. */
+  version: z.string(),
+  run: z.object({
+    id: z.string(),
+    state: z.string(),
+    message: z.string(),
+    source: z.string(),
+    destination: z.string(),
+    created_at: Moment,
+    created_by: z.string().nullable(),
+    /** When its last phase was completed; null while it is not. */
+    completed_at: Moment.nullable(),
+  }),
+  settings: z.object({
+    include_recent: z.boolean(),
+    max_rejected_percent: z.number(),
+    chunk_bytes: Count,
+    /** Of the mapping in force: the same for whoever has the same one. */
+    mapping_fingerprint: z.string(),
+    mapping: z.unknown(),
+  }),
+  inputs: z.array(
+    z.object({
+      path: z.string(),
+      table: z.string(),
+      format: z.string(),
+      compression: z.string(),
+      size_bytes: Count,
+      /** What told that the file was still the one that was planned: its time of modification, or an ETag. */
+      version: z.string(),
+      /** In hex; null where it was not asked for, or the file has changed or gone since. */
+      sha256: z.string().nullable(),
+      columns: Count,
+      rows: Count.nullable(),
+      read: Count,
+    }),
+  ),
+  tables: z.array(TableFigures),
+  totals: TableFigures,
+  rejected: z.array(
+    z.object({
+      table: z.string(),
+      reason: RejectReason,
+      shape: z.string(),
+      rows: Count,
+      first: z.object({ file: z.string(), row: Count, byte: Count }),
+      example: z.string(),
+    }),
+  ),
+  timeline: z.array(z.object({ at: Moment, text: z.string(), entry: TimelineEntry })),
+  /** Of the whole run, since its beginning: rows that had ended at some moments. */
+  history: z.array(z.object({ at: Moment, read: Count, sent: Count, rejected: Count })),
+  answers: z.object({ by_status: z.record(z.string(), Count), mean_ms: Count.nullable() }),
+  undo: z.object({
+    /** What can be done, in words. */
+    steps: z.array(z.string()),
+    /** HogQL that counts the events of the run, by name. */
+    events_query: z.string(),
+    /** HogQL that lists the people whom the run has touched. */
+    persons_query: z.string(),
+  }),
+})
+export type Report = z.infer<typeof Report>
