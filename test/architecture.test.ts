@@ -14,7 +14,7 @@ const allowed: Record<string, string[]> = {
   'packages/sample-export': [],
   'apps/producer': ['config', 'domain', 'migration', 'queue', 'sources'],
   'apps/worker': ['config', 'domain', 'migration', 'posthog', 'queue', 'sources'],
-  'apps/dashboard': ['config', 'domain', 'migration', 'queue'],
+  'apps/dashboard': ['config', 'domain', 'migration', 'queue', 'sources'],
   'apps/fake-posthog': ['domain'],
   'apps/cli': [
     'config',

@@ -25,7 +25,17 @@ export async function open(redis: Redis, changes: Partial<DashboardOptions> = {}
 export function optionsOf(redis: Redis): DashboardOptions {
   const logger = createLogger({ level: 'silent', role: 'dashboard' })
   const ledger = new RedisLedger(redis)
-  return { redis, ledger, host: '127.0.0.1', port: 0, passwords: null, logger }
+  return {
+    redis,
+    ledger,
+    s3: { pathStyle: false, requesterPays: false },
+    version: '0.0.0',
+    retry: null,
+    host: '127.0.0.1',
+    port: 0,
+    passwords: null,
+    logger,
+  }
 }
 
 /** A request with headers that `fetch` keeps for itself, such as Host. */

@@ -17,7 +17,7 @@ export function reasonsOf({ run, tables }: RunStatus): Html {
   const skipped = SkipReason.options.map((reason) =>
     reasonOf(reason, skipText[reason], tables, (table) => table.skipped_by_reason[reason]),
   )
-  const howToList = html`<p class="hint"><code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
+  const howToList = html`<p class="hint"><a href="/runs/${run}/rejected">By fault, with the first of each</a>; <code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
   return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}`
 }
 

@@ -143,7 +143,6 @@ function chartOf({ history }: Report): Html {
 const printStyle = `
 svg { display: block; width: 100%; height: 160px; border-bottom: 1px solid var(--line); }
 polyline { fill: none; stroke: var(--going); stroke-width: 2; vector-effect: non-scaling-stroke; }
-pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
   :root { color-scheme: light; --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
   h2 { break-after: avoid; }

@@ -28,7 +28,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
 <section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected a second since the run began"></div></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
-<section id="tables"><h2>Tables</h2>${tablesOf(status)}<p class="hint"><a href="/runs/${run.id}/files">File by file</a></p></section>
+<section id="tables"><h2>Tables</h2>${tablesOf(status)}<p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a> · Report: <a href="/runs/${run.id}/report.html" download>page</a>, <a href="/runs/${run.id}/report.json" download>JSON</a></p></section>
 <section id="reasons">${reasonsOf(status)}</section>
 <section id="answers"><h2>PostHog’s answers</h2>${answersOf(view.answers)}</section>
 <section id="workers"><h2>Workers</h2>${workersOf(view.workers)}</section>

@@ -2,9 +2,10 @@ import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@heapferry/config'
-import { OperatorError, type Phase, phases, type Run, RunId, type RunLedger } from '@heapferry/domain'
+import { OperatorError, type Phase, phases, type RetryLedger, type Run, RunId, type RunLedger } from '@heapferry/domain'
 import { workerFault } from '@heapferry/migration'
 import { readRun, readRunStatus, type Redis, redisMemory } from '@heapferry/queue'
+import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
 import {
   assertDifferent,
@@ -28,6 +29,7 @@ import { liveScript } from './live-script.ts'
 import { type Measured, metricsText, metricsType } from './metrics.ts'
 import { type Content, noticePage, pageOf, titleOf } from './page.ts'
 import { runPage } from './run-page.ts'
+import { addRowRoutes, type RowRoutes } from './row-routes.ts'
 import { readRunView, type RunView } from './run-view.ts'
 import { runsPage } from './runs-page.ts'
 import { boardContentPolicy, securityHeaders } from './security-headers.ts'
@@ -35,7 +37,13 @@ import { icon, style } from './style.ts'
 
 export interface DashboardOptions {
   redis: Redis
-  ledger: RunLedger
+  ledger: RunLedger & RetryLedger
+  /** How buckets are reached that runs read from. */
+  s3: S3Options
+  /** As the command tells it. */
+  version: string
+  /** Sends rejected rows of a run again; null where there is no key to send with. */
+  retry: RowRoutes['retry']
   host: string
   /** 0 takes any free port. */
   port: number
@@ -83,7 +91,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 }
 
 /** The order is what protects: headers and access come before anything that answers. */
-function appOf({ redis, ledger, passwords, logger }: DashboardOptions, board: Board, hub: LiveHub): Express {
+function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, board: Board, hub: LiveHub): Express {
   const app = express()
   app.use(securityHeaders)
   app.use(boardPath, boardContentPolicy)
@@ -109,7 +117,15 @@ function appOf({ redis, ledger, passwords, logger }: DashboardOptions, board: Bo
   app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(wantsRedis(redis))
-  addRunRoutes(app, { redis, ledger, board, hub })
+  const findRun: RowRoutes['findRun'] = async (id, response) => {
+    const name = RunId.safeParse(id)
+    const run = name.success ? await ledger.run(name.data) : null
+    if (run === null) refuse(response, 404, 'No such run', `There is no run ${String(id)}. It may have been removed.`)
+    return run
+  }
+  const statusOf = (run: Run) => readRunStatus(run.id, ledger, (phase) => board.queueOf(run.id, phase))
+  addRowRoutes(app, { ...rows, ledger, findRun, statusOf, send })
+  addRunRoutes(app, { redis, ledger, board, hub, findRun })
   app.get('/metrics', async (_, response) => {
     response.type(metricsType).send(await metricsText(await measure({ ledger, board }), await redisMemory(redis)))
   })
@@ -126,14 +142,11 @@ interface Sources {
 }
 
 /** Every page at its own address, and as a stream of what changes in it below /live. */
-function addRunRoutes(app: Express, { redis, ledger, board, hub }: Sources & { hub: LiveHub }): void {
+function addRunRoutes(
+  app: Express,
+  { redis, ledger, board, hub, findRun }: Sources & Pick<RowRoutes, 'findRun'> & { hub: LiveHub },
+): void {
   const queueOf = (run: Run) => (phase: Phase) => board.queueOf(run.id, phase)
-  const findRun = async (id: unknown, response: Response): Promise<Run | null> => {
-    const name = RunId.safeParse(id)
-    const run = name.success ? await ledger.run(name.data) : null
-    if (run === null) refuse(response, 404, 'No such run', `There is no run ${String(id)}. It may have been removed.`)
-    return run
-  }
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
     return runsPage(

@@ -61,6 +61,10 @@ main:focus { outline: none; }
 time { font-variant-numeric: tabular-nums; }
 #chart { min-height: 180px; }
 #chart .u-legend { font-size: .875rem; }
+pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+h3 { margin: .5rem 0; font-size: 1rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 0 2rem; margin-bottom: 1.5rem; }
+.pair td { text-align: left; overflow-wrap: anywhere; }
 #details summary { cursor: pointer; }
 th progress { height: .3rem; margin-top: .25rem; max-width: 18rem; }
 

@@ -17,6 +17,13 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */
   z.object({ kind: z.literal('waited'), ...moment, untilMs: z.number().int(), worker: z.string(), detail: z.string() }),
   /** Rows that had been rejected, or held back, were taken up again. */
+  z.object({
+    kind: z.literal('retry_wanted'),
+    ...moment,
+    by: By,
+    table: z.string().optional(),
+    reason: z.string().optional(),
+  }),
   z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>

@@ -16,6 +16,13 @@ export function timelineText(entry: TimelineEntry): string {
       return `all ${entry.phase} are done`
     case 'waited':
       return `${entry.worker} waited ${duration((entry.untilMs - entry.atMs) / 1000)} for PostHog (${entry.detail})`
+    case 'retry_wanted': {
+      const which = [
+        entry.table !== undefined && `of ${entry.table}`,
+        entry.reason !== undefined && `for ${entry.reason}`,
+      ]
+      return `rejected rows ${[...which.filter((part) => part !== false), 'are to be sent again'].join(' ')}, wanted by ${entry.by}`
+    }
     case 'retried': {
       const { reasons, sent, skipped, rejected } = entry
       const taken = Object.entries(reasons).map(([reason, rows]) => `${grouped(rows)} ${reason}`)

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import { Command } from 'commander'
-import { createLogger, type Settings } from '@heapferry/config'
+import { createLogger, type Logger, s3OptionsOf, type Settings } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
 import { say } from '../print.ts'
+import { spawnRetry } from '../spawn-retry.ts'
 import { stopSignal } from '../stop-signal.ts'
+import { version } from '../version.ts'
 
 export function dashboardCommand(): Command {
   return new Command('dashboard')
@@ -21,9 +23,9 @@ operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
       const settings = settingsFrom({})
       const logger = createLogger({ level: settings.LOG_LEVEL, role: 'dashboard' })
       const { startDashboard } = await import('@heapferry/dashboard')
-      const { ledger, redis, close } = await openLedger(settings, logger)
+      const { ledger, redis, url, close } = await openLedger(settings, logger)
       try {
-        const dashboard = await startDashboard({ redis, ledger, logger, ...dashboardOptions(settings) })
+        const dashboard = await startDashboard({ redis, ledger, logger, ...dashboardOptions(settings, url, logger) })
         say(`Dashboard: ${dashboard.url}  (Ctrl-C ends it)`)
         const stop = stopSignal('Stopping.')
         if (!stop.aborted) await once(stop, 'abort')
@@ -34,7 +36,7 @@ operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
     })
 }
 
-export function dashboardOptions(settings: Settings) {
+export function dashboardOptions(settings: Settings, redisUrl: string, logger: Logger) {
   const { HEAPFERRY_DASHBOARD_PASSWORD: operator, HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: viewer } = settings
   if (operator === undefined && viewer !== undefined) {
     throw new OperatorError(
@@ -45,6 +47,9 @@ export function dashboardOptions(settings: Settings) {
   return {
     host: settings.HEAPFERRY_DASHBOARD_HOST,
     port: settings.HEAPFERRY_DASHBOARD_PORT,
+    s3: s3OptionsOf(settings),
+    version,
+    retry: spawnRetry(settings, redisUrl, logger),
     passwords: operator === undefined ? null : { operator, viewer: viewer ?? null },
   }
 }

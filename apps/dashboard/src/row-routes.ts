@@ -1,0 +1,161 @@
+import { pipeline } from 'node:stream/promises'
+import { Readable } from 'node:stream'
+import {
+  type ExportFile,
+  OperatorError,
+  RejectReason,
+  type RetryLedger,
+  type Run,
+  type RunLedger,
+} from '@heapferry/domain'
+import {
+  convertersOf,
+  exportRejected,
+  filesOf,
+  groupRejected,
+  isMeant,
+  makeReport,
+  noIdentities,
+  placesOf,
+  type RunStatus,
+} from '@heapferry/migration'
+import { openPlace, type Place, rowReader, type S3Options, sampleFile } from '@heapferry/sources'
+import type { Express, Response } from 'express'
+import { z } from 'zod'
+import { onlyOperators, visitorOf } from './access.ts'
+import type { Content } from './page.ts'
+import { type Meant, rejectedPage, retryQuestion, rowPage } from './rejected-page.ts'
+import { reportPage } from './report-page.ts'
+import { type SampledTable, samplesPage } from './samples-page.ts'
+
+export interface RowRoutes {
+  ledger: RunLedger & RetryLedger
+  s3: S3Options
+  version: string
+  /** Sends rejected rows again; null where this dashboard has no key to send with. */
+  retry: ((run: Run, meant: Meant) => void) | null
+  findRun(id: unknown, response: Response): Promise<Run | null>
+  statusOf(run: Run): Promise<RunStatus>
+  send(response: Response, content: Content): void
+}
+
+const MeantQuery = z.object({ table: z.string().optional(), reason: RejectReason.optional() })
+const RowQuery = z.object({
+  file: z.string(),
+  row: z.coerce.number().int().positive(),
+  byte: z.coerce.number().int().nonnegative(),
+})
+const sampledRows = 3
+
+/** What shows rows of an export, which only operators may see, and what is made from rejected ones. */
+export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun, statusOf, send }: RowRoutes): void {
+  const within = async <T>(run: Run, use: (place: Place) => Promise<T>): Promise<T> => {
+    const place = await openPlace(run.root, s3)
+    try {
+      return await use(place)
+    } finally {
+      place.close()
+    }
+  }
+
+  app.get('/runs/:id/rejected', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const paths = new Map((await ledger.files(run.id)).map((file) => [file.id, file.path]))
+    const groups = await groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file)
+    send(response, rejectedPage(run, groups, { visitor: visitorOf(response), retriable: retry !== null }))
+  })
+
+  app.get('/runs/:id/rejected/row', onlyOperators, async ({ params: { id }, query }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const asked = RowQuery.safeParse(query)
+    // Only files of the run are opened, whatever the address says.
+    const file = asked.success ? (await ledger.files(run.id)).find(({ path }) => path === asked.data.file) : undefined
+    if (!asked.success || !file)
+      throw new OperatorError('There is no such row', 'Take it from the list of rejected rows.')
+    const { row, byte } = asked.data
+    await within(run, async (place) => {
+      for await (const found of rowReader(place).rowsAt(file, [{ row, byte }])) {
+        send(response, rowPage(run, { file: file.path, row }, found.row, found.text))
+      }
+    })
+  })
+
+  app.get('/runs/:id/rejected.csv', onlyOperators, async ({ params: { id }, query }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const meant = MeantQuery.parse(query)
+    const places = await placesOf(ledger.rejectedRows(run.id), meant)
+    const files = filesOf(places, await ledger.files(run.id))
+    await within(run, async (place) => {
+      const [table] = exportRejected(places, files, { run: run.id, ledger, reader: rowReader(place) })
+      if (!table) throw new OperatorError('There are no such rejected rows', 'Look at the list of rejected rows.')
+      response.attachment(`rejected-${run.id}.csv`).type('csv')
+      await pipeline(Readable.from(table.lines), response)
+    })
+  })
+
+  app.get('/runs/:id/samples', onlyOperators, async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const files = await ledger.files(run.id)
+    await within(run, async (place) => send(response, samplesPage(run, await samplesOf(run, files, place))))
+  })
+
+  app.get('/runs/:id/report.:format', async ({ params: { id, format } }, response, next) => {
+    if (format !== 'html' && format !== 'json') return next()
+    const run = await findRun(id, response)
+    if (run === null) return
+    const work = { ledger, status: await statusOf(run), version, nowMs: Date.now(), checksum: null }
+    const report = await makeReport(run, work)
+    response.attachment(`report-${run.id}.${format}`)
+    if (format === 'json') response.json(report)
+    else response.type('html').send(reportPage(report))
+  })
+
+  app.get('/runs/:id/retry', onlyOperators, async ({ params: { id }, query }, response, next) => {
+    if (retry === null) return next()
+    const run = await findRun(id, response)
+    if (run !== null) send(response, retryQuestion(run, MeantQuery.parse(query)))
+  })
+
+  app.post('/runs/:id/retry', onlyOperators, async ({ params: { id }, query }, response, next) => {
+    if (retry === null) return next()
+    const run = await findRun(id, response)
+    if (run === null) return
+    const meant = MeantQuery.parse(query)
+    for await (const row of ledger.rejectedRows(run.id)) {
+      if (!isMeant(row, meant)) continue
+      await ledger.record(run.id, { kind: 'retry_wanted', atMs: Date.now(), by: visitorOf(response).name, ...meant })
+      retry(run, meant)
+      response.redirect(303, `/runs/${run.id}`)
+      return
+    }
+    throw new OperatorError('There are no such rejected rows any more', 'Look at the list of rejected rows.')
+  })
+}
+
+async function samplesOf(run: Run, files: readonly ExportFile[], place: Place): Promise<SampledTable[]> {
+  const converterFor = convertersOf(run, noIdentities)
+  const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
+  const tables: SampledTable[] = []
+  for (const file of oneOfEach.values()) {
+    const table = { table: file.table.name, file: file.path }
+    try {
+      const { rows } = await sampleFile(place, file, sampledRows)
+      const shown = rows.slice(0, sampledRows).map((row) => ({
+        row,
+        conversion:
+          row.kind === 'row'
+            ? converterFor(file.table, row.columns)(row.values)
+            : ({ kind: 'reject', reason: row.reason, detail: row.detail } as const),
+      }))
+      tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no row.' : null })
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error
+      tables.push({ ...table, rows: [], fault: `${error.message}. ${error.hint}` })
+    }
+  }
+  return tables.toSorted((a, b) => (a.table < b.table ? -1 : 1))
+}

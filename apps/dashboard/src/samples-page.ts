@@ -1,0 +1,48 @@
+import type { Conversion, ReadRow, Run } from '@heapferry/domain'
+import { grouped, rejectText, skipText } from '@heapferry/migration'
+import { type Html, html } from './html.ts'
+import type { Content } from './page.ts'
+import { cellsOf } from './rejected-page.ts'
+
+/** Some rows of a table, and what each becomes. */
+export interface SampledTable {
+  table: string
+  file: string
+  rows: readonly { row: ReadRow; conversion: Conversion }[]
+  /** Why there are none; null where there are some. */
+  fault: string | null
+}
+
+/** Rows of each table beside the events that they become. */
+export function samplesPage(run: Run, tables: readonly SampledTable[]): Content {
+  return {
+    title: `Before and after · ${run.id}`,
+    live: false,
+    main: html`<h1 id="title">Rows of <a href="/runs/${run.id}">${run.id}</a>, before and after</h1>
+<p id="message">A few rows of each table, and what they become with the mapping of the run. Here nobody is joined to anybody: rows of people are shown as if no other row spoke of them.</p>
+${tables.map(
+  (
+    { table, file, rows, fault },
+    index,
+  ) => html`<section id="table-${index}"><h2>${table}</h2><p class="facts">${file}</p>
+${fault === null ? rows.map(pairOf) : html`<p class="bad">${fault}</p>`}</section>`,
+)}`,
+  }
+}
+
+function pairOf({ row, conversion }: SampledTable['rows'][number]): Html {
+  return html`<div class="pair"><div><h3>Row ${grouped(row.place.row)}</h3>${
+    row.kind === 'row' ? cellsOf(row) : html`<p>${row.detail}</p>`
+  }</div><div><h3>becomes</h3>${endOf(conversion)}</div></div>`
+}
+
+function endOf(conversion: Conversion): Html {
+  switch (conversion.kind) {
+    case 'event':
+      return html`<pre>${JSON.stringify(conversion.event, null, 2)}</pre>`
+    case 'skip':
+      return html`<p>nothing: <code>${conversion.reason}</code></p><p class="facts">${skipText[conversion.reason]}</p>`
+    case 'reject':
+      return html`<p class="bad">a rejected row: <code>${conversion.reason}</code></p><p class="facts">${rejectText[conversion.reason]} ${conversion.detail}</p>`
+  }
+}

@@ -1,0 +1,108 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { startFakePostHog } from '@heapferry/fake-posthog'
+import { connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+import { RunId } from '@heapferry/domain'
+import { expect, onTestFinished, test } from 'vitest'
+import { temporaryFolder } from '../support/folder.ts'
+import { heapferry } from '../support/heapferry.ts'
+import { serverCandidates } from '../support/server-candidates.ts'
+import { until } from '../support/until.ts'
+import { ask, open } from './support.ts'
+
+const apiKey = 'phc_rows000000000000000000000000000000000000000'
+const planted = '<script>alert(1)</script>'
+const passwords = { operator: 'operator-password', viewer: 'viewer-password' }
+const asOperator = { authorization: `Bearer ${passwords.operator}` }
+const asViewer = { authorization: `Bearer ${passwords.viewer}` }
+
+test('operators see rejected rows by fault, the rows themselves and what rows become; viewers only the faults', async () => {
+  const { redis } = await migrated()
+  const url = await open(redis, { passwords })
+
+  const faults = await ask(`${url}/runs/rows/rejected`, { headers: asViewer })
+  expect(faults.status).toBe(200)
+  expect(faults.text).toContain('<strong>2</strong> of clicks: <code>missing_user_id</code>')
+  expect(faults.text).not.toContain('/rejected/row')
+  for (const address of [
+    'rejected/row?file=clicks.csv&row=2&byte=0',
+    'rejected.csv?table=clicks',
+    'samples',
+    'retry',
+  ]) {
+    expect([address, (await ask(`${url}/runs/rows/${address}`, { headers: asViewer })).status]).toEqual([address, 403])
+  }
+
+  const page = (await ask(`${url}/runs/rows/rejected`, { headers: asOperator })).text
+  const link = /href="(\/runs\/rows\/rejected\/row\?[^"]*)"/.exec(page)?.[1]?.replaceAll('&amp;', '&') ?? ''
+  const row = await ask(url + link, { headers: asOperator })
+  expect([row.status, row.text.includes('&lt;script&gt;alert(1)'), row.text.includes('<script>alert')]).toEqual([
+    200,
+    true,
+    false,
+  ])
+
+  const csv = await ask(`${url}/runs/rows/rejected.csv?table=clicks`, { headers: asOperator })
+  expect(csv.headers['content-disposition']).toBe('attachment; filename=rejected-rows.csv')
+  expect(csv.text.trim().split('\n')).toHaveLength(4)
+  expect(csv.text).toContain(`missing_user_id,user_id is empty,clicks,clicks.csv,2,`)
+
+  const samples = await ask(`${url}/runs/rows/samples`, { headers: asOperator })
+  expect(samples.text).toContain('&quot;distinct_id&quot;: &quot;7&quot;')
+  expect(samples.text).toContain('a rejected row: <code>missing_user_id</code>')
+
+  // No file but those of the run is opened, whatever the address says.
+  for (const file of ['../../etc/passwd', '/etc/passwd', 'elsewhere.csv', '..%2f..%2fetc%2fpasswd']) {
+    const query = new URLSearchParams({ file, row: '1', byte: '0' })
+    const answered = await ask(`${url}/runs/rows/rejected/row?${query.toString()}`, { headers: asOperator })
+    expect([answered.status, answered.text.includes('There is no such row')]).toEqual([409, true])
+  }
+
+  const report = await ask(`${url}/runs/rows/report.json`, { headers: asViewer })
+  expect(JSON.parse(report.text)).toMatchObject({ format: 'heapferry-report-1', totals: { read: 4, rejected: 3 } })
+})
+
+test('rejected rows are sent again from the page, by a process of its own, and the timeline says who wanted it', async () => {
+  const { redis, env, folder } = await migrated()
+  const dashboard = heapferry(['dashboard'], {
+    cwd: folder,
+    env: { ...env, HEAPFERRY_DASHBOARD_PORT: '0', HEAPFERRY_DASHBOARD_PASSWORD: passwords.operator },
+  })
+  await until('the dashboard listens', () => /Dashboard: http/.test(dashboard.stderr()))
+  const url = /Dashboard: (\S+)/.exec(dashboard.stderr())?.[1] ?? ''
+  const question = await ask(`${url}/runs/rows/retry?table=clicks&reason=missing_user_id`, { headers: asOperator })
+  expect(question.text).toContain('Retry rejected rows of rows?')
+  const wanted = { method: 'POST', headers: asOperator }
+  expect((await ask(`${url}/runs/rows/retry?table=clicks&reason=missing_user_id`, wanted)).status).toBe(303)
+
+  const ledger = new RedisLedger(redis)
+  const run = RunId.parse('rows')
+  await until('the retry is over', async () => (await ledger.timeline(run)).some(({ kind }) => kind === 'retried'))
+  const entries = (await ledger.timeline(run)).filter(({ kind }) => kind === 'retried' || kind === 'retry_wanted')
+  expect(entries).toMatchObject([
+    { kind: 'retry_wanted', by: 'operator (token)', table: 'clicks', reason: 'missing_user_id' },
+    { kind: 'retried', rejected: 2 },
+  ])
+  expect((await ask(`${url}/runs/rows/retry?table=clicks&reason=row_too_large`, wanted)).status).toBe(409)
+})
+
+async function migrated() {
+  const folder = await temporaryFolder()
+  const posthog = await startFakePostHog({ apiKey })
+  const server = await openPrivateRedis({ home: path.join(folder, 'redis-home'), serverCandidates })
+  const redis = await connectRedis(server.url, () => {})
+  onTestFinished(async () => {
+    redis.disconnect()
+    await server.close()
+    await posthog.stop()
+  })
+  await mkdir(path.join(folder, 'export'))
+  const rows = ['1,7,2023-01-02 03:04:05,fine', `2,,2023-01-02 03:04:05,${planted}`, '3,,2023-01-02,b', '4,8,soon,c']
+  await writeFile(path.join(folder, 'export', 'clicks.csv'), `event_id,user_id,time,title\n${rows.join('\n')}\n`)
+  const home = path.join(folder, 'home')
+  const env = { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey, HEAPFERRY_HOME: home, REDIS_URL: server.url }
+  const run = heapferry(['run', 'export', '--run', 'rows', '--no-dashboard'], { cwd: folder, env })
+  expect((await run.ended).code).toBe(3)
+  await writeFile(path.join(folder, 'export', 'elsewhere.csv'), 'secret\n1\n')
+  return { folder, redis, env }
+}
