@@ -92,7 +92,7 @@ function sampleEvent(n: number): OutgoingEvent {
       heap_session_id: String(n * 15_485_863),
     },
   }
-  return { uuid: event.uuid, json: Buffer.from(JSON.stringify(event)) }
+  return { uuid: event.uuid, distinct_id: event.distinct_id, json: Buffer.from(JSON.stringify(event)) }
 }
 
 async function discard(): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Intent, type Phase, phases, type RunProgress, type Tally } from '@heapferry/domain'
+import { type Intent, noPace, type Phase, phases, type RunProgress, type Tally } from '@heapferry/domain'
 import { type QueueState, rejectedTooMany, runState, runStatus, wantedToGoOn } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
@@ -101,6 +101,7 @@ function progressOf(
     tables: [{ table: 'clicks', planned: 100, tally }],
     samples: [],
     waiting: [],
+    pace: noPace,
   }
 }
 

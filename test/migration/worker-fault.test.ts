@@ -1,4 +1,4 @@
-import { ChunkId, type Intent, type Pulse, type RunProgress } from '@heapferry/domain'
+import { ChunkId, type Intent, noPace, type Pulse, type RunProgress } from '@heapferry/domain'
 import { type QueueState, workerFault } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 
@@ -51,7 +51,7 @@ function pulse(changes: Partial<Pulse>): Pulse {
 }
 
 function going(intent: Intent): RunProgress {
-  return { intent, phases: [], tables: [], samples: [], waiting: [] }
+  return { intent, phases: [], tables: [], samples: [], waiting: [], pace: noPace }
 }
 
 function ago(seconds: number): number {

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import { OperatorError, type OutgoingEvent, type Waiting } from '@heapferry/domain'
+import { OperatorError, type OutgoingEvent, type Pacer, type Waiting } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { batchTransport, createSink, type SinkOptions } from '@heapferry/posthog'
 import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
@@ -10,6 +10,7 @@ afterEach(async () => {
 })
 
 const never = new AbortController().signal
+const unpaced: Pacer = { take: ({ length }) => Promise.resolve(length), later: () => Promise.resolve() }
 
 async function start(options: Partial<SinkOptions> = {}) {
   const posthog = await startFakePostHog()
@@ -20,7 +21,7 @@ async function start(options: Partial<SinkOptions> = {}) {
   )
   const waits: (Waiting | null)[] = []
   const onWaiting = (waiting: Waiting | null) => waits.push(waiting)
-  const sink = createSink({ transport, onWaiting, firstWaitMs: 4, longestWaitMs: 20, ...options })
+  const sink = createSink({ transport, pacer: unpaced, onWaiting, firstWaitMs: 4, longestWaitMs: 20, ...options })
   return { posthog, sink, waits }
 }
 
@@ -141,22 +142,36 @@ test('waits double up to the longest, and are never shorter than half of that', 
   for (const [index, leastMs] of [5, 10, 20, 20, 20].entries()) expect(gaps[index]).toBeGreaterThanOrEqual(leastMs - 1)
 })
 
-test('no send starts a request before the moment that Retry-After named to any of them', async () => {
-  const { posthog, sink } = await start()
-  posthog.fault({ kind: 'status', status: 429, retryAfterS: 1, next: 1 })
-  const parts = [0, 1, 2, 3].map((part) => outgoingEvents(40).slice(part * 10, part * 10 + 10))
-  const [first, ...others] = parts
-  const sends = [sink.send(first ?? [], never)]
-  await expect.poll(() => posthog.batches.length, { interval: 5 }).toBe(1)
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  sends.push(...others.map((part) => sink.send(part, never)))
-  for (const send of sends) expect(await send).toEqual({ kind: 'acknowledged', refused: [] })
+test('a request holds the events that the pacer allows, and each refusal still names its event', async () => {
+  const allowed = [3, 1000, 1, 4, 2]
+  const take: Pacer['take'] = (events) => Promise.resolve(Math.min(events.length, allowed.shift() ?? 1000))
+  const { posthog, sink } = await start({ pacer: { ...unpaced, take } })
+  const events = outgoingEvents(12)
+  posthog.fault({ kind: 'refuse_event', uuids: uuidsOf(events.slice(4, 5)) })
+  expect(await sink.send(events, never)).toMatchObject({ kind: 'acknowledged', refused: [{ index: 4 }] })
+  expectStored(posthog, events.toSpliced(4, 1))
+  // The second request held all that was left, was refused, and its halves were allowed bit by bit.
+  expect(posthog.batches[0]?.events).toBe(3)
+  expect(posthog.requests['400']).toBeGreaterThan(1)
+})
 
-  const [told, ...later] = posthog.batches
-  expect(told?.outcome).toBe(429)
-  expect(later).toHaveLength(4)
-  for (const batch of later) expect(batch.receivedAtMs - (told?.receivedAtMs ?? 0)).toBeGreaterThanOrEqual(999)
-  for (const batch of later) expect(batch.receivedAtMs - (told?.receivedAtMs ?? 0)).toBeLessThan(3000)
+test('the pacer is asked before every request, and told of every answer that means later', async () => {
+  const log: string[] = []
+  const pacer: Pacer = {
+    take: (events) => Promise.resolve(log.push(`take ${events.length}`)).then(() => 2),
+    later: ({ status, afterMs }) => Promise.resolve(log.push(`${status} ${afterMs}`)).then(() => {}),
+  }
+  const { posthog, sink } = await start({ pacer })
+  posthog.fault({ kind: 'status', status: 429, retryAfterS: 0, next: 1 })
+  posthog.fault({ kind: 'status', status: 503, next: 2 })
+  await sink.send(outgoingEvents(3), never)
+  expect(log).toEqual(['take 3', '429 0', 'take 3', '503 null', 'take 3', 'take 1'])
+})
+
+test('nothing is sent when the signal comes while the pacer holds back', async () => {
+  const { posthog, sink } = await start({ pacer: { ...unpaced, take: () => Promise.resolve(null) } })
+  expect(await sink.send(outgoingEvents(3), never)).toEqual({ kind: 'interrupted' })
+  expect(posthog.batches).toEqual([])
 })
 
 test('lost answers, resets and errors in any order lose nothing', async () => {

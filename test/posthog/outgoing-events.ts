@@ -12,7 +12,7 @@ export function outgoingEvent(n: number, change: Partial<PostHogEvent> = {}): Ou
     properties: { n, $geoip_disable: true, $ip: '0.0.0.0', title: 'Käse “&” 😀 \u2028\n"quoted"' },
     ...change,
   }
-  return { uuid: event.uuid, json: Buffer.from(JSON.stringify(event)) }
+  return { uuid: event.uuid, distinct_id: event.distinct_id, json: Buffer.from(JSON.stringify(event)) }
 }
 
 export function outgoingEvents(count: number): OutgoingEvent[] {

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { loadSettings, readKeyFile, type Settings, takeSecretsOutOfEnvironment } from '@heapferry/config'
-import { RejectReason, RunId } from '@heapferry/domain'
+import { type Pace, RejectReason, RunId } from '@heapferry/domain'
 
 /** Options that several commands share, so that they read the same everywhere. */
 export const options = {
@@ -30,6 +30,11 @@ export const options = {
       oneOf([...RejectReason.options, ...also], text),
     ),
   table: () => new Option('--table <TABLE>', 'only rows of this table'),
+  pace: () =>
+    new Option(
+      '--pace <N|none>',
+      'events a second for all workers together; else 5000 for PostHog Cloud, none elsewhere',
+    ).argParser(parsePace),
   json: () => new Option('--json', 'answer in JSON').default(false),
 }
 
@@ -65,6 +70,12 @@ function percentage(text: string): number {
 function oneOf(known: readonly string[], text: string): string {
   if (known.includes(text)) return text
   throw new InvalidArgumentError(`expected one of ${known.join(', ')}`)
+}
+
+export function parsePace(text: string): Pace {
+  if (text === 'none') return null
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected events a second, from 1 to 999999, or none')
 }
 
 export function wholeNumber(text: string): number {

@@ -3,6 +3,7 @@ import { cancelCommand, pauseCommand, resumeCommand } from './commands/change-ru
 import { dashboardCommand } from './commands/dashboard.ts'
 import { demoCommand } from './commands/demo.ts'
 import { enqueueCommand } from './commands/enqueue.ts'
+import { paceCommand } from './commands/pace.ts'
 import { planCommand } from './commands/plan.ts'
 import { rejectedCommand } from './commands/rejected.ts'
 import { reportCommand } from './commands/report.ts'
@@ -48,6 +49,7 @@ for (const command of [
   pauseCommand(),
   resumeCommand(),
   cancelCommand(),
+  paceCommand(),
   rejectedCommand(),
   retryCommand(),
   reportCommand(),

@@ -30,6 +30,7 @@ import {
   type RowFilter,
   RowPlaces,
 } from '@heapferry/migration'
+import { redisPacer, type RunPacer } from '@heapferry/queue'
 import {
   cutFile,
   discover,
@@ -76,9 +77,11 @@ export async function retryRows(request: RetryRequest): Promise<RetryResult> {
   const access = { apiKey, transport: settings.HEAPFERRY_TRANSPORT, s3: s3OptionsOf(settings) }
   const { result, outcome } = await holdingRetry(opened.ledger, run.id, stop, async (hold, signal) => {
     const place = await openPlace(run.root, access.s3)
-    const { sink, closeSink } = await openSink(run.destination, access, view.waiting)
+    const { pace } = await opened.ledger.progress(run.id)
+    const pacer = redisPacer(opened.redis, run.id, pace.limit)
+    const { sink, closeSink } = await openSink(run.destination, access, pacer, view.waiting)
     try {
-      return await retryHeld(request, { hold, sink, place, signal })
+      return await retryHeld(request, { hold, sink, pacer, place, signal })
     } finally {
       view.end()
       await closeSink()
@@ -91,6 +94,7 @@ export async function retryRows(request: RetryRequest): Promise<RetryResult> {
 interface Desk {
   hold: RetryHold
   sink: Awaited<ReturnType<typeof openSink>>['sink']
+  pacer: RunPacer
   place: Awaited<ReturnType<typeof openPlace>>
   signal: AbortSignal
 }
@@ -101,7 +105,7 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
   const files = await ledger.files(run.id)
   switch (wish.kind) {
     case 'held_back': {
-      const { hold, sink, place, signal } = desk
+      const { hold, sink, pacer, place, signal } = desk
       const { tables } = await ledger.progress(run.id)
       const meant = files.filter(({ table }) => wish.table === undefined || table.name === wish.table)
       const names = new Set(meant.map(({ table }) => table.name))
@@ -113,7 +117,7 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
         sink,
         reader: fileReader(place),
         cut: (file: ExportFile, bytes: number) => cutFile(place, file, bytes),
-        limits: limitsFor(run.destination),
+        limits: limitsFor(run.destination, pacer),
         nowMs: Date.now(),
         onBatch: view.show,
       }

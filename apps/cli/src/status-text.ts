@@ -1,4 +1,4 @@
-import { duration, grouped, type RunStatus, type TableStatus } from '@heapferry/migration'
+import { duration, grouped, paceText, type RunStatus, type TableStatus } from '@heapferry/migration'
 import { table } from './print.ts'
 
 /** The run in a few lines, for a terminal of 80 columns. */
@@ -9,11 +9,17 @@ export function statusText(status: RunStatus): string {
   ])
   return [
     `${status.run}: ${status.message}`,
+    paceLine(status.pace),
     '',
     table(['table', 'read', 'sent', 'skipped', 'rejected'], rows),
     ...reasonLines('Skipped', status.totals.skipped_by_reason),
     ...reasonLines('Rejected', status.totals.rejected_by_reason),
   ].join('\n')
+}
+
+function paceLine({ limit, effective, reason }: RunStatus['pace']): string {
+  const now = effective === limit ? '' : `, ${paceText(effective)} for now`
+  return `Pace: ${paceText(limit)}${now}${reason === null ? '' : ` (${reason})`}`
 }
 
 /** One line that says how far a run is. */

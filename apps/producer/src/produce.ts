@@ -7,6 +7,7 @@ import {
   type ExportFile,
   type Mapping,
   OperatorError,
+  type Pace,
   type Phase,
   phaseOf,
   phases,
@@ -35,6 +36,8 @@ export interface RunRequest {
   mapping: Mapping
   includeRecent: boolean
   maxRejectedPercent: number
+  /** Undefined: what the run has, or the default of its host. */
+  pace: Pace | undefined
   /** Who wants the run, for its timeline. */
   by: string
 }
@@ -95,6 +98,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
       'To migrate the export after all, start another run with --run NAME: no event is doubled.',
     )
   }
+  if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
   return { run, place, files, notices }
 }
 

@@ -1,4 +1,4 @@
-import type { Answers, Destination, EventSink, Waiting } from '@heapferry/domain'
+import type { Answers, Destination, EventSink, Pacer, Waiting } from '@heapferry/domain'
 import { batchTransport, createSink, sdkTransport } from '@heapferry/posthog'
 import { openPlace, type S3Options } from '@heapferry/sources'
 import { jsonLinesSink } from './json-lines-sink.ts'
@@ -23,6 +23,7 @@ export interface OpenSink {
 export async function openSink(
   destination: Destination,
   access: SinkAccess,
+  pacer: Pacer,
   onWaiting: (waiting: Waiting | null) => void,
 ): Promise<OpenSink> {
   const { apiKey, s3 } = access
@@ -34,5 +35,9 @@ export async function openSink(
   const { host } = destination
   const chosen = access.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
   const transport = measuredTransport(chosen)
-  return { sink: createSink({ transport, onWaiting }), answers: transport.taken, closeSink: () => transport.close() }
+  return {
+    sink: createSink({ transport, pacer, onWaiting }),
+    answers: transport.taken,
+    closeSink: () => transport.close(),
+  }
 }

@@ -15,22 +15,29 @@ import {
   type Values,
 } from '@heapferry/domain'
 import { type ChunkOutcome, convertersOf, processChunk } from '@heapferry/migration'
-import type { ChunkJob } from '@heapferry/queue'
+import type { ChunkJob, RunPacer } from '@heapferry/queue'
 import { fileReader, type Place } from '@heapferry/sources'
 import { identitiesFor } from './identities-for.ts'
 
-/** How many rows are sent, and then committed, at once. */
-export function limitsFor({ kind }: Destination): SliceLimits {
+/** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
+export function limitsFor({ kind }: Destination, { largestBatch }: RunPacer): SliceLimits {
   switch (kind) {
     case 'posthog':
-      // One request's worth: PostHog's own importers send up to 1000 events at once.
-      return { rows: 1000, bytes: 1_500_000 }
+      // One request's worth: so much is sent again when a worker is stopped.
+      return {
+        get rows() {
+          return Math.max(leastSliceRows, largestBatch())
+        },
+        bytes: 1_500_000,
+      }
     case 'json_lines':
       // A whole chunk of most exports becomes one file.
       return { rows: 20_000, bytes: 10_000_000 }
   }
 }
 
+// A commit for every row would cost more than reading it, where rows are skipped.
+const leastSliceRows = 20
 const reportEveryMs = 1000
 
 /** Everything that the chunks of one phase of a run share in this process. */

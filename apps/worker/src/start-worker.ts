@@ -6,6 +6,7 @@ import {
   type Destination,
   type Answers,
   OperatorError,
+  type Pace,
   type Phase,
   type Pulse,
   type Run,
@@ -14,7 +15,7 @@ import {
   type Waiting,
 } from '@heapferry/domain'
 import { isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
-import { ChunkConsumer, type Redis } from '@heapferry/queue'
+import { ChunkConsumer, redisPacer, type Redis, type RunPacer } from '@heapferry/queue'
 import { openPlace } from '@heapferry/sources'
 import { openSink, type SinkAccess } from './open-sink.ts'
 import { limitsFor, runWork } from './run-work.ts'
@@ -51,6 +52,7 @@ const recordedWaitMs = 10_000
 interface Desk {
   phase: Phase
   consumer: ChunkConsumer
+  pacer: RunPacer
   /** Lets go of connections and places. */
   close(): Promise<void>
   waiting: Waiting | null
@@ -125,12 +127,12 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     const phase = phaseOpen(progress)
     const current = desks.get(run.id)
     if (current && current.phase !== phase) await leave(run.id)
-    const desk = desks.get(run.id) ?? (await pausingOnOperatorErrors(run, () => take(run, phase)))
+    const desk = desks.get(run.id) ?? (await pausingOnOperatorErrors(run, () => take(run, phase, progress.pace.limit)))
     if (!desk) return
 
     if (progress.intent.kind === 'run') await desk.consumer.resume()
     else await stop(desk)
-    if (progress.intent.kind !== 'run' || desk.waiting) desk.movedAtMs = Date.now()
+    if (progress.intent.kind !== 'run' || desk.waiting || desk.pacer.holdsBack()) desk.movedAtMs = Date.now()
     if (Date.now() - desk.pulseAtMs >= pulseEveryMs) await sayAlive(run.id, desk)
     if (desk.waiting && Date.now() - desk.waitingSaidAtMs > repeatWaitingMs)
       await sayWaiting(run.id, desk, desk.waiting)
@@ -141,10 +143,11 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     desk.consumer.interrupt('paused')
   }
 
-  async function take(run: Run, phase: Phase): Promise<Desk> {
+  async function take(run: Run, phase: Phase, pace: Pace): Promise<Desk> {
     const place = await openPlace(run.root, options.s3)
     const store = await openPlace(options.store, options.s3)
-    const { sink, answers, closeSink } = await openSink(run.destination, options, (waiting) => {
+    const pacer = redisPacer(options.redis, run.id, pace)
+    const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, (waiting) => {
       sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
         logger.error({ err: error }, 'waiting could not be told'),
       )
@@ -154,7 +157,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
       sink,
       place,
       store,
-      limits: limitsFor(run.destination),
+      limits: limitsFor(run.destination, pacer),
       onProgress: ({ chunk: { id, firstRow, rows }, file, read }) => {
         desk.rows += read - (desk.inHand.get(id)?.read ?? read)
         desk.movedAtMs = Date.now()
@@ -183,6 +186,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     const desk: Desk = {
       phase,
       consumer,
+      pacer,
       close,
       waiting: null,
       waitingSaidAtMs: 0,

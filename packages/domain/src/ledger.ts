@@ -3,6 +3,7 @@ import type { Chunk } from './chunk.ts'
 import { RejectReason } from './conversion.ts'
 import type { ExportFile } from './export.ts'
 import { ChunkId, FileId, type RunId } from './ids.ts'
+import type { Pace } from './pace.ts'
 import type { Answers, Pulse } from './pulse.ts'
 import type { RetryLedger } from './retry.ts'
 import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } from './run.ts'
@@ -99,6 +100,8 @@ export interface RunLedger extends ChunkLedger, RetryLedger {
   /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */
   pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void>
   intent(run: RunId): Promise<Intent>
+  /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */
+  setPace(run: RunId, pace: Pace, by: string): Promise<void>
   progress(run: RunId): Promise<RunProgress>
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
   setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>

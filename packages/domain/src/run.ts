@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { RunId } from './ids.ts'
 import { Mapping } from './mapping.ts'
+import type { CurrentPace } from './pace.ts'
 import { Phase } from './table.ts'
 import type { Tally } from './tally.ts'
 
@@ -83,6 +84,7 @@ export interface RunProgress {
   /** Rows read by all workers at some moments of the last two minutes, oldest first: what a rate is made from. */
   samples: readonly { atMs: number; rowsRead: number }[]
   waiting: readonly Waiting[]
+  pace: CurrentPace
 }
 
 /** Of all rows, at some moment of a run. */

@@ -6,6 +6,7 @@ import type { Table } from './table.ts'
  */
 export interface OutgoingEvent {
   uuid: string
+  distinct_id: string
   json: Uint8Array
 }
 

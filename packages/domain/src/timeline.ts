@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Pace } from './pace.ts'
 import { RetryOutcome } from './retry.ts'
 import { Phase } from './table.ts'
 
@@ -25,5 +26,6 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     reason: z.string().optional(),
   }),
   z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
+  z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>

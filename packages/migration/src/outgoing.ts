@@ -17,5 +17,5 @@ export function outgoing(
     const bytes = Buffer.byteLength(JSON.stringify(json.toString()))
     if (bytes > maxEncodedBytes) return { kind: 'too_large', bytes }
   }
-  return { kind: 'outgoing', uuid: event.uuid, json }
+  return { kind: 'outgoing', uuid: event.uuid, distinct_id: event.distinct_id, json }
 }

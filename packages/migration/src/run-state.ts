@@ -40,10 +40,12 @@ export interface RunStatus {
   phases: PhaseProgress[]
   tables: TableStatus[]
   totals: TableStatus
-  /** Rows a second over the last 15 s; null where nothing was read of late. */
+  /** Rows a second over the last 15 s, or since the pace was changed; null where nothing was read of late. */
   rate: number | null
-  /** Seconds until all planned rows have been read at that rate; null while it cannot be told. */
+  /** Seconds until all planned rows have been read, at that rate and at the pace; null while it cannot be told. */
   eta_s: number | null
+  /** Events a second that all workers together may send; null: as many as they can. */
+  pace: { limit: number | null; effective: number | null; reason: string | null }
 }
 
 export interface TableStatus {
@@ -149,8 +151,11 @@ export function runStatus(
   nowMs: number,
 ): RunStatus {
   const total = totalOf(progress.tables)
-  const rate = state.kind === 'running' || state.kind === 'waiting_for_posthog' ? rateOf(progress, nowMs) : null
   const sealed = progress.phases.every((phase) => phase.sealed)
+  const isMoving = state.kind === 'running' || state.kind === 'waiting_for_posthog'
+  const rate = isMoving ? rateOf(progress, nowMs) : null
+  const expected = isMoving ? expectedRate(progress, total.tally, rate, nowMs) : null
+  const { limit, effective, reason } = progress.pace
   return {
     run,
     state: state.kind,
@@ -161,7 +166,8 @@ export function runStatus(
     tables: progress.tables.map(statusOf),
     totals: statusOf(total),
     rate,
-    eta_s: sealed && rate ? Math.ceil((total.planned - total.tally.read) / rate) : null,
+    eta_s: sealed && expected ? Math.ceil((total.planned - total.tally.read) / expected) : null,
+    pace: { limit, effective, reason },
   }
 }
 
@@ -233,8 +239,21 @@ function statusOf({ table, planned, tally }: TableProgress): TableStatus {
   }
 }
 
-function rateOf({ samples }: RunProgress, nowMs: number): number | null {
-  const recent = samples.filter(({ atMs }) => nowMs - atMs <= rateWindowMs)
+/**
+ * Rows a second from now on. A pace that was lowered holds at once, and one that was changed is believed until there is
+ * a rate to measure. The pace is in events: rows that are skipped are read beside them.
+ */
+function expectedRate({ pace }: RunProgress, { read, sent }: Tally, rate: number | null, nowMs: number): number | null {
+  const { effective, changedAtMs } = pace
+  if (effective === null || sent === 0) return rate
+  const paced = (effective * read) / sent
+  if (rate !== null) return Math.min(rate, paced)
+  return nowMs - changedAtMs <= rateWindowMs ? paced : null
+}
+
+function rateOf({ samples, pace }: RunProgress, nowMs: number): number | null {
+  const sinceMs = Math.max(nowMs - rateWindowMs, pace.changedAtMs)
+  const recent = samples.filter(({ atMs }) => atMs >= sinceMs)
   const [first] = recent
   const last = recent.at(-1)
   if (!first || !last || last.atMs === first.atMs) return null

@@ -1,5 +1,5 @@
 import type { TimelineEntry } from '@heapferry/domain'
-import { duration, grouped } from './wording.ts'
+import { duration, grouped, paceText } from './wording.ts'
 
 /** What an entry of a run's timeline says, without its moment. */
 export function timelineText(entry: TimelineEntry): string {
@@ -29,5 +29,7 @@ export function timelineText(entry: TimelineEntry): string {
       const of = taken.length === 0 ? 'no row' : taken.join(', ')
       return `retried by ${entry.by} (${of}): ${grouped(sent)} sent, ${grouped(skipped)} skipped, ${grouped(rejected)} still rejected`
     }
+    case 'pace_changed':
+      return `pace changed from ${paceText(entry.from)} to ${paceText(entry.to)} by ${entry.by}`
   }
 }

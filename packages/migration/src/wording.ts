@@ -1,3 +1,5 @@
+import type { Pace } from '@heapferry/domain'
+
 /** `1,234,567`: the same for every reader, whatever the server's locale. */
 export function grouped(count: number): string {
   return count.toLocaleString('en-US')
@@ -13,4 +15,8 @@ export function duration(seconds: number): string {
   if (seconds < 60) return `${Math.ceil(seconds)} s`
   if (minutes < 60) return `${minutes} min`
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
+export function paceText(pace: Pace): string {
+  return pace === null ? 'no limit' : `${grouped(pace)} events/s`
 }

@@ -1,10 +1,19 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Delivery, OperatorError, type OutgoingEvent, type Refusal, type Waiting } from '@heapferry/domain'
+import {
+  type Delivery,
+  OperatorError,
+  type OutgoingEvent,
+  type Pacer,
+  type Refusal,
+  type Waiting,
+} from '@heapferry/domain'
 import type { Answer, Transport } from './transport.ts'
 
 export interface SinkOptions {
   transport: Transport
+  /** Asked before every request, and told of every answer that means "later". */
+  pacer: Pacer
   /** Told after every answer that means "later", and null when an answer gets through again. */
   onWaiting?: (waiting: Waiting | null) => void
   /** The first wait after "later"; doubled each time up to `longestWaitMs`, with jitter. */
@@ -34,17 +43,17 @@ interface Span {
 
 /**
  * Sends in order until PostHog has answered for every event: the same request again while it says later, halves of it
- * where it refuses, down to the events that are to blame. Sends that run side by side share one gate: none starts a
- * request before the moment that PostHog's Retry-After named to any of them.
+ * where it refuses, down to the events that are to blame. How many events a request holds and when it may start is the
+ * pacer's decision.
  */
 export function createSink({
   transport,
+  pacer,
   onWaiting = () => {},
   firstWaitMs = 500,
   longestWaitMs = 30_000,
   graceMs = 3000,
 }: SinkOptions): PostHogSink {
-  let gateOpensAtMs = 0
   let waitingSinceMs: number | null = null
   let hasStored = false
 
@@ -53,12 +62,14 @@ export function createSink({
     setMaxListeners(0, signal)
     const refused: Refusal[] = []
     const pending = requestSpans(events).toReversed()
-    for (let span = pending.pop(); span; span = pending.pop()) {
-      const { start, end } = span
-      const answer = await answerFor(events.slice(start, end), signal)
+    for (let rest = pending.pop(); rest; rest = pending.pop()) {
+      const { start } = rest
+      const answered = await answerFor(events.slice(start, rest.end), signal)
+      if (answered.kind === 'interrupted') return answered
+      const { answer } = answered
+      const end = start + answered.events
+      if (end < rest.end) pending.push({ start: end, end: rest.end })
       switch (answer.kind) {
-        case 'interrupted':
-          return answer
         case 'stored':
           hasStored = true
           break
@@ -67,7 +78,7 @@ export function createSink({
         case 'refused':
         case 'too_large':
           if (end - start === 1) refused.push({ index: start, detail: answer.detail })
-          else pending.push(...halvesOf(span).toReversed())
+          else pending.push(...halvesOf({ start, end }).toReversed())
           if (!hasStored && refused.length >= maxRefusedBeforeFirstStored) throw refusedEverything(answer.detail)
           break
       }
@@ -75,23 +86,27 @@ export function createSink({
     return { kind: 'acknowledged', refused }
   }
 
-  /** Any answer but "later", or the interruption of waiting for one. */
+  /** Any answer but "later", and for how many of the events, from the first on; or the interruption of waiting for one. */
   async function answerFor(
     events: readonly OutgoingEvent[],
     signal: AbortSignal,
-  ): Promise<Exclude<Answer, { kind: 'later' }> | { kind: 'interrupted' }> {
+  ): Promise<
+    { kind: 'answered'; answer: Exclude<Answer, { kind: 'later' }>; events: number } | { kind: 'interrupted' }
+  > {
     let retryAtMs = 0
     for (let attempt = 0; ; attempt += 1) {
-      if (!(await waitUntil(() => Math.max(retryAtMs, gateOpensAtMs), signal))) return interrupted()
-      const answer = await withinGrace(transport.send(events), signal, graceMs)
+      if (!(await waitUntil(retryAtMs, signal))) return interrupted()
+      const allowed = await pacer.take(events, signal)
+      if (allowed === null) return interrupted()
+      const answer = await withinGrace(transport.send(events.slice(0, allowed)), signal, graceMs)
       if (answer === null) return interrupted()
       if (answer.kind !== 'later') {
         stopWaiting()
-        return answer
+        return { kind: 'answered', answer, events: allowed }
       }
       const nowMs = Date.now()
-      if (answer.afterMs !== null) gateOpensAtMs = Math.max(gateOpensAtMs, nowMs + answer.afterMs)
-      retryAtMs = Math.max(gateOpensAtMs, nowMs + jittered(Math.min(firstWaitMs * 2 ** attempt, longestWaitMs)))
+      await pacer.later(answer)
+      retryAtMs = nowMs + Math.max(answer.afterMs ?? 0, jittered(Math.min(firstWaitMs * 2 ** attempt, longestWaitMs)))
       waitingSinceMs ??= nowMs
       onWaiting({ sinceMs: waitingSinceMs, retryAtMs, detail: answer.detail })
     }
@@ -142,10 +157,10 @@ function jittered(ms: number): number {
   return Math.round(ms / 2 + Math.random() * (ms / 2))
 }
 
-/** False when the signal came first. The moment is asked for again after every wait, as others may have moved it. */
-async function waitUntil(momentMs: () => number, signal: AbortSignal): Promise<boolean> {
+/** False when the signal came first. */
+async function waitUntil(momentMs: number, signal: AbortSignal): Promise<boolean> {
   for (let leftMs = 0; !signal.aborted; ) {
-    leftMs = momentMs() - Date.now()
+    leftMs = momentMs - Date.now()
     if (leftMs <= 0) return true
     await sleepUnlessAborted(Math.min(leftMs, longestTimerMs), signal)
   }

@@ -54,6 +54,15 @@ export function runKeys(run: RunId) {
     answers: `${base}:answers`,
     /** List of TimelineEntry, oldest first. */
     timeline: `${base}:timeline`,
+    /**
+     * Hash: limit, changedAtMs, and in µs of Redis' clock: nextAt (the next batch), gateAt and probedAt (Retry-After),
+     * lowered, loweredAt and loweredBy (429 and 5xx), busyIdAt.
+     */
+    pace: `${base}:pace`,
+    /** List of `<µs>:<events>` that went within the last second, oldest first. */
+    paceLog: `${base}:pace-log`,
+    /** When a distinct_id may go again, in µs of Redis' clock. Forgotten when it may, which is within seconds. */
+    busyId: (hash: string) => `${base}:busy-id:${hash}`,
   }
 }
 

@@ -6,6 +6,8 @@ import {
   type ChunkId,
   type Claim,
   type CommitAnswer,
+  type CurrentPace,
+  defaultPace,
   ExportFile,
   type FileId,
   FileId as FileIdSchema,
@@ -14,6 +16,8 @@ import {
   IdentitiesRecord,
   Intent,
   noAnswers,
+  OperatorError,
+  type Pace,
   type Phase,
   phaseOf,
   phases,
@@ -30,14 +34,19 @@ import {
   TimelineEntry,
   Waiting,
 } from '@heapferry/domain'
+import { duration } from '@heapferry/migration'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { lockKey, rowField, runKeys, runsKey } from './keys.ts'
+import { currentPaceScript, setPaceScript } from './pace-scripts.ts'
+import { limitText, paceOf } from './redis-pacer.ts'
 import { RedisRetryLedger } from './redis-retry-ledger.ts'
 import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from './scripts.ts'
 
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
+const StoredPace = z.tuple([z.string(), z.string(), z.string(), z.number(), z.coerce.number(), z.number()])
+const busyIdReason = 'one distinct_id has more than 5,000 events a minute'
 const waitingForgottenMs = 30_000
 const pulseForgottenMs = 60_000
 const wantedToRun: Intent = { kind: 'run', by: 'heapferry', acceptedTables: [] }
@@ -145,7 +154,10 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
   }
 
   async setIntent(run: RunId, intent: Intent): Promise<void> {
-    await this.#redis.hset(runKeys(run).run, 'intent', JSON.stringify(intent))
+    const keys = runKeys(run)
+    await this.#redis.hset(keys.run, 'intent', JSON.stringify(intent))
+    // Whoever wants a run to go on has PostHog asked now, whatever it said about later.
+    if (intent.kind === 'run') await this.#redis.hdel(keys.pace, 'gateAt', 'probedAt')
     await this.record(run, entryOf(intent))
   }
 
@@ -156,6 +168,38 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
 
   async intent(run: RunId): Promise<Intent> {
     return parsed(Intent, await this.#redis.hget(runKeys(run).run, 'intent')) ?? wantedToRun
+  }
+
+  async setPace(id: RunId, pace: Pace, by: string): Promise<void> {
+    const run = await this.run(id)
+    if (!run) throw new Error(`the run ${id} vanished from Redis while its pace was set`)
+    if (run.destination.kind === 'json_lines')
+      throw new OperatorError(
+        `The run ${id} writes files, as fast as it can`,
+        'Only what is sent to PostHog has a pace.',
+      )
+    const atMs = Date.now()
+    const stored = await this.#redis.eval(setPaceScript, 1, runKeys(id).pace, limitText(pace), atMs)
+    const from = typeof stored === 'string' ? paceOf(stored) : defaultPace(run.destination)
+    if (from !== pace) await this.record(id, { kind: 'pace_changed', atMs, by, from, to: pace })
+  }
+
+  async #pace(id: RunId, run: Run | null): Promise<CurrentPace> {
+    const unlessStored = run === null ? null : defaultPace(run.destination)
+    const answer = await this.#redis.eval(currentPaceScript, 1, runKeys(id).pace, limitText(unlessStored))
+    const [limit, effective, loweredBy, isBusy, changedAtMs, shutMs] = StoredPace.parse(answer)
+    const isLowered = effective !== limit
+    const reasons = [
+      shutMs > 0 && `PostHog wants no request for another ${duration(shutMs / 1000)}`,
+      isLowered && `PostHog answered ${loweredBy}`,
+      isBusy === 1 && busyIdReason,
+    ]
+    return {
+      limit: paceOf(limit),
+      effective: isLowered ? Math.round(Number(effective)) : paceOf(limit),
+      reason: reasons.find((reason) => reason !== false) ?? null,
+      changedAtMs,
+    }
   }
 
   async checkpoint(chunk: Chunk): Promise<Checkpoint | null> {
@@ -198,8 +242,10 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
       this.#redis.lrange(keys.samples, 0, -1),
       this.#redis.hvals(keys.waiting),
     ])
+    const pace = await this.#pace(run, parsed(Run, record['run']))
     const now = Date.now()
     return {
+      pace,
       intent: parsed(Intent, record.intent) ?? wantedToRun,
       phases: phases.map((phase) => ({
         phase,

@@ -54,7 +54,7 @@ export function cancelCommand(): Command {
     )
 }
 
-function changing(
+export function changing(
   name: RunId | undefined,
   change: (run: Run, progress: RunProgress, opened: OpenLedger) => Promise<void>,
 ): Promise<void> {

@@ -76,6 +76,7 @@ async function demo(): Promise<void> {
         mapping: defaultMapping,
         includeRecent: false,
         maxRejectedPercent: 100,
+        pace: undefined,
         by: person(),
       }
       const production = await openRun(request, opened.ledger, s3OptionsOf(settings))

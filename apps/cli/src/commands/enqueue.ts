@@ -1,7 +1,7 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
 import { createLogger, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
-import type { RunId } from '@heapferry/domain'
+import type { Pace, RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, type ProjectFlags, settingsFrom } from '../options.ts'
@@ -20,6 +20,7 @@ export function enqueueCommand(): Command {
     .addOption(options.mapping())
     .addOption(options.includeRecent())
     .addOption(options.maxRejected())
+    .addOption(options.pace())
     .addHelpText(
       'after',
       `
@@ -34,6 +35,7 @@ export interface RunFlags extends ProjectFlags {
   mapping?: string
   includeRecent: boolean
   maxRejected: number
+  pace?: Pace
 }
 
 async function enqueue(source: string, flags: RunFlags): Promise<void> {
@@ -56,6 +58,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
         mapping,
         includeRecent: flags.includeRecent,
         maxRejectedPercent: flags.maxRejected,
+        pace: flags.pace,
         by: person(),
       },
       ledger,

@@ -32,6 +32,7 @@ export function runCommand(): Command {
     .addOption(options.mapping())
     .addOption(options.includeRecent())
     .addOption(options.maxRejected())
+    .addOption(options.pace())
     .option('--no-dashboard', 'serve no dashboard')
     .addOption(options.json())
     .addHelpText(
@@ -66,6 +67,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       mapping,
       includeRecent: flags.includeRecent,
       maxRejectedPercent: flags.maxRejected,
+      pace: flags.pace,
       by: person(),
     }
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))

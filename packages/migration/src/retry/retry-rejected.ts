@@ -140,7 +140,7 @@ function outcomeOf(
       const sized = outgoing(conversion.event)
       if (sized.kind === 'too_large')
         return rejected(reread, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
-      return { kind: 'event', uuid: sized.uuid, json: sized.json, sentAs: sentAs(conversion.event) }
+      return { ...sized, kind: 'event', sentAs: sentAs(conversion.event) }
     }
     case 'skip':
       // Its place would be forgotten with the row still to be sent.

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import type { Destination } from './run.ts'
+import type { OutgoingEvent } from './sink.ts'
+
+/** Events a second that all workers of a run may send together; null: as many as they can. */
+export const Pace = z.number().int().positive().nullable()
+export type Pace = z.infer<typeof Pace>
+
+/** How fast a run may send now. */
+export interface CurrentPace {
+  limit: Pace
+  /** What is left of the limit after PostHog's 429 and 5xx; equal to it when they are long over. */
+  effective: Pace
+  /** Why events go slower than the limit says; null where they do not. */
+  reason: string | null
+  /** When a person changed the limit last; 0 where nobody has. */
+  changedAtMs: number
+}
+
+// What PostHog's own managed migrations send at most.
+const cloudPace = 5000
+
+/** The pace of a run for which nobody wants another: PostHog Cloud is shared with everyone, all else is the user's. */
+export function defaultPace(destination: Destination): Pace {
+  if (destination.kind === 'json_lines') return null
+  return /(?:^|\.)posthog\.com$/.test(new URL(destination.host).hostname) ? cloudPace : null
+}
+
+export const noPace: CurrentPace = { limit: null, effective: null, reason: null, changedAtMs: 0 }
+
+/** What holds back all senders of a run together, in whichever process they are. */
+export interface Pacer {
+  /**
+   * Waits until events may be sent.
+   * @returns how many of them, at least one, may go now in one request; null when the signal came first
+   */
+  take(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<number | null>
+  /** PostHog wants a request again: `afterMs` from now, if it named a time. A status is there unless it was silent. */
+  later(answer: { afterMs: number | null; status?: number }): Promise<void>
+}

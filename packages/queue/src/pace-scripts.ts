@@ -1,0 +1,151 @@
+/**
+ * The clock that all senders of a run go by, in µs of Redis' own time. See docs/decisions/009-one-clock-for-all-senders.md for the numbers
+ * and for the libraries not taken.
+ *
+ * Two rules hold at once. Within any second no more events go than the limit, whoever sends them: the log knows them. And
+ * each batch moves `nextAt`, before which nobody may send, on by what its events take: so they go evenly.
+ */
+
+/** Batches of a paced run hold what it may send in this part of a second: one that is late on its way is 2.5 %. */
+export const batchesPerSecond = 40
+
+/** PostHog may skip a person's processing above 5,000 events a minute: never more than 300 + 60 × 70 go in one. */
+const busyId = { burstEvents: 300, eventsPerSecond: 70 }
+
+const secondUs = 1_000_000
+// The rest is for batches that are late on their way, and so come closer to those behind them.
+const usedShare = 0.97
+// So much that nobody used, because timers and processors are late, may be made up for; not what nobody wanted.
+const slackUs = 100_000
+// Batches that go so close together are one entry of the log: it stays short, however small they are.
+const sameMomentUs = 20_000
+const loweredAtMostEveryUs = 2 * secondUs
+const raisedOverSeconds = 30
+// After Retry-After one request goes first: its answer says whether all the others may.
+const probeUs = secondUs
+// No batch takes as long: Redis' clock was set back, or another server has taken over.
+const impossibleUs = 30 * secondUs
+
+const clock = `
+local time = redis.call('TIME')
+local now = time[1] * ${secondUs} + time[2]
+local function at(us) return string.format('%.0f', us) end
+local function field(name) return tonumber(redis.call('HGET', KEYS[1], name)) end
+
+local stored = redis.call('HGET', KEYS[1], 'limit')
+local limit = tonumber(stored or ARGV[1])
+
+local function effective()
+  local lowered = field('lowered')
+  if not limit or not lowered then return limit end
+  local quiet = math.max(0, now - field('loweredAt')) / ${secondUs}
+  return math.min(limit, lowered + limit * quiet / ${raisedOverSeconds})
+end
+`
+
+/**
+ * KEYS  1 pace · 2 log · 3… busy ids
+ * ARGV  1 the limit that the asker knows, in events a second, or 'none' · 2 events · 3… events of each busy id
+ * Answers { 'go' }, { 'wait', ms }, { 'busy', ms } where only this batch has to wait, for its ids, or
+ * { 'limit', the limit that is in force instead }.
+ */
+export const takeScript = `${clock}
+if stored and stored ~= ARGV[1] then return { 'limit', stored } end
+local events = tonumber(ARGV[2])
+local function wait(us, word) return { word or 'wait', math.ceil(us / 1000) } end
+
+local gateAt = field('gateAt')
+if gateAt and gateAt > now then return wait(gateAt - now) end
+
+if limit then
+  local nextAt = field('nextAt') or 0
+  if nextAt - now > ${impossibleUs} then
+    redis.call('DEL', KEYS[2])
+    nextAt = 0
+  end
+  if nextAt > now then return wait(nextAt - now) end
+  nextAt = now - nextAt < ${secondUs} and math.max(nextAt, now - ${slackUs}) or now
+
+  local inSecond, log = events, redis.call('LRANGE', KEYS[2], 0, -1)
+  for i = #log, 1, -1 do
+    local wentAt, went = string.match(log[i], '(%d+):(%d+)')
+    if now - wentAt >= ${secondUs} then break end
+    inSecond = inSecond + went
+    if inSecond > limit then return wait(wentAt + ${secondUs} - now) end
+  end
+
+  local perEvent, busyWait, readyAt = ${secondUs} / ${busyId.eventsPerSecond}, 0, {}
+  for i = 3, #KEYS do
+    readyAt[i] = math.max(now, tonumber(redis.call('GET', KEYS[i]) or 0)) + ARGV[i] * perEvent
+    busyWait = math.max(busyWait, readyAt[i] - now - ${busyId.burstEvents} * perEvent)
+  end
+  if busyWait > 0 then
+    redis.call('HSET', KEYS[1], 'busyIdAt', at(now))
+    return wait(busyWait, 'busy')
+  end
+
+  for i = 3, #KEYS do redis.call('SET', KEYS[i], at(readyAt[i]), 'PX', math.ceil((readyAt[i] - now) / 1000)) end
+  local takes = events / (effective() * ${usedShare}) * ${secondUs}
+  redis.call('HSET', KEYS[1], 'nextAt', at(nextAt + takes))
+
+  local lastAt, last = string.match(log[#log] or '0:0', '(%d+):(%d+)')
+  if now - lastAt < ${sameMomentUs} then
+    redis.call('LSET', KEYS[2], -1, at(now) .. ':' .. at(last + events))
+  else
+    redis.call('RPUSH', KEYS[2], at(now) .. ':' .. at(events))
+    redis.call('LTRIM', KEYS[2], -${secondUs / sameMomentUs}, -1)
+  end
+  redis.call('PEXPIRE', KEYS[2], 1000)
+end
+
+if gateAt then
+  if field('probedAt') then redis.call('HDEL', KEYS[1], 'gateAt', 'probedAt')
+  else redis.call('HSET', KEYS[1], 'gateAt', at(now + ${probeUs}), 'probedAt', at(now)) end
+end
+return { 'go' }
+`
+
+/**
+ * Shuts the gate until the moment that PostHog named, and halves the pace at 429 and 5xx; more of these within two
+ * seconds are of the same congestion. The pace grows again by itself, by a thirtieth of the limit each second.
+ *
+ * KEYS  1 pace
+ * ARGV  1 limit where none is stored · 2 ms until Retry-After, or '' · 3 the status that lowers the pace, or ''
+ */
+export const laterScript = `${clock}
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], 'gateAt', at(math.max(field('gateAt') or 0, now + ARGV[2] * 1000)))
+  redis.call('HDEL', KEYS[1], 'probedAt')
+end
+if limit and ARGV[3] ~= '' and now - (field('loweredAt') or 0) >= ${loweredAtMostEveryUs} then
+  redis.call('HSET', KEYS[1], 'lowered', effective() / 2, 'loweredAt', at(now), 'loweredBy', ARGV[3])
+end
+`
+
+/**
+ * KEYS  1 pace
+ * ARGV  1 limit where none is stored
+ * Answers limit, effective ('none' where there is no limit), the status that lowered it, whether a busy id had to wait
+ * within the last ten seconds, when the limit was changed (ms), and how long the gate is still shut (ms).
+ */
+export const currentPaceScript = `${clock}
+local isBusy = now - (field('busyIdAt') or 0) < ${10 * secondUs}
+local changedAtMs = redis.call('HGET', KEYS[1], 'changedAtMs') or '0'
+local loweredBy = redis.call('HGET', KEYS[1], 'loweredBy') or ''
+local shutMs = math.max(0, (field('gateAt') or 0) - now) / 1000
+return { stored or ARGV[1], tostring(effective() or 'none'), loweredBy, isBusy and 1 or 0, changedAtMs, math.floor(shutMs) }
+`
+
+/**
+ * A pace that a person sets is in force at once and as a whole.
+ *
+ * KEYS  1 pace
+ * ARGV  1 limit · 2 now (ms)
+ * Answers the limit that was stored before, or false.
+ */
+export const setPaceScript = `
+local before = redis.call('HGET', KEYS[1], 'limit')
+redis.call('HSET', KEYS[1], 'limit', ARGV[1], 'changedAtMs', ARGV[2])
+redis.call('HDEL', KEYS[1], 'nextAt', 'lowered', 'loweredAt', 'loweredBy')
+return before
+`

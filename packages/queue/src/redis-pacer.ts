@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { OutgoingEvent, Pace, Pacer, RunId } from '@heapferry/domain'
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+import { busyIds, type Part } from './busy-ids.ts'
+import { runKeys } from './keys.ts'
+import { batchesPerSecond, laterScript, takeScript } from './pace-scripts.ts'
+
+/** One budget for all senders of a run, in Redis. */
+export interface RunPacer extends Pacer {
+  /** How many events one request may hold at the pace that was in force last. */
+  largestBatch(): number
+  /** Whether a sender of this process waits, or did so a moment ago: whoever does not move is not stuck then. */
+  holdsBack(): boolean
+}
+
+// PostHog's own importers send up to 1000 events at once.
+const largestUnpaced = 1000
+// A pace that was changed, or a gate that was opened, is noticed after this.
+const longestWaitMs = 1000
+// Senders of one process wait for the same moment: one asks, and the others only when its answer should be there.
+const turnMs = 2
+
+const Taken = z.union([
+  z.tuple([z.literal('go')]),
+  z.tuple([z.enum(['wait', 'busy']), z.number()]),
+  z.tuple([z.literal('limit'), z.string()]),
+])
+
+/** @param known what the limit is, and what it stays should Redis forget it */
+export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
+  const keys = runKeys(run)
+  const partOf = busyIds()
+  let limit = known
+  let notBeforeMs = 0
+  let heldBackMs = Number.NEGATIVE_INFINITY
+
+  const largestBatch = (): number =>
+    limit === null ? largestUnpaced : Math.min(largestUnpaced, Math.max(1, Math.floor(limit / batchesPerSecond)))
+
+  const firstPart = (events: readonly OutgoingEvent[]): Part =>
+    limit === null
+      ? { events: Math.min(events.length, largestUnpaced), busy: new Map() }
+      : partOf(events, largestBatch(), Date.now())
+
+  return {
+    largestBatch,
+    holdsBack: () => performance.now() - heldBackMs < 2 * longestWaitMs,
+
+    async take(events, signal) {
+      let part = firstPart(events)
+      while (!signal.aborted) {
+        const leftMs = notBeforeMs - performance.now()
+        if (leftMs > 0) {
+          await sleepUnlessAborted(leftMs, signal)
+          continue
+        }
+        notBeforeMs = performance.now() + turnMs
+        // Another sender of this process may have learnt of a lower limit meanwhile.
+        if (part.events > largestBatch()) part = firstPart(events)
+        const busy = [...part.busy]
+        const answer = Taken.parse(
+          await redis.eval(
+            takeScript,
+            2 + busy.length,
+            keys.pace,
+            keys.paceLog,
+            ...busy.map(([id]) => keys.busyId(hashOf(id))),
+            limitText(limit),
+            part.events,
+            ...busy.map(([, count]) => count),
+          ),
+        )
+        if (answer[0] !== 'go') heldBackMs = performance.now()
+        switch (answer[0]) {
+          case 'go':
+            return part.events
+          case 'limit':
+            limit = paceOf(answer[1])
+            part = firstPart(events)
+            break
+          case 'wait':
+            notBeforeMs = performance.now() + Math.min(answer[1], longestWaitMs)
+            break
+          case 'busy':
+            await sleepUnlessAborted(Math.min(answer[1], longestWaitMs), signal)
+        }
+      }
+      return null
+    },
+
+    async later({ afterMs, status }) {
+      const lowers = status !== undefined && (status === 429 || status >= 500)
+      if (!afterMs && !lowers) return
+      await redis.eval(laterScript, 1, keys.pace, limitText(limit), afterMs || '', lowers ? status : '')
+    },
+  }
+}
+
+async function sleepUnlessAborted(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {})
+}
+
+/** An id may be an e-mail address: Redis has only what tells two of them apart. */
+function hashOf(id: string): string {
+  return createHash('sha256').update(id).digest('hex').slice(0, 16)
+}
+
+export function limitText(limit: Pace): string {
+  return limit === null ? 'none' : String(limit)
+}
+
+export function paceOf(text: string): Pace {
+  return text === 'none' ? null : Number(text)
+}

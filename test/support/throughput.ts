@@ -1,0 +1,27 @@
+/** Events that went, or came, at one moment. */
+export interface Arrival {
+  atMs: number
+  events: number
+}
+
+/** The most events within any second, begun at whichever arrival. */
+export function worstSecond(arrivals: readonly Arrival[]): number {
+  const inOrder = arrivals.toSorted((a, b) => a.atMs - b.atMs)
+  let most = 0
+  let sum = 0
+  let first = 0
+  for (const { atMs, events } of inOrder) {
+    sum += events
+    for (let old = inOrder[first]; old && atMs - old.atMs >= 1000; old = inOrder[++first]) sum -= old.events
+    most = Math.max(most, sum)
+  }
+  return most
+}
+
+/** How much of the budget was used between the first and the last arrival; what arrived last is of the time after. */
+export function usedShare(arrivals: readonly Arrival[], eventsPerSecond: number): number {
+  const inOrder = arrivals.toSorted((a, b) => a.atMs - b.atMs)
+  const events = inOrder.slice(0, -1).reduce((sum, arrival) => sum + arrival.events, 0)
+  const seconds = ((inOrder.at(-1)?.atMs ?? 0) - (inOrder[0]?.atMs ?? 0)) / 1000
+  return events / seconds / eventsPerSecond
+}
