@@ -1,7 +1,8 @@
 import path from 'node:path'
-import { countOf } from '@heapferry/domain'
+import { countOf, phases, type RunId } from '@heapferry/domain'
 import type { FakePostHog } from '@heapferry/fake-posthog'
 import { refuses } from '@heapferry/fake-posthog'
+import { ChunkQueue, connectRedis } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { expect, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
@@ -39,17 +40,27 @@ test('an hour of 500s, resets and timeouts, scaled down to bursts, loses nothing
   await holdsEverything()
 })
 
-test('30 s of 429 with Retry-After lose nothing, and no worker asks before it may', async () => {
+test('a minute of nothing but 429 with Retry-After loses nothing, spends no attempt, and all workers ask once each time', async () => {
   const retryAfterS = 5
-  const forMs = 30_000
-  const { posthog, holdsEverything } = await migrating({ rows: 20_000 }, (server) =>
+  const forMs = 60_000
+  const { posthog, run, redisServer, holdsEverything } = await migrating({ rows: 20_000 }, (server) =>
     server.fault({ kind: 'status', status: 429, retryAfterS, forMs }),
   )
   await holdsEverything()
-  const refused = posthog.batches.filter(({ outcome }) => outcome === 429)
-  expect(refused.length).toBeGreaterThan(workers)
-  const rounds = Math.ceil(forMs / 1000 / retryAfterS)
-  expect(refused.length).toBeLessThanOrEqual(rounds * workers * chunksInFlightPerWorker)
+  const refused = posthog.batches.filter(({ outcome }) => outcome === 429).map(({ receivedAtMs }) => receivedAtMs)
+  const [firstMs = 0] = refused
+  // What was on its way when the first answer came; after that one request a time, however many workers wait.
+  const [onTheirWay, later] = [
+    refused.filter((atMs) => atMs - firstMs < 1000 * retryAfterS - 1),
+    refused.filter((atMs) => atMs - firstMs >= 1000 * retryAfterS - 1),
+  ]
+  expect(onTheirWay.length).toBeLessThanOrEqual(workers * chunksInFlightPerWorker)
+  expect(later.length).toBeGreaterThan(3)
+  expect(later.length).toBeLessThanOrEqual(forMs / 1000 / retryAfterS)
+  for (const [index, atMs] of later.slice(1).entries()) {
+    expect(atMs - (later[index] ?? 0)).toBeGreaterThanOrEqual(1000 * retryAfterS - 1)
+  }
+  expect(await attemptsOf(run, redisServer.url)).toEqual([1])
 })
 
 test('one event in 1,000 that PostHog refuses is rejected with the reason, and its batch is stored without it', async () => {
@@ -67,7 +78,7 @@ test('one event in 1,000 that PostHog refuses is rejected with the reason, and i
 })
 
 async function migrating({ rows }: { rows: number }, hurt: (server: FakePostHog) => void) {
-  const { folder, home, run, posthog, ledger, start, isComplete, stop } = await crew()
+  const { folder, home, run, posthog, ledger, redisServer, start, isComplete, stop } = await crew()
   const source = path.join(folder, 'export')
   const share = Math.floor(rows / 2)
   await writeSampleExport({ folder: source, seed: 5, people: 1000, pageviewRows: share, eventRows: share, traps: true })
@@ -87,6 +98,7 @@ async function migrating({ rows }: { rows: number }, hurt: (server: FakePostHog)
   return {
     posthog,
     ledger,
+    redisServer,
     run,
     /** Exactly what can be converted, but for what PostHog was told to refuse. */
     async holdsEverything(refused: (uuid: string) => boolean = () => false) {
@@ -98,4 +110,15 @@ async function migrating({ rows }: { rows: number }, hurt: (server: FakePostHog)
       expect(new Map(stored)).toEqual(new Map(events))
     },
   }
+}
+
+/** The different numbers of attempts that the chunks of a run took. */
+async function attemptsOf(run: RunId, url: string): Promise<number[]> {
+  const redis = await connectRedis(url, () => {})
+  const queues = phases.map((phase) => new ChunkQueue(redis, run, phase, () => {}))
+  const jobs = (await Promise.all(queues.map(({ queue }) => queue.getCompleted()))).flat()
+  for (const queue of queues) await queue.close()
+  redis.disconnect()
+  expect(jobs.length).toBeGreaterThan(0)
+  return [...new Set(jobs.map(({ attemptsMade }) => attemptsMade))]
 }

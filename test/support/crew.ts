@@ -27,7 +27,8 @@ export interface Crew {
   replaced: { producer: number; worker: number }
   /** What processes said that ended without being killed or told to. */
   lastWords: string[]
-  start(source: string, workers: number): void
+  /** @param flags of the producer, beyond source and run */
+  start(source: string, workers: number, flags?: string[]): void
   isComplete(): Promise<boolean>
   stop(): Promise<void>
 }
@@ -89,8 +90,8 @@ export async function crew(): Promise<Crew> {
     workers: () => of('worker'),
     replaced,
     lastWords,
-    start(source, workers) {
-      keepRunning('producer', ['enqueue', source, '--run', run])
+    start(source, workers, flags = []) {
+      keepRunning('producer', ['enqueue', source, '--run', run, ...flags])
       for (let started = 0; started < workers; started++) keepRunning('worker', ['worker', '--run', run])
     },
     async isComplete() {
