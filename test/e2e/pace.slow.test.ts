@@ -34,7 +34,7 @@ test('as PostHog sees it, eight workers keep to the pace within 5 % in every sec
   await until('every worker is there', async () => (await queue.queue.getWorkersCount()) === workers, 120_000)
   const lateness = monitorEventLoopDelay({ resolution: 5 })
   lateness.enable()
-  await ledger.setIntent(run, { kind: 'run', by: 'test' })
+  await ledger.setIntent(run, { kind: 'run', by: 'test', acceptedTables: [] })
   await until('PostHog is sent events', () => posthog.batches.length > 0)
 
   await sleep(9000)
