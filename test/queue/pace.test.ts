@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defaultPace, type OutgoingEvent, type Pace, type Pacer, RunId } from '@heapferry/domain'
+import { defaultPace, noPace, type OutgoingEvent, type Pace, type Pacer, RunId } from '@heapferry/domain'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { batchTransport, createSink } from '@heapferry/posthog'
 import { connectRedis, redisPacer, RedisLedger } from '@heapferry/queue'
@@ -65,8 +65,9 @@ test('who waits for a slow pace goes on within two seconds when it is lifted, an
   const stop = new AbortController()
   await first.take(many, never)
   await first.take(many, never)
+  expect(second.holdsBack()).toBe(false)
   const waiting = Promise.all([first.take(many, stop.signal), second.take(many, stop.signal)])
-  await sleep(50)
+  await until('both are held back', () => first.holdsBack() && second.holdsBack())
   const beforeMs = performance.now()
   stop.abort()
   expect(await waiting).toEqual([null, null])
@@ -132,6 +133,7 @@ test('the request that went first may shut the gate again, and a person who resu
   await first.take(many, never)
   await first.later({ afterMs: 3_600_000, status: 429 })
   const waiting = second.take(many, never)
+  expect((await ledger.progress(run)).pace.reason).toMatch(/PostHog wants no request for another (?:1 h 0|59|60) min/)
   await ledger.setIntent(run, { kind: 'run', by: 'ada', acceptedTables: [] })
   expect(await waiting).toBe(1000)
 })
@@ -242,6 +244,13 @@ test('the pace is 5,000 events/s for PostHog Cloud, none elsewhere, and what a p
     { by: 'ada', from: 5000, to: 200 },
     { by: 'bob', from: 200, to: null },
   ])
+})
+
+test('a run that writes files has no pace', async () => {
+  const ledger = new RedisLedger(server.redis)
+  const { id } = await ledger.createRun(runOf('files', { destination: { kind: 'json_lines', root: '/out' } }), 'ada')
+  expect((await ledger.progress(id)).pace).toEqual(noPace)
+  await expect(ledger.setPace(id, 5, 'ada')).rejects.toThrow('writes files')
 })
 
 async function created(pace?: Pace, host = 'https://us.i.posthog.com') {
