@@ -91,7 +91,10 @@ export async function seedRun(redis: Redis, name: string, changes: Partial<Run> 
         const tally = tallies[index] ?? null
         if (tally === null) continue
         await redis.set(`heapferry:${id}-${phase}:${chunk.id}:lock`, 'seed')
-        await ledger.commit({ chunk, file, token: 'seed' }, { cursor: 10, tally, done: true }, [])
+        await ledger.commit({ chunk, file, token: 'seed' }, { cursor: 10, tally, done: true }, [], {
+          from: 0,
+          counts: [],
+        })
         await redis.del(`heapferry:${id}-${phase}:${chunk.id}:lock`)
       }
       return chunks

@@ -35,6 +35,7 @@ test('whatever accidents happen between reading, sending and committing, every r
         await bench.untilFinished()
         expect(bench.stored()).toEqual(rowsSent(rows))
         expect(await bench.tally()).toEqual({ ...emptyTally, read: rows, sent: rows })
+        expect(bench.ledger.sent).toEqual(rowsByDay(rows))
       },
     ),
     { numRuns: 500 },
@@ -65,6 +66,12 @@ test('rows that cannot be read, converted or stored are rejected with their plac
     skipped: { held_back: 1 },
     rejected: { not_decodable: 1, missing_time: 1, refused_by_posthog: 1 },
   })
+  expect(bench.ledger.sent).toEqual(
+    new Map([
+      ['e 19359', 1],
+      ['e 19358', 1],
+    ]),
+  )
   expect([...bench.ledger.rejected.values()].map(({ row, byte, reason }) => [row, byte, reason])).toEqual([
     [2, 1, 'not_decodable'],
     [3, 2, 'missing_time'],
@@ -97,6 +104,20 @@ test('an interruption while PostHog is awaited commits nothing, so that the batc
 
 function rowsSent(rows: number): string[] {
   return Array.from({ length: rows }, (_, index) => String(index + 1)).toSorted()
+}
+
+/** Two days, in turn. */
+function timestampOf(id: number): string {
+  return `2023-01-0${1 + (id % 2)}T23:59:59.999Z`
+}
+
+/** By `<event> <day>`; the days that have none are left out. */
+function rowsByDay(rows: number): Map<string, number> {
+  const days = [
+    ['e 19359', Math.ceil(rows / 2)],
+    ['e 19358', Math.floor(rows / 2)],
+  ] as const
+  return new Map(days.filter(([, count]) => count > 0))
 }
 
 type Accident = 'before_send' | 'after_send' | 'before_commit' | 'after_commit' | 'stop' | 'none'
@@ -184,7 +205,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
       return (
         bench.convert(id) ?? {
           kind: 'event',
-          event: { uuid: id, event: 'e', distinct_id: '7', timestamp: '', properties },
+          event: { uuid: id, event: 'e', distinct_id: '7', timestamp: timestampOf(Number(id)), properties },
         }
       )
     },

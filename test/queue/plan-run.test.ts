@@ -154,7 +154,10 @@ async function planner() {
       const [job] = (await queueOf('events').queue.getJobs()).filter(({ id }) => id?.endsWith(`00000${index}`))
       await server.redis.set(`heapferry:${run.id}-events:${job?.id}:lock`, 'mine')
       const tally = { read: 10, sent: 10, skipped: {}, rejected: {} }
-      await ledger.commit({ chunk: job?.data, file, token: 'mine' }, { cursor: 100, tally, done: true }, [])
+      await ledger.commit({ chunk: job?.data, file, token: 'mine' }, { cursor: 100, tally, done: true }, [], {
+        from: 0,
+        counts: [],
+      })
     },
   }
 }

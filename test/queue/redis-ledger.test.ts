@@ -1,4 +1,4 @@
-import { type Chunk, FileId, noAnswers, phases, RunId, type RunProgress } from '@heapferry/domain'
+import { type Chunk, FileId, noAnswers, phases, RunId, type RunProgress, type SentSlice } from '@heapferry/domain'
 import { RedisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
@@ -9,10 +9,64 @@ import { chunkLedgerContract, rejectedRow, tally } from './chunk-ledger-contract
 const { redis } = lazily(redisForTests())
 let runs = 0
 
-chunkLedgerContract('the ledger in Redis', async () => ({ ledger: new RedisLedger(redis()), run: newRun(), hold }))
+chunkLedgerContract('the ledger in Redis', async () => {
+  const ledger = new RedisLedger(redis())
+  const run = newRun()
+  return {
+    ledger,
+    run,
+    hold,
+    async sent() {
+      const events = (await ledger.sentTables(run)).flatMap((table) => table.events)
+      return Object.fromEntries(
+        events.flatMap(({ event, days }) => [...days].map(([day, count]) => [`${event} ${day}`, count])),
+      )
+    },
+  }
+})
 chunkLedgerContract('the ledger in memory', async () => {
   const ledger = new MemoryLedger()
-  return { ledger, run: newRun(), hold: (chunk, token) => ledger.hold(chunk, token) }
+  return {
+    ledger,
+    run: newRun(),
+    hold: (chunk, token) => ledger.hold(chunk, token),
+    sent: async () => Object.fromEntries(ledger.sent),
+  }
+})
+
+test('what was sent is counted by table, however names look', async () => {
+  const ledger = new RedisLedger(redis())
+  const run = newRun()
+  const file = fileOf('a|b","c')
+  const chunk = chunkOf(run, file, 0)
+  await hold(chunk, 'mine')
+  const claim = { chunk, file, token: 'mine' }
+  const counts = [
+    { event: '$pageview', day: 0, count: 1 },
+    { event: 'ä|,"\\', day: 31, count: 2 },
+  ]
+  await ledger.commit(claim, { cursor: 5, tally: tally(3), done: false }, [], { from: 0, counts })
+  expect(await ledger.sentTables(run)).toEqual([
+    {
+      table: 'a|b","c',
+      rows: 3,
+      events: expect.arrayContaining([
+        { event: '$pageview', days: new Map([[0, 1]]) },
+        { event: 'ä|,"\\', days: new Map([[31, 2]]) },
+      ]),
+    },
+  ])
+})
+
+test('with more different events than fit the rows are still tallied, and the counts say that they are not all', async () => {
+  const { ledger, run, commit } = await planned()
+  const fields = Array.from({ length: 40_000 }, (_, index) => [`field ${index}`, '1']).flat()
+  await redis().hset(`heapferry-ledger:run:${run}:sent`, '["clicks","click",0]', '1', ...fields.slice(2))
+  const sent = { from: 0, counts: ['click', 'one too many'].map((event) => ({ event, day: 0, count: 1 })) }
+  await commit('clicks', 0, 5, tally(2), false, [], sent)
+  expect(await redis().hlen(`heapferry-ledger:run:${run}:sent`)).toBe(40_000)
+  expect(await redis().hget(`heapferry-ledger:run:${run}:sent`, '["clicks","click",0]')).toBe('2')
+  expect((await ledger.progress(run)).tables).toMatchObject([{ table: 'clicks', tally: { sent: 2 } }])
 })
 
 test('totals are exact although commits are repeated, and add up over chunks and tables', async () => {
@@ -195,13 +249,14 @@ async function planned() {
       counts = tally(0),
       done = false,
       rejected = [] as ReturnType<typeof rejectedRow>[],
+      sent: SentSlice = { from: 0, counts: [] },
     ) {
       const file = fileOf(table)
       const chunk = chunkOf(run, file, index)
       // Chunks of two files of this test may have one number: the table tells them apart.
       const named = table === 'users' ? { ...chunk, id: chunkOf(run, file, index + 100).id } : chunk
       await hold(named, 'mine', table)
-      return ledger.commit({ chunk: named, file, token: 'mine' }, { cursor, tally: counts, done }, rejected)
+      return ledger.commit({ chunk: named, file, token: 'mine' }, { cursor, tally: counts, done }, rejected, sent)
     },
   }
 }

@@ -212,7 +212,10 @@ test('counters of rows and bytes beyond what a 32-bit number holds come back as 
   const cursor = 98_765_432_109_876
   const tally = { ...emptyTally, read: 10_000_000_001, sent: 10_000_000_000, rejected: { missing_time: 1 } }
   const row = rejectedAt(whole, 7)
-  await ledger.commit({ chunk: whole, file, token: 'mine' }, { cursor, tally, done: true }, [row])
+  await ledger.commit({ chunk: whole, file, token: 'mine' }, { cursor, tally, done: true }, [row], {
+    from: 0,
+    counts: [],
+  })
   await ledger.settle(hold, 1, [{ kind: 'sent', ...row }])
   expect(await ledger.checkpoint(whole)).toEqual({
     cursor,

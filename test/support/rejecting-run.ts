@@ -17,7 +17,10 @@ export async function rejectingRun(redis: Redis, name: string, file: ExportFile 
       const chunk = chunkOf(run.id, file, index)
       await redis.set(`heapferry:${run.id}-events:${chunk.id}:lock`, 'mine')
       const whole = { read: 10, sent: 0, skipped: {}, rejected: {}, ...tally }
-      await ledger.commit({ chunk, file, token: 'mine' }, { cursor: 10, tally: whole, done }, rejected)
+      await ledger.commit({ chunk, file, token: 'mine' }, { cursor: 10, tally: whole, done }, rejected, {
+        from: 0,
+        counts: [],
+      })
     },
     async complete(chunks: number, rows: number): Promise<void> {
       await ledger.planFile(run.id, file, { chunks, rows })

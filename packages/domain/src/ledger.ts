@@ -5,6 +5,7 @@ import type { ExportFile } from './export.ts'
 import { ChunkId, FileId, type RunId } from './ids.ts'
 import type { Pace } from './pace.ts'
 import type { Answers, Pulse } from './pulse.ts'
+import type { Cursor } from './reading.ts'
 import type { RetryLedger } from './retry.ts'
 import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } from './run.ts'
 import type { Phase } from './table.ts'
@@ -39,6 +40,32 @@ export interface Claim {
   token: string
 }
 
+/** Events of one name and UTC day. */
+export interface DayCount {
+  event: string
+  /** Days since 1970-01-01. */
+  day: number
+  count: number
+}
+
+/** What a slice sent, and where it started: only what follows the stored checkpoint is new. */
+export interface SentSlice {
+  from: Cursor
+  counts: readonly DayCount[]
+}
+
+/** What was sent of one table. */
+export interface SentTable {
+  table: string
+  /** Of the tally. */
+  rows: number
+  /**
+   * By event and day, in days since 1970-01-01. They add up to less than `rows` where some were not counted: a run of an
+   * older version, a Redis that went back in time, or more different events than fit.
+   */
+  events: readonly { event: string; days: ReadonlyMap<number, number> }[]
+}
+
 export type CommitAnswer =
   /** Stored; `intent` is what is wanted of the run from now on. */
   | { kind: 'committed'; intent: Intent }
@@ -48,10 +75,10 @@ export type CommitAnswer =
 export interface ChunkLedger {
   checkpoint(chunk: Chunk): Promise<Checkpoint | null>
   /**
-   * Stores cursor, tally and rejected rows together, or nothing. A checkpoint that is not further than the stored one
-   * changes nothing: a repeated batch counts once.
+   * Stores cursor, tally, rejected rows and counts by day together, or nothing. A checkpoint that is not further than the
+   * stored one changes nothing: a repeated batch counts once.
    */
-  commit(claim: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[]): Promise<CommitAnswer>
+  commit(claim: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[], sent: SentSlice): Promise<CommitAnswer>
 }
 
 /** Which identities a run was resolved to, and from what. Both SHA-256 in hex. */
@@ -103,6 +130,7 @@ export interface RunLedger extends ChunkLedger, RetryLedger {
   /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */
   setPace(run: RunId, pace: Pace, by: string): Promise<void>
   progress(run: RunId): Promise<RunProgress>
+  sentTables(run: RunId): Promise<SentTable[]>
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
   setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
   /** Forgotten when not repeated within a minute. */

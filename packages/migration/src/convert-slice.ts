@@ -1,8 +1,10 @@
 import type {
   Chunk,
   Conversion,
+  DayCount,
   ExportFile,
   Place,
+  PostHogEvent,
   ReadRow,
   RejectedRow,
   RejectReason,
@@ -23,6 +25,8 @@ export function convertSlice(
 ) {
   const events = []
   const places: Place[] = []
+  const days: DayCount[] = []
+  const countsByDay = new Map<string, DayCount>()
   const rejected: RejectedRow[] = []
   const tally: Tally = { read: 0, sent: 0, skipped: {}, rejected: {} }
 
@@ -32,6 +36,16 @@ export function convertSlice(
   }
   const skip = (reason: SkipReason): void => {
     tally.skipped[reason] = (tally.skipped[reason] ?? 0) + 1
+  }
+
+  /** The counter for events of this name and day, which counts this one. */
+  const counted = (event: PostHogEvent): DayCount => {
+    const date = event.timestamp.slice(0, 10)
+    const key = `${date}${event.event}`
+    const known = countsByDay.get(key) ?? { event: event.event, day: dayOf(event), count: 0 }
+    countsByDay.set(key, known)
+    known.count++
+    return known
   }
 
   for (const row of slice.rows) {
@@ -47,6 +61,7 @@ export function convertSlice(
         }
         events.push(sized)
         places.push(row.place)
+        days.push(counted(conversion.event))
         tally.sent++
         break
       }
@@ -63,11 +78,22 @@ export function convertSlice(
     events,
     rejected,
     tally,
+    /** What PostHog takes, by event and day. */
+    counts: (): DayCount[] => [...countsByDay.values()].filter(({ count }) => count > 0),
     refuse(index: number, detail: string): void {
       const place = places[index]
-      if (!place) throw new Error(`PostHog refused event ${index} of ${events.length}`)
+      const day = days[index]
+      if (!place || !day) throw new Error(`PostHog refused event ${index} of ${events.length}`)
       tally.sent--
+      day.count--
       reject(place, 'refused_by_posthog', detail)
     },
   }
+}
+
+const dayMs = 86_400_000
+
+/** The event's day (UTC), in days since 1970-01-01. */
+export function dayOf({ timestamp }: Pick<PostHogEvent, 'timestamp'>): number {
+  return Math.floor(Date.parse(timestamp) / dayMs)
 }

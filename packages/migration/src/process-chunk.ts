@@ -59,8 +59,9 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
     if (delivery.kind === 'interrupted') return delivery
 
     for (const refusal of delivery.refused) batch.refuse(refusal.index, refusal.detail)
+    const sent = { from: checkpoint.cursor, counts: batch.counts() }
     checkpoint = { cursor: slice.next, tally: addTallies(checkpoint.tally, batch.tally), done: false }
-    const answer = await work.ledger.commit(claim, checkpoint, batch.rejected)
+    const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, sent)
     if (answer.kind === 'lock_lost') return answer
     work.onCommit?.(checkpoint)
 
@@ -74,7 +75,8 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
       `${chunk.rows} rows were planned, ${checkpoint.tally.read} were read: the chunk is not the one that was cut`,
     )
   }
-  const answer = await work.ledger.commit(claim, { ...checkpoint, done: true }, [])
+  const nothingMore = { from: checkpoint.cursor, counts: [] }
+  const answer = await work.ledger.commit(claim, { ...checkpoint, done: true }, [], nothingMore)
   return answer.kind === 'lock_lost' ? answer : { kind: 'finished' }
 }
 

@@ -28,6 +28,8 @@ import {
   RunId,
   type RunLedger,
   type RunProgress,
+  type SentSlice,
+  type SentTable,
   SkipReason,
   type TableProgress,
   type Tally,
@@ -42,6 +44,7 @@ import { currentPaceScript, setPaceScript } from './pace-scripts.ts'
 import { limitText, paceOf } from './redis-pacer.ts'
 import { RedisRetryLedger } from './redis-retry-ledger.ts'
 import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from './scripts.ts'
+import { sentEvents, sentFields } from './sent-fields.ts'
 
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
@@ -206,13 +209,18 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
     return parsed(CheckpointSchema, await this.#redis.hget(runKeys(chunk.run).checkpoints, chunk.id))
   }
 
-  async commit(claim: Claim, checkpoint: Checkpoint, rejected: readonly RejectedRow[]): Promise<CommitAnswer> {
+  async commit(
+    claim: Claim,
+    checkpoint: Checkpoint,
+    rejected: readonly RejectedRow[],
+    sent: SentSlice,
+  ): Promise<CommitAnswer> {
     const { chunk, file } = claim
     const keys = runKeys(chunk.run)
     const phase = phaseOf(file.table.kind)
     const answer = await this.#redis.eval(
       commitScript,
-      9,
+      10,
       lockKey(chunk.run, phase, chunk.id),
       keys.checkpoints,
       keys.totals,
@@ -222,12 +230,15 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
       keys.history,
       keys.timeline,
       keys.fileRows,
+      keys.sent,
       claim.token,
       chunk.id,
       JSON.stringify(checkpoint),
       file.table.name,
       phase,
       Date.now(),
+      sent.from,
+      JSON.stringify(sentFields(file.table.name, sent.counts)),
       ...rejected.flatMap((row) => [rowField(row), JSON.stringify(row)]),
     )
     if (answer === -1) return { kind: 'lock_lost' }
@@ -263,6 +274,20 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
         .filter(({ saidAtMs }) => now - saidAtMs < waitingForgottenMs)
         .map((stored) => Waiting.parse(stored)),
     }
+  }
+
+  async sentTables(run: RunId): Promise<SentTable[]> {
+    const { sent, totals } = runKeys(run)
+    // Together, or a commit between the two would make counts look incomplete.
+    const answers = await this.#redis.multi().hgetall(sent).hgetall(totals).exec()
+    const [fields = {}, counters = {}] = z
+      .array(z.tuple([z.null(), z.record(z.string(), z.string())]))
+      .parse(answers)
+      .map(([, hash]) => hash)
+    const events = sentEvents(fields)
+    return tablesOf(counters)
+      .filter(({ tally }) => tally.sent > 0)
+      .map(({ table, tally }) => ({ table, rows: tally.sent, events: events.get(table) ?? [] }))
   }
 
   async setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void> {

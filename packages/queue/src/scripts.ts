@@ -1,18 +1,23 @@
 /**
- * Stores checkpoint, counters and rejected rows together, or nothing.
+ * Stores checkpoint, counters, rejected rows and counts by day together, or nothing.
  *
  * - Only the holder of the chunk's lock may commit: a worker that was taken for dead cannot rewind its successor.
  * - A cursor only moves forward. The counters grow by what the new tally exceeds the stored one, so a repeated commit
  *   (a reply lost on the way) adds nothing.
+ * - Counts by day say how much a slice adds, not how much there is: they are only taken if the slice starts where the
+ *   stored checkpoint ends. After a Redis that went back in time they miss some, which shows: they do not add up to `sent`.
  *
  * Lua, and not MULTI: a MULTI whose second command fails keeps the first.
  *
- * KEYS  1 lock · 2 checkpoints · 3 totals · 4 rejected · 5 run · 6 samples · 7 history · 8 timeline · 9 rows by file
- * ARGV  1 token · 2 chunk id · 3 checkpoint (JSON) · 4 table · 5 phase · 6 now (ms) · 7… field, value of each rejected row
+ * KEYS  1 lock · 2 checkpoints · 3 totals · 4 rejected · 5 run · 6 samples · 7 history · 8 timeline · 9 rows by file ·
+ *       10 sent
+ * ARGV  1 token · 2 chunk id · 3 checkpoint (JSON) · 4 table · 5 phase · 6 now (ms) · 7 cursor at which the slice starts ·
+ *       8 counts by day (JSON, field → { day of the block: events }) · 9… field, value of each rejected row
  * Answers the run's intent (JSON, or false where none is stored), or -1 when the lock is lost.
  */
 export const commitScript = `
 ${phaseCompleted()}
+${countedByDay()}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 
 local new = cjson.decode(ARGV[3])
@@ -36,7 +41,8 @@ if not old.done and (new.cursor > old.cursor or new.done) then
     rejected = rejected + by
   end
 
-  for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
+  for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
+  if tonumber(ARGV[7]) == (stored and old.cursor or 0) then countByDay(KEYS[10], cjson.decode(ARGV[8])) end
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 
   local rows = redis.call('HINCRBY', KEYS[5], 'rowsRead', new.tally.read - old.tally.read)
@@ -313,6 +319,36 @@ end
 local function move(tally, totals, run, table_, from, to)
   add(tally, totals, run, table_, from, -1)
   add(tally, totals, run, table_, to, 1)
+end`
+}
+
+/**
+ * Adds events to the counts of their days. Those beyond 40,000 fields (12 MB) are left out: a hash of names from an export
+ * must not grow without end.
+ */
+function countedByDay(): string {
+  return `
+local function grown(line, days)
+  local counts, last = {}, -1
+  for count in string.gmatch(line and line .. ',' or '', '([^,]*),') do
+    last = last + 1
+    counts[last] = count
+  end
+  for day, by in pairs(days) do
+    local at = tonumber(day)
+    while last < at do
+      last = last + 1
+      counts[last] = ''
+    end
+    counts[at] = string.format('%.0f', (tonumber(counts[at]) or 0) + by)
+  end
+  return table.concat(counts, ',', 0, last)
+end
+local function countByDay(sent, fields)
+  for field, days in pairs(fields) do
+    local line = redis.call('HGET', sent, field)
+    if line or redis.call('HLEN', sent) < 40000 then redis.call('HSET', sent, field, grown(line, days)) end
+  end
 end`
 }
 
