@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { type Capture, capture, faultOfToken, maxBodyBytes, tooLarge } from './capture.ts'
 import { createFaultBox, Fault, type FaultInput, refuses } from './fault.ts'
 import { createPersons, type Persons } from './persons.ts'
+import { createQueryApi, type QueryApiOptions, type QueryControls } from './query-api.ts'
 import { createStore, type StoredEvent } from './store.ts'
 
 export interface FakePostHogOptions {
@@ -16,6 +17,8 @@ export interface FakePostHogOptions {
   keep?: 'ids' | 'events'
   /** Whether events make persons. True, unless told otherwise. */
   persons?: boolean
+  /** Answers `heapferry verify`; needs `keep: 'events'`. */
+  queries?: QueryApiOptions
 }
 
 /** A request to `/batch/`, in order of arrival; the latest 10,000 are kept. */
@@ -36,6 +39,8 @@ export interface FakePostHog {
   /** By uuid; see `Store`. */
   stored: ReadonlyMap<string, StoredEvent>
   persons: Omit<Persons, 'add'>
+  /** Null unless it answers queries. */
+  queries: QueryControls | null
   /** Requests to `/batch/` by outcome: `{ '200': 12, '429': 3, answer_lost: 1 }`. */
   requests: Readonly<Record<string, number>>
   batches: readonly ReceivedBatch[]
@@ -59,7 +64,13 @@ interface Answer {
 export async function startFakePostHog(options: FakePostHogOptions = {}): Promise<FakePostHog> {
   const { port = 0, host = '127.0.0.1', apiKey, keep = 'ids', persons: makesPersons = true } = options
   const persons = createPersons(keep)
-  const store = createStore(keep, makesPersons ? persons.add : undefined)
+  const store = createStore(keep, (event) => {
+    if (makesPersons) persons.add(event)
+    queries?.onStored()
+  })
+  if (options.queries && keep !== 'events') throw new Error("queries ask for properties: they need keep: 'events'")
+  const queries =
+    options.queries && createQueryApi({ ...options.queries, projectKey: apiKey ?? '', stored: store.stored, persons })
   const faults = createFaultBox()
   const requests: Record<string, number> = {}
   const batches: ReceivedBatch[] = []
@@ -167,6 +178,7 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
         faults.clear()
         return answer(response, json(200, {}))
       default:
+        if (await queries?.answer(request, response, () => readJson(request))) return
         request.resume()
         return answer(response, { status: 404, body: '' })
     }
@@ -193,6 +205,7 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
     port: boundPort,
     stored: store.stored,
     persons,
+    queries: queries?.controls ?? null,
     requests,
     batches,
     fault: (fault) => faults.set(fault),

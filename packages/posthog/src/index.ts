@@ -1,5 +1,6 @@
 export { batchTransport } from './batch-transport.ts'
 export { createSink, type SinkOptions } from './create-sink.ts'
+export { createQueries, type Queries, type QueriesOptions } from './create-queries.ts'
 export { preflight, type PreflightProblem } from './preflight.ts'
 export { sdkTransport } from './sdk-transport.ts'
 export type { Answer, Transport, TransportOptions } from './transport.ts'

@@ -5,18 +5,33 @@ export type Reply =
   /** No connection, a broken one, or no answer in time: the other side may or may not have acted. */
   | { kind: 'unanswered'; detail: string }
 
-export interface Post {
+export interface Get {
   dispatcher: Dispatcher
-  body: string | Uint8Array
   headers: Record<string, string>
   /** From the first byte to the end of the answer. */
   timeoutMs: number
 }
 
-export async function post(url: string, { dispatcher, body, headers, timeoutMs }: Post): Promise<Reply> {
+export interface Post extends Get {
+  body: string | Uint8Array
+}
+
+export function post(url: string, { body, ...rest }: Post): Promise<Reply> {
+  return exchange(url, { method: 'POST', body, ...rest })
+}
+
+export function get(url: string, how: Get): Promise<Reply> {
+  return exchange(url, { method: 'GET', body: null, ...how })
+}
+
+/** Redirects are not followed: they could lead a key to another host. */
+async function exchange(
+  url: string,
+  { method, dispatcher, body, headers, timeoutMs }: Get & { method: 'GET' | 'POST'; body: Post['body'] | null },
+): Promise<Reply> {
   const signal = AbortSignal.timeout(timeoutMs)
   try {
-    const answer = await request(url, { method: 'POST', dispatcher, body, headers, signal })
+    const answer = await request(url, { method, dispatcher, body, headers, signal })
     const text = await answer.body.text()
     const retryAfter = answer.headers['retry-after']
     return {
