@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { loadSettings, requireProject } from '@heapferry/config'
+import { environmentFor, loadSettings, requireProject, requireQueries, shownSettings } from '@heapferry/config'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 
@@ -72,6 +72,44 @@ test('what is stored of a key tells keys apart and does not hold the key', async
   expect(project.destination.keyFingerprint).toMatch(/^[0-9a-f]{16}$/)
   expect(JSON.stringify(project.destination)).not.toContain(key)
 })
+
+const personalKey = 'phx_abcdefghijklmnopqrstuvwxyz'
+
+test.each([
+  ['https://us.i.posthog.com', {}, 'https://us.posthog.com'],
+  ['https://eu.i.posthog.com', { POSTHOG_HOST: 'eu' }, 'https://eu.posthog.com'],
+  ['https://ph.example.com', { POSTHOG_HOST: 'https://ph.example.com' }, 'https://ph.example.com'],
+  ['https://proxy.example.com', { POSTHOG_APP_HOST: 'us' }, 'https://us.posthog.com'],
+  ['https://proxy.example.com', { POSTHOG_APP_HOST: 'https://ph.example.com/' }, 'https://ph.example.com'],
+])('what PostHog holds of a run that went to %s is asked, with %o, at %s', async (host, env, appHost) => {
+  const settings = loadSettings({}, { ...env, POSTHOG_PERSONAL_API_KEY: personalKey }, await temporaryFolder())
+  expect(requireQueries(settings, destinationOf(host))).toEqual({ appHost, personalKey })
+})
+
+test('a personal key is not sent to a host that only the ledger names, nor to another than the run went to', async () => {
+  const folder = await temporaryFolder()
+  const settings = loadSettings({}, { POSTHOG_PERSONAL_API_KEY: personalKey }, folder)
+  const fault = faultOf(() => requireQueries(settings, destinationOf('https://attacker.example.com')))
+  expect(fault.message).toContain('a personal key is only sent to a host that you name')
+  const other = loadSettings({}, { POSTHOG_HOST: 'us', POSTHOG_PERSONAL_API_KEY: personalKey }, folder)
+  expect(faultOf(() => requireQueries(other, destinationOf('https://eu.i.posthog.com'))).message).toContain(
+    'The run went to https://eu.i.posthog.com, and POSTHOG_HOST (--host) is https://us.i.posthog.com',
+  )
+  const none = loadSettings({}, {}, folder)
+  expect(faultOf(() => requireQueries(none, destinationOf('https://us.i.posthog.com'))).message).toContain(
+    'POSTHOG_PERSONAL_API_KEY: not set',
+  )
+})
+
+test('a personal key reaches neither logs nor worker processes', async () => {
+  const settings = loadSettings({}, { POSTHOG_PERSONAL_API_KEY: personalKey }, await temporaryFolder())
+  expect(JSON.stringify(shownSettings(settings))).not.toContain(personalKey)
+  expect(JSON.stringify(environmentFor(settings))).not.toContain(personalKey)
+})
+
+function destinationOf(host: string) {
+  return { kind: 'posthog', host, keyFingerprint: '0123456789abcdef' } as const
+}
 
 function faultOf(act: () => unknown): Error {
   try {

@@ -6,6 +6,10 @@ import { type Pace, RejectReason, RunId } from '@heapferry/domain'
 export const options = {
   host: () => new Option('--host <us|eu|URL>', 'PostHog Cloud US or EU, or the URL of another PostHog (POSTHOG_HOST)'),
   apiKeyFile: () => new Option('--api-key-file <FILE>', 'a file that holds the project key, phc_… (POSTHOG_API_KEY)'),
+  personalKeyFile: () =>
+    new Option('--personal-key-file <FILE>', 'a file that holds a personal key, phx_… (POSTHOG_PERSONAL_API_KEY)'),
+  project: () =>
+    new Option('--project <ID>', "the project's number, where its key does not tell it (POSTHOG_PROJECT_ID)"),
   to: () =>
     new Option(
       '--to <posthog|jsonl:FOLDER>',
@@ -41,6 +45,8 @@ export const options = {
 export interface ProjectFlags {
   host?: string
   apiKeyFile?: string
+  personalKeyFile?: string
+  project?: string
   to?: string
 }
 
@@ -50,6 +56,10 @@ export function settingsFrom(flags: ProjectFlags): Settings {
     ...(flags.host !== undefined && { POSTHOG_HOST: flags.host }),
     ...(flags.to !== undefined && { HEAPFERRY_TO: flags.to }),
     ...(flags.apiKeyFile !== undefined && { POSTHOG_API_KEY: readKeyFile(flags.apiKeyFile) }),
+    ...(flags.personalKeyFile !== undefined && {
+      POSTHOG_PERSONAL_API_KEY: readKeyFile(flags.personalKeyFile, 'personal key'),
+    }),
+    ...(flags.project !== undefined && { POSTHOG_PROJECT_ID: flags.project }),
   })
   takeSecretsOutOfEnvironment()
   return settings

@@ -17,8 +17,7 @@ import { figure, sizeText } from './figure-text.ts'
 import { printable, table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { supportRequest } from './support-request.ts'
-
-const width = 80
+import { width, wrapped } from './terminal.ts'
 
 /**
  * The plan for a terminal of 80 columns.
@@ -403,19 +402,4 @@ function cutInside(text: string, length: number): string {
   if (text.length <= length) return text
   const end = Math.floor((length - 1) / 2)
   return `${text.slice(0, length - 1 - end)}…${text.slice(-end)}`
-}
-
-/** Lines of 80 characters: the first after `lead`, all others below its text. */
-function wrapped(text: string, lead: string): string[] {
-  const room = width - lead.length
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(/\s+/).flatMap((one) => one.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])) {
-    if (line !== '' && line.length + 1 + word.length > room) {
-      lines.push(line)
-      line = ''
-    }
-    line = line === '' ? word : `${line} ${word}`
-  }
-  return [...lines, line].map((one, nth) => (nth === 0 ? lead : ' '.repeat(lead.length)) + one)
 }

@@ -11,6 +11,7 @@ import { retryCommand } from './commands/retry.ts'
 import { runCommand } from './commands/run.ts'
 import { runsCommand } from './commands/runs.ts'
 import { statusCommand } from './commands/status.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { workerCommand } from './commands/worker.ts'
 import { version } from './version.ts'
 
@@ -34,7 +35,8 @@ Start here:
 
 The same run command again goes on where it stopped, and sends nothing twice.
 Exit codes: 0 done · 1 failed or not finished · 2 wrong usage ·
-            3 done, with rejected rows · 130 stopped by Ctrl-C`,
+            3 done, with rejected rows · 4, 5, 6 of verify: see its help ·
+            130 stopped by Ctrl-C`,
   )
 
 for (const command of [
@@ -52,6 +54,7 @@ for (const command of [
   paceCommand(),
   rejectedCommand(),
   retryCommand(),
+  verifyCommand(),
   reportCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program))

@@ -22,8 +22,10 @@ export interface QueryApiOptions {
 
 /** What a test or a rehearsal does to the answers. */
 export interface QueryControls {
-  /** From now on the events that it is true for are found no more, as if PostHog had lost them. */
+  /** The events that it is true for are not found, as if PostHog had lost them; instead of those that were lost before. */
   lose(which: (event: StoredEvent) => boolean): void
+  /** From now on it answers as if it had been started with these. */
+  change(options: Partial<QueryApiOptions>): void
   /** `status`, `latency` and `reset` of queries. */
   fault(fault: FaultInput): void
   /** Queries that were answered or refused, the latest last, by status. */
@@ -52,14 +54,15 @@ const otherProject = {
  * PostHog's query API as far as `heapferry verify` needs it: it knows the two queries that heapferry sends, word by word,
  * and refuses every other. It has one more project than the one that holds the events, and limits as PostHog has.
  */
-export function createQueryApi(work: Work) {
-  const { projectId = 2, scopes = ['query:read', 'project:read'], ofOneProject = false } = work
+export function createQueryApi(given: Work) {
+  let work = given
+  const { projectId = 2 } = work
   const project = { id: projectId, uuid: 'mine', name: 'The project', api_token: work.projectKey }
   const faults = createFaultBox()
   const asked: { query: string; status: number }[] = []
   const begunAtMs: number[] = []
   const arrivedAtMs: number[] = []
-  const lost = new Set<string>()
+  let isLost: (event: StoredEvent) => boolean = nothing
   const cache = new Map<string, unknown[]>()
   const idsOfPersons = new WeakMap<Person, string>()
   let persons = 0
@@ -93,6 +96,7 @@ export function createQueryApi(work: Work) {
     if (request.headers.authorization !== `Bearer ${work.personalKey}`) {
       return refused(401, 'authentication_failed', 'Personal API key found in request Authorization header is invalid.')
     }
+    const { scopes = ['query:read', 'project:read'] } = work
     return scopes.includes(scope)
       ? null
       : refused(403, 'permission_denied', `API key missing required scope '${scope}'`)
@@ -103,10 +107,10 @@ export function createQueryApi(work: Work) {
     if (id !== undefined) {
       // The project that the user looked at last.
       const one =
-        id === '@current' ? (ofOneProject ? project : otherProject) : all.find((each) => String(each.id) === id)
+        id === '@current' ? (work.ofOneProject ? project : otherProject) : all.find((each) => String(each.id) === id)
       return one ? { status: 200, body: one } : refused(404, 'not_found', 'Project not found.')
     }
-    if (ofOneProject) {
+    if (work.ofOneProject) {
       return refused(
         403,
         'permission_denied',
@@ -195,7 +199,7 @@ export function createQueryApi(work: Work) {
     let read = 0
     let nth = 0
     for (const [key, stored] of work.stored) {
-      const isFound = (arrivedAtMs[nth++] ?? 0) <= foundAtMs && !lost.has(key)
+      const isFound = (arrivedAtMs[nth++] ?? 0) <= foundAtMs && !isLost(stored)
       const atMs = Date.parse(stored.timestamp)
       if (!isFound || atMs < fromMs || atMs >= toMs) continue
       read++
@@ -226,7 +230,10 @@ export function createQueryApi(work: Work) {
 
   const controls: QueryControls = {
     lose(which) {
-      for (const [key, event] of work.stored) if (which(event)) lost.add(key)
+      isLost = which
+    },
+    change(options) {
+      work = { ...work, ...options }
     },
     fault: (fault) => faults.set(fault),
     asked,
@@ -235,6 +242,10 @@ export function createQueryApi(work: Work) {
     },
   }
   return { answer, controls, onStored: (): unknown => arrivedAtMs.push(Date.now()) }
+}
+
+function nothing(): boolean {
+  return false
 }
 
 interface Reply {

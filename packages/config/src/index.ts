@@ -3,11 +3,13 @@ export { createLogger, type Logger } from './logger.ts'
 export { loadMapping } from './mapping-file.ts'
 export {
   environmentFor,
+  fingerprintOf,
   loadSettings,
   readKeyFile,
   s3OptionsOf,
   requireDestination,
   requireProject,
+  requireQueries,
   type SettingName,
   type Settings,
   settingsSchema,

@@ -20,6 +20,12 @@ const Host = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+/** Where people use PostHog, by where events are sent to. */
+const appHosts: Record<string, string> = {
+  'https://us.i.posthog.com': 'https://us.posthog.com',
+  'https://eu.i.posthog.com': 'https://eu.posthog.com',
+}
+
 const TrueOrFalse = z.enum(['true', 'false'], 'expected true or false').transform((text) => text === 'true')
 
 const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
@@ -39,6 +45,16 @@ export const settingsSchema = z.object({
     .trim()
     .regex(/^phc_\w+$/, 'expected a project key, which begins with phc_ (Project settings → Project API key)')
     .optional(),
+  /** A personal key, `phx_…`, with which `verify` asks what PostHog holds. Never printed, never stored. */
+  POSTHOG_PERSONAL_API_KEY: z
+    .string()
+    .trim()
+    .regex(/^phx_\w+$/, 'expected a personal key, which begins with phx_ (Settings → Personal API keys)')
+    .optional(),
+  /** The project's number, where `verify` cannot find it by its key. */
+  POSTHOG_PROJECT_ID: z.string().regex(/^\d+$/, 'expected the number of a project').optional(),
+  /** Where PostHog is used in a browser, if POSTHOG_HOST is a proxy. */
+  POSTHOG_APP_HOST: Host.transform((host) => appHosts[host] ?? host).optional(),
   /** `posthog`, or files with an event a line: `jsonl:FOLDER` or `jsonl:s3://bucket/prefix`. */
   HEAPFERRY_TO: z
     .string()
@@ -117,13 +133,13 @@ export function loadSettings(
 }
 
 /** A key in a file leaves no trace in the shell's history or in the list of processes. */
-export function readKeyFile(file: string): string {
+export function readKeyFile(file: string, what: 'project key' | 'personal key' = 'project key'): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (cause) {
     throw new OperatorError(
       `The key file ${file} cannot be read`,
-      'Give the path of a file that holds the project key alone.',
+      `Give the path of a file that holds the ${what} alone.`,
       { cause },
     )
   }
@@ -145,8 +161,44 @@ export function requireProject(settings: Settings): { host: string; apiKey: stri
       'Set both in the environment or in .env. `heapferry demo` rehearses without a PostHog.',
     )
   }
-  const keyFingerprint = createHash('sha256').update(apiKey).digest('hex').slice(0, 16)
-  return { host, apiKey, destination: { kind: 'posthog', host, keyFingerprint } }
+  return { host, apiKey, destination: { kind: 'posthog', host, keyFingerprint: fingerprintOf(apiKey) } }
+}
+
+/** What tells whether two project keys are the same one. */
+export function fingerprintOf(apiKey: string): string {
+  return createHash('sha256').update(apiKey).digest('hex').slice(0, 16)
+}
+
+/**
+ * Where to ask what PostHog holds of a run, and the key that is needed there.
+ *
+ * The personal key opens more than one project. It goes to PostHog Cloud, or to a host that the settings name: not to one
+ * that only the ledger names, where somebody else may have put it.
+ * @throws OperatorError when the key is not set, or the host not named
+ */
+export function requireQueries(settings: Settings, destination: Destination): { appHost: string; personalKey: string } {
+  const { POSTHOG_PERSONAL_API_KEY: personalKey, POSTHOG_HOST: host, POSTHOG_APP_HOST: appHost } = settings
+  const sentTo = destination.kind === 'posthog' ? destination.host : host
+  if (host !== undefined && sentTo !== host) {
+    throw new OperatorError(
+      `The run went to ${sentTo}, and POSTHOG_HOST (--host) is ${host}`,
+      'Leave it out, or set it to the host that the run went to.',
+    )
+  }
+  const known = sentTo === undefined ? undefined : (appHosts[sentTo] ?? host)
+  const missing = [
+    personalKey === undefined && 'POSTHOG_PERSONAL_API_KEY: not set (or --personal-key-file FILE)',
+    (appHost ?? known) === undefined &&
+      `POSTHOG_HOST: not set (or --host). The run went to ${sentTo ?? 'files'}; a personal key is only sent to a host that you name.`,
+  ].filter((fault) => fault !== false)
+  const asked = appHost ?? known
+  if (personalKey === undefined || asked === undefined) {
+    throw new OperatorError(
+      `To ask PostHog what it holds, more is needed:\n  ${missing.join('\n  ')}`,
+      'A personal key is made in PostHog under Settings → Personal API keys, with the scopes query:read and project:read. `verify --offline` needs none.',
+    )
+  }
+  return { appHost: asked, personalKey }
 }
 
 type PostHogProject = Extract<Destination, { kind: 'posthog' }>
@@ -182,6 +234,7 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
   return {
     ...settings,
     POSTHOG_API_KEY: masked(settings.POSTHOG_API_KEY),
+    POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL?.replace(/:[^:@/]*@/, ':***@'),
@@ -196,6 +249,7 @@ function masked(value: string | undefined): string | undefined {
 export function takeSecretsOutOfEnvironment(): void {
   for (const secret of [
     'POSTHOG_API_KEY',
+    'POSTHOG_PERSONAL_API_KEY',
     'HEAPFERRY_DASHBOARD_PASSWORD',
     'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
     'REDIS_URL',
@@ -205,7 +259,12 @@ export function takeSecretsOutOfEnvironment(): void {
 
 /** The environment for a worker process: keys travel here, never in its arguments. */
 export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
-  const { HEAPFERRY_DASHBOARD_PASSWORD: _, HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: __, ...needed } = settings
+  const {
+    HEAPFERRY_DASHBOARD_PASSWORD: _,
+    HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: __,
+    POSTHOG_PERSONAL_API_KEY: ___,
+    ...needed
+  } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])
   return { ...process.env, ...Object.fromEntries(own) }
 }

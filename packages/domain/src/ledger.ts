@@ -11,6 +11,7 @@ import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } f
 import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
 import type { TimelineEntry } from './timeline.ts'
+import type { PostHogVerification, SourceVerification, Verification } from './verification.ts'
 
 /** How far a chunk is: everything before the cursor has ended as the tally says. */
 export const Checkpoint = z.object({
@@ -131,6 +132,10 @@ export interface RunLedger extends ChunkLedger, RetryLedger {
   setPace(run: RunId, pace: Pace, by: string): Promise<void>
   progress(run: RunId): Promise<RunProgress>
   sentTables(run: RunId): Promise<SentTable[]>
+  /** Keeps it in the place of the last of its kind, and in the timeline. */
+  setVerification(run: RunId, verification: Verification): Promise<void>
+  /** The last of each kind. */
+  verifications(run: RunId): Promise<{ posthog: PostHogVerification | null; source: SourceVerification | null }>
   /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
   setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
   /** Forgotten when not repeated within a minute. */

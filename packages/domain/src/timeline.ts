@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Pace } from './pace.ts'
 import { RetryOutcome } from './retry.ts'
 import { Phase } from './table.ts'
+import { Verdict } from './verification.ts'
 
 const moment = { atMs: z.number().int() }
 /** Who did it: a user's login name, the dashboard's, or `heapferry` itself. */
@@ -13,6 +14,13 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('paused'), ...moment, by: By, reason: z.string() }),
   z.object({ kind: z.literal('resumed'), ...moment, by: By }),
   z.object({ kind: z.literal('cancelled'), ...moment, by: By }),
+  z.object({
+    kind: z.literal('verified'),
+    ...moment,
+    by: By,
+    against: z.enum(['posthog', 'source']),
+    verdict: Verdict,
+  }),
   /** Every chunk of the phase is done. */
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
   /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */

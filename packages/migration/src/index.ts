@@ -55,3 +55,11 @@ export {
   type TableStatus,
 } from './run-state.ts'
 export { mappingFingerprint } from './mapping-changes.ts'
+export type { Scratch } from './verify/distinct-counter.ts'
+export {
+  type Look,
+  verifyAgainstPostHog,
+  type VerifiedDay,
+  type VerifyProgress,
+} from './verify/verify-against-posthog.ts'
+export { verifyAgainstSource } from './verify/verify-against-source.ts'

@@ -12,6 +12,8 @@ export function timelineText(entry: TimelineEntry): string {
       return `wanted to go on by ${entry.by}`
     case 'cancelled':
       return `cancelled by ${entry.by}`
+    case 'verified':
+      return `compared with ${entry.against === 'posthog' ? 'PostHog' : 'the export'} by ${entry.by}: ${entry.verdict}`
     case 'phase_completed':
       return `all ${entry.phase} are done`
     case 'waited':

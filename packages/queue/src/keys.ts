@@ -37,6 +37,8 @@ export function runKeys(run: RunId) {
      * A field for each day would take eight times the memory: 9 MB instead of 1 MB for 100 events in three years.
      */
     sent: `${base}:sent`,
+    /** Hash: kind → the last Verification of it. */
+    verifications: `${base}:verifications`,
     /** Hash: `<chunk id>:<row>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */
     rejected: `${base}:rejected`,
     /** Hash: who retries rejected rows now, until when they have the right to, and what they have done so far. */

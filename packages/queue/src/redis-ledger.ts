@@ -22,6 +22,7 @@ import {
   phaseOf,
   phases,
   Pulse,
+  PostHogVerification,
   type RejectedRow,
   RejectReason,
   Run,
@@ -31,9 +32,11 @@ import {
   type SentSlice,
   type SentTable,
   SkipReason,
+  SourceVerification,
   type TableProgress,
   type Tally,
   TimelineEntry,
+  type Verification,
   Waiting,
 } from '@heapferry/domain'
 import { duration } from '@heapferry/migration'
@@ -288,6 +291,17 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
     return tablesOf(counters)
       .filter(({ tally }) => tally.sent > 0)
       .map(({ table, tally }) => ({ table, rows: tally.sent, events: events.get(table) ?? [] }))
+  }
+
+  async setVerification(run: RunId, verification: Verification): Promise<void> {
+    const { kind, verdict, by, verified_at } = verification
+    await this.#redis.hset(runKeys(run).verifications, kind, JSON.stringify(verification))
+    await this.record(run, { kind: 'verified', atMs: Date.parse(verified_at), by, against: kind, verdict })
+  }
+
+  async verifications(run: RunId): ReturnType<RunLedger['verifications']> {
+    const [posthog, source] = await this.#redis.hmget(runKeys(run).verifications, 'posthog', 'source')
+    return { posthog: parsed(PostHogVerification, posthog), source: parsed(SourceVerification, source) }
   }
 
   async setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void> {

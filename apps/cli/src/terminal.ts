@@ -1,0 +1,16 @@
+export const width = 80
+
+/** Lines of 80 characters: the first after `lead`, all others below its text. */
+export function wrapped(text: string, lead: string): string[] {
+  const room = width - lead.length
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(/\s+/).flatMap((one) => one.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])) {
+    if (line !== '' && line.length + 1 + word.length > room) {
+      lines.push(line)
+      line = ''
+    }
+    line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].map((one, nth) => (nth === 0 ? lead : ' '.repeat(lead.length)) + one)
+}

@@ -1,0 +1,81 @@
+import type { PostHogVerification, SourceVerification, Verification } from '@heapferry/domain'
+import { grouped } from '@heapferry/migration'
+import { printable, table } from './print.ts'
+import { shortened } from './status-text.ts'
+import { wrapped } from './terminal.ts'
+
+/** For a terminal of 80 columns. */
+export function verificationText(verification: Verification): string {
+  const { run, message, notes } = verification
+  const sections = [
+    wrapped(`${run}: ${message}`, ''),
+    ...(verification.kind === 'posthog' ? postHogSections(verification) : [sourceLines(verification)]),
+    notes.length === 0 ? [] : ['To know:', ...notes.flatMap((note) => wrapped(note, '  - '))],
+  ]
+  return printable(
+    sections
+      .filter((lines) => lines.length > 0)
+      .map((lines) => lines.join('\n'))
+      .join('\n\n'),
+  )
+}
+
+const shownEvents = 40
+const shownDays = 20
+
+function postHogSections(verification: PostHogVerification): string[][] {
+  return [eventLines(verification), differingLines(verification), peopleLines(verification)]
+}
+
+/** `differ`: on how many days. */
+function eventLines({ events, more_events, totals }: PostHogVerification): string[] {
+  if (events.length === 0) return []
+  const rows = [...events.slice(0, shownEvents), { event: 'all', ...totals, differing_days: null }].map((one) => [
+    shortened(one.event, 28),
+    ...[one.sent, one.expected, one.found].map(grouped),
+    one.differing_days === null || one.differing_days === 0 ? '' : `${grouped(one.differing_days)} days differ`,
+  ])
+  const more = events.length - Math.min(shownEvents, events.length) + more_events
+  return [
+    ...table(['event', 'sent', 'different', 'found', ''], rows).split('\n'),
+    ...(more > 0 ? [`  and ${grouped(more)} more events (--json has all)`] : []),
+  ]
+}
+
+function differingLines({ differing, more_differing }: PostHogVerification): string[] {
+  if (differing.length === 0) return []
+  const rows = differing
+    .slice(0, shownDays)
+    .map(({ event, day, expected, found }) => [`  ${day}  ${shortened(event, 34)}`, grouped(expected), grouped(found)])
+  const more = differing.length - Math.min(shownDays, differing.length) + more_differing
+  return [
+    ...table(['Days that differ (UTC):', 'expected', 'found'], rows).split('\n'),
+    ...(more > 0 ? [`  and ${grouped(more)} more (--json has all)`] : []),
+  ]
+}
+
+function peopleLines({ people }: PostHogVerification): string[] {
+  if (people === null) return []
+  const { sampled, joined, apart, absent, mixed } = people
+  const rest = [
+    ...(apart > 0 ? [`${grouped(apart)} are apart`] : []),
+    ...(absent > 0 ? [`${grouped(absent)} are not found`] : []),
+    ...(mixed > 0 ? [`${grouped(mixed)} people are one with somebody else`] : []),
+  ]
+  const text = [`People: of ${grouped(sampled)} sampled merges ${grouped(joined)} are made`, ...rest].join(', ')
+  return wrapped(`${text}.`, '')
+}
+
+function sourceLines({ tables }: SourceVerification): string[] {
+  if (tables.length === 0) return []
+  return tables.flatMap(({ table: name, figures, differs }) => {
+    if (!differs) {
+      const read = figures.find(({ figure }) => figure === 'read')
+      return [`  ${shortened(name, 40).padEnd(40)}  ${grouped(read?.ledger ?? 0).padStart(14)} rows: the same`]
+    }
+    const lines = figures
+      .filter(({ ledger, source }) => ledger !== source)
+      .map(({ figure, ledger, source }) => [`      ${figure}`, grouped(ledger), grouped(source)])
+    return [`  ${shortened(name, 74)}:`, ...table(['', 'ledger', 'export'], lines).split('\n')]
+  })
+}

@@ -1,0 +1,86 @@
+import { z } from 'zod'
+
+const Count = z.int().nonnegative()
+const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
+
+export const Verdict = z.enum([
+  'verified',
+  'pending', // not all is found yet, and it may be on its way.
+  'missing', // something that was sent is not found, and no more is coming.
+  'surplus', // more is found than was sent.
+])
+export type Verdict = z.infer<typeof Verdict>
+
+const Counts = {
+  /** Rows that were sent. */
+  sent: Count,
+  /** Different events among them: rows that an export repeats are one event. */
+  expected: Count,
+  /** Different events that PostHog holds. */
+  found: Count,
+}
+
+/** What PostHog was found to hold of a run. Fields are added, never renamed or removed. */
+export const PostHogVerification = z.object({
+  kind: z.literal('posthog'),
+  run: z.string(),
+  verdict: Verdict,
+  /** The verdict in a sentence. */
+  message: z.string(),
+  verified_at: z.iso.datetime(),
+  by: z.string(),
+  /** When to look again, while the verdict is pending. */
+  look_again_at: z.iso.datetime().nullable(),
+  totals: z.object({
+    read: Count,
+    ...Counts,
+    /** Copies of events that arrived more than once: PostHog merges them by and by. */
+    copies: Count,
+    /** Events that share their uuid with another, under another person or time: PostHog keeps them apart. */
+    shared_uuids: Count,
+  }),
+  /** The largest first, a thousand at most. */
+  events: z.array(z.object({ event: z.string(), ...Counts, copies: Count, days: Count, differing_days: Count })),
+  more_events: Count,
+  /** Days on which found and expected differ, a hundred at most. */
+  differing: z.array(z.object({ event: z.string(), day: Day, ...Counts })),
+  more_differing: Count,
+  /** Of a sample of the merges that were sent; null where there are none, or they could not be read. */
+  people: z
+    .object({
+      sampled: Count,
+      /** Both ids have one person. */
+      joined: Count,
+      apart: Count,
+      /** PostHog does not know one of the ids. */
+      absent: Count,
+      /** People whose ids have the person of somebody else. */
+      mixed: Count,
+    })
+    .nullable(),
+  notes: z.array(z.string()),
+})
+export type PostHogVerification = z.infer<typeof PostHogVerification>
+
+/** What a fresh read of the export was found to be, beside what the ledger says of it. */
+export const SourceVerification = z.object({
+  kind: z.literal('source'),
+  run: z.string(),
+  verdict: Verdict,
+  message: z.string(),
+  verified_at: z.iso.datetime(),
+  by: z.string(),
+  tables: z.array(
+    z.object({
+      table: z.string(),
+      /** Rows by how they end: `planned`, `read`, `sent`, `skipped.REASON`, `rejected.REASON`. */
+      figures: z.array(z.object({ figure: z.string(), ledger: Count, source: Count })),
+      differs: z.boolean(),
+    }),
+  ),
+  notes: z.array(z.string()),
+})
+export type SourceVerification = z.infer<typeof SourceVerification>
+
+export const Verification = z.discriminatedUnion('kind', [PostHogVerification, SourceVerification])
+export type Verification = z.infer<typeof Verification>

@@ -1,0 +1,43 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { DistinctCounter, type Scratch } from '../../packages/migration/src/verify/distinct-counter.ts'
+
+test('as many keys are counted in each group as are different, wherever memory ends', async () => {
+  const keys = fc.array(fc.tuple(fc.nat({ max: 4 }), fc.nat({ max: 50 })), { maxLength: 300 })
+  await fc.assert(
+    fc.asyncProperty(keys, fc.integer({ min: 1, max: 100 }), async (added, limit) => {
+      const { scratch, appended } = scratchInMemory()
+      const counter = new DistinctCounter(scratch, limit)
+      const expected = new Map<number, Set<number>>()
+      for (const [group, key] of added) {
+        counter.add(group, `key ${key}`)
+        expected.set(group, (expected.get(group) ?? new Set()).add(key))
+        if (counter.isFull) await counter.spill()
+      }
+      const counts = await counter.counts()
+      for (const [group, different] of expected) expect(counts[group]).toBe(different.size)
+      if (added.length >= limit) expect(appended()).toBeGreaterThan(0)
+    }),
+  )
+})
+
+test('what is written down cannot be read back to a key', async () => {
+  const { scratch, parts } = scratchInMemory()
+  const counter = new DistinctCounter(scratch)
+  counter.add(0, 'ada@example.com')
+  await counter.spill()
+  expect(Buffer.concat([...parts.values()].flat()).length).toBe(12)
+})
+
+function scratchInMemory() {
+  const parts = new Map<number, Buffer[]>()
+  const scratch: Scratch = {
+    append(part, bytes) {
+      // A copy: the counter goes on writing to the same memory.
+      parts.set(part, [...(parts.get(part) ?? []), Buffer.from(bytes)])
+      return Promise.resolve()
+    },
+    read: (part) => Promise.resolve(Buffer.concat(parts.get(part) ?? [])),
+  }
+  return { scratch, parts, appended: () => [...parts.values()].flat().length }
+}
