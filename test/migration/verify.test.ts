@@ -1,4 +1,5 @@
 import {
+  noPace,
   type ExportFile,
   FileId,
   type FoundEvents,
@@ -336,6 +337,7 @@ function workbench(clicks: readonly Click[]) {
       tables: [{ table: 'clicks', planned: bench.plannedRows, tally }],
       samples: [{ atMs: sentAtMs, rowsRead: count }],
       waiting: [],
+      pace: noPace,
     }
   }
 
