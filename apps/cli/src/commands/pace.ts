@@ -21,7 +21,7 @@ Examples:
   heapferry pace 2000
   heapferry pace heap-export-3fa2c1d0 none`,
     )
-    .action((first: string, second: string | undefined, _: object, command: Command) => {
+    .action((first: string, second: string | undefined, _flags: object, command: Command) => {
       const [name, pace] =
         second === undefined
           ? [undefined, parsed(first, parsePace, command)]
