@@ -209,20 +209,20 @@ async function workbench(fates: readonly string[], accidents: readonly Accident[
   }
 
   function withAccidents(): RetryWork['ledger'] {
-    return Object.assign(Object.create(ledger) as typeof ledger, {
-      async announce(...what: Parameters<typeof ledger.announce>) {
+    return {
+      async announce(...what) {
         current = pending.shift() ?? 'none'
         crashAt('before_announce')
         const answer = await ledger.announce(...what)
         crashAt('after_announce')
         return answer
       },
-      async settle(...what: Parameters<typeof ledger.settle>) {
+      async settle(...what) {
         crashAt('before_settle')
         await ledger.settle(...what)
         crashAt('after_settle')
       },
-    })
+    }
   }
 
   function crashAt(moment: Accident): void {

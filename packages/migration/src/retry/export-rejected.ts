@@ -13,7 +13,7 @@ export interface ExportedTable {
 
 interface ExportWork {
   run: RunId
-  ledger: RetryLedger
+  ledger: Pick<RetryLedger, 'rejectedAt'>
   reader: RowReader
 }
 

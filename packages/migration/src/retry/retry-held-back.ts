@@ -26,7 +26,7 @@ import type { RetryCounts } from './retry-rejected.ts'
 
 export interface HeldBackWork {
   hold: RetryHold
-  ledger: RetryLedger
+  ledger: Pick<RetryLedger, 'heldBackChunks' | 'settleHeldBack'>
   sink: EventSink
   reader: ChunkReader
   cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
@@ -60,7 +60,7 @@ export async function retryHeldBack(
   return { kind: 'finished', counts }
 }
 
-async function heldBackByFile(run: Run, ledger: RetryLedger) {
+async function heldBackByFile(run: Run, ledger: HeldBackWork['ledger']) {
   const byFile = new Map<FileId, Map<ChunkId, HeldBack | null>>()
   for await (const { chunk, heldBack } of ledger.heldBackChunks(run.id)) {
     const file = fileOf(chunk)
@@ -100,46 +100,49 @@ async function* chunksOf(
   }
 }
 
+/** A pass that was cut off goes on as of the moment that it began with; another one follows it as of now. */
 async function retryChunk(
   run: Run,
   { chunk, file, heldBack }: { chunk: Chunk; file: ExportFile; heldBack: HeldBack | null },
-  { hold, ledger, sink, reader, limits, nowMs, onBatch }: HeldBackWork,
+  work: HeldBackWork,
   counts: RetryCounts,
   signal: AbortSignal,
 ): Promise<'finished' | 'interrupted'> {
   let stored = heldBack
-  // A pass that was cut off goes on as of the moment that it began with: one chunk is never looked at as of three moments.
-  const sinceMs = stored?.sinceMs ?? run.createdAtMs
-  const { toMs, cursor, rows } = stored?.pass ?? { toMs: nowMs, cursor: 0, rows: 0 }
-  const convert = convertAsOf(run, file, sinceMs, toMs)
-  const store = async (is: HeldBack, ended: { sent: number; rejected: readonly RejectedRow[] }): Promise<void> => {
-    await ledger.settleHeldBack(hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
+  const passes = stored?.pass ? [stored.pass, begun(work.nowMs)] : [begun(work.nowMs)]
+  for (const { toMs, cursor, rows } of passes) {
+    const sinceMs = stored?.sinceMs ?? run.createdAtMs
+    const convert = convertAsOf(run, file, sinceMs, toMs)
+    let rowsRead = rows
+    for await (const slice of work.reader.read(file, chunk, { cursor, rows }, work.limits)) {
+      const batch = convertSlice({ chunk, file }, slice, convert)
+      const name = `${chunk.id}-held-back-since-${sinceMs}-${stored?.pass?.cursor ?? 0}`
+      const origin = { table: file.table, day: null, name }
+      const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : nothingToSend
+      if (delivery.kind === 'interrupted') return 'interrupted'
+      for (const { index, detail } of delivery.refused) batch.refuse(index, detail)
+      const { tally, rejected } = batch
+      rowsRead += tally.read
+      await store({ sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } }, { sent: tally.sent, rejected })
+      counts.sent += tally.sent
+      counts.rejected += rejected.length
+      if (toMs === work.nowMs) counts.left.too_young = (counts.left.too_young ?? 0) + (tally.skipped.held_back ?? 0)
+      work.onBatch?.(counts)
+      // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
+      if (signal.aborted) return 'interrupted'
+    }
+    await store({ sinceMs: toMs, pass: null }, { sent: 0, rejected: [] })
+  }
+  return 'finished'
+
+  async function store(is: HeldBack, ended: { sent: number; rejected: readonly RejectedRow[] }): Promise<void> {
+    await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
     stored = is
   }
-
-  let rowsRead = rows
-  for await (const slice of reader.read(file, chunk, { cursor, rows }, limits)) {
-    const batch = convertSlice({ chunk, file }, slice, convert)
-    const origin = { table: file.table, day: null, name: `${chunk.id}-held-back-since-${sinceMs}-${cursorOf(stored)}` }
-    const delivery = batch.events.length > 0 ? await sink.send(batch.events, signal, origin) : nothingToSend
-    if (delivery.kind === 'interrupted') return 'interrupted'
-    for (const { index, detail } of delivery.refused) batch.refuse(index, detail)
-    const { tally, rejected } = batch
-    rowsRead += tally.read
-    await store({ sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } }, { sent: tally.sent, rejected })
-    counts.sent += tally.sent
-    counts.rejected += rejected.length
-    counts.left.too_young = (counts.left.too_young ?? 0) + (tally.skipped.held_back ?? 0)
-    onBatch?.(counts)
-    // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
-    if (signal.aborted) return 'interrupted'
-  }
-  await store({ sinceMs: toMs, pass: null }, { sent: 0, rejected: [] })
-  return 'finished'
 }
 
-function cursorOf(heldBack: HeldBack | null): number {
-  return heldBack?.pass?.cursor ?? 0
+function begun(toMs: number): NonNullable<HeldBack['pass']> {
+  return { toMs, cursor: 0, rows: 0 }
 }
 
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const

@@ -39,7 +39,7 @@ type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conv
 
 export interface RetryWork {
   hold: RetryHold
-  ledger: RetryLedger
+  ledger: Pick<RetryLedger, 'announce' | 'settle'>
   sink: EventSink
   /** Asked for once for each phase that has rows. */
   convertersFor(phase: Phase): Promise<ConverterFor>
