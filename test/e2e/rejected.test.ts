@@ -1,5 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
@@ -112,6 +113,33 @@ test('a retry of another project, of no run and with flags that contradict each 
   expect((await command('retry', 'mine', '--reason', 'held_back', '--from', 'rows.csv')).code).toBe(2)
   expect((await command('retry', 'mine', '--table', 'clicks', '--from', 'rows.csv')).code).toBe(2)
   expect((await command('retry', 'mine', '--reason', 'nonsense')).code).toBe(2)
+  expect(posthog.batches).toEqual([])
+})
+
+test('rows of a run that writes files are written to a file of their own when they are retried', async () => {
+  await writeFile(
+    path.join(folder, 'clicks.csv'),
+    'event_id,user_id,time\n1,2,2023-01-02 03:04:05\n3,,2023-01-02 03:04:05\n',
+  )
+  const to = ['--to', 'jsonl:out']
+  await command('run', 'clicks.csv', '--run', 'mine', '--max-rejected', '100', ...to)
+  await command('rejected', 'mine', '--out', 'rows.csv')
+  const rows = await readFile(path.join(folder, 'rows.csv'), 'utf8')
+  await writeFile(path.join(folder, 'rows.csv'), rows.replace(',3,,', ',3,4,'))
+  expect(await command('retry', 'mine', '--from', 'rows.csv', ...to)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('1 sent'),
+  })
+  const entries = await readdir(path.join(folder, 'out'), { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  const events = await Promise.all(
+    files.map(async (entry) =>
+      gunzipSync(await readFile(path.join(entry.parentPath, entry.name)))
+        .toString()
+        .trim(),
+    ),
+  )
+  expect(events.map((line) => JSON.parse(line).distinct_id).toSorted()).toEqual(['2', '4'])
   expect(posthog.batches).toEqual([])
 })
 

@@ -7,7 +7,7 @@ const shownGroups = 40
 
 /** Groups of rejected rows for a terminal of 80 columns, and what can be done about them. */
 export function rejectedText(run: string, groups: readonly RejectedGroup[]): string {
-  if (groups.length === 0) return `${run} has no such rejected rows.`
+  if (groups.length === 0) return noneText(run)
   const rows = groups.reduce((sum, group) => sum + group.rows, 0)
   const digits = grouped(groups[0]?.rows ?? 0).length
   const indent = ' '.repeat(digits + 4)
@@ -34,6 +34,10 @@ export function rejectedText(run: string, groups: readonly RejectedGroup[]): str
       `After a fix:      heapferry retry ${run}`,
     ].join('\n'),
   )
+}
+
+export function noneText(run: string): string {
+  return `${run} has no rejected rows, or none of that table and reason.`
 }
 
 function oneLine(text: string): string {

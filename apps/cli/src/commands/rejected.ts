@@ -15,7 +15,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
 import { answer, answerLines, printable, say } from '../print.ts'
-import { rejectedText } from '../rejected-text.ts'
+import { noneText, rejectedText } from '../rejected-text.ts'
 import { withSourceHint } from '../source-hint.ts'
 import { stopSignal } from '../stop-signal.ts'
 import { withLedger } from '../with-ledger.ts'
@@ -77,7 +77,7 @@ async function showGroups({ id }: Run, filter: RowFilter, { ledger }: OpenLedger
 async function listRows({ id }: Run, flags: Flags, { ledger }: OpenLedger): Promise<void> {
   const places = await placesOf(ledger.rejectedRows(id), flags)
   const files = filesOf(places, await ledger.files(id)).toSorted((a, b) => (a.path < b.path ? -1 : 1))
-  if (files.length === 0 && !flags.json) answer(`${id} has no such rejected rows.`)
+  if (files.length === 0 && !flags.json) answer(noneText(id))
   async function* lines(): AsyncGenerator<string> {
     for (const file of files)
       for await (const row of storedRows(id, file, places, ledger)) yield lineOf(row, file, flags)
@@ -133,7 +133,7 @@ async function writeFiles(
     const { force } = flags
     const written = await withSourceHint(run.id, () => writeRows(tables, out, { force, signal: stop }))
     if (flags.json) answer(JSON.stringify(written))
-    else if (written.length === 0) answer(`${run.id} has no such rejected rows: no file was written.`)
+    else if (written.length === 0) answer(noneText(run.id))
     else {
       for (const { file, rows } of written) answer(`${file}: ${grouped(rows)} row${rows === 1 ? '' : 's'}`)
       say(`Mend them there and give them back: heapferry retry ${run.id} --from ${written[0]?.file ?? out}`)
