@@ -56,6 +56,31 @@ test.each([
   await expect(inspected('clicks.csv', bytes)).rejects.toThrow(`clicks.csv is not a CSV file: it begins like ${name}`)
 })
 
+test.each([',', '|', '\t', ';'])(
+  'a header whose quote is never closed is no table of one column: %j',
+  async (delimiter) => {
+    const header = ['event_id', '"user_id', 'time'].join(delimiter)
+    await expect(inspected('clicks.csv', Buffer.from(`${header}\n1,2,3\n`))).rejects.toThrow(
+      'clicks.csv: the quotes of its first line do not pair up',
+    )
+  },
+)
+
+test('delimiters inside of quoted names are none', async () => {
+  expect(await inspected('scores.csv', Buffer.from('"a;b;c","d"\n1,2\n'))).toMatchObject({ columns: ['a;b;c', 'd'] })
+  expect(await inspected('scores.csv', Buffer.from('"a;b,c"\n1\n'))).toMatchObject({ columns: ['a;b,c'] })
+})
+
+test.each([
+  ['clicks.avro', 'an Avro'],
+  ['clicks.avro.gz', 'an Avro'],
+  ['clicks.PARQUET', 'a Parquet'],
+])('a file that says by its name that it is no CSV is not told to be none: %s', async (name, format) => {
+  await expect(inspected(name, Buffer.from([1, 2, 0, 255, 10]))).rejects.toThrow(
+    `${name} does not begin like ${format} file`,
+  )
+})
+
 test('a binary file is not read as CSV', async () => {
   await expect(inspected('clicks.csv', Buffer.from([1, 2, 0, 255, 10]))).rejects.toThrow('its first line is not text')
 })

@@ -23,20 +23,29 @@ export function contentOf(blob: Blob, compression: Compression): Content {
   return { blocks: (start, end) => unpackedBlocks(blob, compression, start, end ?? Number.POSITIVE_INFINITY) }
 }
 
-/** The first bytes, fewer where the content is shorter. Damage behind them is left to those who read on. */
-export async function headOf(content: Content, bytes: number): Promise<Buffer> {
+/** The first bytes of a content. */
+export interface Head {
+  bytes: Buffer
+  /** Why there are fewer than were asked for, where the content does not end there. */
+  damage: string | null
+}
+
+/** Fewer bytes than `length` where the content is shorter or damaged. Damage behind them is left to those who read on. */
+export async function headOf(content: Content, length: number): Promise<Head> {
   const blocks: Buffer[] = []
-  let length = 0
+  let found = 0
+  let damage: string | null = null
   try {
     for await (const block of content.blocks(0)) {
       blocks.push(block)
-      length += block.length
-      if (length >= bytes) break
+      found += block.length
+      if (found >= length) break
     }
   } catch (error) {
     if (!(error instanceof DamagedContent)) throw error
+    damage = error.message
   }
-  return Buffer.concat(blocks).subarray(0, bytes)
+  return { bytes: Buffer.concat(blocks).subarray(0, length), damage }
 }
 
 async function* plainBlocks(blob: Blob, start: number, end: number): AsyncGenerator<Buffer> {

@@ -18,6 +18,7 @@ import { inspectAvro } from './avro/inspect-avro.ts'
 import { cutAvro, readAvro } from './avro/read-avro.ts'
 import { type Blob, fileIdOf } from './blob.ts'
 import { compressionOf } from './compression/compression-of.ts'
+import { damagedBeforeRows } from './compression/damaged-content.ts'
 import { contentOf, headOf } from './content.ts'
 import { csvFormat } from './csv/csv-format.ts'
 import { inspectCsv } from './csv/inspect-csv.ts'
@@ -29,6 +30,7 @@ import { cutParquet, readParquet } from './parquet/read-parquet.ts'
 import type { Place } from './place.ts'
 import { tableNameOf } from './table-name.ts'
 import { cutText, readText, type TextFormat } from './text/text-format.ts'
+import { withPath } from './unusable-file.ts'
 
 /** What a file holds: no table where it is empty, two where events and identify records are mixed. */
 export interface Inspection {
@@ -75,6 +77,8 @@ export async function inspectFile(place: Place, found: FoundFile, mapping: Mappi
       }
     })
     return { files, notices: heads.flatMap(({ notices = [] }) => notices) }
+  } catch (error) {
+    throw withPath(path, error)
   } finally {
     await blob.close()
   }
@@ -98,6 +102,8 @@ export async function* cutFile(place: Place, file: ExportFile, chunkBytes: numbe
       case 'parquet':
         yield* cutParquet(blob, file.columns)
     }
+  } catch (error) {
+    throw withPath(file.path, error)
   } finally {
     await blob.close()
   }
@@ -122,6 +128,8 @@ export function fileReader(place: Place): ChunkReader {
           case 'parquet':
             yield* readParquet(blob, file.columns, chunk, from, limits)
         }
+      } catch (error) {
+        throw withPath(file.path, error)
       } finally {
         await blob.close()
       }
@@ -151,7 +159,9 @@ async function headsOf(
   const { path } = found
   const table = nameOf(found)
   const content = contentOf(blob, compression)
-  const magic = await headOf(content, magicBytes)
+  const { bytes: magic, damage } = await headOf(content, magicBytes)
+  // What the file is cannot be told, and no table has a row so short.
+  if (damage !== null) throw damagedBeforeRows(damage)
   if (compression !== 'none') assertNotTwice(path, magic, compression)
   switch (kindOf(path, magic)) {
     case 'avro':
@@ -177,8 +187,19 @@ function kindOf(path: string, magic: Buffer): 'avro' | 'parquet' | 'json' | 'csv
   const text = magic.toString('latin1')
   if (text.startsWith('Obj\x01')) return 'avro'
   if (text.startsWith('PAR1')) return 'parquet'
+  assertNamedOtherwise(path)
   if (/\.(?:json|jsonl|ndjson)\b/i.test(path)) return 'json'
   return /^(?:\xef\xbb\xbf)?\s*[{[]/.test(text) && !/\.(?:csv|tsv|psv)\b/i.test(path) ? 'json' : 'csv'
+}
+
+/** Such a file would be told to be no CSV, which its owner never took it for. */
+function assertNamedOtherwise(path: string): void {
+  const [, name] = /\.(avro|parquet)(?:\.\w+)?$/i.exec(path) ?? []
+  if (name === undefined) return
+  throw new OperatorError(
+    `${path} does not begin like ${name.toLowerCase() === 'avro' ? 'an Avro' : 'a Parquet'} file`,
+    'Copy the file again, or export the table again. If it is of another kind, name it for that.',
+  )
 }
 
 function assertNotTwice(path: string, magic: Buffer, outer: Compression): void {

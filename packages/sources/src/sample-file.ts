@@ -4,6 +4,7 @@ import { DamagedContent } from './compression/damaged-content.ts'
 import { decompress } from './compression/decompress.ts'
 import { cutFile, fileReader } from './files.ts'
 import type { Place } from './place.ts'
+import { withPath } from './unusable-file.ts'
 
 /** Some rows of a file. */
 export interface FileSample {
@@ -181,7 +182,7 @@ async function packedShare(place: Place, { path, version, compression }: ExportF
     }
   } catch (error) {
     // There are no rows behind the damage.
-    if (!(error instanceof DamagedContent)) throw error
+    if (!(error instanceof DamagedContent)) throw withPath(path, error)
   } finally {
     await blob.close()
   }

@@ -10,7 +10,7 @@ import {
   unscaledOf,
   uuidText,
 } from '../cell-text.ts'
-import { UnusableFile } from './unusable-file.ts'
+import { UnusableFile } from '../unusable-file.ts'
 
 /** A column of a file, and how its cells are read. */
 export interface AvroColumn {

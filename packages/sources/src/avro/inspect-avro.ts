@@ -1,7 +1,7 @@
 import { type Format, OperatorError } from '@heapferry/domain'
 import type { Content } from '../content.ts'
 import { type Container, readContainer } from './read-container.ts'
-import { UnusableFile } from './unusable-file.ts'
+import { withPath } from '../unusable-file.ts'
 
 /** @throws OperatorError when no row can be read from the file */
 export async function inspectAvro(
@@ -30,7 +30,6 @@ async function containerOf(content: Content, path: string): Promise<Container> {
   try {
     return await readContainer(content)
   } catch (error) {
-    if (!(error instanceof UnusableFile)) throw error
-    throw new OperatorError(`${path}: ${error.message}`, error.hint, { cause: error })
+    throw withPath(path, error)
   }
 }

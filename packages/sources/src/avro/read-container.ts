@@ -1,10 +1,9 @@
-import { DamagedContent } from '../compression/damaged-content.ts'
-import type { Content } from '../content.ts'
+import { type Content, headOf } from '../content.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
 import { type AvroColumn, compileSchema } from './compile-schema.ts'
 import { syncBytes } from './scan-blocks.ts'
 import { type UnpackBlock, unpackerOf } from './unpack-block.ts'
-import { UnusableFile } from './unusable-file.ts'
+import { UnusableFile } from '../unusable-file.ts'
 
 /**
  * What an object container file says of itself before its blocks.
@@ -26,7 +25,7 @@ const maxHeaderBytes = 16 * 1024 * 1024
 /** @throws UnusableFile when nothing can be read from the file */
 export async function readContainer(content: Content): Promise<Container> {
   for (let bytes = firstTryBytes; ; bytes *= 4) {
-    const head = await bytesOf(content, bytes)
+    const { bytes: head, damage } = await headOf(content, bytes)
     const header = headerOf(head)
     if (header !== null) {
       const { meta, sync, firstBlockByte } = header
@@ -35,7 +34,7 @@ export async function readContainer(content: Content): Promise<Container> {
     }
     if (head.length < bytes || bytes >= maxHeaderBytes) {
       throw new UnusableFile(
-        'its Avro header is damaged or cut off',
+        damage === null ? 'its Avro header is damaged or cut off' : `its Avro header is cut off: ${damage}`,
         'The file is no complete Avro file: copy it again, or export the table again.',
       )
     }
@@ -58,15 +57,4 @@ function headerOf(head: Buffer): { meta: Map<string, string>; sync: Buffer; firs
     if (!(error instanceof Undecodable)) throw error
     return null
   }
-}
-
-/** The first bytes, fewer where the content is shorter or damaged. */
-async function bytesOf(content: Content, length: number): Promise<Buffer> {
-  const parts: Buffer[] = []
-  try {
-    for await (const part of content.blocks(0, length)) parts.push(part)
-  } catch (error) {
-    if (!(error instanceof DamagedContent)) throw error
-  }
-  return Buffer.concat(parts)
 }

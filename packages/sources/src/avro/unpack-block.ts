@@ -1,11 +1,10 @@
 import { crc32, inflateRawSync } from 'node:zlib'
-import { OperatorError } from '@heapferry/domain'
 import { compressors } from 'hyparquet-compressors'
 import type { Blob } from '../blob.ts'
 import { DamagedContent } from '../compression/damaged-content.ts'
 import { unzstd } from '../compression/unzstd.ts'
+import { UnusableFile } from '../unusable-file.ts'
 import { Undecodable } from './avro-bytes.ts'
-import { UnusableFile } from './unusable-file.ts'
 
 /** @throws Undecodable when the data is not what the codec makes */
 export type UnpackBlock = (data: Buffer) => Buffer | Promise<Buffer>
@@ -91,7 +90,7 @@ async function unzstandard(data: Buffer): Promise<Buffer> {
   } catch (cause) {
     if (cause instanceof DamagedContent) throw new Undecodable('its zstandard data is damaged', { cause })
     // It asks for too much memory, or for a dictionary: known of this block alone, so it costs its rows and not the run.
-    if (cause instanceof OperatorError) throw new Undecodable(cause.message, { cause })
+    if (cause instanceof UnusableFile) throw new Undecodable(cause.message, { cause })
     throw cause
   }
   return Buffer.concat(parts)

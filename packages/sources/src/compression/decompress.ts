@@ -11,7 +11,7 @@ import { unzstd } from './unzstd.ts'
  * Buffers and memory are bounded, whatever the data unpacks to. What comes out before damage depends on the bytes of
  * the file alone, so every reading gives the same.
  * @throws DamagedContent where the file is cut off or damaged, after everything that could be unpacked before that
- * @throws OperatorError for zstd data that only other tools can unpack
+ * @throws UnusableFile for zstd data that only other tools can unpack
  */
 export function decompress(
   blob: Blob,

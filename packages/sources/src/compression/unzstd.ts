@@ -1,7 +1,7 @@
-import { OperatorError } from '@heapferry/domain'
 import { Decompress } from 'fzstd'
 import xxhash, { type XXHash } from 'xxhash-wasm'
 import type { Blob } from '../blob.ts'
+import { UnusableFile } from '../unusable-file.ts'
 import { type ByteReader, byteReader } from './byte-reader.ts'
 import { cutOffAt, damagedAt } from './damaged-content.ts'
 
@@ -72,7 +72,7 @@ interface FrameHeader {
   hasChecksum: boolean
 }
 
-/** @throws OperatorError when this frame can only be read by the zstd command */
+/** @throws UnusableFile when this frame can only be read by the zstd command */
 async function readFrameHeader(input: ByteReader): Promise<FrameHeader> {
   const { at } = input
   const descriptor = (await take(input, 1)).readUInt8()
@@ -85,13 +85,13 @@ async function readFrameHeader(input: ByteReader): Promise<FrameHeader> {
   const contentBytes = sizeFrom(size)
   const windowBytes = window === null ? (contentBytes ?? 0) : 2 ** (10 + (window >> 3)) * (1 + (window & 7) / 8)
   if (dictionary.some((byte) => byte !== 0))
-    throw new OperatorError(
-      'zstd data was packed with a dictionary, which is not in the file',
+    throw new UnusableFile(
+      'its zstd data was packed with a dictionary, which is not in the file',
       'Unpack the file where the dictionary is: zstd -d -D DICTIONARY FILE.',
     )
   if (windowBytes > maxWindowBytes)
-    throw new OperatorError(
-      `zstd data asks for a window of ${Math.ceil(windowBytes / MiB)} MiB; up to ${maxWindowBytes / MiB} MiB can be read here`,
+    throw new UnusableFile(
+      `its zstd data asks for a window of ${Math.ceil(windowBytes / MiB)} MiB; up to ${maxWindowBytes / MiB} MiB can be read here`,
       'Unpack the file, zstd -d --long=31 FILE, or pack it again with level 20 or lower and without --long.',
     )
   return { windowBytes, contentBytes, hasChecksum: (descriptor & 0x04) !== 0 }

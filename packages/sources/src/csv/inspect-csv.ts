@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { type CsvDialect, type Mapping, OperatorError } from '@heapferry/domain'
 import { type Content, headOf } from '../content.ts'
+import { damagedBeforeRows } from '../compression/damaged-content.ts'
 import { parseLine } from './parse-rows.ts'
 import { RowScanner } from './row-scanner.ts'
 
@@ -36,7 +37,9 @@ export async function inspectCsv(
   content: Content,
   { path, table, mapping }: { path: string; table: string; mapping: Mapping },
 ): Promise<CsvHead | null> {
-  const head = await headOf(content, headBytes)
+  const { bytes: head, damage } = await headOf(content, headBytes)
+  // A header that is cut off would give the columns of another table.
+  if (damage !== null && !head.includes(0x0a)) throw damagedBeforeRows(damage)
   const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
   if (head.length === start) return null
 
@@ -118,15 +121,19 @@ function lineAt(
   return { text: head.toString('utf8', start, row.end).replace(/\r?\n$/, ''), end: row.end }
 }
 
-/** The delimiter that gives the expected number of cells, else the one that the line holds most often. */
+/** The delimiter that gives the expected number of cells, else the one that gives most. */
 function guessDelimiter(line: string, quote: CsvDialect['quote'], cellCount: number | undefined): string {
   const candidates = delimiters.map((delimiter) => ({
     delimiter,
     cells: parseLine(line, { delimiter, quote })?.length ?? 0,
+    parts: line.split(delimiter).length,
   }))
   const exact = candidates.find(({ cells }) => cells === cellCount)
   if (exact) return exact.delimiter
-  return candidates.reduce((best, next) => (next.cells > best.cells ? next : best)).delimiter
+  const best = candidates.reduce((most, next) => (next.cells > most.cells ? next : most))
+  if (best.cells > 1) return best.delimiter
+  // With a quote that is never closed it is the wrong delimiters that give a cell, and the line would pass for one column.
+  return candidates.reduce((most, next) => (next.parts > most.parts ? next : most)).delimiter
 }
 
 function unique(columns: string[], path: string): string[] {

@@ -30,7 +30,7 @@ export async function openRowsFile(given: string, leading: readonly string[]): P
   const name = path.basename(file)
   const blob = await place.open(name)
   try {
-    const head = await headOf(contentOf(blob, 'none'), headBytes)
+    const { bytes: head } = await headOf(contentOf(blob, 'none'), headBytes)
     const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
     const header = headerOf(head, start, leading)
     if (!header) {

@@ -1,5 +1,6 @@
 import { type Mapping, OperatorError, type Table, tableIn, tableOf } from '@heapferry/domain'
-import { type Content, headOf } from '../content.ts'
+import { damagedBeforeRows } from '../compression/damaged-content.ts'
+import { type Content, type Head, headOf } from '../content.ts'
 import { defaultMaxRowBytes } from '../text/row-finder.ts'
 import { scanRows } from '../text/scan-rows.ts'
 import { isDoubled } from './backslashes.ts'
@@ -32,8 +33,9 @@ export async function inspectJson(
   { path, table, mapping }: { path: string; table: string; mapping: Mapping },
 ): Promise<JsonHead[]> {
   const head = await headOf(content, sampleBytes)
-  const firstRowByte = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
-  const kind = kindOf(head.subarray(firstRowByte), path)
+  const firstRowByte = head.bytes.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
+  const kind = kindOf(head.bytes.subarray(firstRowByte), path)
+  if (kind === null && head.damage !== null) throw damagedBeforeRows(head.damage)
   if (kind === null) return []
   const { undouble } = mapping.json
   const sampled = { firstRowByte, kind, undoubled: undouble === 'always', path }
@@ -98,7 +100,7 @@ function kindOf(head: Buffer, path: string): JsonFormat['kind'] | null {
 
 /** The readable rows of a file's first bytes, none where it has no rows at all; null where more bytes are needed for one. */
 async function sampleOf(
-  head: Buffer,
+  { bytes: head, damage }: Head,
   askedBytes: number,
   file: { firstRowByte: number; kind: JsonFormat['kind']; undoubled: boolean; path: string },
 ): Promise<FlatRow[] | null> {
@@ -121,8 +123,9 @@ async function sampleOf(
       if (row?.kind === 'row') rows.push(row)
     }
   }
-  if (count === 0) return head.length < askedBytes ? [] : null
   const [first] = rows
+  if (!first && damage !== null) throw damagedBeforeRows(damage)
+  if (count === 0) return head.length < askedBytes ? [] : null
   if (!first) throw notRows(path, `has no JSON object among its first ${count} rows`)
   if (count === 1 && holdsRows(first.object)) throw notRows(path, 'is a single JSON object with a list inside')
   return rows
