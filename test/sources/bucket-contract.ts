@@ -235,18 +235,26 @@ export function bucketContract(name: string, start: () => Promise<TestStore>): v
 
 /** CSV files in a bucket, for what every source must do. */
 export function bucketSource(start: () => Promise<TestStore>): SourceUnderTest {
+  return bucketOf(start)({
+    fileName: 'clicks.csv',
+    cell: fc.option(fc.string({ unit: fc.constantFrom('a', 'é', '😀', '"', ',', '\n', ' '), minLength: 1 }), {
+      nil: null,
+    }),
+    write: tableWriters.csv,
+  })
+}
+
+/** Moves what others write into a bucket. */
+export function bucketOf(start: () => Promise<TestStore>): (source: SourceUnderTest) => SourceUnderTest {
   let store: TestStore
   beforeAll(async () => {
     store = await start()
   }, 120_000)
   afterAll(() => store.close())
-  return {
-    fileName: 'clicks.csv',
-    cell: fc.option(fc.string({ unit: fc.constantFrom('a', 'é', '😀', '"', ',', '\n', ' '), minLength: 1 }), {
-      nil: null,
-    }),
+  return (source) => ({
+    ...source,
     async write(file, rows) {
-      await tableWriters.csv(file, rows)
+      await source.write(file, rows)
       await store.put(`${basename(dirname(file))}/${basename(file)}`, await readFile(file))
     },
     async openPlace(folder) {
@@ -255,7 +263,7 @@ export function bucketSource(start: () => Promise<TestStore>): SourceUnderTest {
       onTestFinished(() => place.close())
       return place
     },
-  }
+  })
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<Error> {

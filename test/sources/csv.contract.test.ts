@@ -1,7 +1,7 @@
-import { writeFile } from 'node:fs/promises'
 import { Mapping } from '@heapferry/domain'
 import fc from 'fast-check'
-import { sourceContract, type Rows } from './source-contract.ts'
+import { csv, writerOf } from './row-files.ts'
+import { type Rows, sourceContract } from './source-contract.ts'
 
 const hard = fc.constantFrom(
   '\n',
@@ -26,16 +26,16 @@ const plain = fc
 
 const upperCase = (rows: Rows): Rows => ({ ...rows, columns: rows.columns.map((column) => column.toUpperCase()) })
 
-sourceContract('CSV as BigQuery writes it', { fileName: 'clicks.csv', cell: orNull(quotable), write: writer({}) })
+sourceContract('CSV as BigQuery writes it', { fileName: 'clicks.csv', cell: orNull(quotable), write: writerOf(csv()) })
 sourceContract('CSV with CRLF and a byte order mark', {
   fileName: 'clicks.csv',
   cell: orNull(quotable),
-  write: writer({ lineEnd: '\r\n', prefix: '\uFEFF' }),
+  write: writerOf(csv({ lineEnd: '\r\n', prefix: '\uFEFF' })),
 })
 sourceContract('CSV as Snowflake writes it: upper-case header, every cell quoted, \\N for null', {
   fileName: 'CLICKS.csv',
   cell: orNull(quotable),
-  write: (file, rows) => writer({ quoteAll: true, nullText: '\\N' })(file, upperCase(rows)),
+  write: writerOf((rows) => csv({ quoteAll: true, nullText: '\\N' })(upperCase(rows))),
 })
 sourceContract('pipes, as Redshift unloads: no header, no quotes, no extension', {
   fileName: 'clicks0000_part_00',
@@ -44,32 +44,9 @@ sourceContract('pipes, as Redshift unloads: no header, no quotes, no extension',
     csv: { delimiter: '|', quote: '' },
     tables: { clicks: { columns: ['user_id', 'time', 'text', 'more'] } },
   }),
-  write: writer({ delimiter: '|', header: false, unquoted: true }),
+  write: writerOf(csv({ delimiter: '|', header: false, unquoted: true })),
 })
-sourceContract('tabs', { fileName: 'clicks.tsv', cell: orNull(quotable), write: writer({ delimiter: '\t' }) })
-
-interface Style {
-  delimiter?: string
-  lineEnd?: string
-  prefix?: string
-  quoteAll?: boolean
-  unquoted?: boolean
-  nullText?: string
-  header?: boolean
-}
-
-function writer(style: Style) {
-  const { delimiter = ',', lineEnd = '\n', prefix = '', quoteAll, unquoted, nullText = '', header = true } = style
-  const cellText = (cell: string | null): string => {
-    if (cell === null) return nullText
-    const needsQuotes = quoteAll || /["\r\n]/.test(cell) || cell.includes(delimiter)
-    return needsQuotes && !unquoted ? `"${cell.replaceAll('"', '""')}"` : cell
-  }
-  return async (file: string, { columns, rows }: Rows): Promise<void> => {
-    const lines = [...(header ? [columns] : []), ...rows].map((cells) => cells.map(cellText).join(delimiter) + lineEnd)
-    await writeFile(file, prefix + lines.join(''))
-  }
-}
+sourceContract('tabs', { fileName: 'clicks.tsv', cell: orNull(quotable), write: writerOf(csv({ delimiter: '\t' })) })
 
 function orNull(text: fc.Arbitrary<string>) {
   // A cell of "\N" is null by Snowflake's convention, wherever it stands.

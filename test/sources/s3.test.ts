@@ -1,24 +1,13 @@
 import type { S3Options } from '@heapferry/sources'
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openBucket } from '../../packages/sources/src/s3/open-bucket.ts'
+import { awsForTests } from '../support/aws-for-tests.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { type StandInOptions, startS3StandIn } from '../support/s3-stand-in.ts'
 import { bucketContract, bucketSource } from './bucket-contract.ts'
 import { sourceContract } from './source-contract.ts'
 
-beforeEach(() => {
-  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
-  vi.stubEnv('AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED', 'true')
-  // Not what this machine may know of AWS.
-  vi.stubEnv('AWS_REGION', undefined)
-  vi.stubEnv('AWS_PROFILE', undefined)
-  vi.stubEnv('AWS_CONFIG_FILE', '/nowhere')
-  vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nowhere')
-  vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true')
-})
-afterEach(() => vi.unstubAllEnvs())
-
+awsForTests()
 bucketContract('a bucket of the stand-in', () => startS3StandIn())
 sourceContract(
   'CSV in a bucket of the stand-in',

@@ -5,11 +5,12 @@ import {
   defaultMapping,
   type ExportFile,
   type Mapping,
+  type Place as RowPlace,
   type ReadRow,
   RunId,
   type SliceLimits,
 } from '@heapferry/domain'
-import { cutFile, fileReader, type Place } from '@heapferry/sources'
+import { cutFile, fileReader, type Place, rowReader } from '@heapferry/sources'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
@@ -30,10 +31,13 @@ export interface SourceUnderTest {
   cell: fc.Arbitrary<string | null>
   /** Where what was written into a folder is read from; the folder itself, unless told otherwise. */
   openPlace?(folder: string): Promise<Place>
+  /** How often the first property is tried; fewer where others have shown the same code. */
+  runs?: number
 }
 
 /** What every kind of file must do, so that chunks can be taken by any worker in any order and gone on with anywhere. */
 export function sourceContract(name: string, source: SourceUnderTest): void {
+  const { runs = 150 } = source
   const columns = ['user_id', 'time', 'text', 'more']
   const anyRows = fc
     .array(fc.tuple(source.cell, source.cell, source.cell), { minLength: 1, maxLength: 40 })
@@ -51,7 +55,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
           expect(rows.map(valuesOf)).toEqual(written.rows)
           expect(rows.map(({ place }) => place.row)).toEqual(written.rows.map((_, index) => index + 1))
         }),
-        { numRuns: 150 },
+        { numRuns: runs },
       )
     })
 
@@ -79,18 +83,54 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
             }
           },
         ),
-        { numRuns: 60 },
+        { numRuns: Math.ceil(runs / 2.5) },
       )
     })
 
-    test('cutting twice gives the same chunks', async () => {
+    test('two reads agree, also at the same time, with all chunks at once and in slices of other sizes', async () => {
+      const open = await opener(source)
+      await fc.assert(
+        fc.asyncProperty(
+          anyRows,
+          chunkSize(),
+          sliceLimits(),
+          sliceLimits(),
+          async (written, chunkBytes, one, other) => {
+            const file = await open(written, chunkBytes)
+            const [inTurn, atOnce] = await Promise.all([
+              file.readAll(one),
+              Promise.all(file.chunks.map((chunk) => file.read(chunk, { cursor: 0, rows: 0 }, other))),
+            ])
+            expect(atOnce.flat()).toEqual(inTurn)
+          },
+        ),
+        { numRuns: Math.ceil(runs / 5) },
+      )
+    })
+
+    test('any of the rows are found again by their places', async () => {
+      const open = await opener(source)
+      await fc.assert(
+        fc.asyncProperty(anyRows, chunkSize(), fc.uniqueArray(fc.nat(39)), async (written, chunkBytes, indexes) => {
+          const file = await open(written, chunkBytes)
+          const rows = await file.readAll({ rows: 1000, bytes: 1_000_000 })
+          const wanted = rows.filter((_, index) => indexes.includes(index))
+          const found = []
+          for await (const { row } of file.rowsAt(wanted.map(({ place }) => place))) found.push(row)
+          expect(found).toEqual(wanted)
+        }),
+        { numRuns: Math.ceil(runs / 5) },
+      )
+    })
+
+    test('looking at the file and cutting it twice gives the same chunks', async () => {
       const open = await opener(source)
       await fc.assert(
         fc.asyncProperty(anyRows, chunkSize(), async (written, chunkBytes) => {
           const file = await open(written, chunkBytes)
-          expect(await file.cutAgain()).toEqual(file.chunks)
+          expect(await file.again()).toEqual({ file: file.file, chunks: file.chunks })
         }),
-        { numRuns: 30 },
+        { numRuns: Math.ceil(runs / 5) },
       )
     })
   })
@@ -125,9 +165,11 @@ async function opener({ write, fileName, mapping = defaultMapping, openPlace = f
   const reader = fileReader(place)
   return async (rows: Rows, chunkBytes: number) => {
     await write(path.join(root, fileName), rows)
-    const file = await onlyTable(place, fileName, mapping)
-    const cutAgain = () => chunksOf(place, file, chunkBytes)
-    const chunks = await cutAgain()
+    const again = async () => {
+      const found = await onlyTable(place, fileName, mapping)
+      return { file: found, chunks: await chunksOf(place, found, chunkBytes) }
+    }
+    const { file, chunks } = await again()
     const slices = (chunk: Chunk, from: { cursor: number; rows: number }, limits: SliceLimits) =>
       reader.read(file, chunk, from, limits)
     const read = async (...where: Parameters<typeof slices>): Promise<ReadRow[]> => {
@@ -140,7 +182,8 @@ async function opener({ write, fileName, mapping = defaultMapping, openPlace = f
       for (const chunk of chunks) all.push(...(await read(chunk, { cursor: 0, rows: 0 }, limits)))
       return all
     }
-    return { file, chunks, cutAgain, slices, read, readAll }
+    const rowsAt = (places: RowPlace[]) => rowReader(place).rowsAt(file, places)
+    return { file, chunks, again, slices, read, readAll, rowsAt }
   }
 }
 
@@ -155,6 +198,10 @@ async function chunksOf(place: Place, file: ExportFile, chunkBytes: number): Pro
 
 function chunkSize() {
   return fc.integer({ min: 1, max: 400 })
+}
+
+function sliceLimits() {
+  return fc.record({ rows: fc.integer({ min: 1, max: 50 }), bytes: fc.integer({ min: 1, max: 2000 }) })
 }
 
 function valuesOf(row: ReadRow) {
