@@ -44,6 +44,8 @@ export interface FakePostHog {
   /** Requests to `/batch/` by outcome: `{ '200': 12, '429': 3, answer_lost: 1 }`. */
   requests: Readonly<Record<string, number>>
   batches: readonly ReceivedBatch[]
+  /** Requests to `/batch/` that have not been answered yet. */
+  readonly underWay: number
   fault(fault: FaultInput): void
   clearFaults(): void
   /** Breaks open connections; nothing is stored afterwards. */
@@ -74,6 +76,7 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
   const faults = createFaultBox()
   const requests: Record<string, number> = {}
   const batches: ReceivedBatch[] = []
+  let underWay = 0
   const stopping = new AbortController()
 
   const isKnown = (token: string) => apiKey === undefined || token === apiKey
@@ -164,7 +167,10 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
     switch (`${request.method} ${url.pathname}`) {
       case 'POST /batch':
       case 'POST /batch/':
-        return batch(request, response)
+        underWay += 1
+        return batch(request, response).finally(() => {
+          underWay -= 1
+        })
       case 'POST /flags':
       case 'POST /flags/':
         return answer(response, await flags(request))
@@ -208,6 +214,9 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
     queries: queries?.controls ?? null,
     requests,
     batches,
+    get underWay() {
+      return underWay
+    },
     fault: (fault) => faults.set(fault),
     clearFaults: () => faults.clear(),
     stop: () =>
