@@ -20,6 +20,7 @@ export default defineConfig({
         test: {
           name: 'emulators',
           include: [emulators],
+          globalSetup: 'test/emulators/install-moto.ts',
           testTimeout: 120_000,
           hookTimeout: 300_000,
           fileParallelism: false,
