@@ -54,6 +54,18 @@ test('every wrong setting is named at once, and the key is not shown', async () 
   expect(error.message).not.toContain('phx_personal_secret')
 })
 
+test.each([
+  ['redis://:secret@10.0.0.1:6379/1', 'redis://:***@10.0.0.1:6379/1'],
+  ['rediss://user:sec:secret@redis.example.com', 'rediss://user:***@redis.example.com'],
+  ['redis://10.0.0.1:6379?password=secret', 'redis://10.0.0.1:6379'],
+  ['redis://10.0.0.1:6379', 'redis://10.0.0.1:6379'],
+])('settings are shown without their secrets, also with the Redis %s', async (url, shown) => {
+  const env = { POSTHOG_API_KEY: 'phc_secret', HEAPFERRY_DASHBOARD_PASSWORD: 'long enough secret', REDIS_URL: url }
+  const all = shownSettings(loadSettings({}, env, await temporaryFolder()))
+  expect(all).toMatchObject({ POSTHOG_API_KEY: '***', HEAPFERRY_DASHBOARD_PASSWORD: '***', REDIS_URL: shown })
+  expect(JSON.stringify(all)).not.toContain('sec')
+})
+
 test('an empty value counts as not set', async () => {
   expect(loadSettings({}, { POSTHOG_HOST: '', LOG_LEVEL: '' }, await temporaryFolder())).toMatchObject({
     LOG_LEVEL: 'info',

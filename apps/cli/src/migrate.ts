@@ -5,7 +5,7 @@ import { startDashboard } from '@heapferry/dashboard'
 import { OperatorError, type Phase } from '@heapferry/domain'
 import type { RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import { type ChunkQueue, readRunStatus } from '@heapferry/queue'
+import { type ChunkQueue, readRun, readRunStatus } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openPlace } from '@heapferry/sources'
@@ -107,16 +107,15 @@ async function look(migration: Migration) {
       'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
     )
   }
-  const intent = await ledger.intent(id)
-  const status = await readRunStatus(id, ledger, queueOf(migration))
-  const { waiting, active, failed } = await queueOf(migration)(status.phase).state()
+  const { status, progress, queue } = await readRun(id, ledger, queueOf(migration))
+  const { intent } = progress
   const isOver = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {
     status,
     isOver,
     // A pause that heapferry made itself because no worker could go on, or a person's end of the run.
     needsSomeone: intent.kind === 'cancel' || (intent.kind === 'pause' && intent.by === 'heapferry'),
-    isQuiet: !isOver && intent.kind === 'run' && waiting + active + failed === 0,
+    isQuiet: !isOver && intent.kind === 'run' && queue.waiting + queue.active + queue.failed === 0,
   }
 }
 

@@ -237,12 +237,20 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
-    REDIS_URL: settings.REDIS_URL?.replace(/:[^:@/]*@/, ':***@'),
+    REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
   }
 }
 
 function masked(value: string | undefined): string | undefined {
   return value === undefined ? undefined : '***'
+}
+
+/** Clients of Redis take one from the login, and from the query too. */
+function withoutPassword(address: string): string {
+  const url = new URL(address)
+  if (url.password !== '') url.password = '***'
+  url.search = ''
+  return url.toString()
 }
 
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */

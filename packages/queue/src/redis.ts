@@ -29,7 +29,7 @@ export async function connectRedis(url: string, onError: (error: Error) => void)
   } catch (cause) {
     redis.disconnect()
     throw new OperatorError(
-      `Redis at ${withoutPassword(url)} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `Redis at ${new URL(url).host} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`,
       'Check REDIS_URL and that Redis is running. Without REDIS_URL heapferry starts a Redis of its own.',
       { cause },
     )
@@ -56,12 +56,6 @@ export async function assertNoEviction(redis: Redis): Promise<void> {
     `This Redis may throw away what it holds (maxmemory-policy is ${value})`,
     'Set maxmemory-policy to noeviction, or let heapferry start a Redis of its own (unset REDIS_URL).',
   )
-}
-
-function withoutPassword(url: string): string {
-  const shown = new URL(url)
-  if (shown.password !== '') shown.password = '***'
-  return shown.toString()
 }
 
 /** What Redis holds, and how much it may; null where nothing limits it but the machine. */
