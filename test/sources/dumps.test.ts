@@ -84,6 +84,41 @@ test.each(['full', 'more'] as const)(
   },
 )
 
+test('a run keeps to the dumps it was planned with, whatever later ones add, replace or lack', () => {
+  const planned = [
+    manifestOf(998, ['clicks', 'full'], ['users', 'full'], ['user_migrations', 'full']),
+    manifestOf(999, ['clicks', 'more'], ['users', 'more'], ['user_migrations', 'full']),
+  ]
+  const before = chooseDumps(planned, treeOf(planned))
+  expect(before.newestDump).toBe(999)
+  const later = [
+    manifestOf(1000, ['clicks', 'full'], ['users', 'more'], ['user_migrations', 'full'], ['signup', 'full']),
+    manifestOf(1001, ['clicks', 'more', 2]),
+  ]
+  const all = [...planned, ...later]
+  const tree = treeOf(all, [], [fileOf(1001, 'clicks', 1)])
+  expect(chooseDumps(all, tree, 999)).toEqual({
+    ...before,
+    notices: [
+      ...before.notices,
+      'dumps 1000 to 1001 came after this run was planned, left out: migrate the export again in a run of another name (--run NAME), PostHog keeps one of each event',
+    ],
+  })
+})
+
+test('a run whose last dump is gone is told so', () => {
+  const manifests = [manifestOf(998, ['clicks', 'full']), manifestOf(1000, ['clicks', 'more'])]
+  expect(() => chooseDumps(manifests, treeOf(manifests), 999)).toThrow(
+    '/export: the manifest of dump 999, with which this run was planned, is gone',
+  )
+})
+
+test('ten thousand files of a table are all taken, in the order of the dumps', () => {
+  const { paths } = chosen(manifestOf(2, ['clicks', 'more', 10_000]), manifestOf(1, ['clicks', 'full', 10_000]))
+  const named = (dump: number) => Array.from({ length: 10_000 }, (_, file) => fileOf(dump, 'clicks', file))
+  expect(paths).toEqual([...named(1), ...named(2)])
+})
+
 test('files of a replaced dump may be gone', () => {
   const manifests = [manifestOf(1, ['clicks', 'full']), manifestOf(2, ['clicks', 'full'])]
   const tree = treeOf(manifests, [], [fileOf(1, 'clicks', 0)])
@@ -108,6 +143,7 @@ test('a dump without a manifest is not complete: it is left out, and told', () =
   expect(chooseDumps(manifests, tree)).toEqual({
     files: [{ path: fileOf(1, 'clicks', 0), table: 'clicks', dump: 1 }],
     notices: ['dump 2 is not complete (it has no manifest): 2 files left out'],
+    newestDump: 1,
   })
 })
 

@@ -11,11 +11,19 @@ import {
   type Phase,
   phaseOf,
   phases,
+  type ReadRow,
   type Run,
   RunId,
   type RunLedger,
 } from '@heapferry/domain'
-import { assertSameFiles, encodeIdentities, identityFacts, planRun, resolveIdentities } from '@heapferry/migration'
+import {
+  assertSameFiles,
+  encodeIdentities,
+  identityFacts,
+  looksRounded,
+  planRun,
+  resolveIdentities,
+} from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
 import {
   cutFile,
@@ -60,7 +68,11 @@ const chunkBytes = 8 * 1024 * 1024
  * @throws OperatorError when the source cannot be read, or the run was created with something else
  */
 export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Options): Promise<Production> {
-  const discovery = await discover(request.source, s3)
+  const idAt = (root: string) => request.name ?? nameOf(root, request)
+  const discovery = await discover(request.source, s3, async (root) => {
+    const planned = await ledger.run(idAt(root))
+    return planned?.root === root ? planned.newestDump : undefined
+  })
   const { place } = discovery
   const inspected = await inspectExport(discovery, request.mapping)
   assertReadable(inspected)
@@ -78,7 +90,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
   const { root } = place
 
   const wanted: Run = {
-    id: request.name ?? nameOf(root, request),
+    id: idAt(root),
     root,
     source: sourceName(request.source),
     destination: request.destination,
@@ -87,6 +99,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     maxRejectedPercent: request.maxRejectedPercent,
     createdAtMs: Date.now(),
     chunkBytes,
+    ...(discovery.newestDump !== undefined && { newestDump: discovery.newestDump }),
   }
   const run = await ledger.createRun(wanted, request.by)
   assertSameRequest(run, wanted)
@@ -193,7 +206,7 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 }
 
 function assertSameRequest(stored: Run, wanted: Run): void {
-  const fixed = ['root', 'source', 'destination', 'mapping', 'includeRecent'] as const
+  const fixed = ['root', 'source', 'destination', 'mapping', 'includeRecent', 'newestDump'] as const
   const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
   const [first] = changed
   if (first === undefined) return
@@ -209,6 +222,7 @@ const wordFor = {
   destination: 'destination (host, project key or folder)',
   mapping: 'mapping',
   includeRecent: '--include-recent',
+  newestDump: 'newest dump',
 } as const
 
 function sha256(parts: readonly (string | Uint8Array)[]): string {
@@ -241,15 +255,12 @@ function helperNotices(files: readonly ExportFile[]): string[] {
   )
 }
 
-/**
- * Ids are drawn at random: where more than half of those with 16 digits end in 0, something has rounded them. One file
- * of a table tells for all of it, since a table is exported in one go.
- */
+/** One file of a table tells for all of it, since a table is exported in one go. */
 async function roundedNotices(place: Place, files: readonly ExportFile[]): Promise<string[]> {
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
   const notices = []
   for (const file of oneOfEach.values()) {
-    if (!(await looksRounded(place, file))) continue
+    if (!looksRounded(await firstRows(place, file))) continue
     notices.push(
       `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
     )
@@ -257,15 +268,7 @@ async function roundedNotices(place: Place, files: readonly ExportFile[]): Promi
   return notices
 }
 
-async function looksRounded(place: Place, file: ExportFile): Promise<boolean> {
-  for await (const { rows } of readWhole(place, file, firstSlice)) {
-    const ids = [...rows].flatMap((row) =>
-      row.kind === 'row'
-        ? ['user_id', 'event_id', 'session_id'].map((name) => row.values[row.columns.indexOf(name)] ?? '')
-        : [],
-    )
-    const long = ids.filter((id) => /^\d{16}$/.test(id))
-    return long.length >= 20 && long.filter((id) => id.endsWith('0')).length > long.length / 2
-  }
-  return false
+async function firstRows(place: Place, file: ExportFile): Promise<Iterable<ReadRow>> {
+  for await (const { rows } of readWhole(place, file, firstSlice)) return rows
+  return []
 }

@@ -39,6 +39,8 @@ export const Run = z.object({
   maxRejectedPercent: z.number().min(0).max(100),
   /** Files are cut into chunks of about this size; checkpoints name chunks, so it must not change midway. */
   chunkBytes: z.number().int().positive(),
+  /** Of Heap Connect for S3: the last dump that the run was planned with. What later ones replace may be sent already. */
+  newestDump: z.number().int().optional(),
 })
 export type Run = z.infer<typeof Run>
 

@@ -3,8 +3,8 @@ import path from 'node:path'
 import { OperatorError } from '@heapferry/domain'
 import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
-import { dumpsOf } from './dumps.ts'
-import { openPlace, type Place, type S3Options } from './place.ts'
+import { dumpsOf, type PlannedWith } from './dumps.ts'
+import { type ListedFile, openPlace, type Place, type S3Options } from './place.ts'
 import { tableNamesOf } from './table-name.ts'
 
 /** A file of an export. */
@@ -23,6 +23,8 @@ export interface Discovery {
   files: FoundFile[]
   /** What was found and is left out, for the user: notes, checksums, dumps that are not complete. */
   notices: string[]
+  /** Of Heap Connect for S3: the last dump of those that count. */
+  newestDump?: number
 }
 
 const data = 'csv|tsv|psv|txt|json|jsonl|ndjson|avro|parquet'
@@ -39,8 +41,12 @@ const hidden = /(?:^|\/)(?:\.|_temporary\/)/
  * The files of a SOURCE: a file, a folder with everything below it, or a glob, of this machine or of a bucket.
  * @throws OperatorError when there is nothing to read, or something that cannot be read and must not be left out silently
  */
-export async function discover(source: string, s3: S3Options): Promise<Discovery> {
-  if (source.startsWith('s3://')) return discoverInBucket(source, s3)
+export async function discover(
+  source: string,
+  s3: S3Options,
+  plannedWith: PlannedWith = async () => undefined,
+): Promise<Discovery> {
+  if (source.startsWith('s3://')) return discoverInBucket(source, s3, plannedWith)
   const found = await stat(source).catch(() => null)
   if (!found && isDynamicPattern(source)) return ofGlob(source, s3)
   if (!found) {
@@ -54,7 +60,8 @@ export async function discover(source: string, s3: S3Options): Promise<Discovery
     const place = await openPlace(path.dirname(file), s3)
     return { place, files: filesAt(place, [path.basename(file)]), notices: [] }
   }
-  return choose(source, await openPlace(await realpath(source), s3))
+  const place = await openPlace(await realpath(source), s3)
+  return choose(source, place, await place.list(), plannedWith)
 }
 
 async function ofGlob(pattern: string, s3: S3Options): Promise<Discovery> {
@@ -71,9 +78,10 @@ async function ofGlob(pattern: string, s3: S3Options): Promise<Discovery> {
 }
 
 /** A key may hold any sign, so an address is taken as it stands before it is taken for a glob. */
-async function discoverInBucket(source: string, s3: S3Options): Promise<Discovery> {
+async function discoverInBucket(source: string, s3: S3Options, plannedWith: PlannedWith): Promise<Discovery> {
   const place = await openPlace(source, s3)
-  if ((await place.list()).length > 0 || isBucket(place.root)) return choose(source, place)
+  const found = await place.list()
+  if (found.length > 0 || isBucket(place.root)) return choose(source, place, found, plannedWith)
   place.close()
   try {
     return await ofObject(place.root, s3)
@@ -101,9 +109,14 @@ async function ofObject(address: string, s3: S3Options): Promise<Discovery> {
   return { place, files: filesAt(place, [file]), notices: [] }
 }
 
-async function choose(source: string, place: Place): Promise<Discovery> {
-  const paths = (await place.list()).map((file) => file.path)
-  const dumps = await dumpsOf(place, paths)
+async function choose(
+  source: string,
+  place: Place,
+  found: readonly ListedFile[],
+  plannedWith: PlannedWith,
+): Promise<Discovery> {
+  const paths = found.map((file) => file.path)
+  const dumps = await dumpsOf(place, paths, plannedWith)
   if (dumps) return { place, ...dumps }
   assertNoDeltaTable(source, paths)
   const ignored = paths.filter((file) => hidden.test(file) || note.test(path.posix.basename(file)))

@@ -32,6 +32,7 @@ export type DumpManifest = z.infer<typeof DumpManifest>
 export interface ChosenDumps {
   files: FoundFile[]
   notices: string[]
+  newestDump: number
 }
 
 /** A tree of dumps as it was found. */
@@ -47,10 +48,20 @@ export interface DumpTree {
 const manifestPath = /^(|.*\/)manifests\/sync_[^/]*\.json$/
 
 /**
+ * The last dump that counts for those who read the place with this root, undefined where that is the newest there is. A
+ * run keeps to the dumps that it was planned with, although another comes every night.
+ */
+export type PlannedWith = (root: string) => Promise<number | undefined>
+
+/**
  * What of a place counts, where it holds dumps of Heap Connect; null where it does not.
  * @throws OperatorError when dumps are not whole, have no manifests, or are of different environments
  */
-export async function dumpsOf(place: Place, paths: readonly string[]): Promise<ChosenDumps | null> {
+export async function dumpsOf(
+  place: Place,
+  paths: readonly string[],
+  plannedWith: PlannedWith,
+): Promise<ChosenDumps | null> {
   const { root } = place
   const manifests = paths.filter((path) => manifestPath.test(path))
   const prefixes = [...new Set(manifests.map((path) => manifestPath.exec(path)?.[1] ?? ''))]
@@ -67,19 +78,23 @@ export async function dumpsOf(place: Place, paths: readonly string[]): Promise<C
   }
   // Years of nightly dumps have a thousand of them.
   const read = await pMap(manifests, (path) => readManifest(place, path), { concurrency: 16 })
-  return chooseDumps(read, { root, prefix, paths })
+  return chooseDumps(read, { root, prefix, paths }, await plannedWith(root))
 }
 
 /**
  * The files that count, in the order of the dumps: of each table those from its last full dump on. A table may be missing
  * from a dump that has nothing new of it. user_migrations are sent anew with every dump, whatever its manifest says: the
  * last ones hold all.
+ * @param plannedWith the last dump that counts; without it, the newest there is
  * @throws OperatorError when files that count are missing
  */
-export function chooseDumps(manifests: readonly DumpManifest[], tree: DumpTree): ChosenDumps {
+export function chooseDumps(manifests: readonly DumpManifest[], tree: DumpTree, plannedWith?: number): ChosenDumps {
   // By number: as text, 1000 comes before 999.
-  const dumps = manifests.toSorted((a, b) => a.dump_id - b.dump_id)
-  assertEachOnce(dumps, tree)
+  const all = manifests.toSorted((a, b) => a.dump_id - b.dump_id)
+  assertEachOnce(all, tree)
+  const newestDump = plannedWith ?? all.at(-1)?.dump_id ?? 0
+  const dumps = all.filter((dump) => dump.dump_id <= newestDump)
+  assertThere(newestDump, dumps, tree)
   const known = new Set(tree.paths)
   const files = new Map<string, FoundFile>()
   const notices: string[] = []
@@ -121,7 +136,12 @@ export function chooseDumps(manifests: readonly DumpManifest[], tree: DumpTree):
       'Copy the missing files too, or have Heap send the table again in full.',
     )
   }
-  return { files: [...files.values()], notices: [...notices, ...leftOut(dumps, tree, known)] }
+  const later = all.slice(dumps.length).map((dump) => dump.dump_id)
+  return {
+    files: [...files.values()],
+    notices: [...notices, ...leftOut(all, tree, known), ...laterNotices(later)],
+    newestDump,
+  }
 }
 
 interface Part {
@@ -180,6 +200,15 @@ function leftOut(dumps: readonly DumpManifest[], tree: DumpTree, known: Readonly
   ]
 }
 
+function laterNotices(later: readonly number[]): string[] {
+  const [first] = later
+  if (first === undefined) return []
+  const dumps = later.length === 1 ? `dump ${first}` : `dumps ${first} to ${later.at(-1)}`
+  return [
+    `${dumps} came after this run was planned, left out: migrate the export again in a run of another name (--run NAME), PostHog keeps one of each event`,
+  ]
+}
+
 async function readManifest(place: Place, path: string): Promise<DumpManifest> {
   const blob = await place.open(path)
   try {
@@ -205,6 +234,14 @@ function assertEachOnce(dumps: readonly DumpManifest[], { root }: DumpTree): voi
   throw new OperatorError(
     `${root} has two manifests of dump ${twice.dump_id}`,
     'Keep the one that Heap wrote, and only dumps of one environment.',
+  )
+}
+
+function assertThere(newest: number, dumps: readonly DumpManifest[], { root }: DumpTree): void {
+  if (dumps.at(-1)?.dump_id === newest) return
+  throw new OperatorError(
+    `${root}: the manifest of dump ${newest}, with which this run was planned, is gone`,
+    'Put it back, or start another run with --run NAME.',
   )
 }
 
