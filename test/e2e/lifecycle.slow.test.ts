@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { RunId } from '@heapferry/domain'
@@ -10,6 +9,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry, type HeapferryProcess } from '../support/heapferry.ts'
+import { commandLineOf, processIds, workersOf } from '../support/processes.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
 
@@ -119,9 +119,9 @@ test('a worker of the run command that is killed is replaced', async () => {
   posthog.fault({ kind: 'latency', ms: 300 })
   const first = start('run', source, '--run', run, '--json', '--workers', '1')
   await someStored()
-  const [victim] = childrenOf(first.child.pid ?? 0)
+  const [victim] = workersOf(first.child.pid)
   process.kill(victim ?? 0, 'SIGKILL')
-  await until('there is another worker', () => childrenOf(first.child.pid ?? 0).some((pid) => pid !== victim))
+  await until('there is another worker', () => workersOf(first.child.pid).some((pid) => pid !== victim))
   posthog.clearFaults()
   expect((await first.ended).code).toBe(3)
   await holdsEverything()
@@ -141,7 +141,7 @@ test('with Redis away, Ctrl-C still ends the command and all of its workers', as
 test('when the run command is killed while its workers start, they end too', async () => {
   for (const afterMs of [300, 900, 1500]) {
     const first = start('run', source, '--run', run)
-    await until('a worker starts', () => childrenOf(first.child.pid ?? 0).length > 0)
+    await until('a worker starts', () => workersOf(first.child.pid).length > 0)
     await new Promise((resolve) => setTimeout(resolve, afterMs))
     first.child.kill('SIGKILL')
     await until('all its workers have ended', () => localProcesses().length === 0)
@@ -247,28 +247,10 @@ async function holdsEverything(): Promise<void> {
 
 /** Command lines of all processes that work on this test's run. */
 function localProcesses(): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => procFile(pid, 'cmdline').replaceAll('\0', ' '))
+  return processIds()
+    .map(commandLineOf)
     .filter((line) => line.includes('heapferry.mjs') && / --run life /.test(`${line} `))
     .filter((line) => line.includes(' worker ') || line.includes(folder))
-}
-
-function childrenOf(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => procFile(pid, 'stat').split(') ').at(-1)?.split(' ')[1] === String(parent))
-    .filter((pid) => procFile(pid, 'cmdline').includes('worker'))
-    .map(Number)
-}
-
-function procFile(pid: string, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
-  } catch {
-    // The process has ended.
-    return ''
-  }
 }
 
 async function dump(): Promise<string> {

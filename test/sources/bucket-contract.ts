@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path'
 import { OperatorError, SourceChanged } from '@heapferry/domain'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { readBytes } from '@heapferry/sources'
 import { openBucket } from '../../packages/sources/src/s3/open-bucket.ts'
 import { type Fault, type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts'
 import type { TestStore } from '../support/s3-stand-in.ts'
@@ -221,6 +222,16 @@ export function bucketContract(name: string, start: () => Promise<TestStore>): v
         expect(proxy.requests).toEqual([])
       },
     )
+
+    test('what is written can be read, replaces what was there, and is written again where the store was busy', async () => {
+      const place = await bucket('/work')
+      const parts = [body.subarray(0, 70_000), Buffer.alloc(0), body.subarray(70_000)]
+      await place.put('run/identities', [Buffer.from('older')])
+      proxy.faults.push({ kind: 'status', status: 503, code: 'SlowDown' })
+      await place.put('run/identities', parts)
+      expect((await readBytes(place, 'run/identities')).equals(body)).toBe(true)
+      expect(await place.list()).toEqual([{ path: 'run/identities', sizeBytes: body.length }])
+    })
 
     test('closing ends reads that still wait', async () => {
       const { place, version } = await stored('waiting')

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 export interface TestStore {
   endpoint: string
   bucket: string
-  put(key: string, body: string | Buffer): Promise<void>
+  put(key: string, body: string | Uint8Array): Promise<void>
   remove(key: string): Promise<void>
   close(): Promise<void>
 }
@@ -23,8 +23,8 @@ export interface StandInOptions {
 }
 
 /**
- * Answers what a reader asks of S3: pages of a list, HEAD, and GET with Range and If-Match. It knows one bucket, no
- * signature beyond its region, no writing over HTTP: it shows that the reader keeps to what its authors know of S3, not
+ * Answers what heapferry asks of S3: pages of a list, HEAD, GET with Range and If-Match, and PUT of a whole object. It
+ * knows one bucket and no signature beyond its region: it shows that heapferry keeps to what its authors know of S3, not
  * that it gets on with S3. The same tests run against a server of other authors: `npm run test:emulators`.
  */
 export async function startS3StandIn(options: StandInOptions = {}): Promise<TestStore> {
@@ -39,7 +39,7 @@ export async function startS3StandIn(options: StandInOptions = {}): Promise<Test
     endpoint: `http://127.0.0.1:${address.port}`,
     bucket,
     async put(key, body) {
-      objects.set(key, { body: Buffer.from(body), etag: `"${createHash('md5').update(body).digest('hex')}"` })
+      objects.set(key, objectOf(Buffer.from(body)))
     },
     async remove(key) {
       objects.delete(key)
@@ -55,6 +55,10 @@ export async function startS3StandIn(options: StandInOptions = {}): Promise<Test
 interface StoredObject {
   body: Buffer
   etag: string
+}
+
+function objectOf(body: Buffer): StoredObject {
+  return { body, etag: `"${createHash('md5').update(body).digest('hex')}"` }
 }
 
 interface Store extends StandInOptions {
@@ -76,6 +80,7 @@ function answer(request: IncomingMessage, response: ServerResponse, store: Store
   }
   if (store.requesterPays && payer !== 'requester') return fail(response, 403, 'AccessDenied')
   if (key === '') return answerList(url.searchParams, response, store)
+  if (request.method === 'PUT') return takeObject(request, response, (body) => store.objects.set(key, objectOf(body)))
   const object = store.objects.get(key)
   if (!object) return fail(response, 404, 'NoSuchKey')
   answerObject(request, response, object, store)
@@ -97,6 +102,15 @@ function answerList(query: URLSearchParams, response: ServerResponse, { objects,
   )
   response.writeHead(200, { 'content-type': 'application/xml' })
   response.end(`<ListBucketResult>${token}${contents.join('')}</ListBucketResult>`)
+}
+
+function takeObject(request: IncomingMessage, response: ServerResponse, take: (body: Buffer) => void): void {
+  const parts: Buffer[] = []
+  request.on('data', (part: Buffer) => parts.push(part))
+  request.once('end', () => {
+    take(Buffer.concat(parts))
+    response.end()
+  })
 }
 
 function answerObject(

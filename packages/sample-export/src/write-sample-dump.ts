@@ -31,13 +31,17 @@ export interface SampleDumpOptions {
 /** What is known to be true of a tree of dumps. */
 export interface SampleDumpManifest {
   /** What counts, by table: paths in the folder, in the order of the dumps. */
-  tables: Record<string, { files: string[]; rows: number }>
+  tables: Record<string, { files: string[]; rows: number; eventIds: Set<string> }>
   /** Of rows that do not count: they were replaced, or their dump is not complete. */
   leftOutEventIds: string[]
   /** Larger than 2^53; a person and some pageviews have it. */
   wideId: string
   /** All that user_migrations say in the end, from and to. */
   migrations: [from: string, to: string][]
+  /** Everybody, with all ids they ever had. */
+  people: { ids: string[]; identity: string | null }[]
+  /** What makes the last dump a complete one. It sends signups again in full, and leads every former id elsewhere. */
+  nextManifest: { path: string; text: string }
 }
 
 /** One table in one dump. */
@@ -57,27 +61,30 @@ const dumps = { full: 998, next: 999, last: 1000, open: 1001 }
 // Ids of people that Heap has identified are hashes, of which only 64 bits are certain.
 const wideId = '9007199254740993'
 const dayMs = 86_400_000
+const repeatedRows = 5
 
 /**
  * Writes an export of Heap Connect for S3 as it lies in its bucket: three complete dumps and one whose manifest is still
  * missing, each table of a dump in two files and an empty one, in all codecs and unions that readers of such exports have
- * met. Pageviews grow with every dump and gain a column; signups are missing from the second dump and are sent again in
- * full, without the first of them, by the third; no dump has all clicks; people come with several rows. The same options
- * give the same bytes.
+ * met. Pageviews grow with every dump, which repeats some of the dump before, and gain a column; signups are missing from
+ * the second dump and are sent again in full, without the first of them, by the third; no dump has all clicks; people come
+ * with several rows, and some are identified only by later ones. The same options give the same bytes.
  */
 export async function writeSampleDump(options: SampleDumpOptions): Promise<SampleDumpManifest> {
-  const parts = [...peopleParts(options), ...eventParts(options), metadataPart()]
+  const people = peopleOf(options)
+  const parts = [...peopleParts(options, people), ...eventParts(options), metadataPart()]
   const tables: SampleDumpManifest['tables'] = {}
   const filesOf = new Map<Part, string[]>()
   for (const part of parts) {
     const files = await writePart(options.folder, part)
     filesOf.set(part, files)
     if (!part.counts) continue
-    const table = (tables[part.table] ??= { files: [], rows: 0 })
+    const table = (tables[part.table] ??= { files: [], rows: 0, eventIds: new Set() })
     table.files.push(...files)
     table.rows += part.rows.length
+    for (const id of eventIdsOf(part)) table.eventIds.add(id)
   }
-  for (const dump of [dumps.full, dumps.next, dumps.last]) {
+  const manifestOf = (dump: number) => {
     const listed = parts
       .filter((part) => part.dump === dump)
       .map((part) => ({
@@ -87,8 +94,12 @@ export async function writeSampleDump(options: SampleDumpOptions): Promise<Sampl
         files: filesOf.get(part)?.map((file) => `s3://${bucket}/${file}`),
       }))
     const definitions = `s3://${bucket}/property_definitions/sync_${dump}.json`
-    const manifest = JSON.stringify({ dump_id: dump, tables: listed, property_definitions: definitions })
-    await writeInside(options.folder, `manifests/sync_${dump}.json`, manifest)
+    const text = JSON.stringify({ dump_id: dump, tables: listed, property_definitions: definitions })
+    return { path: `manifests/sync_${dump}.json`, text }
+  }
+  for (const dump of [dumps.full, dumps.next, dumps.last]) {
+    const { path, text } = manifestOf(dump)
+    await writeInside(options.folder, path, text)
     await writeInside(options.folder, `property_definitions/sync_${dump}.json`, '{}')
   }
   const counted = new Set(parts.filter(({ counts }) => counts).flatMap(eventIdsOf))
@@ -99,20 +110,25 @@ export async function writeSampleDump(options: SampleDumpOptions): Promise<Sampl
     migrations: parts
       .filter(({ table, counts }) => table === 'user_migrations' && counts)
       .flatMap(({ rows }) => rows.map((row): [string, string] => [row['from_user_id'] ?? '', row['to_user_id'] ?? ''])),
+    people: people.map(({ userId, formerIds, identity }) => ({ ids: [userId, ...formerIds], identity })),
+    nextManifest: manifestOf(dumps.open),
   }
 }
 
+function peopleOf({ seed, people }: SampleDumpOptions): Person[] {
+  const formerIds = [seededRandom(seed, 'wide').id()]
+  const wide = { ...personOf(seed, 0, 1), userId: wideId, formerIds, identity: 'wide@example.com' }
+  return [wide, ...Array.from({ length: people }, (_, index) => personOf(seed, index, people))]
+}
+
 /** People as they were at the first dump, those who changed since, and where earlier ids lead as each dump saw it. */
-function peopleParts({ seed, people }: SampleDumpOptions): Part[] {
+function peopleParts({ seed }: SampleDumpOptions, all: readonly Person[]): Part[] {
   const random = seededRandom(seed, 'dump people')
-  const known = Array.from({ length: people }, (_, index) => personOf(seed, index, people))
-  const wide = { ...personOf(seed, 0, 1), userId: wideId, formerIds: [random.id()], identity: 'wide@example.com' }
   const rowOf = (person: Person, dump: number): Row => ({
     ...userRow(person, random),
     joindate: String(person.joinedAtMs * 1000),
     last_modified: String((person.joinedAtMs + dayMs * (1 + dump - dumps.full)) * 1000),
   })
-  const all = [wide, ...known]
   const former = all.flatMap((person) => person.formerIds.map((userId) => ({ ...person, userId, identity: null })))
   const users = (dump: number, rows: readonly Person[]): Part => ({
     dump,
@@ -123,7 +139,11 @@ function peopleParts({ seed, people }: SampleDumpOptions): Part[] {
     rows: rows.map((person) => rowOf(person, dump)),
   })
   const pairs = all.flatMap(({ userId, formerIds, joinedAtMs }) =>
-    formerIds.map((from) => ({ from_user_id: from, to_user_id: userId, time: timeText(joinedAtMs) })),
+    formerIds.map((from, index) => {
+      // The first of three leads on to the second: Heap says it never does.
+      const to = index === 0 && formerIds.length === 3 ? formerIds[1] : userId
+      return { from_user_id: from, to_user_id: to ?? userId, time: timeText(joinedAtMs) }
+    }),
   )
   const migrations = (dump: number, rows: Row[]): Part => ({
     dump,
@@ -133,18 +153,15 @@ function peopleParts({ seed, people }: SampleDumpOptions): Part[] {
     columns: ['from_user_id', 'to_user_id', 'time'],
     rows,
   })
+  const isChanged = (dump: number, index: number): boolean => index % (dump === dumps.next ? 3 : 5) === 0
+  const changedIn = (dump: number) => all.filter((_, index) => isChanged(dump, index))
+  const unknown = all.map((person, index) => (isChanged(dumps.next, index) ? { ...person, identity: null } : person))
   const elsewhere = pairs.map((pair) => ({ ...pair, to_user_id: random.id() }))
   return [
     // What they were called before leaves rows of its own.
-    users(dumps.full, [...all, ...former]),
-    users(
-      dumps.next,
-      all.filter((_, index) => index % 3 === 0),
-    ),
-    users(
-      dumps.last,
-      all.filter((_, index) => index % 4 === 0),
-    ),
+    users(dumps.full, [...unknown, ...former]),
+    users(dumps.next, changedIn(dumps.next)),
+    users(dumps.last, changedIn(dumps.last)),
     users(dumps.open, all.slice(0, 1)),
     migrations(dumps.full, elsewhere),
     migrations(dumps.next, pairs.slice(1)),
@@ -155,6 +172,7 @@ function peopleParts({ seed, people }: SampleDumpOptions): Part[] {
 
 function eventParts(options: SampleDumpOptions): Part[] {
   const signups: Row[] = []
+  let before: Row[] = []
   return Object.values(dumps).flatMap((dump) => {
     const rows = visitRows(options, dump)
     const isOpen = dump === dumps.open
@@ -166,12 +184,14 @@ function eventParts(options: SampleDumpOptions): Part[] {
       columns,
       ...some,
     })
+    const pageviews = [...before.slice(-repeatedRows), ...rows.pageviews]
+    before = rows.pageviews
     const isLast = dump === dumps.last
     const isWithSignups = dump !== dumps.next
     if (isWithSignups) signups.push(...rows.signups)
     return [
       part('pageviews', isLast || isOpen ? [...pageviewColumns, 'loyalty_tier'] : pageviewColumns, {
-        rows: rows.pageviews,
+        rows: pageviews,
       }),
       part('sessions', sessionColumns, { rows: rows.sessions }),
       part('core_events_click_any_element', clickColumns, { rows: rows.clicks, incremental: true }),
@@ -179,7 +199,7 @@ function eventParts(options: SampleDumpOptions): Part[] {
         ? [
             part('signup_click_start_free_trial', signupColumns, {
               rows: dump === dumps.full ? rows.signups : signups.slice(1),
-              incremental: isOpen,
+              incremental: false,
               counts: isLast,
             }),
           ]

@@ -15,6 +15,8 @@ export async function createClient(options: S3Options, stallMs: number): Promise
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
     forcePathStyle: options.pathStyle,
     maxAttempts: 1, // see `retried`
+    // Else the SDK writes to the console when an upload fails that is about to be tried again.
+    logger: { debug: silence, info: silence, warn: silence, error: silence },
     // Ranges have no checksums of their own, and compatible stores do not all know the header that asks for them.
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestChecksumCalculation: 'WHEN_REQUIRED',
@@ -37,6 +39,8 @@ export async function createClient(options: S3Options, stallMs: number): Promise
   )
   return client
 }
+
+function silence(): void {}
 
 async function configuredRegion(config: S3ClientConfig): Promise<string> {
   const client = new S3Client(config)

@@ -1,0 +1,140 @@
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { RunId } from '@heapferry/domain'
+import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
+import type { RunStatus } from '@heapferry/migration'
+import { type SampleDumpManifest, writeSampleDump } from '@heapferry/sample-export'
+import { openPlace } from '@heapferry/sources'
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { convertible } from '../support/convertible.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { heapferry } from '../support/heapferry.ts'
+import { noS3 } from '../support/place.ts'
+import { workersOf } from '../support/processes.ts'
+import { startS3StandIn } from '../support/s3-stand-in.ts'
+import { until } from '../support/until.ts'
+
+const apiKey = 'phc_dumps000000000000000000000000000000000000'
+const run = RunId.parse('dumps')
+const credentials = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
+vi.stubEnv('AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED', 'true')
+for (const [name, value] of Object.entries(credentials)) vi.stubEnv(name, value)
+
+let folder: string
+let tree: string
+let written: SampleDumpManifest
+let posthog: FakePostHog
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  tree = path.join(folder, 'heap-rs3-example')
+  written = await writeSampleDump({ folder: tree, seed: 8, people: 1200, visits: 1500 })
+  posthog = await startFakePostHog({ apiKey, keep: 'events' })
+  onTestFinished(() => posthog.stop())
+})
+
+/** Where the tree of dumps lies, and where producer and workers meet. */
+const places = {
+  async bucket() {
+    const store = await startS3StandIn()
+    onTestFinished(() => store.close())
+    for (const entry of await readdir(tree, { recursive: true, withFileTypes: true })) {
+      const file = path.join(entry.parentPath, entry.name)
+      if (entry.isFile()) await store.put(`heap/${path.relative(tree, file)}`, await readFile(file))
+    }
+    const s3 = { endpoint: store.endpoint, pathStyle: true, requesterPays: false }
+    return {
+      source: 's3://acme/heap',
+      env: { ...credentials, HEAPFERRY_S3_ENDPOINT: store.endpoint, HEAPFERRY_WORK_STORE: 's3://acme/work' },
+      workStore: () => openPlace('s3://acme/work', s3),
+      add: (name: string, text: string) => store.put(`heap/${name}`, text),
+    }
+  },
+  async folder() {
+    const source = path.join(folder, 'copy')
+    await cp(tree, source, { recursive: true })
+    return {
+      source,
+      env: { HEAPFERRY_WORK_STORE: path.join(folder, 'work') },
+      workStore: () => openPlace(path.join(folder, 'work'), noS3),
+      add: (name: string, text: string) => writeFile(path.join(source, name), text),
+    }
+  },
+}
+
+test.each(['bucket', 'folder'] as const)(
+  'dumps of Heap Connect in a %s arrive whole and once, and nobody is joined to another, although a worker is killed, the run is stopped, and a new dump comes before it goes on',
+  async (kind) => {
+    const { source, env, workStore, add } = await places[kind]()
+    // Slow answers, so that what is killed has work in flight.
+    posthog.fault({ kind: 'latency', ms: 400 })
+    const first = start(source, env)
+    await until('people arrive', () => posthog.stored.size > 500, 60_000)
+    const [victim] = workersOf(first.child.pid)
+    if (victim === undefined) throw new Error('the run has no worker')
+    process.kill(victim, 'SIGKILL')
+    await until('another worker has taken its place', () => {
+      const workers = workersOf(first.child.pid)
+      return workers.length === 2 && !workers.includes(victim)
+    })
+    await until('events arrive', () => countOf('$pageview') > 1000, 60_000)
+    first.child.kill('SIGINT')
+    expect((await first.ended).code).toBe(130)
+    const storedBefore = posthog.stored.size
+
+    await add(written.nextManifest.path, written.nextManifest.text)
+    posthog.clearFaults()
+    const { code, stdout, stderr } = await start(source, env).ended
+    expect([code, stderr]).toEqual([0, expect.stringContaining('dump 1001 came after this run was planned, left out')])
+    const status: RunStatus = JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
+    expect(status.state).toBe('completed')
+
+    // The tree as the run was planned with it, read in one piece.
+    const expected = await convertible(tree, { run, home: '', store: await workStore() })
+    const stored = [...posthog.stored]
+    expect(stored.length).toBeGreaterThan(storedBefore)
+    expect(
+      new Map(stored.map(([uuid, { event, distinct_id, timestamp }]) => [uuid, { event, distinct_id, timestamp }])),
+    ).toEqual(expected.events)
+
+    // And what was written, which no reader has seen.
+    const rowsRead = Object.fromEntries(status.tables.map(({ table, read }) => [table, read]))
+    expect(rowsRead).toEqual(Object.fromEntries(Object.entries(written.tables).map(([name, { rows }]) => [name, rows])))
+    const ids = written.people.flatMap((person) => person.ids)
+    // Of each id one row counts, of the newest dump that has one.
+    expect(status.tables.find(({ table }) => table === 'users')?.skipped_by_reason).toEqual({
+      superseded: (written.tables['users']?.rows ?? 0) - ids.length,
+    })
+    const eventIds = Object.entries(written.tables).flatMap(([name, table]) =>
+      name === 'sessions' ? [] : [...table.eventIds],
+    )
+    const arrived = stored.flatMap(([, { properties }]) => properties?.['heap_event_id'] ?? [])
+    expect(arrived.toSorted()).toEqual(eventIds.toSorted())
+
+    const { persons } = posthog
+    const found = written.people.map((person) =>
+      [...person.ids, ...(person.identity === null ? [] : [person.identity])].map((id) => persons.personOf(id)),
+    )
+    for (const [index, one] of found.entries())
+      expect([index, new Set(one).size, one[0] !== undefined]).toEqual([index, 1, true])
+    expect(new Set(found.flat()).size).toBe(written.people.length)
+    const { persons: count, refusedMerges } = persons.counts()
+    expect(count).toBe(written.people.length)
+    expect(refusedMerges).toEqual({ illegal_distinct_id: 0, already_identified: 0, alias_is_no_text: 0 })
+  },
+)
+
+function start(source: string, env: Record<string, string>) {
+  const settings = {
+    POSTHOG_HOST: posthog.url,
+    POSTHOG_API_KEY: apiKey,
+    HEAPFERRY_HOME: path.join(folder, 'home'),
+    ...env,
+  }
+  const args = ['run', source, '--run', run, '--workers', '2', '--no-dashboard', '--json']
+  return heapferry(args, { cwd: folder, env: settings })
+}
+
+function countOf(event: string): number {
+  return [...posthog.stored.values()].filter((stored) => stored.event === event).length
+}
