@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchIdentities } from './identities.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
 import { benchRun } from './run.ts'
@@ -14,6 +15,8 @@ const suites = {
   transport: benchTransport,
   /** What a chunk takes in Redis. */
   'redis-memory': benchRedisMemory,
+  /** Who is who, of ten million migrations. */
+  identities: benchIdentities,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
 }

@@ -95,6 +95,29 @@ export function resolveIdentities(facts: IdentityFacts): ResolvedIdentities {
   const migrations = facts.migrations.length
   const claims = settleClaims(facts)
   const { ids, lookalikes } = idsInQuestion(facts, claims)
+  const { owners, parents, migratedAway, conflicts, loose, sizes } = decide(ids, lookalikes, claims, facts)
+  const texts = packIdentities(owners, facts.identities)
+  return {
+    ids,
+    owners,
+    parents,
+    migratedAway,
+    identities: texts.identities,
+    identityEnds: texts.ends,
+    conflicts,
+    ...supersededIds(claims, facts.dumps),
+    summary: {
+      people: countPeople(owners, texts.used, loose.identities),
+      ids: ids.length + loose.ids,
+      migrations,
+      ...sizes,
+      conflicts: summaryOf(conflicts, wordsOf(ids)),
+    },
+  }
+}
+
+/** Most of the graph is only needed here, and free again for what follows. */
+function decide(ids: BigInt64Array, lookalikes: ReadonlySet<number>, claims: Claims, facts: IdentityFacts) {
   const graph = joinIds(ids, facts.migrations)
   const loose = takeOwnIdentities(graph, claims, facts.identities.count)
   holdIdentities(graph)
@@ -103,24 +126,8 @@ export function resolveIdentities(facts: IdentityFacts): ResolvedIdentities {
   const roots = chooseRoots(graph, refused)
   growTrees(graph, roots)
   nameOwners(graph, refused)
-  const texts = packIdentities(graph.owners, facts.identities)
-  return {
-    ids,
-    owners: graph.owners,
-    parents: graph.links,
-    migratedAway: graph.away,
-    identities: texts.identities,
-    identityEnds: texts.ends,
-    conflicts,
-    ...supersededIds(claims, facts.dumps),
-    summary: {
-      people: countPeople(graph.owners, texts.used, loose.identities),
-      ids: ids.length + loose.ids,
-      migrations,
-      ...sizesOf(graph),
-      conflicts: summaryOf(conflicts, graph.words),
-    },
-  }
+  const { owners, links: parents, away: migratedAway } = graph
+  return { owners, parents, migratedAway, conflicts, loose, sizes: sizesOf(graph) }
 }
 
 /** What rows of `users` and identify records say, by user id. */
@@ -210,11 +217,11 @@ function idsInQuestion({ migrations, identities }: IdentityFacts, claims: Claims
     const isMigrated = findId(migratedWords, at(claims.words, index * 2), at(claims.words, index * 2 + 1)) !== -1
     if (!isMigrated) doubtful.push(claims.ids[index] ?? 0n)
   }
-  if (doubtful.length === 0) return { ids: migrated, lookalikes }
+  // Of its own size: behind `migrated` there is room for every id as often as migrations name it.
   const ids = new BigInt64Array(migrated.length + doubtful.length)
   ids.set(migrated)
   ids.set(doubtful, migrated.length)
-  ids.sort()
+  if (doubtful.length > 0) ids.sort()
   return { ids, lookalikes }
 }
 
@@ -247,14 +254,20 @@ interface Graph {
   held: Int32Array
 }
 
-/** Components and spanning trees. The pairs are taken in ascending order, whatever their order in the export was. */
 function joinIds(ids: BigInt64Array, migrations: PackedRows): Graph {
   const words = wordsOf(ids)
-  const pairs = sortedPairs(words, migrations)
-  const up = new Int32Array(ids.length).fill(-1)
-  const degrees = new Int32Array(ids.length)
-  const links = new Int32Array(ids.length)
-  const away = bitsFor(ids.length)
+  const joined = joinPairs(sortedPairs(words, migrations), ids.length)
+  const owners = new Int32Array(ids.length).fill(none)
+  const held = new Int32Array(ids.length).fill(none)
+  return { words, ...joined, owners, held }
+}
+
+/** Components and spanning trees. The pairs are in ascending order, whatever their order in the export was. */
+function joinPairs(pairs: Int32Array, count: number) {
+  const up = new Int32Array(count).fill(-1)
+  const degrees = new Int32Array(count)
+  const links = new Int32Array(count)
+  const away = bitsFor(count)
   for (let pair = 0; pair < pairs.length; pair += 2) {
     const to = at(pairs, pair)
     const from = at(pairs, pair + 1)
@@ -276,8 +289,7 @@ function joinIds(ids: BigInt64Array, migrations: PackedRows): Graph {
     const above = at(up, index)
     if (above >= 0 && at(up, above) >= 0) up[index] = at(up, above)
   }
-  const owners = new Int32Array(ids.length).fill(none)
-  return { words, up, degrees, links, away, owners, held: new Int32Array(ids.length).fill(none) }
+  return { up, degrees, links, away }
 }
 
 /** Places of the two ids of each migration, to before from, ascending by from. */
@@ -451,7 +463,8 @@ function nameOwners(graph: Graph, refused: ReadonlySet<number>): void {
 function packIdentities(owners: Int32Array, identities: IdentityTexts) {
   const newNumbers = new Int32Array(identities.count).fill(none)
   const used = bitsFor(identities.count)
-  const kept: number[] = []
+  const kept = new Int32Array(identities.count)
+  let count = 0
   let length = 0
   for (let index = 0; index < owners.length; index++) {
     const code = at(owners, index)
@@ -459,17 +472,17 @@ function packIdentities(owners: Int32Array, identities: IdentityTexts) {
     const number = identityCode(code)
     if (!hasBit(used, number)) {
       setBit(used, number)
-      newNumbers[number] = kept.length
-      kept.push(number)
+      newNumbers[number] = count
+      kept[count++] = number
       length += identities.bytes(number).length
     }
     owners[index] = identityCode(at(newNumbers, number))
   }
   const packed = new Uint8Array(length)
-  const ends = new Uint32Array(kept.length)
+  const ends = new Uint32Array(count)
   let end = 0
-  for (const [number, old] of kept.entries()) {
-    const bytes = identities.bytes(old)
+  for (let number = 0; number < count; number++) {
+    const bytes = identities.bytes(at(kept, number))
     packed.set(bytes, end)
     end += bytes.length
     ends[number] = end
