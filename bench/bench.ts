@@ -1,5 +1,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchDiscovery } from './discovery.ts'
+import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
@@ -15,6 +17,10 @@ const suites = {
   transport: benchTransport,
   /** What a chunk takes in Redis. */
   'redis-memory': benchRedisMemory,
+  /** Reading and converting every format, and the memory it takes. */
+  formats: benchFormats,
+  /** Finding and looking into the files of a dump with ten thousand a table. */
+  discovery: benchDiscovery,
   /** Who is who, of ten million migrations. */
   identities: benchIdentities,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */

@@ -108,7 +108,10 @@ test.each(['bucket', 'folder'] as const)(
     const eventIds = Object.entries(written.tables).flatMap(([name, table]) =>
       name === 'sessions' ? [] : [...table.eventIds],
     )
-    const arrived = stored.flatMap(([, { properties }]) => properties?.['heap_event_id'] ?? [])
+    const arrived = stored.flatMap(([, { properties }]) => {
+      const id = properties?.['heap_event_id']
+      return id === undefined ? [] : [String(id)]
+    })
     expect(arrived.toSorted()).toEqual(eventIds.toSorted())
 
     const { persons } = posthog

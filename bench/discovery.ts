@@ -1,0 +1,69 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { writeAvroFile } from '../packages/sample-export/src/avro-file.ts'
+import { startS3StandIn } from '../test/support/s3-stand-in.ts'
+import { fastest, inOwnProcess } from './in-own-process.ts'
+import { round1 } from './stages.ts'
+
+const tables = ['pageviews', 'clicks']
+const filesPerTable = 10_000
+const timesEach = 3
+const names = ['event_id', 'user_id', 'session_id', 'time', 'library', 'platform', 'country', 'path', 'query', 'title']
+
+/** A dump with ten thousand files a table, in a folder and in a bucket whose store answers at once. */
+export async function benchDiscovery(): Promise<object[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
+  const store = await startS3StandIn()
+  try {
+    for (const file of await writeDump(folder)) await store.put(file, await readFile(path.join(folder, file)))
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) process.env[name] = 'bench'
+    process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
+    return [
+      { place: 'folder', ...(await measured([folder])) },
+      { place: 'bucket', ...(await measured([`s3://${store.bucket}`, store.endpoint])) },
+    ]
+  } finally {
+    await store.close()
+    await rm(folder, { recursive: true })
+  }
+}
+
+async function measured(args: readonly string[]): Promise<object> {
+  const runs = []
+  for (let time = 0; time < timesEach; time++) runs.push(await inOwnProcess('discover-dumps.ts', args))
+  const { peakMb, result } = fastest(runs, (run) => run.result['seconds'] ?? 0)
+  return {
+    ...Object.fromEntries(Object.entries(result).map(([what, value]) => [what, round1(value)])),
+    'peak MB': peakMb,
+  }
+}
+
+/** @returns the paths of its files */
+async function writeDump(folder: string): Promise<string[]> {
+  const files = new Map(
+    tables.map((table) => [table, Array.from({ length: filesPerTable }, (_, n) => fileOf(table, n))]),
+  )
+  const columns = names.map((name, index) => {
+    const type = index < 3 ? ('long' as const) : ('string' as const)
+    return { name, type, union: 'null_first' as const }
+  })
+  const rows = [Object.fromEntries(names.map((name, index) => [name, index < 3 ? '4702333951502204' : name]))]
+  for (const [table, own] of files) {
+    await mkdir(path.join(folder, 'sync_1', table), { recursive: true })
+    for (const file of own)
+      await writeAvroFile(path.join(folder, file), { columns, rows, codec: 'snappy', syncOf: file })
+  }
+  const listed = [...files].map(([name, own]) => {
+    return { name, incremental: false, files: own.map((file) => `s3://heap-rs3-example/${file}`) }
+  })
+  const manifest = 'manifests/sync_1.json'
+  await mkdir(path.join(folder, 'manifests'))
+  await writeFile(path.join(folder, manifest), JSON.stringify({ dump_id: 1, tables: listed }))
+  return [manifest, ...[...files.values()].flat()]
+}
+
+function fileOf(table: string, number: number): string {
+  const part = String(number).padStart(5, '0')
+  return `sync_1/${table}/part-${part}-4a06bab5-0ef3-4b21-b9af-e772fbb37b0e-c000.avro`
+}
