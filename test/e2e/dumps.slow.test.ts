@@ -68,7 +68,7 @@ test.each(['bucket', 'folder'] as const)(
     const { source, env, workStore, add } = await places[kind]()
     // Slow answers, so that what is killed has work in flight.
     posthog.fault({ kind: 'latency', ms: 400 })
-    const first = start(source, env)
+    const first = start(env, 'run', source, '--json')
     await until('people arrive', () => posthog.stored.size > 500, 60_000)
     const [victim] = workersOf(first.child.pid)
     if (victim === undefined) throw new Error('the run has no worker')
@@ -84,7 +84,7 @@ test.each(['bucket', 'folder'] as const)(
 
     await add(written.nextManifest.path, written.nextManifest.text)
     posthog.clearFaults()
-    const { code, stdout, stderr } = await start(source, env).ended
+    const { code, stdout, stderr } = await start(env, 'run', source, '--json').ended
     expect([code, stderr]).toEqual([0, expect.stringContaining('dump 1001 came after this run was planned, left out')])
     const status: RunStatus = JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
     expect(status.state).toBe('completed')
@@ -127,15 +127,30 @@ test.each(['bucket', 'folder'] as const)(
   },
 )
 
-function start(source: string, env: Record<string, string>) {
+test('rejected rows of a dump that a later one replaces are sent by a retry with another mapping', async () => {
+  const { source, env, add } = await places.folder()
+  const signups = 'signup_click_start_free_trial'
+  const mapping = (event: string) => JSON.stringify({ tables: { [signups]: { event } } })
+  await writeFile(path.join(folder, 'old.yaml'), mapping('n'.repeat(201)))
+  await writeFile(path.join(folder, 'new.yaml'), mapping('Trial started'))
+  const first = await start(env, 'run', source, '--mapping', 'old.yaml', '--max-rejected', '100').ended
+  expect(first.code).toBe(3)
+
+  await add(written.nextManifest.path, written.nextManifest.text)
+  const retry = await start(env, 'retry', run, '--mapping', 'new.yaml').ended
+  expect(retry).toMatchObject({ code: 0, stdout: expect.stringContaining('The run has no rejected rows now.') })
+  expect(countOf('Trial started')).toBe(written.tables[signups]?.eventIds.size)
+})
+
+function start(env: Record<string, string>, command: 'run' | 'retry', ...args: string[]) {
   const settings = {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: path.join(folder, 'home'),
     ...env,
   }
-  const args = ['run', source, '--run', run, '--workers', '2', '--no-dashboard', '--json']
-  return heapferry(args, { cwd: folder, env: settings })
+  const flags = command === 'run' ? ['--run', run, '--workers', '2', '--no-dashboard'] : []
+  return heapferry([command, ...args, ...flags], { cwd: folder, env: settings })
 }
 
 function countOf(event: string): number {

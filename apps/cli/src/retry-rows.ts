@@ -184,7 +184,7 @@ async function readAsMapped(
   mapping: Mapping,
   { settings }: RetryRequest,
 ): Promise<ExportFile[]> {
-  const { place, files: found } = await discover(run.source, s3OptionsOf(settings))
+  const { place, files: found } = await discover(run.source, s3OptionsOf(settings), async () => run.newestDump)
   const mapped: ExportFile[] = []
   try {
     for (const file of files) {
