@@ -141,6 +141,23 @@ test('who pauses, resumes and cancels a run on its page stands in its timeline',
   expect([late.status, late.text]).toEqual([409, expect.stringContaining('somebody else has changed it')])
 })
 
+test('an operator changes the pace on the page, and nonsense is told', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const run = await seedRun(server.redis, 'paced')
+  const headers = { ...bearer(operator.operator), 'content-type': 'application/x-www-form-urlencoded' }
+  const paced = (pace: string) =>
+    ask(`${url}/runs/paced/pace`, { method: 'POST', headers, body: new URLSearchParams({ pace }).toString() })
+  expect((await paced('2,500')).status).toBe(303)
+  expect((await run.ledger.progress(run.id)).pace.limit).toBe(2500)
+  for (const pace of ['0', '-1', 'fast', '1.5', '99999999999999999999']) {
+    expect([pace, (await paced(pace)).status]).toEqual([pace, 400])
+  }
+  expect((await paced('')).status).toBe(303)
+  expect((await run.ledger.progress(run.id)).pace.limit).toBeNull()
+  const asViewer = { method: 'POST', headers: bearer(operator.viewer) }
+  expect((await ask(`${url}/runs/paced/pace`, asViewer)).status).toBe(403)
+})
+
 test('without a password, on this machine, everyone may act, and the timeline says it was the dashboard', async () => {
   const url = await open(server.redis)
   const run = await seedRun(server.redis, 'open')

@@ -80,6 +80,9 @@ export function assertDifferent({ operator, viewer }: Passwords): void {
   )
 }
 
+/** What forms of these pages send. */
+export const forms: RequestHandler = express.urlencoded({ extended: false, limit: '10kb' })
+
 interface Session extends Visitor {
   expiresAtMs: number
 }
@@ -119,7 +122,7 @@ export function passwordAccess(passwords: Passwords): Router {
   router.get('/login', (request, response) => {
     response.send(loginPage({ next: ownPath(request.query.next), wrong: false }))
   })
-  router.post('/login', guessing, express.urlencoded({ extended: false, limit: '10kb' }), (request, response) => {
+  router.post('/login', guessing, forms, (request, response) => {
     const form = LoginForm.safeParse(request.body)
     const role = form.success ? roleOf(form.data.password) : null
     const next = ownPath(form.success ? form.data.next : undefined)

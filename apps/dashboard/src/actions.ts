@@ -1,5 +1,6 @@
-import { OperatorError, phases, type Run, type RunLedger } from '@heapferry/domain'
+import { OperatorError, Pace, phases, type Run, type RunLedger } from '@heapferry/domain'
 import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
+import { z } from 'zod'
 import type { Board } from './board.ts'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
@@ -66,8 +67,33 @@ export function actionBar(run: Run, possible: readonly ActionName[]): Html {
   if (possible.length === 0) return html``
   return html`<p class="actions">${possible.map(
     (name) => html`<a class="button" href="/runs/${run.id}/${name}">${actions[name].verb}…</a> `,
-  )}</p>`
+  )}${run.destination.kind === 'posthog' ? html`<a class="button" href="/runs/${run.id}/pace">Change pace…</a>` : html``}</p>`
 }
+
+/** Asks how fast the run may send. @param wrong what was wrong with the last answer */
+export function paceQuestion(run: Run, limit: Pace, wrong: string | null): Pick<Content, 'title' | 'live' | 'main'> {
+  return {
+    title: `Pace of ${run.id}`,
+    live: false,
+    main: html`<h1 id="title">Pace of ${run.id}</h1>
+<form id="form" class="sheet" method="post" action="/runs/${run.id}/pace">
+<p>Events a second that all workers together may send. PostHog's own importers send 5,000 at most. Workers keep to a change within two seconds.</p>
+${wrong === null ? html`` : html`<p class="bad" role="alert">${wrong}</p>`}
+<label>Events a second; empty for as many as they can <input name="pace" inputmode="numeric" value="${limit === null ? '' : String(limit)}"></label>
+<p class="actions"><button>Change pace</button> <a class="button" href="/runs/${run.id}">Leave it as it is</a></p>
+</form>`,
+  }
+}
+
+/** `5000`, `5,000` or nothing, as typed. */
+export const PaceForm = z.object({
+  pace: z
+    .string()
+    .trim()
+    .regex(/^(?:\d{1,3}(?:,\d{3})*|\d+)?$/, 'Give a whole number from 1 on, or nothing.')
+    .transform((text) => (text === '' ? null : Number(text.replaceAll(',', ''))))
+    .pipe(Pace),
+})
 
 /** Asks before it is done. */
 export function confirmation(run: Run, name: ActionName): Pick<Content, 'title' | 'live' | 'main'> {

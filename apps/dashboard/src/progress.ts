@@ -1,5 +1,5 @@
 import { type Phase, phases } from '@heapferry/domain'
-import { duration, grouped, percent, type RunStatus } from '@heapferry/migration'
+import { duration, grouped, paceText, percent, type RunStatus } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 
 const stateWords: Readonly<Record<RunStatus['state'], string>> = {
@@ -46,10 +46,11 @@ ${bar({ state, done: sealed && planned === 0 ? 1 : done, of: Math.max(planned, 1
 
 /** The figures that a glance is for. */
 export function factsOf(status: RunStatus): Html {
-  const { rate, eta_s: etaSeconds, totals } = status
+  const { rate, eta_s: etaSeconds, pace, totals } = status
   const facts: [string, string][] = [
     ['Rate', rate === null ? '–' : `${grouped(rate)} rows/s`],
     ['Time left', etaSeconds === null ? '–' : duration(etaSeconds)],
+    ['Pace', pace.effective === pace.limit ? paceText(pace.limit) : `${paceText(pace.effective)} for now`],
     ['Sent', grouped(totals.sent)],
     ['Skipped', grouped(totals.skipped)],
     ['Rejected', grouped(totals.rejected)],

@@ -9,6 +9,7 @@ import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
 import {
   assertDifferent,
+  forms,
   isLoopback,
   onlyLoopbackNames,
   onlyOperators,
@@ -19,7 +20,7 @@ import {
   type Visitor,
   visitorOf,
 } from './access.ts'
-import { act, actionBar, actionsFor, confirmation, isAction } from './actions.ts'
+import { act, actionBar, actionsFor, confirmation, isAction, PaceForm, paceQuestion } from './actions.ts'
 import { type Board, boardPath, openBoard } from './board.ts'
 import { chartScript } from './chart-script.ts'
 import { filesPage } from './files-page.ts'
@@ -194,6 +195,22 @@ function addRunRoutes(
   app.get('/live/runs/:id/files', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
     if (run !== null) hub.join(`/runs/${run.id}/files`, response, async () => liveOf(await filesOf(run), null))
+  })
+  app.get('/runs/:id/pace', onlyOperators, async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) send(response, paceQuestion(run, (await ledger.progress(run.id)).pace.limit, null))
+  })
+  app.post('/runs/:id/pace', onlyOperators, forms, async ({ params: { id }, body }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const form = PaceForm.safeParse(body)
+    if (!form.success) {
+      response.status(400)
+      const { limit } = (await ledger.progress(run.id)).pace
+      return send(response, paceQuestion(run, limit, 'Give a whole number from 1 on, or nothing.'))
+    }
+    await ledger.setPace(run.id, form.data.pace, visitorOf(response).name)
+    response.redirect(303, `/runs/${run.id}`)
   })
   app.get('/runs/:id/:action', onlyOperators, async ({ params: { id, action } }, response, next) => {
     if (!isAction(action)) return next()
