@@ -86,6 +86,29 @@ test('a job that is no chunk of this run fails for good instead of being worked 
   expect((await queue.state()).firstFailure).toContain('not a chunk of this run')
 })
 
+test('nothing that an error quotes from a row is shown in Bull Board, and what the system says is', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  const failures = [
+    new TypeError("Cannot read 'jane@example.com' of a row"),
+    Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }),
+    new Error('10 rows were planned, 9 were read'),
+  ]
+  for (const [index] of failures.entries()) {
+    await queue.queue.add('clicks', jobOf(index).chunk, { jobId: jobOf(index).chunk.id, attempts: 1 })
+  }
+  await consume(({ chunk }) => {
+    throw failures[failures.findIndex((_, index) => jobOf(index).chunk.id === chunk.id)] ?? new Error('unknown chunk')
+  })
+  await until('all have failed', async () => (await queue.state()).failed === failures.length)
+  const jobs = await queue.queue.getFailed()
+  expect(JSON.stringify(jobs)).not.toContain('jane')
+  expect(jobs.map(({ failedReason }) => failedReason).toSorted()).toEqual([
+    '10 rows were planned, 9 were read',
+    'EIO: i/o error, read',
+    expect.stringMatching(/^TypeError in chunk-queue\.test\.ts:\d+; the log of the worker tells more$/),
+  ])
+})
+
 test('a failed chunk that is forgotten and added again has all its attempts again', async () => {
   const { queue, consume, jobOf } = await workplace()
   await queue.queue.add('clicks', jobOf(0).chunk, { jobId: jobOf(0).chunk.id, attempts: 1 })

@@ -2,6 +2,7 @@ import { Chunk, type ChunkId, type Phase, type RunId } from '@heapferry/domain'
 import type { ChunkOutcome, QueueState } from '@heapferry/migration'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { shownFailure } from './shown-failure.ts'
 import { lockKey, queueName, queuePrefix } from './keys.ts'
 
 export interface ChunkJob {
@@ -118,7 +119,9 @@ export class ChunkConsumer {
         throw new UnrecoverableError('the job is not a chunk of this run: its data was written by something else')
       }
       const report: ChunkJob['report'] = (progress: JobProgress & object) => job.updateProgress(progress)
-      const outcome = await process({ chunk: payload.data, token, report }, signal)
+      const outcome = await process({ chunk: payload.data, token, report }, signal).catch((error: unknown) => {
+        throw shownFailure(error)
+      })
       switch (outcome.kind) {
         case 'finished':
           return
