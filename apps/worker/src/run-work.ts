@@ -20,7 +20,7 @@ import { fileReader, type Place } from '@heapferry/sources'
 import { identitiesFor } from './identities-for.ts'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
-export function limitsFor({ kind }: Destination, { largestBatch }: RunPacer): SliceLimits {
+export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer, 'largestBatch'>): SliceLimits {
   switch (kind) {
     case 'posthog':
       // One request's worth: so much is sent again when a worker is stopped.
