@@ -139,7 +139,7 @@ test('rows of a run that writes files are written to a file of their own when th
         .trim(),
     ),
   )
-  expect(events.map((line) => JSON.parse(line).distinct_id).toSorted()).toEqual(['2', '4'])
+  expect(new Set(events.map((line) => String(JSON.parse(line).distinct_id)))).toEqual(new Set(['2', '4']))
   expect(posthog.batches).toEqual([])
 })
 

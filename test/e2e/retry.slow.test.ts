@@ -102,10 +102,8 @@ test('after a fix of the mapping the rejected rows are sent, with the columns an
   await writeFile(path.join(source, 'taps.csv'), `event_id,user_id,time\n${bareLines(11, 4)}`)
   await writeFile(path.join(source, 'fine.csv'), `event_id,user_id,time\n${bareLines(21, 3)}`)
   const tooFew = { columns: ['event_id', 'user_id', 'time', 'first'] }
-  const mapping = (clicks: object, name: string) =>
-    JSON.stringify({ tables: { clicks, taps: { event: name }, fine: { event: `fine ${name.slice(0, 4)}` } } })
-  await writeFile(path.join(folder, 'old.yaml'), mapping(tooFew, 'n'.repeat(201)))
-  await writeFile(path.join(folder, 'new.yaml'), mapping({ columns: [...tooFew.columns, 'second'] }, 'tapped'))
+  await writeFile(path.join(folder, 'old.yaml'), mappingOf(tooFew, 'n'.repeat(201)))
+  await writeFile(path.join(folder, 'new.yaml'), mappingOf({ columns: [...tooFew.columns, 'second'] }, 'tapped'))
 
   const first = await start('run', source, '--run', run, '--mapping', 'old.yaml', '--max-rejected', '100').ended
   expect(first.code).toBe(3)
@@ -270,6 +268,10 @@ test('rows that were too young are sent when they are old enough, once, although
   expect([...posthog.stored.values()].reduce((sum, { times }) => sum + times, 0)).toBe(arrivals)
 })
 
+function mappingOf(clicks: object, tapped: string): string {
+  return JSON.stringify({ tables: { clicks, taps: { event: tapped }, fine: { event: `fine ${tapped.slice(0, 4)}` } } })
+}
+
 /** Files of five kinds whose rows are bad in every way, and a few good ones. */
 async function writeBadRows() {
   const header = 'event_id,user_id,time,note'
@@ -331,7 +333,7 @@ function bareLines(from: number, count: number, more?: string): string {
 /** What `rejected --out` wrote. */
 async function rowsOf(table?: string): Promise<Record<string, string>[]> {
   const text = await readFile(path.join(folder, table === undefined ? 'rows.csv' : `rows-${table}.csv`), 'utf8')
-  const [header = [], ...rows] = parse(text, { max_record_size: 50_000_000 }) as string[][]
+  const [header = [], ...rows] = parse(text, { max_record_size: 50_000_000 })
   return rows.map((row) => Object.fromEntries(header.map((name, index) => [name, row[index] ?? ''])))
 }
 

@@ -136,13 +136,13 @@ function edited(columns: string[], ...lines: (string | null)[][]): CorrectedFile
     async *rows() {
       for (const [index, [table = null, path = null, row = null, raw = null, ...cells]] of lines.entries()) {
         const values = ['missing_time', 'time is empty', table, path, row, '0', raw === '' ? null : raw]
-        const read: ReadRow = {
+        const found: ReadRow = {
           kind: 'row',
           place: { row: index + 1, byte: 0 },
           columns: [...leadingColumns, ...columns],
           values: [...values, ...cells.map((cell) => (cell === '' ? null : cell))],
         }
-        yield await Promise.resolve({ line: index + 2, row: read })
+        yield await Promise.resolve({ line: index + 2, row: found })
       }
     },
   }
@@ -162,10 +162,13 @@ function workOf(rejected: Rows, retried: Rows = {}) {
 
 function placesOf(rows: Rows): RowPlaces {
   const places = new RowPlaces()
-  for (const file of [clicks, users, taps]) {
-    for (const row of rows[file.table.name as keyof Rows] ?? [])
-      places.add({ chunk: chunkIdOf(file.id, 0), row, byte: row * 10 })
-  }
+  const byTable = [
+    { file: clicks, numbers: rows.clicks },
+    { file: users, numbers: rows.users },
+    { file: taps, numbers: rows.taps },
+  ]
+  for (const { file, numbers = [] } of byTable)
+    for (const row of numbers) places.add({ chunk: chunkIdOf(file.id, 0), row, byte: row * 10 })
   return places
 }
 

@@ -171,7 +171,7 @@ async function workbench(fates: readonly string[], accidents: readonly Accident[
         convertersFor(phase) {
           loaded.push(phase)
           return Promise.resolve(() => (values) => {
-            switch (values[1]) {
+            switch (String(values[1])) {
               case 'bad':
                 return { kind: 'reject', reason: 'missing_time', detail: 'time is empty' }
               case 'skip':

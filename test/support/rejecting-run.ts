@@ -1,4 +1,4 @@
-import { type Chunk, type ExportFile, phases, type RejectedRow, type Tally } from '@heapferry/domain'
+import { Checkpoint, type Chunk, type ExportFile, phases, type RejectedRow, type Tally } from '@heapferry/domain'
 import { type Redis, RedisLedger } from '@heapferry/queue'
 import { chunkOf, fileOf, runOf } from './chunk.ts'
 
@@ -37,7 +37,7 @@ export async function rejectingRun(redis: Redis, name: string, file: ExportFile 
       const chunks = Object.keys(stored).toSorted()
       return {
         table: table.tally,
-        chunks: chunks.map((id) => (JSON.parse(stored[id] ?? '') as { tally: Tally }).tally),
+        chunks: chunks.map((id) => Checkpoint.parse(JSON.parse(stored[id] ?? '')).tally),
       }
     },
     async rejected(): Promise<RejectedRow[]> {

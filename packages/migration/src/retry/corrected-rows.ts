@@ -108,7 +108,6 @@ type Line =
   | { kind: 'rejected'; file: ExportFile; row: number; place: RowPlace; raw: string | null; values: Values }
 
 function lineOf(read: ReadRow, { files, rejected, retried }: CorrectedWork): Line {
-  const fault = (detail: string): Line => ({ kind: 'fault', detail })
   if (read.kind === 'unreadable') return fault(read.detail)
   const [, , table, path, rowText, , raw = null] = read.values
   const file = files.find((one) => one.path === path && one.table.name === table)
@@ -119,6 +118,10 @@ function lineOf(read: ReadRow, { files, rejected, retried }: CorrectedWork): Lin
   if (place) return { kind: 'rejected', file, row, place, raw, values: read.values.slice(leadingColumns.length) }
   if (retried.find(file.id, row)) return { kind: 'retried', file, row }
   return fault(`row ${row} of ${file.path} is not a rejected row of this run`)
+}
+
+function fault(detail: string): Line {
+  return { kind: 'fault', detail }
 }
 
 function isUnmended(line: Extract<Line, { kind: 'rejected' }>): boolean {
