@@ -68,9 +68,10 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
   })
   const convert = convertersOf(run, noIdentities)(file.table, columns)
   const heldBack = rows.filter((row) => row.kind === 'row' && convert(row.values).kind === 'skip').length
+  const sentInRun = rows.length - heldBack
   await bench.end(0, {
     read: rows.length,
-    sent: rows.length - heldBack,
+    sent: sentInRun,
     ...(heldBack > 0 && { skipped: { held_back: heldBack } }),
   })
   const pending = [...accidents]
@@ -131,6 +132,7 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
     async exact(): Promise<void> {
       const { table, chunks } = await bench.tallies()
       expect(chunks).toEqual([table])
+      expect(await bench.countedByDay()).toBe(table.sent - sentInRun)
       expect(table.sent + (table.skipped.held_back ?? 0)).toBe(agesH.length)
     },
   }

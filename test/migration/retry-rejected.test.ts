@@ -39,6 +39,7 @@ test('whatever accidents happen between reading, sending and settling, every rej
         expect(chunks).toEqual([table])
         expect(table.read).toBe(fates.length)
         expect(table.sent).toBe(numbersOf('good').length)
+        expect(await bench.countedByDay()).toBe(table.sent)
         expect(table.skipped.superseded ?? 0).toBe(numbersOf('skip').length)
         expect(table.rejected.missing_time ?? 0).toBe(numbersOf('bad').length)
         expect(table.rejected.not_decodable ?? 0).toBe(numbersOf('unreadable').length)
@@ -179,7 +180,12 @@ async function workbench(fates: readonly string[], accidents: readonly Accident[
               case 'young':
                 return { kind: 'skip', reason: 'held_back' }
               default: {
-                const event = { uuid: values[0] ?? '', event: self.rename('e'), distinct_id: '7', timestamp: '' }
+                const event = {
+                  uuid: values[0] ?? '',
+                  event: self.rename('e'),
+                  distinct_id: '7',
+                  timestamp: '2023-01-02T03:04:05.000Z',
+                }
                 return { kind: 'event', event: { ...event, properties: {} } }
               }
             }

@@ -1,4 +1,4 @@
-import { emptyTally, type RetriedRow, type RetryHold } from '@heapferry/domain'
+import { emptyTally, type RejectedRow, type RetriedRow, type RetryHold } from '@heapferry/domain'
 import { isRunComplete, runState } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
@@ -10,7 +10,7 @@ let runs = 0
 
 test('a rejected row that is sent leaves the list, and one moves from rejected to sent in all counters', async () => {
   const { ledger, hold, run, rows, tallies, rejected } = await withRejectedRows()
-  await ledger.settle(hold, 1, [{ kind: 'sent', ...rows[0] }])
+  await ledger.settle(hold, 1, [sent(rows[0])])
   expect((await rejected()).map(({ row }) => row)).toEqual([2, 11])
   const moved = { read: 10, sent: 9, skipped: {}, rejected: { missing_time: 1 } }
   const untouched = { read: 10, sent: 9, skipped: {}, rejected: { damaged_id: 1 } }
@@ -27,7 +27,7 @@ test('rows of several chunks end as sent, skipped and rejected again, together',
   const { ledger, hold, rows, tallies, rejected } = await withRejectedRows()
   const again = { ...rows[2], reason: 'refused_by_posthog', detail: '400: no' } as const
   await ledger.settle(hold, 1, [
-    { kind: 'sent', ...rows[0] },
+    sent(rows[0]),
     { ...rows[1], kind: 'skipped', reason: 'superseded' },
     { kind: 'rejected', ...again },
   ])
@@ -49,16 +49,28 @@ test('rows of several chunks end as sent, skipped and rejected again, together',
 
 test('a batch that is settled twice, and a row that was settled before, change nothing', async () => {
   const { ledger, hold, rows, tallies, rejected } = await withRejectedRows()
-  const batch: RetriedRow[] = [
-    { kind: 'sent', ...rows[0] },
-    { kind: 'rejected', ...rows[1] },
-  ]
+  const batch: RetriedRow[] = [sent(rows[0]), { kind: 'rejected', ...rows[1] }]
   await ledger.settle(hold, 1, batch)
   const [tallied, listed] = [await tallies(), await rejected()]
   await ledger.settle(hold, 1, batch)
-  await ledger.settle(hold, 2, [{ kind: 'sent', ...rows[0] }])
+  await ledger.settle(hold, 2, [sent(rows[0])])
   expect([await tallies(), await rejected()]).toEqual([tallied, listed])
   expect(await ledger.endRetry(hold)).toMatchObject({ sent: 1, rejected: 1 })
+})
+
+test('what is sent is counted by event and day, once', async () => {
+  const { ledger, hold, rows, sentDays } = await withRejectedRows()
+  const batch: RetriedRow[] = [
+    sent(rows[0]),
+    { ...sent(rows[1]), kind: 'sent', event: 'tapped', table: 'clicks', day: 3 },
+  ]
+  await ledger.settle(hold, 1, batch)
+  await ledger.settle(hold, 1, batch)
+  await ledger.settle(hold, 2, [sent(rows[0]), sent(rows[2])])
+  expect(await sentDays()).toEqual([
+    ['clicked', [[19_359, 2]]],
+    ['tapped', [[3, 1]]],
+  ])
 })
 
 test('a run whose last rejected row is sent is completed', async () => {
@@ -69,7 +81,7 @@ test('a run whose last rejected row is sent is completed', async () => {
   await ledger.settle(
     hold,
     1,
-    rows.map((row) => ({ kind: 'sent', ...row })),
+    rows.map((row) => sent(row)),
   )
   expect(isRunComplete(await ledger.progress(run.id))).toBe(true)
   expect(await stateNow()).toBe('completed')
@@ -81,13 +93,13 @@ test('rows of a chunk that is not done are left alone: a worker may be at it', a
   await end(2, { sent: 4, read: 5, rejected: { missing_time: 1 } }, [row], false)
   const before = [await tallies(), await rejected()]
   expect(await ledger.announce(hold, [{ ...row, sentAs: 'a' }], true)).toEqual(['chunk_not_done'])
-  await ledger.settle(hold, 1, [{ kind: 'sent', ...row }])
+  await ledger.settle(hold, 1, [sent(row)])
   expect([await tallies(), await rejected()]).toEqual(before)
 })
 
 test('a worker that comes late with a chunk that is done does not undo a retry', async () => {
   const { ledger, hold, rows, end, tallies, rejected } = await withRejectedRows()
-  await ledger.settle(hold, 1, [{ kind: 'sent', ...rows[0] }])
+  await ledger.settle(hold, 1, [sent(rows[0])])
   const before = [await tallies(), await rejected()]
   await end(0, { sent: 8, rejected: { missing_time: 2 } }, [rows[0], rows[1]])
   expect([await tallies(), await rejected()]).toEqual(before)
@@ -105,7 +117,7 @@ test('one process retries at a time; who is told, and whoever lost the right cha
   const before = await tallies()
   await expect(ledger.keepRetry(hold)).rejects.toThrow('Another process retries')
   await expect(ledger.announce(hold, [{ ...rows[0], sentAs: 'a' }], false)).rejects.toThrow('Another process')
-  await expect(ledger.settle(hold, 1, [{ kind: 'sent', ...rows[0] }])).rejects.toThrow('Another process retries')
+  await expect(ledger.settle(hold, 1, [sent(rows[0])])).rejects.toThrow('Another process retries')
   await expect(ledger.endRetry(hold)).rejects.toThrow('Another process retries')
   expect(await tallies()).toEqual(before)
   await ledger.endRetry(other)
@@ -114,11 +126,11 @@ test('one process retries at a time; who is told, and whoever lost the right cha
 
 test('what a retry did that was killed is in the timeline when the next one begins', async () => {
   const { ledger, hold, run, rows, forgetHold } = await withRejectedRows()
-  await ledger.settle(hold, 1, [{ kind: 'sent', ...rows[0] }])
+  await ledger.settle(hold, 1, [sent(rows[0])])
   await forgetHold()
   const next: RetryHold = { run: run.id, token: 'next' }
   await ledger.takeRetry(next, 'bob')
-  await ledger.settle(next, 1, [{ kind: 'sent', ...rows[2] }])
+  await ledger.settle(next, 1, [sent(rows[2])])
   await ledger.endRetry(next)
   await ledger.takeRetry(hold, 'ada')
   await ledger.endRetry(hold)
@@ -158,19 +170,19 @@ test('a row that a killed retry may have sent is sent again only as the same eve
   expect(await ledger.announce(next, as('b'), true)).toEqual([null])
   await ledger.settle(next, 1, [{ kind: 'rejected', ...rows[0] }])
   expect(await ledger.announce(next, as('c'), false)).toEqual([null])
-  await ledger.settle(next, 2, [{ kind: 'sent', ...rows[0] }])
+  await ledger.settle(next, 2, [sent(rows[0])])
   expect(await ledger.announce(next, as('c'), false)).toEqual(['not_rejected'])
 })
 
 test('held back rows that are sent or rejected move from skipped, once, and the chunk knows how far it is', async () => {
-  const { ledger, hold, run, chunk, end, tallies, rejected } = await withRejectedRows()
+  const { ledger, hold, run, chunk, end, tallies, rejected, sentDays } = await withRejectedRows()
   await end(2, { sent: 6, skipped: { held_back: 4 } })
   await end(3, { read: 5, sent: 1, skipped: { held_back: 4 } }, [], false)
   const { id } = chunk(2)
   expect(await heldBack()).toEqual([{ chunk: id, heldBack: null }])
   const pass = { sinceMs: 5, pass: { toMs: 9, cursor: 100, rows: 7 } }
   const refused = rejectedAt(chunk(2), 25, { reason: 'refused_by_posthog' })
-  const ended = { sent: 2, rejected: [refused] }
+  const ended = { sent: [{ event: 'clicked', day: 19_359, count: 2 }], rejected: [refused] }
   await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
   const after = [await tallies(), await rejected()]
   await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
@@ -192,10 +204,19 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
     { id, table: 'clicks' },
     pass,
     { sinceMs: 9, pass: null },
-    { sent: 1, rejected: [] },
+    { sent: [{ event: 'clicked', day: 19_360, count: 1 }], rejected: [] },
   )
   expect((await tallies()).chunks[2]?.skipped).toEqual({})
   expect(await heldBack()).toEqual([])
+  expect(await sentDays()).toEqual([
+    [
+      'clicked',
+      [
+        [19_359, 2],
+        [19_360, 1],
+      ],
+    ],
+  ])
   expect(await ledger.endRetry(hold)).toEqual({ reasons: { held_back: 4 }, sent: 3, skipped: 0, rejected: 1 })
 
   async function heldBack() {
@@ -216,13 +237,18 @@ test('counters of rows and bytes beyond what a 32-bit number holds come back as 
     from: 0,
     counts: [],
   })
-  await ledger.settle(hold, 1, [{ kind: 'sent', ...row }])
+  await ledger.settle(hold, 1, [sent(row)])
   expect(await ledger.checkpoint(whole)).toEqual({
     cursor,
     tally: { ...emptyTally, read: 10_000_000_001, sent: 10_000_000_001 },
     done: true,
   })
 })
+
+/** As an event of 2023-01-02. */
+function sent(row: RejectedRow): RetriedRow {
+  return { kind: 'sent', chunk: row.chunk, row: row.row, table: 'clicks', event: 'clicked', day: 19_359 }
+}
 
 /** Two chunks of ten rows: rows 1 and 2 of the first and row 11, of the second, were rejected. */
 async function withRejectedRows() {
@@ -236,5 +262,10 @@ async function withRejectedRows() {
   await end(1, { sent: 9, rejected: { damaged_id: 1 } }, [third])
   const hold: RetryHold = { run: run.id, token: 'mine' }
   await ledger.takeRetry(hold, 'ada')
-  return { ...bench, hold, rows: [first, second, third] as const }
+  const sentDays = async () => {
+    const tables = await ledger.sentTables(run.id)
+    const events = tables.flatMap((table) => table.events).toSorted((a, b) => (a.event < b.event ? -1 : 1))
+    return events.map(({ event, days }) => [event, [...days]])
+  }
+  return { ...bench, hold, sentDays, rows: [first, second, third] as const }
 }

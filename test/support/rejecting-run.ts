@@ -40,6 +40,11 @@ export async function rejectingRun(redis: Redis, name: string, file: ExportFile 
         chunks: chunks.map((id) => Checkpoint.parse(JSON.parse(stored[id] ?? '')).tally),
       }
     },
+    /** By retries: `end` counts nothing by day. */
+    async countedByDay(): Promise<number> {
+      const events = (await ledger.sentTables(run.id)).flatMap((table) => table.events)
+      return events.flatMap(({ days }) => [...days.values()]).reduce((sum, count) => sum + count, 0)
+    },
     async rejected(): Promise<RejectedRow[]> {
       const rows = []
       for await (const row of ledger.rejectedRows(run.id)) rows.push(row)

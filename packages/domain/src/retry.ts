@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { RejectReason, SkipReason } from './conversion.ts'
 import type { ChunkId, RunId } from './ids.ts'
-import type { RejectedRow } from './ledger.ts'
+import type { DayCount, RejectedRow } from './ledger.ts'
 
 const Count = z.number().int().nonnegative()
 
@@ -41,7 +41,8 @@ export type RetryObstacle =
 
 /** How a row that was rejected has ended now. */
 export type RetriedRow =
-  | ({ kind: 'sent' } & RowKey)
+  /** As an event of this name and UTC day, in days since 1970-01-01. */
+  | ({ kind: 'sent'; table: string; event: string; day: number } & RowKey)
   | ({ kind: 'skipped'; reason: SkipReason } & RowKey)
   | ({ kind: 'rejected' } & RejectedRow)
 
@@ -80,7 +81,7 @@ export interface RetryLedger {
   announce(hold: RetryHold, rows: readonly AnnouncedRow[], anyway: boolean): Promise<(RetryObstacle | null)[]>
   /**
    * Stores how rows have ended: takes them out of the rejected ones, or writes there why they are now, and moves the
-   * counters of tables and chunks with them, all or nothing.
+   * counters of tables, chunks and days with them, all or nothing.
    * @param batch counted from 1 by the holder; one that was settled before changes nothing
    */
   settle(hold: RetryHold, batch: number, rows: readonly RetriedRow[]): Promise<void>
@@ -93,6 +94,6 @@ export interface RetryLedger {
     chunk: { id: ChunkId; table: string },
     was: HeldBack | null,
     is: HeldBack,
-    ended: { sent: number; rejected: readonly RejectedRow[] },
+    ended: { sent: readonly DayCount[]; rejected: readonly RejectedRow[] },
   ): Promise<void>
 }

@@ -2,6 +2,7 @@ import {
   type AnnouncedRow,
   Checkpoint,
   ChunkId,
+  type DayCount,
   HeldBack,
   OperatorError,
   RejectedRow,
@@ -23,6 +24,7 @@ import {
   settleScript,
   takeRetryScript,
 } from './scripts.ts'
+import { sentFields } from './sent-fields.ts'
 
 // Long enough for a Redis that restarts; after a kill -9 the next retry waits no longer than that.
 const holdMs = 10_000
@@ -102,10 +104,10 @@ export class RedisRetryLedger implements RetryLedger {
   }
 
   async settle({ run, token }: RetryHold, batch: number, rows: readonly RetriedRow[]): Promise<void> {
-    const { retry, rejected, checkpoints, totals, retried, sending, run: record } = runKeys(run)
+    const { retry, rejected, checkpoints, totals, retried, sending, run: record, sent } = runKeys(run)
     const answer = await this.#redis.eval(
       settleScript,
-      7,
+      8,
       retry,
       rejected,
       checkpoints,
@@ -113,6 +115,7 @@ export class RedisRetryLedger implements RetryLedger {
       retried,
       sending,
       record,
+      sent,
       token,
       batch,
       ...rows.flatMap((row) => [rowField(row), row.chunk, ...endOf(row)]),
@@ -140,24 +143,26 @@ export class RedisRetryLedger implements RetryLedger {
     chunk: { id: ChunkId; table: string },
     was: HeldBack | null,
     is: HeldBack,
-    ended: { sent: number; rejected: readonly RejectedRow[] },
+    ended: { sent: readonly DayCount[]; rejected: readonly RejectedRow[] },
   ): Promise<void> {
-    const { retry, rejected, checkpoints, totals, heldBack, run: record } = runKeys(run)
+    const { retry, rejected, checkpoints, totals, heldBack, run: record, sent } = runKeys(run)
     const answer = await this.#redis.eval(
       settleHeldBackScript,
-      6,
+      7,
       retry,
       rejected,
       checkpoints,
       totals,
       heldBack,
       record,
+      sent,
       token,
       chunk.id,
       chunk.table,
       was === null ? '' : asStored(was),
       asStored(is),
-      ended.sent,
+      ended.sent.reduce((sum, { count }) => sum + count, 0),
+      JSON.stringify(sentFields(chunk.table, ended.sent)),
       ...ended.rejected.flatMap((row) => [rowField(row), row.reason, JSON.stringify(row)]),
     )
     assertHeld(answer)
@@ -187,15 +192,18 @@ function hasHeldBack(json: string): boolean {
   return done && (tally.skipped.held_back ?? 0) > 0
 }
 
-/** The counter that a row goes to, and what is stored of it. */
-function endOf(row: RetriedRow): [string, string] {
+/** What `settleScript` is told of a row behind its chunk. */
+function endOf(row: RetriedRow): [counter: string, value: string, sentField: string, day: string] {
   switch (row.kind) {
-    case 'sent':
-      return ['sent', '']
+    case 'sent': {
+      const { table, event, day } = row
+      const [[field, days] = ['', {}]] = Object.entries(sentFields(table, [{ event, day, count: 1 }]))
+      return ['sent', '', field, Object.keys(days)[0] ?? '']
+    }
     case 'skipped':
-      return [`skipped.${row.reason}`, '']
+      return [`skipped.${row.reason}`, '', '', '']
     case 'rejected':
-      return [`rejected.${row.reason}`, JSON.stringify(RejectedRow.parse(row))]
+      return [`rejected.${row.reason}`, JSON.stringify(RejectedRow.parse(row)), '', '']
   }
 }
 

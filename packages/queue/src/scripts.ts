@@ -195,20 +195,23 @@ return answers
  * Stores how rejected rows have ended. Each moves one from the counter of its old reason to that of its end, in the totals
  * and in the checkpoint of its chunk; a row that is rejected no more, or whose chunk is not done, moves nothing.
  *
- * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 retried · 6 sending · 7 run
- * ARGV  1 token · 2 batch · 3… field, chunk id, counter ('sent', 'skipped.<reason>', 'rejected.<reason>'), value (JSON of
- *       a row that is rejected again, else '') of each row
+ * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 retried · 6 sending · 7 run · 8 sent
+ * ARGV  1 token · 2 batch · 3… of each row field, chunk id, counter ('sent', 'skipped.<reason>', 'rejected.<reason>'), value
+ *       (JSON of one that is rejected again, else ''), field of the counts by day and day of its block (of one that is sent,
+ *       else '')
  * Answers -1 when another has the right.
  */
 export const settleScript = `
 ${countersMoved()}
+${countedByDay()}
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
 -- Sent again because the answer was lost on its way.
 if tonumber(redis.call('HGET', KEYS[1], 'batch') or 0) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], 'batch', ARGV[2])
 
 local checkpoints = {}
-for i = 3, #ARGV, 4 do
+local days = {}
+for i = 3, #ARGV, 6 do
   local field, chunk, counter, value = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if checkpoints[chunk] == nil then
     local checkpoint = redis.call('HGET', KEYS[3], chunk)
@@ -227,8 +230,14 @@ for i = 3, #ARGV, 4 do
     redis.call('HDEL', KEYS[6], field)
     redis.call('HINCRBY', KEYS[1], 'reason|' .. was.reason, 1)
     redis.call('HINCRBY', KEYS[1], string.match(counter, '^%a+'), 1)
+    if counter == 'sent' then
+      local sentField, day = ARGV[i + 4], ARGV[i + 5]
+      days[sentField] = days[sentField] or {}
+      days[sentField][day] = (days[sentField][day] or 0) + 1
+    end
   end
 end
+countByDay(KEYS[8], days)
 for chunk, checkpoint in pairs(checkpoints) do
   if checkpoint.done then redis.call('HSET', KEYS[3], chunk, cjson.encode(checkpoint)) end
 end
@@ -238,13 +247,14 @@ return 1
 /**
  * Stores how held back rows of a chunk have ended, if the chunk is where it was when they were read.
  *
- * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 heldBack · 6 run
+ * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 heldBack · 6 run · 7 sent
  * ARGV  1 token · 2 chunk id · 3 table · 4 how far it was (JSON, '' where nothing is stored) · 5 how far it is (JSON) ·
- *       6 rows sent · 7… field, reason, value of each rejected row
+ *       6 rows sent · 7 counts by day (as of a commit) · 8… field, reason, value of each rejected row
  * Answers -1 when another has the right, -2 when the chunk is not where it was.
  */
 export const settleHeldBackScript = `
 ${countersMoved()}
+${countedByDay()}
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return -1 end
 local stored = redis.call('HGET', KEYS[5], ARGV[2]) or ''
 -- Sent again because the answer was lost on its way.
@@ -252,6 +262,7 @@ if stored == ARGV[5] then return 0 end
 local checkpoint = cjson.decode(redis.call('HGET', KEYS[3], ARGV[2]) or '{"done":false}')
 if stored ~= ARGV[4] or not checkpoint.done then return -2 end
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[5])
+countByDay(KEYS[7], cjson.decode(ARGV[7]))
 
 local function moveFromHeldBack(counter, kind, rows)
   if rows == 0 then return end
@@ -260,7 +271,7 @@ local function moveFromHeldBack(counter, kind, rows)
   redis.call('HINCRBY', KEYS[1], kind, rows)
 end
 moveFromHeldBack('sent', 'sent', tonumber(ARGV[6]))
-for i = 7, #ARGV, 3 do
+for i = 8, #ARGV, 3 do
   moveFromHeldBack('rejected.' .. ARGV[i + 1], 'rejected', 1)
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2])
 end

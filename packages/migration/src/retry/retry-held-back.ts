@@ -6,6 +6,7 @@ import {
   type Columns,
   type Conversion,
   type Cut,
+  type DayCount,
   type EventSink,
   type ExportFile,
   type FileId,
@@ -123,7 +124,7 @@ async function retryChunk(
       for (const { index, detail } of delivery.refused) batch.refuse(index, detail)
       const { tally, rejected } = batch
       rowsRead += tally.read
-      await store({ sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } }, { sent: tally.sent, rejected })
+      await store({ sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } }, { sent: batch.counts(), rejected })
       counts.sent += tally.sent
       counts.rejected += rejected.length
       if (toMs === work.nowMs) counts.left.too_young = (counts.left.too_young ?? 0) + (tally.skipped.held_back ?? 0)
@@ -131,11 +132,11 @@ async function retryChunk(
       // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
       if (signal.aborted) return 'interrupted'
     }
-    await store({ sinceMs: toMs, pass: null }, { sent: 0, rejected: [] })
+    await store({ sinceMs: toMs, pass: null }, { sent: [], rejected: [] })
   }
   return 'finished'
 
-  async function store(is: HeldBack, ended: { sent: number; rejected: readonly RejectedRow[] }): Promise<void> {
+  async function store(is: HeldBack, ended: { sent: DayCount[]; rejected: RejectedRow[] }): Promise<void> {
     await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
     stored = is
   }

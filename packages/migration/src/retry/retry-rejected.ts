@@ -17,6 +17,7 @@ import {
   type Table,
   type Values,
 } from '@heapferry/domain'
+import { dayOf } from '../convert-slice.ts'
 import { outgoing } from '../outgoing.ts'
 import { batchesOf, type RereadRow } from './reread-rows.ts'
 import type { RowPlace } from './row-places.ts'
@@ -95,26 +96,24 @@ async function retryBatch(
   const obstacles = await ledger.announce(hold, announced, anyway)
 
   const ended: RetriedRow[] = []
-  const outgoingRows: RereadRow[] = []
+  const outgoingRows: { reread: RereadRow; taken: RetriedRow }[] = []
   const events: OutgoingEvent[] = []
   for (const [index, { reread, outcome }] of prospects.entries()) {
     const left = obstacles[index] ?? (outcome.kind === 'too_young' ? outcome.kind : null)
     if (left !== null) counts.left[left] = (counts.left[left] ?? 0) + 1
     else if (outcome.kind === 'event') {
-      outgoingRows.push(reread)
-      events.push(outcome)
+      outgoingRows.push({ reread, taken: outcome.taken })
+      events.push(outcome.outgoing)
     } else if (outcome.kind !== 'too_young') ended.push(outcome)
   }
 
   const [first] = outgoingRows
-  const delivery = first ? await sink.send(events, signal, originOf(first)) : nothingToSend
+  const delivery = first ? await sink.send(events, signal, originOf(first.reread)) : nothingToSend
   if (delivery.kind === 'interrupted') return 'interrupted'
   const refused = new Map(delivery.refused.map(({ index, detail }) => [index, detail]))
-  for (const [index, reread] of outgoingRows.entries()) {
+  for (const [index, { reread, taken }] of outgoingRows.entries()) {
     const detail = refused.get(index)
-    ended.push(
-      detail === undefined ? { kind: 'sent', ...keyOf(reread.place) } : rejected(reread, 'refused_by_posthog', detail),
-    )
+    ended.push(detail === undefined ? taken : rejected(reread, 'refused_by_posthog', detail))
   }
   await ledger.settle(hold, batchNumber, ended)
   for (const { kind } of ended) counts[kind]++
@@ -128,24 +127,35 @@ function originOf({ file: { table }, place: { chunk, row } }: RereadRow): BatchO
 
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const
 
-function outcomeOf(
-  reread: RereadRow,
-  converterFor: ConverterFor,
-): RetriedRow | ({ kind: 'event'; sentAs: string } & OutgoingEvent) | { kind: 'too_young' } {
-  const { file, row } = reread
+type Outcome =
+  | RetriedRow
+  /** `taken` is how the row ends if PostHog takes the event. */
+  | { kind: 'event'; outgoing: OutgoingEvent; sentAs: string; taken: RetriedRow }
+  | { kind: 'too_young' }
+
+function outcomeOf(reread: RereadRow, converterFor: ConverterFor): Outcome {
+  const { file, row, place } = reread
   if (row.kind === 'unreadable') return rejected(reread, row.reason, row.detail)
   const conversion = converterFor(file.table, row.columns)(row.values)
   switch (conversion.kind) {
     case 'event': {
-      const sized = outgoing(conversion.event)
+      const { event } = conversion
+      const sized = outgoing(event)
       if (sized.kind === 'too_large')
         return rejected(reread, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
-      return { ...sized, kind: 'event', sentAs: sentAs(conversion.event) }
+      const taken = {
+        kind: 'sent',
+        table: file.table.name,
+        event: event.event,
+        day: dayOf(event),
+        ...keyOf(place),
+      } as const
+      return { kind: 'event', outgoing: sized, sentAs: sentAs(event), taken }
     }
     case 'skip':
       // Its place would be forgotten with the row still to be sent.
       if (conversion.reason === 'held_back') return { kind: 'too_young' }
-      return { kind: 'skipped', reason: conversion.reason, ...keyOf(reread.place) }
+      return { kind: 'skipped', reason: conversion.reason, ...keyOf(place) }
     case 'reject':
       return rejected(reread, conversion.reason, conversion.detail)
   }
