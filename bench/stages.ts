@@ -30,12 +30,14 @@ export async function benchConversion(): Promise<object[]> {
         source: place.root,
         destination: { kind: 'posthog', host: 'http://127.0.0.1', keyFingerprint: '0123456789abcdef' },
         mapping: defaultMapping,
+        saltFingerprint: null,
         includeRecent: false,
         maxRejectedPercent: 100,
         createdAtMs: Date.now(),
         chunkBytes,
       },
       noIdentities,
+      null,
     )
     const stages = ['reading', 'reading and converting', 'reading, converting and JSON'] as const
     const results = []

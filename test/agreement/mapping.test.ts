@@ -110,6 +110,7 @@ function propertiesOf(tableName: string, row: Record<string, string>): Record<st
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,
     identities: noIdentities,
+    hashSalt: null,
   })
   const conversion = convert(Object.values(row))
   if (conversion.kind !== 'event') throw new Error(`expected an event, got ${JSON.stringify(conversion)}`)

@@ -14,7 +14,7 @@ export async function convertible(
 ) {
   const { place, files: found } = await discover(source, noS3)
   const identities = decodeIdentities(await readFile(path.join(home, 'runs', identitiesPath(run))))
-  const convertersFor = convertersOf(runOf(run, { createdAtMs: startedAtMs }), identities)
+  const convertersFor = convertersOf(runOf(run, { createdAtMs: startedAtMs }), identities, null)
   const events = new Map<string, { event: string; distinct_id: string; timestamp: string }>()
   let rows = 0
   let convertibleRows = 0

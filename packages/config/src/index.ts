@@ -3,6 +3,7 @@ export { createLogger, type Logger } from './logger.ts'
 export { loadMapping } from './mapping-file.ts'
 export {
   environmentFor,
+  hashSaltFor,
   loadSettings,
   readKeyFile,
   s3OptionsOf,

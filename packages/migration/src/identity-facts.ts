@@ -1,4 +1,4 @@
-import { canonicalId, distinctIdFault, storableText } from '@heapferry/conversion'
+import { canonicalId, distinctIdFault, type Hashing, identityNaming, storableText } from '@heapferry/conversion'
 import type { Columns, ExportFile, Slice } from '@heapferry/domain'
 import { writeId } from './identity-ids.ts'
 import { IdentityTexts } from './identity-texts.ts'
@@ -61,11 +61,14 @@ const none = -1
  * refuses is as none: the migrations of the id still join it.
  *
  * @param read the rows of a whole file
+ * @param hashing decides what an identity is called in PostHog, as in the conversion
  */
 export async function identityFacts(
   files: readonly ExportFile[],
   read: (file: ExportFile) => AsyncIterable<Slice>,
+  hashing: Hashing,
 ): Promise<IdentityFacts> {
+  const distinctIdOf = identityNaming(hashing)
   const dumps = [...new Set(files.flatMap((file) => dumpOf(file) ?? []))].toSorted((a, b) => a - b)
   const facts = { migrations: new PackedRows(), claims: new PackedRows(), identities: new IdentityTexts(), dumps }
   const from = new Int32Array(2)
@@ -90,7 +93,7 @@ export async function identityFacts(
         // Without an identity a row matters only where it takes the place of an older one.
         if (id === undefined || (identity === undefined && rank < 1)) return
         writeId(id, from)
-        const number = identity === undefined ? none : facts.identities.numberOf(identity)
+        const number = identity === undefined ? none : facts.identities.numberOf(distinctIdOf(identity))
         facts.claims.push(from[0] ?? 0, from[1] ?? 0, number, rank)
       })
     }

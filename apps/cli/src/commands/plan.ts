@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { loadMapping, s3OptionsOf } from '@heapferry/config'
+import { hashSaltFor, loadMapping, s3OptionsOf } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
 import type { ExportPlan, FoundExport, PlanProgress } from '@heapferry/migration'
 import type { Discovery, Inspected } from '@heapferry/sources'
@@ -12,6 +12,7 @@ interface Flags {
   full: boolean
   rate: number
   mapping?: string
+  against?: string
   includeRecent: boolean
   table?: string
   json: boolean
@@ -28,13 +29,18 @@ export function planCommand(): Command {
     .option('--rate <N>', 'events per second to reckon with', perSecond, defaultRate)
     .option('--table <NAME>', 'show one table with all its columns and whole samples')
     .addOption(options.mapping())
+    .option('--against <FILE>', 'another mapping file: show which of the sampled events it would change')
     .addOption(options.includeRecent())
     .addOption(options.json())
     .addHelpText(
       'after',
       `
 Needs no PostHog and no Redis. Shows rows of the export as they are, with the
-personal data that they hold; nothing is stored.
+personal data that they hold, but for columns that the mapping drops or hashes;
+nothing is stored.
+
+  heapferry plan ./export --mapping heapferry.yaml
+  heapferry plan ./export --mapping heapferry.yaml --against changed.yaml
 
 Exit codes: 0 the export can be migrated · 1 something stops it (all of it is
 listed) · 130 stopped by Ctrl-C`,
@@ -45,6 +51,8 @@ listed) · 130 stopped by Ctrl-C`,
 async function plan(source: string, flags: Flags): Promise<void> {
   const settings = settingsFrom({})
   const mapping = loadMapping(flags.mapping)
+  const against = flags.against === undefined ? null : loadMapping(flags.against)
+  const hashSalt = hashSaltFor(mapping, settings) ?? (against && hashSaltFor(against, settings))
   const stop = stopSignal('Stopping.')
   const [{ planExport }, { countRows, discover, inspectExport, readWhole, sampleFile }, { planText }] =
     await Promise.all([import('@heapferry/migration'), import('@heapferry/sources'), import('../plan-text.ts')])
@@ -56,6 +64,8 @@ async function plan(source: string, flags: Flags): Promise<void> {
   try {
     found = await planExport(foundExport(source, discovery, await inspectExport(discovery, mapping)), {
       mapping,
+      against,
+      hashSalt,
       includeRecent: flags.includeRecent,
       nowMs: Date.now(),
       full: flags.full,
