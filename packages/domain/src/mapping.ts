@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { namesGivenTwice } from './names-given-twice.ts'
 import { type Table, tableOf } from './table.ts'
 
 /** Why a column cannot be treated otherwise: without it a row would be another event, or none. */
@@ -65,34 +66,31 @@ const As = z.enum(['hash', 'number', 'boolean', 'date'])
  * that is an exception from what is said of all tables.
  */
 export const ColumnRule = z
-  .union([
-    z.enum(['keep', 'drop', ...As.options]),
-    z
-      .strictObject({
-        name: PropertyName.optional().describe('The name of the property; else that of the column.'),
-        as: As.optional().describe('What becomes of its values; else they stay text.'),
-      })
-      .refine(({ name, as }) => name !== undefined || as !== undefined, 'expected name, as, or both'),
-  ])
+  .union(
+    [
+      z.enum(['keep', 'drop', ...As.options]),
+      z
+        .strictObject({
+          name: PropertyName.optional().describe('The name of the property; else that of the column.'),
+          as: As.optional().describe('What becomes of its values; else they stay text.'),
+        })
+        .refine(({ name, as }) => name !== undefined || as !== undefined, 'expected name, as, or both'),
+    ],
+    { error: 'expected keep, drop, hash, number, boolean, date, or { name: NAME }' },
+  )
   .describe(
     'drop: nothing becomes of the column. hash: HMAC-SHA-256 with HEAPFERRY_HASH_SALT. number, boolean, date: so, where the text can be read so. { name: … }: a property of that name.',
   )
 export type ColumnRule = z.infer<typeof ColumnRule>
 
-const ColumnRules = z
-  .record(TreatedColumn, ColumnRule)
-  .superRefine((rules, context) => {
-    for (const { column, name, earlier } of namedTwice(rules))
-      context.addIssue({ code: 'custom', path: [column], message: nameTaken(column, name, earlier) })
-  })
-  .describe("What becomes of columns, by Heap's name of the column.")
+const ColumnRules = z.record(TreatedColumn, ColumnRule)
+const ofColumns = "What becomes of columns, by Heap's name of the column."
 
-const StaticProperties = z
-  .record(
-    PropertyName,
-    z.union([z.string(), z.number(), z.boolean()], { error: 'expected text, a number, true or false' }),
-  )
-  .describe('Properties that are the same for every row. What a row itself says under such a name stays.')
+const StaticProperties = z.record(
+  PropertyName,
+  z.union([z.string(), z.number(), z.boolean()], { error: 'expected text, a number, true or false' }),
+)
+const sameForEveryRow = 'Properties that are the same for every row. What a row itself says under such a name stays.'
 
 const WantedText = z.string().min(1, 'expected text; for empty cells there is exists: false')
 
@@ -112,7 +110,8 @@ export const Condition = z
   .describe('What the text of a cell has to be, letter by letter.')
 export type Condition = z.infer<typeof Condition>
 
-const Conditions = z.record(ColumnName, Condition).describe('By column. A row is sent if all of them hold.')
+const Conditions = z.record(ColumnName, Condition)
+const whichRows = 'Conditions by column. A row is sent if all of them hold.'
 
 /** A day (UTC) or a moment. */
 const Moment = z
@@ -128,7 +127,7 @@ const Moment = z
 
 const TablePattern = z
   .string()
-  .min(1)
+  .min(1, 'expected a name')
   .regex(/^[^A-Z]*$/, 'expected lower case: heapferry reads all names so')
 
 const Filter = z
@@ -139,22 +138,21 @@ const Filter = z
         exclude: z.array(TablePattern).min(1, 'expected at least one').optional().describe('All but these.'),
       })
       .optional()
-      .describe('Tables of events by name; * stands for any characters. Of the one-time export: types of events.'),
+      .describe('Tables of events by name; * stands for any characters. Of the one-time export types of events.'),
     from: Moment.optional().describe('The first day (UTC) or moment whose events are sent.'),
     to: Moment.optional().describe('The first day (UTC) or moment whose events are not sent any more.'),
-    where: Conditions.optional(),
+    where: Conditions.optional().describe(whichRows),
   })
   .refine(({ from, to }) => from === undefined || to === undefined || Date.parse(from) < Date.parse(to), {
     path: ['to'],
     error: 'expected a time after from',
   })
-  .describe('Which events are sent. All others are counted as skipped, filtered_out.')
 
 const TableMapping = z
   .strictObject({
     event: z.string().min(1, 'expected a name').optional().describe("The event's name in PostHog; else the table's."),
     columns: z
-      .array(z.string().min(1))
+      .array(z.string().min(1, 'expected a name'))
       .min(1, 'expected at least one')
       .optional()
       .describe('The columns of a file without a header, in order.'),
@@ -162,9 +160,9 @@ const TableMapping = z
       .enum(['users', 'user_migrations', 'sessions', 'pageviews', 'event', 'raw_events'])
       .optional()
       .describe('What the files of the table hold, where their name and columns do not tell it or tell it wrongly.'),
-    properties: ColumnRules.optional(),
-    static: StaticProperties.optional(),
-    where: Conditions.optional(),
+    properties: ColumnRules.optional().describe(ofColumns),
+    static: StaticProperties.optional().describe(sameForEveryRow),
+    where: Conditions.optional().describe(whichRows),
   })
   .describe('One table; of the one-time export one type of events.')
 
@@ -186,9 +184,9 @@ export const Mapping = z
       .enum(['keep', 'hash'])
       .default('keep')
       .describe('hash: the distinct_id of people is HMAC-SHA-256 of their identity, with HEAPFERRY_HASH_SALT.'),
-    properties: ColumnRules.default({}),
-    static: StaticProperties.default({}),
-    filter: Filter.default({}),
+    properties: ColumnRules.default({}).describe(ofColumns),
+    static: StaticProperties.default({}).describe(sameForEveryRow),
+    filter: Filter.default({}).describe('Which events are sent. All others are counted as skipped, filtered_out.'),
     csv: z
       .strictObject({
         delimiter: z
@@ -209,23 +207,20 @@ export const Mapping = z
             "Whether backslashes of JSON files are written twice, as PostgreSQL's COPY does: found out for each file of Heap's one-time export, or said. A row that is only so to be read is read so in any case.",
           ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('How JSON files are written.'),
     tables: z
       .record(z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name'), TableMapping)
       .default({})
       .describe('By table name, lower case.'),
   })
-  .superRefine(({ properties, tables }, context) => {
-    for (const [table, { properties: own }] of Object.entries(tables)) {
-      if (own === undefined) continue
-      // Within `properties` and within `own` it has been looked for already.
-      for (const { column, name, earlier } of namedTwice({ ...properties, ...own })) {
-        const path = column in own ? ['tables', table, 'properties', column] : ['tables', table, 'properties', earlier]
-        if (column in own !== earlier in own)
-          context.addIssue({ code: 'custom', path, message: nameTaken(column, name, earlier) })
-      }
-    }
-  })
+  .superRefine(
+    (mapping, context) => {
+      for (const { path, message } of namesGivenTwice(mapping)) context.addIssue({ code: 'custom', path, message })
+    },
+    // Also where something else is wrong: all faults are told at once.
+    { when: () => true },
+  )
 export type Mapping = z.infer<typeof Mapping>
 
 export const defaultMapping: Mapping = Mapping.parse({})
@@ -244,20 +239,4 @@ export function hashes({ identity, properties, tables }: Mapping): boolean {
 
 function asOf(rule: ColumnRule): string | undefined {
   return typeof rule === 'string' ? rule : rule.as
-}
-
-function namedTwice(rules: Readonly<Record<string, ColumnRule>>) {
-  const columnOf = new Map<string, string>()
-  const twice: { column: string; name: string; earlier: string }[] = []
-  for (const [column, rule] of Object.entries(rules)) {
-    if (typeof rule === 'string' || rule.name === undefined) continue
-    const earlier = columnOf.get(rule.name)
-    if (earlier === undefined) columnOf.set(rule.name, column)
-    else twice.push({ column, name: rule.name, earlier })
-  }
-  return twice
-}
-
-function nameTaken(column: string, name: string, earlier: string): string {
-  return `${column} and ${earlier} are both named ${name}: of a row that has both, one would be lost`
 }

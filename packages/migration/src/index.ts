@@ -18,7 +18,7 @@ export {
   type TablePlan,
 } from './export-plan/export-plan.ts'
 export { looksRounded } from './export-plan/looks-rounded.ts'
-export { type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
+export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {
   changeText,
   type MappingChange,

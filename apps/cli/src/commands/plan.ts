@@ -1,10 +1,8 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { hashSaltFor, loadMapping, s3OptionsOf } from '@heapferry/config'
-import { OperatorError } from '@heapferry/domain'
-import type { ExportPlan, FoundExport, PlanProgress } from '@heapferry/migration'
-import type { Discovery, Inspected } from '@heapferry/sources'
+import { hashSaltFor, loadMapping } from '@heapferry/config'
 import { exitCodes } from '../exit-codes.ts'
 import { options, settingsFrom } from '../options.ts'
+import { planSource } from '../plan-source.ts'
 import { answer } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
@@ -52,70 +50,22 @@ async function plan(source: string, flags: Flags): Promise<void> {
   const settings = settingsFrom({})
   const mapping = loadMapping(flags.mapping)
   const against = flags.against === undefined ? null : loadMapping(flags.against)
-  const hashSalt = hashSaltFor(mapping, settings) ?? (against && hashSaltFor(against, settings))
-  const stop = stopSignal('Stopping.')
-  const [{ planExport }, { countRows, discover, inspectExport, readWhole, sampleFile }, { planText }] =
-    await Promise.all([import('@heapferry/migration'), import('@heapferry/sources'), import('../plan-text.ts')])
-  const progress = await progressLine()
-
-  const discovery = await discover(source, s3OptionsOf(settings))
-  const { place } = discovery
-  let found: ExportPlan | null
-  try {
-    found = await planExport(foundExport(source, discovery, await inspectExport(discovery, mapping)), {
-      mapping,
-      against,
-      hashSalt,
-      includeRecent: flags.includeRecent,
-      nowMs: Date.now(),
-      full: flags.full,
-      eventsPerSecond: flags.rate,
-      read: (file) => readWhole(place, file, slices),
-      sample: (file, rows) => sampleFile(place, file, rows),
-      countRows: (file, maxBytes) => countRows(place, file, maxBytes),
-      signal: stop,
-      onProgress: progress.show,
-    })
-  } finally {
-    progress.end()
-    place.close()
-  }
+  const { planText } = await import('../plan-text.ts')
+  const found = await planSource(source, settings, {
+    mapping,
+    against,
+    hashSalt: hashSaltFor(mapping, settings) ?? (against && hashSaltFor(against, settings)),
+    includeRecent: flags.includeRecent,
+    full: flags.full,
+    eventsPerSecond: flags.rate,
+    signal: stopSignal('Stopping.'),
+  })
   if (found === null) {
     process.exitCode = exitCodes.stopped
     return
   }
   answer(flags.json ? JSON.stringify(found) : planText(found, flags.table?.toLowerCase() ?? null))
   process.exitCode = found.can_migrate ? exitCodes.done : exitCodes.failed
-}
-
-const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
-
-function foundExport(source: string, { notices }: Discovery, inspected: readonly Inspected[]): FoundExport {
-  const found = {
-    source,
-    files: inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : [])),
-    faults: inspected.flatMap((one) => {
-      if (one.kind === 'inspected') return []
-      return [{ file: one.found.path, problem: one.fault.message, hint: one.fault.hint }]
-    }),
-    notices: [...notices, ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : []))],
-  }
-  if (found.files.length === 0 && found.faults.length === 0)
-    throw new OperatorError(`${source} holds only empty files`, 'Export the tables again with their headers.')
-  return found
-}
-
-/** One line that is written over again and again; nothing where nobody watches. */
-async function progressLine(): Promise<{ show(progress: PlanProgress): void; end(): void }> {
-  if (!process.stderr.isTTY) return { show: () => {}, end: () => {} }
-  const [{ logUpdateStderr }, { planProgressText }] = await Promise.all([
-    import('log-update'),
-    import('../plan-text.ts'),
-  ])
-  return {
-    show: (progress) => logUpdateStderr(planProgressText(progress)),
-    end: () => logUpdateStderr.clear(),
-  }
 }
 
 function perSecond(text: string): number {
