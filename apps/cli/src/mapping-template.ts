@@ -5,7 +5,7 @@ import { figure } from './figure-text.ts'
  * A mapping file for an export, to be changed by a person. As it is it changes nothing. It holds names and counts: no
  * value of any row.
  */
-export function mappingTemplate(plan: ExportPlan, { schema }: { schema: string }): string {
+export function mappingTemplate(plan: Pick<ExportPlan, 'source' | 'tables'>, { schema }: { schema: string }): string {
   const source = JSON.stringify(plan.source)
   return `# yaml-language-server: $schema=${schema}
 #
@@ -45,11 +45,11 @@ filter:
 
 # What is said of one table goes before what is said of all.
 tables:
-${plan.tables.flatMap(tableLines).join('\n')}
+${plan.tables.flatMap((one) => tableLines(one, typesOf(plan))).join('\n')}
 `
 }
 
-function personalLines({ tables }: ExportPlan): string[] {
+function personalLines({ tables }: Pick<ExportPlan, 'tables'>): string[] {
   const tablesOf = new Map<string, string[]>()
   for (const { table, columns } of tables)
     for (const { column } of columns) tablesOf.set(column, [...(tablesOf.get(column) ?? []), table])
@@ -90,7 +90,7 @@ function someOf(tables: readonly string[]): string {
   return tables.slice(0, tablesShown).map(yamlText).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
-function tableLines(one: TablePlan): string[] {
+function tableLines(one: TablePlan, types: readonly string[]): string[] {
   const { table, kind, rows, time, event_names, columns } = one
   const name = yamlText(table)
   const span = time === null ? '' : `, ${time.from.slice(0, 10)} to ${time.to.slice(0, 10)}`
@@ -110,7 +110,10 @@ function tableLines(one: TablePlan): string[] {
     case 'pageviews':
       return [...head('$pageview, and $screen for those of apps'), `  # ${name}:`, '  #   static: { section: site }']
     case 'raw_events':
-      return [...head('events by their types'), ...event_names.filter(isNamedByType).flatMap(typeLines)]
+      return [
+        ...head('events by their types'),
+        ...event_names.filter((event) => types.includes(event)).flatMap(typeLines),
+      ]
     case 'users':
       return [...head('people'), `  # ${name}:`, '  #   static: { imported_from: heap }']
     case 'user_migrations':
@@ -121,9 +124,12 @@ function tableLines(one: TablePlan): string[] {
   }
 }
 
-/** The others have a name of PostHog's. */
-function isNamedByType(event: string): boolean {
-  return !event.includes('$') && event.trim() !== ''
+/** Events of the one-time export that are called as their type is, and whose type is found by its name alone. */
+function typesOf({ tables }: Pick<ExportPlan, 'tables'>): string[] {
+  const events = tables.filter(({ kind }) => kind === 'raw_events').flatMap(({ event_names }) => event_names)
+  const keys = [...tables.map(({ table }) => table), ...events.map((event) => event.toLowerCase())]
+  const isAlone = (key: string): boolean => keys.indexOf(key) === keys.lastIndexOf(key)
+  return events.filter((event) => !event.includes('$') && isAlone(event.toLowerCase()))
 }
 
 function typeLines(event: string): string[] {

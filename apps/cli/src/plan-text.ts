@@ -5,6 +5,7 @@ import {
   type ExportPlan,
   type Figure,
   grouped,
+  type MappingComparison,
   percent,
   type PlannedRow,
   type PlanProgress,
@@ -30,11 +31,23 @@ const width = 80
  */
 export function planText(plan: ExportPlan, only: string | null): string {
   if (only !== null) return printable(wholeTable(plan, only))
+  // Who compares two mappings has seen the plan.
   const sections = [
     heading(plan),
-    comparisonLines(plan),
     faultLines(plan),
     noteLines(plan),
+    ...(plan.against === null ? wholePlan(plan) : [comparisonLines(plan.against, plan.mapping_fingerprint)]),
+  ]
+  return printable(
+    sections
+      .filter((lines) => lines.length > 0)
+      .map((lines) => lines.join('\n'))
+      .join('\n\n'),
+  )
+}
+
+function wholePlan(plan: ExportPlan): string[][] {
+  return [
     tableLines(plan),
     rowLines(plan),
     peopleLines(plan),
@@ -45,12 +58,6 @@ export function planText(plan: ExportPlan, only: string | null): string {
     ...plan.tables.map(shortTable),
     ['If you write to PostHog before you import:', '', ...supportRequest(plan)],
   ]
-  return printable(
-    sections
-      .filter((lines) => lines.length > 0)
-      .map((lines) => lines.join('\n'))
-      .join('\n\n'),
-  )
 }
 
 export function planProgressText({ doing, table: name, rows, of }: PlanProgress): string {
@@ -117,10 +124,9 @@ function warningText(warning: PlanWarning): string | null {
   }
 }
 
-function comparisonLines({ against, mapping_fingerprint }: ExportPlan): string[] {
-  if (against === null) return []
-  const { differences, not_compared, tables } = against
-  const heads = `The other mapping (${against.mapping_fingerprint}) and the one in force (${mapping_fingerprint})`
+function comparisonLines(against: MappingComparison, inForce: string): string[] {
+  const { differences, not_compared, tables, mapping_fingerprint } = against
+  const heads = `The mapping in force (${inForce}) and the other one (${mapping_fingerprint})`
   if (differences.length === 0) return wrapped(`${heads} say the same.`, '')
   const changed = tables.filter((one) => one.changed > 0)
   const unchanged = tables.length - changed.length
@@ -174,20 +180,23 @@ function changedTableLines(one: TableChanges): string[] {
   ]
 }
 
+const rowLinesShown = 12
+
 function changedRowLines({ before, after }: ChangedRow): string[] {
-  if (before.kind !== 'event' || after.kind !== 'event') {
-    return [...clipped(outcomeText(before), '     - ', 1), ...clipped(outcomeText(after), '     + ', 1)]
-  }
+  if (before.kind !== 'event' || after.kind !== 'event')
+    return [`     - ${outcomeText(before)}`, `     + ${outcomeText(after)}`].map((line) => shortened(line, width))
   const keys = ['event', 'distinct_id', 'timestamp', 'uuid'] as const
-  return [
+  const lines = [
     ...keys
       .filter((key) => before.event[key] !== after.event[key])
       .map((key) => ({ property: key, before: before.event[key], after: after.event[key] })),
     ...propertyChanges(before.event, after.event),
   ].flatMap(({ property, before: from, after: to }) => [
-    ...(from === undefined ? [] : clipped(`${property}: ${JSON.stringify(from)}`, '     - ', 1)),
-    ...(to === undefined ? [] : clipped(`${property}: ${JSON.stringify(to)}`, '     + ', 1)),
+    ...(from === undefined ? [] : [shortened(`     - ${property}: ${JSON.stringify(from)}`, width)]),
+    ...(to === undefined ? [] : [shortened(`     + ${property}: ${JSON.stringify(to)}`, width)]),
   ])
+  const more = lines.length - rowLinesShown
+  return more > 1 ? [...lines.slice(0, rowLinesShown), `     … and ${more} more (--json has all)`] : lines
 }
 
 function outcomeText(outcome: ChangedRow['before']): string {

@@ -11,6 +11,7 @@ export {
   type ChangedRow,
   ExportPlan,
   type Figure,
+  type MappingComparison,
   type PlannedRow,
   type PlanWarning,
   type RowPlace,

@@ -6,14 +6,21 @@ export interface FoundTable {
   columns: readonly string[]
 }
 
-/** What a mapping says of columns and tables that the export does not have: often a name is misspelt. */
-export function mappingNotices(mapping: Mapping, found: readonly FoundTable[]): string[] {
+/**
+ * What a mapping says of columns and tables that the export does not have: often a name is misspelt.
+ * @param which what to call the mapping
+ */
+export function mappingNotices(
+  mapping: Mapping,
+  found: readonly FoundTable[],
+  which: 'The mapping' | 'The other mapping' = 'The mapping',
+): string[] {
   const ofExport = new Set(found.flatMap(({ columns }) => columns))
   // What is said of a table may be said of a type of events, which only rows tell.
   const typed = found.filter(({ table }) => table.kind === 'raw_events')
   const names = new Set(found.map(({ table }) => table.name))
   const { properties, filter, tables } = mapping
-  return [
+  const absences = [
     ...missing('properties', properties, ofExport, 'no table has such a column'),
     ...missing('filter.where', filter.where ?? {}, ofExport, 'no table has such a column'),
     ...Object.entries(tables).flatMap(([name, ofTable]) => {
@@ -28,6 +35,7 @@ export function mappingNotices(mapping: Mapping, found: readonly FoundTable[]): 
       ]
     }),
   ]
+  return absences.map((text) => `${which} has ${text}`)
 }
 
 function missing(key: string, said: object, columns: ReadonlySet<string>, fact: string): string[] {
@@ -38,5 +46,5 @@ function missing(key: string, said: object, columns: ReadonlySet<string>, fact: 
 
 function absent(key: string, fact: string, name: string, names: Iterable<string>): string {
   const nearest = nearestName(name, names)
-  return `The mapping has ${key}, but ${fact}${nearest === undefined ? '' : `; did you mean ${nearest}?`}`
+  return `${key}, but ${fact}${nearest === undefined ? '' : `; did you mean ${nearest}?`}`
 }

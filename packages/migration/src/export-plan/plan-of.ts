@@ -36,7 +36,11 @@ export function planOf(
     mapping_fingerprint: mappingFingerprint(work.mapping),
     can_migrate: found.faults.length === 0,
     faults: found.faults,
-    notices: [...found.notices, ...mappingNotices(work.mapping, surveyed)],
+    notices: [
+      ...found.notices,
+      ...mappingNotices(work.mapping, surveyed),
+      ...(work.against === null ? [] : mappingNotices(work.against, surveyed, 'The other mapping')),
+    ],
     warnings: warningsOf(surveyed, tables),
     tables,
     totals: {
