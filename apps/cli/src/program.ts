@@ -54,5 +54,6 @@ for (const command of [
   retryCommand(),
   reportCommand(),
 ]) {
-  program.addCommand(command.copyInheritedSettings(program))
+  for (const one of [command, ...command.commands]) one.copyInheritedSettings(program)
+  program.addCommand(command)
 }
