@@ -23,7 +23,7 @@ const TreatedColumn = ColumnName.refine((column) => !ofTheEvent.has(column), {
 })
 
 /** Under these names PostHog, or heapferry itself, puts something else. */
-const reservedNames: ReadonlySet<string> = new Set([
+export const reservedNames: ReadonlySet<string> = new Set([
   '$anon_distinct_id',
   '$geoip_disable',
   '$group_set',
@@ -34,8 +34,8 @@ const reservedNames: ReadonlySet<string> = new Set([
   '$set',
   '$set_once',
   '$unset',
+  // Assigning it would set no property at all.
   '__proto__',
-  'alias',
   'analytics_source',
   'api_key',
   'capture_internal',
