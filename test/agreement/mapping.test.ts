@@ -10,6 +10,7 @@ import {
   knownEventColumns,
   knownInitialColumns,
   knownUserColumns,
+  textHash,
 } from '@heapferry/conversion'
 import { ColumnRule, defaultMapping, Mapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
@@ -147,7 +148,7 @@ function propertiesOf(
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,
     identities: noIdentities,
-    hashSalt: 'a salt of the documentation',
+    hash: textHash('a salt of the documentation'),
   })
   const conversion = convert(Object.values(row))
   if (conversion.kind !== 'event') throw new Error(`expected an event, got ${JSON.stringify(conversion)}`)

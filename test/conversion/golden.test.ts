@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { compileConverter } from '@heapferry/conversion'
+import { compileConverter, textHash } from '@heapferry/conversion'
 import { Mapping, RejectReason, RunId, SkipReason, Table, tableOf } from '@heapferry/domain'
 import type { Conversion, Identities, Resolution } from '@heapferry/domain'
 import { expect, test } from 'vitest'
@@ -89,7 +89,7 @@ function convertCase(file: string): { text: string; conversion: Conversion; gold
       startedAtMs: Date.UTC(2024, 0, 1),
       includeRecent: golden.includeRecent ?? false,
       identities: identitiesOf(identities),
-      hashSalt: 'salt of the golden pairs',
+      hash: textHash('salt of the golden pairs'),
     },
   )
   return { text, conversion: convert(cells.map(([, value]) => value)), golden }

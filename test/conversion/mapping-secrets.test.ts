@@ -1,4 +1,4 @@
-import { compileConverter, identityNaming } from '@heapferry/conversion'
+import { compileConverter, identityNaming, textHash } from '@heapferry/conversion'
 import { type Columns, type Conversion, type Identities, Mapping, RunId, type Table, tableOf } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
 import * as fc from 'fast-check'
@@ -111,7 +111,7 @@ test('no rule changes uuid, time or distinct_id of an event, nor whether it is o
 
 test('with identity: hash no row shows an identity, and all rows of a person name them alike', () => {
   const mapping = Mapping.parse({ identity: 'hash', properties: { email: 'hash' } })
-  const distinctIdOf = identityNaming({ mapping, hashSalt })
+  const distinctIdOf = identityNaming({ mapping, hash: textHash(hashSalt) })
   const identity = `${secret}@example.com`
   const joined: Identities = {
     ...noIdentities,
@@ -172,7 +172,8 @@ function convert(
   salt: string | null = hashSalt,
 ): Conversion {
   const columns: Columns = cells.map(([column]) => column)
-  const context = { mapping, identities, hashSalt: salt, run: RunId.parse('secrets'), includeRecent: false }
+  const hash = salt === null ? null : textHash(salt)
+  const context = { mapping, identities, hash, run: RunId.parse('secrets'), includeRecent: false }
   const converter = compileConverter(table, columns, { ...context, startedAtMs: Date.UTC(2024, 0, 1) })
   return converter(cells.map(([, value]) => value))
 }

@@ -109,6 +109,8 @@ test('what is dropped or hashed is nowhere: not in requests, Redis, its file, lo
         ['status', 'r', '--json'],
         ['status', 'r'],
         ['rejected', 'r', '--json'],
+        ['rejected', 'r'],
+        ['report', 'r', '--json'],
         ['runs', '--json'],
         ['plan', '*.csv', '--mapping', 'heapferry.yaml', '--full', '--json'],
         ['plan', '*.csv', '--mapping', 'heapferry.yaml'],

@@ -118,6 +118,34 @@ test('a worker with another salt leaves the run alone, and says so; one with the
   expect((await right.ended).stderr + right.stdout()).not.toContain(salt)
 })
 
+test('rejected rows of a run that hashes are sent again with its salt, by its people, and get the same hashes', async () => {
+  await writeFile(
+    path.join(folder, 'signup.csv'),
+    'event_id,user_id,time,email\n1,2,2023-01-02 03:04:05,ada@example.com\n3,,2023-01-02 03:04:05,ada@example.com\n',
+  )
+  await writeFile(path.join(folder, 'heapferry.yaml'), 'properties: { email: hash }\n')
+  const withSalt = { HEAPFERRY_HASH_SALT: salt }
+  const run = await command(withSalt, 'run', 'signup.csv', '--run', 'a', '--mapping', 'heapferry.yaml')
+  expect(run.code).toBe(3)
+  expect(await command({}, 'rejected', 'a', '--out', 'rows.csv')).toMatchObject({ code: 0 })
+  const rows = path.join(folder, 'rows.csv')
+  await writeFile(rows, (await readFile(rows, 'utf8')).replace(',3,,2023', ',3,4,2023'))
+
+  await writeFile(path.join(folder, 'other.yaml'), 'identity: hash\n')
+  for (const [env, args, why] of [
+    [{}, [], 'HEAPFERRY_HASH_SALT is not set'],
+    [{ HEAPFERRY_HASH_SALT: `${salt}!` }, [], 'hashes with another salt'],
+    [withSalt, ['--mapping', 'other.yaml'], 'has identity: keep'],
+  ] as const) {
+    const refused = await command(env, 'retry', 'a', '--from', 'rows.csv', ...args)
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(why) })
+  }
+  expect(posthog.stored.size).toBe(1)
+  expect(await command(withSalt, 'retry', 'a', '--from', 'rows.csv')).toMatchObject({ code: 0 })
+  const hashes = [...posthog.stored.values()].map(({ properties }) => properties?.email)
+  expect(hashes).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/), hashes[0]])
+})
+
 test('events of ids that the export knows nothing about are personless, those of people are not', async () => {
   await writeFile(
     path.join(folder, 'users.csv'),

@@ -1,4 +1,4 @@
-import { identityNaming } from '@heapferry/conversion'
+import { textHash } from '@heapferry/conversion'
 import { type Identities, Mapping, type Resolution } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from '@heapferry/migration'
 import fc from 'fast-check'
@@ -20,7 +20,7 @@ const tables = fc
 const ids = ['1', '2', '3', '4', '5', '-7', '4294967296', '9007199254740993', '99']
 
 const hashing = { mapping: Mapping.parse({ identity: 'hash' }), hashSalt: 'a salt for this test' }
-const distinctIdOf = identityNaming(hashing)
+const distinctIdOf = textHash(hashing.hashSalt)
 
 test('with identity: hash the same people come out, named by hashes, and the file that workers share names no identity', async () => {
   await fc.assert(

@@ -1,7 +1,11 @@
-import type { Hashing } from '@heapferry/conversion'
-import type { Columns, ExportFile, Identities, Slice, Table, Values } from '@heapferry/domain'
+import type { Columns, ExportFile, Identities, Mapping, Slice, Table, Values } from '@heapferry/domain'
 import { defaultMapping, FileId } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
+
+interface Hashing {
+  mapping: Mapping
+  hashSalt: string | null
+}
 
 /** A file of an export that exists only in memory. */
 export interface TestTable {

@@ -2,7 +2,6 @@ import type { ColumnRule, Mapping } from '@heapferry/domain'
 import { type Cast, castText } from './cast-text.ts'
 import type { ConversionContext } from './context.ts'
 import { storableText } from './storable-text.ts'
-import { textHash } from './text-hash.ts'
 
 /** What the mapping says of a column, instead of what it means otherwise. */
 export type Treatment =
@@ -14,25 +13,26 @@ export type Treatments = ReadonlyMap<string, Treatment>
 
 export const noTreatments: Treatments = new Map()
 
-/** What decides about hashes. */
-export type Hashing = Pick<ConversionContext, 'mapping' | 'hashSalt'>
-
 /** @param tables the names under which the mapping may speak of a table's rows, the most special last */
 export function treatmentsOf(
-  { mapping, hashSalt, onUncast }: Pick<ConversionContext, 'mapping' | 'hashSalt' | 'onUncast'>,
+  { mapping, hash, onUncast }: Pick<ConversionContext, 'mapping' | 'hash' | 'onUncast'>,
   tables: readonly string[],
 ): Map<string, Treatment> {
   const treatments = new Map<string, Treatment>()
   const rules = [mapping.properties, ...tables.map((table) => mapping.tables[table]?.properties ?? {})]
   for (const [column, rule] of rules.flatMap((one) => Object.entries(one))) {
-    const treatment = treatmentOf(rule, hashSalt, (cast) => onUncast?.(column, cast))
+    const treatment = treatmentOf(rule, hash, (cast) => onUncast?.(column, cast))
     if (treatment) treatments.set(column, treatment)
     else treatments.delete(column)
   }
   return treatments
 }
 
-function treatmentOf(rule: ColumnRule, hashSalt: string | null, onUncast: (cast: Cast) => void): Treatment | undefined {
+function treatmentOf(
+  rule: ColumnRule,
+  hash: ConversionContext['hash'],
+  onUncast: (cast: Cast) => void,
+): Treatment | undefined {
   const { as, name } = typeof rule === 'string' ? { as: rule, name: undefined } : rule
   switch (as) {
     case 'keep':
@@ -40,7 +40,7 @@ function treatmentOf(rule: ColumnRule, hashSalt: string | null, onUncast: (cast:
     case 'drop':
       return { kind: 'drop' }
     case 'hash':
-      return hashed(hashSalt, name)
+      return hashed(hash, name)
     case 'number':
     case 'boolean':
     case 'date':
@@ -54,8 +54,8 @@ function treatmentOf(rule: ColumnRule, hashSalt: string | null, onUncast: (cast:
   }
 }
 
-export function hashed(hashSalt: string | null, name?: string): Treatment {
-  return { ...asProperty(name, textHash(saltOf(hashSalt))), hides: true }
+export function hashed(hash: ConversionContext['hash'], name?: string): Treatment {
+  return { ...asProperty(name, given(hash)), hides: true }
 }
 
 function asProperty(name: string | undefined, valueOf: (text: string) => unknown) {
@@ -63,8 +63,8 @@ function asProperty(name: string | undefined, valueOf: (text: string) => unknown
 }
 
 /** Properties that are the same for every row; of two of a name the last. */
-export function staticProperties(given: readonly (Mapping['static'] | undefined)[]): [string, unknown][] {
-  const entries = given.flatMap((properties) => Object.entries(properties ?? {}))
+export function staticProperties(all: readonly (Mapping['static'] | undefined)[]): [string, unknown][] {
+  const entries = all.flatMap((properties) => Object.entries(properties ?? {}))
   return [...new Map(entries)].map(([name, value]) => [
     storableText(name),
     typeof value === 'string' ? storableText(value) : value,
@@ -75,16 +75,19 @@ export function staticProperties(given: readonly (Mapping['static'] | undefined)
  * The distinct_id of people with an identity. The resolved graph of people and the rows that are sent have to have the
  * same one.
  */
-export function identityNaming({ mapping, hashSalt }: Hashing): (identity: string) => string {
+export function identityNaming({
+  mapping,
+  hash,
+}: Pick<ConversionContext, 'mapping' | 'hash'>): (identity: string) => string {
   switch (mapping.identity) {
     case 'keep':
       return (identity) => identity
     case 'hash':
-      return textHash(saltOf(hashSalt))
+      return given(hash)
   }
 }
 
-function saltOf(hashSalt: string | null): string {
-  if (hashSalt === null) throw new Error('the mapping hashes, and no salt was given')
-  return hashSalt
+function given(hash: ConversionContext['hash']): (text: string) => string {
+  if (hash === null) throw new Error('the mapping hashes, and no salt was given')
+  return hash
 }

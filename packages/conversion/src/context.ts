@@ -9,8 +9,8 @@ export interface ConversionContext {
   startedAtMs: number
   includeRecent: boolean
   identities: Identities
-  /** What hashes are keyed with; null where the mapping hashes nothing. */
-  hashSalt: string | null
+  /** What becomes of text that the mapping hashes; null where it hashes nothing. */
+  hash: ((text: string) => string) | null
   /** Told of every cell that the mapping wants cast and that stays text. */
   onUncast?: ((column: string, as: Cast) => void) | undefined
 }

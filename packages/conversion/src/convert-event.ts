@@ -101,10 +101,10 @@ interface RowContext extends ConversionContext {
 }
 
 function compileRows(table: Table, columns: Columns, context: RowContext): (values: Values) => Conversion {
-  const { startedAtMs, includeRecent, run, mapping, hashSalt, identities, names, event } = context
+  const { startedAtMs, includeRecent, run, mapping, hash, identities, names, event } = context
   const treatments = treatmentsOf(context, names)
   // An event that names the person's identity names what is their distinct_id.
-  if (mapping.identity === 'hash') treatments.set('identity', hashed(hashSalt))
+  if (mapping.identity === 'hash') treatments.set('identity', hashed(hash))
   const plan = planColumns(columns, { consumed: consumedEventColumns, known: knownEventColumns, treatments })
   const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
   const { fromMs, toMs } = wantedTime(mapping)

@@ -1,5 +1,6 @@
-import { canonicalId, distinctIdFault, type Hashing, identityNaming, storableText } from '@heapferry/conversion'
-import type { Columns, ExportFile, Slice } from '@heapferry/domain'
+import { canonicalId, distinctIdFault, identityNaming, storableText } from '@heapferry/conversion'
+import type { Columns, ExportFile, Mapping, Slice } from '@heapferry/domain'
+import { hashOf } from './converters.ts'
 import { writeId } from './identity-ids.ts'
 import { IdentityTexts } from './identity-texts.ts'
 
@@ -61,14 +62,14 @@ const none = -1
  * refuses is as none: the migrations of the id still join it.
  *
  * @param read the rows of a whole file
- * @param hashing decides what an identity is called in PostHog, as in the conversion
+ * @param hashSalt with the mapping it decides what an identity is called in PostHog, as in the conversion
  */
 export async function identityFacts(
   files: readonly ExportFile[],
   read: (file: ExportFile) => AsyncIterable<Slice>,
-  hashing: Hashing,
+  { mapping, hashSalt }: { mapping: Mapping; hashSalt: string | null },
 ): Promise<IdentityFacts> {
-  const distinctIdOf = identityNaming(hashing)
+  const distinctIdOf = identityNaming({ mapping, hash: hashOf(hashSalt) })
   const dumps = [...new Set(files.flatMap((file) => dumpOf(file) ?? []))].toSorted((a, b) => a - b)
   const facts = { migrations: new PackedRows(), claims: new PackedRows(), identities: new IdentityTexts(), dumps }
   const from = new Int32Array(2)

@@ -1,4 +1,4 @@
-export { convertersOf } from './converters.ts'
+export { convertersOf, convertersToShow } from './converters.ts'
 export {
   decodeIdentities,
   encodeIdentities,
@@ -28,6 +28,7 @@ export {
   mappingFingerprint,
 } from './mapping-changes.ts'
 export { type FoundTable, mappingNotices } from './mapping-notices.ts'
+export { shownRow } from './hidden-columns.ts'
 export { identityFacts } from './identity-facts.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
 export { maxEncodedBytes, outgoing } from './outgoing.ts'

@@ -13,6 +13,7 @@ import {
   type Table,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
+import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities, resolveIdentities } from '../identities.ts'
 import { identityFacts } from '../identity-facts.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
@@ -244,20 +245,6 @@ async function surveySamples(
     roundedFile,
     changes: otherConverterFor && comparison.changes(),
   }
-}
-
-/** Columns whose values the mapping wants nobody to see, and what is shown in their place. */
-function hiddenColumns({ kind, name }: Table, { identity, properties, tables }: Mapping): ReadonlyMap<string, string> {
-  const ofTable = { ...properties, ...tables[name]?.properties }
-  // A row of the one-time export may be of any type.
-  const ofTypes = kind === 'raw_events' ? Object.values(tables).map((one) => one.properties ?? {}) : []
-  const hidden = new Map(identity === 'hash' ? [['identity', '(hashed)']] : [])
-  for (const [column, rule] of [ofTable, ...ofTypes].flatMap((rules) => Object.entries(rules))) {
-    const as = typeof rule === 'string' ? rule : rule.as
-    if (as === 'drop') hidden.set(column, '(dropped)')
-    if (as === 'hash') hidden.set(column, '(hashed)')
-  }
-  return hidden
 }
 
 function firstMiddleLast(files: readonly ExportFile[]): ExportFile[] {

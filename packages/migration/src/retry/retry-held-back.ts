@@ -16,10 +16,9 @@ import {
   type RetryLedger,
   type Run,
   type SliceLimits,
+  type Table,
   type Values,
 } from '@heapferry/domain'
-import { convertersOf } from '../converters.ts'
-import { noIdentities } from '../identities.ts'
 import { convertSlice } from '../convert-slice.ts'
 import { fileOf, indexOf } from './row-places.ts'
 import type { RetryCounts } from './retry-rejected.ts'
@@ -31,6 +30,8 @@ export interface HeldBackWork {
   reader: ChunkReader
   cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
   limits: SliceLimits
+  /** What becomes of rows in a run that began at a moment. */
+  convertersAt(startedAtMs: number): (table: Table, columns: Columns) => (values: Values) => Conversion
   nowMs: number
   /** Told after every batch. */
   onBatch?(counts: RetryCounts): void
@@ -103,7 +104,7 @@ async function* chunksOf(
 async function retryChunk(
   run: Run,
   { chunk, file, heldBack }: { chunk: Chunk; file: ExportFile; heldBack: HeldBack | null },
-  { hold, ledger, sink, reader, limits, nowMs, onBatch }: HeldBackWork,
+  { hold, ledger, sink, reader, limits, convertersAt, nowMs, onBatch }: HeldBackWork,
   counts: RetryCounts,
   signal: AbortSignal,
 ): Promise<'finished' | 'interrupted'> {
@@ -111,7 +112,7 @@ async function retryChunk(
   // A pass that was cut off goes on as of the moment that it began with: one chunk is never looked at as of three moments.
   const sinceMs = stored?.sinceMs ?? run.createdAtMs
   const { toMs, cursor, rows } = stored?.pass ?? { toMs: nowMs, cursor: 0, rows: 0 }
-  const convert = convertAsOf(run, file, sinceMs, toMs)
+  const convert = convertAsOf(convertersAt, file, sinceMs, toMs)
   const store = async (is: HeldBack, ended: { sent: number; rejected: readonly RejectedRow[] }): Promise<void> => {
     await ledger.settleHeldBack(hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
     stored = is
@@ -145,10 +146,14 @@ function cursorOf(heldBack: HeldBack | null): number {
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const
 
 /** What becomes of a row as of `toMs` if it was held back as of `sinceMs`; null of all others. */
-function convertAsOf(run: Run, file: ExportFile, sinceMs: number, toMs: number): (row: ReadRow) => Conversion | null {
-  const at = (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, noIdentities)
-  const before = at(sinceMs)
-  const now = at(toMs)
+function convertAsOf(
+  convertersAt: HeldBackWork['convertersAt'],
+  file: ExportFile,
+  sinceMs: number,
+  toMs: number,
+): (row: ReadRow) => Conversion | null {
+  const before = convertersAt(sinceMs)
+  const now = convertersAt(toMs)
   const isHeldBack = (columns: Columns, values: Values): boolean => {
     const conversion = before(file.table, columns)(values)
     return conversion.kind === 'skip' && conversion.reason === 'held_back'
