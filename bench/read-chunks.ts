@@ -43,7 +43,7 @@ export async function readChunks(
 }
 
 export function converters(): ReturnType<typeof convertersOf> {
-  return convertersOf(runOf(run, { createdAtMs: Date.now() }), noIdentities)
+  return convertersOf(runOf(run, { createdAtMs: Date.now() }), noIdentities, null)
 }
 
 export function stopwatch(): () => { seconds: number; cpuSeconds: number } {

@@ -11,12 +11,14 @@ const startedMs = performance.now()
 const discovery = await discover(source, s3)
 const inspected = await inspectExport(discovery, defaultMapping)
 const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
-const facts = await identityFacts(files, (file) =>
-  readWhole(discovery.place, file, { rows: 10_000, bytes: 4 * 1024 * 1024 }),
+const facts = await identityFacts(
+  files,
+  (file) => readWhole(discovery.place, file, { rows: 10_000, bytes: 4 * 1024 * 1024 }),
+  { mapping: defaultMapping, hashSalt: null },
 )
 const migrations = facts.migrations.length
 const readMs = performance.now()
-const resolved = resolveIdentities(facts)
+const resolved = resolveIdentities(facts, { listNamed: false })
 const resolvedMs = performance.now()
 const parts = encodeIdentities(resolved)
 const hash = createHash('sha256')

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { CommanderError } from 'commander'
 import { expect, test } from 'vitest'
 import { program } from '../../apps/cli/src/program.ts'
 
@@ -21,7 +22,7 @@ test('every heapferry command line in the documents is one that the command line
   let seen = 0
   for (const { name, text } of documents) {
     for (const [line] of text.matchAll(
-      /(?:npm start -- |heapferry )(?:run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|retry|demo)\b[^`\n]*/g,
+      /(?:npm start -- |heapferry )(?:plan|mapping|run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|retry|verify|report|pace|demo)\b[^`\n]*/g,
     )) {
       seen++
       const words = line
@@ -37,6 +38,15 @@ test('every heapferry command line in the documents is one that the command line
   }
   expect(faults).toEqual([])
   expect(seen).toBeGreaterThan(12)
+})
+
+test('a wrong option of any command, also of one inside of another, ends as wrong usage', async () => {
+  for (const command of [...commands.values()].flatMap((one) => [one, ...one.commands])) {
+    command.configureOutput({ writeErr: () => {} })
+    const names = [command.parent === program ? [] : [command.parent?.name() ?? ''], command.name()].flat()
+    const parsed = program.parseAsync([...names, '--no-such-option'], { from: 'user' })
+    await expect(parsed).rejects.toThrow(CommanderError)
+  }
 })
 
 test('every command has a help that tells more than its name', () => {

@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { loadMapping } from '@heapferry/config'
 import {
   compileConverter,
   consumedEventColumns,
@@ -7,11 +10,14 @@ import {
   knownEventColumns,
   knownInitialColumns,
   knownUserColumns,
+  textHash,
 } from '@heapferry/conversion'
-import { defaultMapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
+import { ColumnRule, defaultMapping, Mapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
 import { expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { z } from 'zod'
+import { temporaryFolder } from '../support/folder.ts'
 
 const page = readFileSync(new URL('../../docs/mapping.md', import.meta.url), 'utf8')
 
@@ -62,15 +68,43 @@ test('docs/mapping.md names every reason for which conversion leaves a row out',
     if (!elsewhere.has(reason)) expect(page).toContain(`\`${reason}\``)
 })
 
+// A cell of the page without code means that there is no such property.
+const rules = rowsOf('rules').map((cells) => {
+  const [rule = '', column = '', cell = '', property, value] = cells.map((text) => codes(text)[0])
+  return { rule, column, cell, property: property ?? column, value }
+})
+
+test.each(rules)('docs/mapping.md, rules: $rule for $column ($cell): $property', ({ rule, column, ...example }) => {
+  const mapping = Mapping.parse({ properties: { [column]: parse(rule) } })
+  const properties = propertiesOf('signup', { ...eventRow, [column]: example.cell }, mapping)
+  expect(properties[example.property]).toEqual(example.value === undefined ? undefined : JSON.parse(example.value))
+})
+
+test('docs/mapping.md has an example of every rule', () => {
+  const words = z.toJSONSchema(ColumnRule).anyOf?.[0]?.enum
+  expect(words?.length).toBeGreaterThan(5)
+  expect(new Set(rules.map(({ rule }) => rule).filter((rule) => !rule.startsWith('{')))).toEqual(new Set(words))
+})
+
+test('the mapping file that docs/mapping.md shows is one', async () => {
+  const [, yaml = ''] = /```yaml\n([^]*?)```/.exec(page) ?? []
+  const file = path.join(await temporaryFolder(), 'heapferry.yaml')
+  await writeFile(file, yaml)
+  expect(loadMapping(file).properties).toHaveProperty('email', 'hash')
+})
+
 const Properties = z.record(z.string(), z.unknown())
 
-/** The rows of the table that follows `<!-- checked: NAME -->`. */
-function examplesOf(name: string): Example[] {
+/** The cells of the table that follows `<!-- checked: NAME -->`, row by row. */
+function rowsOf(name: string): string[][] {
   const [, after = ''] = page.split(`<!-- checked: ${name} -->\n`)
   const [table = ''] = after.split('\n\n')
   const [, , ...rows] = table.split('\n')
-  return rows.map((row) => {
-    const [, columns = '', values = '', property = '', value = ''] = row.split('|')
+  return rows.map((row) => row.split('|').slice(1, -1))
+}
+
+function examplesOf(name: string): Example[] {
+  return rowsOf(name).map(([columns = '', values = '', property = '', value = '']) => {
     return {
       columns: codes(columns),
       values: codes(values),
@@ -102,14 +136,19 @@ function rowOf({ columns, values }: Example): Record<string, string> {
   return Object.fromEntries(columns.map((column, index) => [column, values[index] ?? '']))
 }
 
-function propertiesOf(tableName: string, row: Record<string, string>): Record<string, unknown> {
+function propertiesOf(
+  tableName: string,
+  row: Record<string, string>,
+  mapping = defaultMapping,
+): Record<string, unknown> {
   const columns = Object.keys(row)
   const convert = compileConverter(tableOf(tableName, columns), columns, {
     run: RunId.parse('docs'),
-    mapping: defaultMapping,
+    mapping,
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,
     identities: noIdentities,
+    hash: textHash('a salt of the documentation'),
   })
   const conversion = convert(Object.values(row))
   if (conversion.kind !== 'event') throw new Error(`expected an event, got ${JSON.stringify(conversion)}`)

@@ -17,7 +17,14 @@ const Case = z.object({
 })
 
 // What every event has, whatever its row says.
-const always = ['$geoip_disable', '$ip', 'historical_migration', 'analytics_source', '$import_job_id']
+const always = [
+  '$geoip_disable',
+  '$ip',
+  'historical_migration',
+  'analytics_source',
+  '$import_job_id',
+  '$process_person_profile',
+]
 
 describe('what the golden rows become was foretold for the columns that they fill:', () => {
   const cases = readdirSync(folder).flatMap((name) => {
@@ -30,8 +37,11 @@ describe('what the golden rows become was foretold for the columns that they fil
     const cells = golden.cells ?? Object.entries(golden.row ?? {})
     const columns = cells.map(([column]) => column)
     const table = typeof golden.table === 'string' ? tableOf(golden.table, columns) : golden.table
+    const ofTables = Object.values(golden.mapping.tables).flatMap((one) => Object.keys(one.static ?? {}))
     const foretold = new Set([
       ...always,
+      ...Object.keys(golden.mapping.static),
+      ...ofTables.flatMap((name) => [name, `$set.${name}`]),
       ...columnMeanings(table, columns, golden.mapping)
         .filter((_, index) => (cells[index]?.[1] ?? '') !== '')
         .flatMap(({ becomes }) => becomes),
@@ -100,6 +110,30 @@ test('names that PostHog or another column has taken are shown as they will be',
     $plan: ['heap_$plan'],
     timestamp: ['heap_timestamp'],
     ['__proto__']: ['heap___proto__'],
+  })
+})
+
+test('a column that the mapping speaks of becomes what that says, whatever the mapping filters', () => {
+  const columns = ['user_id', 'time', 'email', 'phone', 'platform', 'plan', 'price', 'membership']
+  const mapping = Mapping.parse({
+    anonymous: 'personless',
+    filter: { tables: { exclude: ['a_click'] }, to: '2011-01-01', where: { plan: { equals: 'x' } } },
+    properties: {
+      email: 'drop',
+      phone: 'hash',
+      platform: { name: 'system' },
+      price: 'number',
+      membership: { name: 'plan' },
+    },
+    tables: { a_click: { where: { price: { exists: false } } } },
+  })
+  expect(meaningsOf('a_click', columns, mapping)).toMatchObject({
+    email: [],
+    phone: ['phone'],
+    platform: ['system'],
+    plan: ['plan_2'],
+    price: ['price'],
+    membership: ['plan'],
   })
 })
 

@@ -17,6 +17,7 @@ function convert(tableName: string, row: Row, run = 'a', startMs = startedAtMs) 
     startedAtMs: startMs,
     includeRecent: false,
     identities: noIdentities,
+    hash: null,
   })
   return converter(Object.values(row))
 }

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { compileConverter } from '@heapferry/conversion'
+import { compileConverter, textHash } from '@heapferry/conversion'
 import { Mapping, RejectReason, RunId, SkipReason, Table, tableOf } from '@heapferry/domain'
 import type { Conversion, Identities, Resolution } from '@heapferry/domain'
 import { expect, test } from 'vitest'
@@ -66,6 +66,7 @@ function identitiesOf(known: ReadonlyMap<string, Resolution>): Identities {
         ? { kind: 'nothing' }
         : { kind: 'joins', alias: fromId, distinctId: end.distinctId }
     },
+    isKnown: (userId) => known.has(userId),
     // Told by the number of the dump alone: those before 1000 are superseded.
     isSuperseded: (_, dump) => dump < 1000,
   }
@@ -88,6 +89,7 @@ function convertCase(file: string): { text: string; conversion: Conversion; gold
       startedAtMs: Date.UTC(2024, 0, 1),
       includeRecent: golden.includeRecent ?? false,
       identities: identitiesOf(identities),
+      hash: textHash('salt of the golden pairs'),
     },
   )
   return { text, conversion: convert(cells.map(([, value]) => value)), golden }

@@ -62,6 +62,19 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
   expect(JSON.parse(report.text)).toMatchObject({ format: 'heapferry-report-1', totals: { read: 4, rejected: 3 } })
 })
 
+test('of columns that the mapping drops or hashes operators see no value either, without any salt', async () => {
+  const mapping = 'properties: { title: drop, note: hash }\n'
+  const { redis } = await migrated({ mapping, env: { HEAPFERRY_HASH_SALT: 'a salt that the page has not' } })
+  const url = await open(redis, { passwords })
+  const page = (await ask(`${url}/runs/rows/rejected`, { headers: asOperator })).text
+  const link = /href="(\/runs\/rows\/rejected\/row\?[^"]*)"/.exec(page)?.[1]?.replaceAll('&amp;', '&') ?? ''
+  for (const address of [link, '/runs/rows/samples']) {
+    const { status, text } = await ask(url + address, { headers: asOperator })
+    expect([status, text]).toEqual([200, expect.stringMatching(/\(dropped\)[^]*\(hashed\)/)])
+    expect(text).not.toMatch(/alert\(1\)|fine|noted/)
+  }
+})
+
 test('rejected rows are sent again from the page, by a process of its own, and the timeline says who wanted it', async () => {
   const { redis, env, folder } = await migrated()
   const dashboard = heapferry(['dashboard'], {
@@ -86,7 +99,7 @@ test('rejected rows are sent again from the page, by a process of its own, and t
   expect((await ask(`${url}/runs/rows/retry?table=clicks&reason=row_too_large`, wanted)).status).toBe(409)
 })
 
-async function migrated() {
+async function migrated(more: { mapping: string; env: Record<string, string> } = { mapping: '', env: {} }) {
   const folder = await temporaryFolder()
   const posthog = await startFakePostHog({ apiKey })
   const server = await openPrivateRedis({ home: path.join(folder, 'redis-home'), serverCandidates })
@@ -97,11 +110,14 @@ async function migrated() {
     await posthog.stop()
   })
   await mkdir(path.join(folder, 'export'))
-  const rows = ['1,7,2023-01-02 03:04:05,fine', `2,,2023-01-02 03:04:05,${planted}`, '3,,2023-01-02,b', '4,8,soon,c']
-  await writeFile(path.join(folder, 'export', 'clicks.csv'), `event_id,user_id,time,title\n${rows.join('\n')}\n`)
+  const cells = ['1,7,2023-01-02 03:04:05,fine', `2,,2023-01-02 03:04:05,${planted}`, '3,,2023-01-02,b', '4,8,soon,c']
+  const rows = ['event_id,user_id,time,title,note', ...cells.map((row) => `${row},noted`)]
+  await writeFile(path.join(folder, 'export', 'clicks.csv'), `${rows.join('\n')}\n`)
+  await writeFile(path.join(folder, 'heapferry.yaml'), more.mapping)
   const home = path.join(folder, 'home')
   const env = { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey, HEAPFERRY_HOME: home, REDIS_URL: server.url }
-  const run = heapferry(['run', 'export', '--run', 'rows', '--no-dashboard'], { cwd: folder, env })
+  const command = ['run', 'export', '--run', 'rows', '--no-dashboard', '--mapping', 'heapferry.yaml']
+  const run = heapferry(command, { cwd: folder, env: { ...env, ...more.env } })
   expect((await run.ended).code).toBe(3)
   await writeFile(path.join(folder, 'export', 'elsewhere.csv'), 'secret\n1\n')
   return { folder, redis, env }

@@ -110,7 +110,7 @@ test.each(['bucket', 'folder'] as const)(
     )
     const arrived = stored.flatMap(([, { properties }]) => {
       const id = properties?.['heap_event_id']
-      return id === undefined ? [] : [String(id)]
+      return typeof id === 'string' ? [id] : []
     })
     expect(arrived.toSorted()).toEqual(eventIds.toSorted())
 

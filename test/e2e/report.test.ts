@@ -29,7 +29,8 @@ test('a run leaves a report of itself, and no script of an export runs in it', a
   expect(report.inputs).toMatchObject([
     { path: 'clicks.csv', rows: 3, read: 3, sha256: createHash('sha256').update(csv).digest('hex') },
   ])
-  expect(report.rejected.map(({ reason, rows, first }) => [reason, rows, first.row]).toSorted()).toEqual([
+  const rejected = report.rejected.map(({ reason, rows, first }) => [reason, rows, first.row] as const)
+  expect(rejected.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
     ['missing_user_id', 1, 3],
     ['unparsable_time', 1, 2],
   ])

@@ -116,6 +116,7 @@ function converted({ table, columns, rows }: TestTable, identities: Identities):
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,
     identities,
+    hash: null,
   }
   // Users without an identity need a date.
   const all = table.kind === 'users' ? [...columns, 'joindate'] : columns

@@ -1,6 +1,11 @@
-import type { Columns, ExportFile, Identities, Slice, Table, Values } from '@heapferry/domain'
-import { FileId } from '@heapferry/domain'
+import type { Columns, ExportFile, Identities, Mapping, Slice, Table, Values } from '@heapferry/domain'
+import { defaultMapping, FileId } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
+
+interface Hashing {
+  mapping: Mapping
+  hashSalt: string | null
+}
 
 /** A file of an export that exists only in memory. */
 export interface TestTable {
@@ -27,18 +32,22 @@ export function migrationsOf(text: string): TestTable {
   return userMigrations(text.split(' ').map((pair) => pair.split('>')))
 }
 
-export async function resolve(tables: readonly TestTable[]) {
+export async function resolve(
+  tables: readonly TestTable[],
+  hashing: Hashing = { mapping: defaultMapping, hashSalt: null },
+) {
   const inMemory = new Map(tables.map((table, index) => [exportFileOf(table, index), table]))
-  const facts = await identityFacts([...inMemory.keys()], async function* (file): AsyncGenerator<Slice> {
+  async function* read(file: ExportFile): AsyncGenerator<Slice> {
     const { columns, rows } = inMemory.get(file) ?? { columns: [], rows: [] }
     const place = { row: 1, byte: 0 }
     yield { next: rows.length, rows: rows.map((values) => ({ kind: 'row', place, columns, values })) }
-  })
-  return resolveIdentities(facts)
+  }
+  const facts = await identityFacts([...inMemory.keys()], read, hashing)
+  return resolveIdentities(facts, { listNamed: true })
 }
 
-export async function bytesOf(tables: readonly TestTable[]): Promise<Uint8Array> {
-  return Buffer.concat(encodeIdentities(await resolve(tables)))
+export async function bytesOf(tables: readonly TestTable[], hashing?: Hashing): Promise<Uint8Array> {
+  return Buffer.concat(encodeIdentities(await resolve(tables, hashing)))
 }
 
 /** As a worker has them, who read them from a file. */

@@ -229,7 +229,7 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
           return answer
         },
       },
-      converterFor: convertersOf(run, identities),
+      converterFor: convertersOf(run, identities, null),
       limits: { rows, bytes: 100_000 },
     }
   }

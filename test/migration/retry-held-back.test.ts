@@ -66,7 +66,7 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
     const time = new Date(run.createdAtMs - ageH * hourMs - 60_000).toISOString()
     return { kind: 'row', place: { row: index + 1, byte: index }, columns, values: [String(index + 1), '7', time] }
   })
-  const convert = convertersOf(run, noIdentities)(file.table, columns)
+  const convert = convertersOf(run, noIdentities, null)(file.table, columns)
   const heldBack = rows.filter((row) => row.kind === 'row' && convert(row.values).kind === 'skip').length
   const sentInRun = rows.length - heldBack
   await bench.end(0, {
@@ -119,6 +119,7 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
           const range = { kind: 'bytes', start: 0, end: rows.length } as const
           yield await Promise.resolve({ range, firstRow: 1, rows: rows.length, first: null })
         },
+        convertersAt: (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, noIdentities, null),
         limits: { rows: 3, bytes: 1000 },
         nowMs: run.createdAtMs + laterH * hourMs,
       }

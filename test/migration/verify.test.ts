@@ -291,6 +291,7 @@ function workbench(clicks: readonly Click[]) {
         ledger: work.ledger,
         read,
         identities: () => Promise.resolve(noIdentities),
+        hashSalt: null,
         by: 'ada',
         nowMs: settledMs,
         signal: new AbortController().signal,
@@ -389,6 +390,7 @@ function workbench(clicks: readonly Click[]) {
       return { rows }
     },
     identities: () => Promise.resolve(noIdentities),
+    hashSalt: null,
     scratch: { append: () => Promise.resolve(), read: () => Promise.resolve(new Uint8Array()) },
     by: 'ada',
     notes: [],

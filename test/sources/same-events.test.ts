@@ -49,9 +49,10 @@ async function eventsOf(folder: string): Promise<Map<string, string>> {
     if (one.kind === 'faulty') throw one.fault
     return one.files
   })
-  const facts = await identityFacts(files, (file) => readWhole(discovery.place, file, limits))
-  const identities = decodeIdentities(Buffer.concat(encodeIdentities(resolveIdentities(facts))))
-  const convertersFor = convertersOf(runOf('same', { createdAtMs: Date.UTC(2030) }), identities)
+  const hashing = { mapping: defaultMapping, hashSalt: null }
+  const facts = await identityFacts(files, (file) => readWhole(discovery.place, file, limits), hashing)
+  const identities = decodeIdentities(Buffer.concat(encodeIdentities(resolveIdentities(facts, { listNamed: false }))))
+  const convertersFor = convertersOf(runOf('same', { createdAtMs: Date.UTC(2030) }), identities, null)
   const events = new Map<string, string>()
   for (const file of files) {
     for await (const { rows } of readWhole(discovery.place, file, limits)) {

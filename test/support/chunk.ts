@@ -27,6 +27,7 @@ export function runOf(name: string, changes: Partial<Run> = {}): Run {
     source: '/export',
     destination: { kind: 'posthog', host: 'http://127.0.0.1:1', keyFingerprint: '0123456789abcdef' },
     mapping: defaultMapping,
+    saltFingerprint: null,
     includeRecent: false,
     maxRejectedPercent: 1,
     createdAtMs: Date.UTC(2024, 0, 1),

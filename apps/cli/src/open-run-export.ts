@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
+import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import {
   type ExportFile,
   type Identities,
@@ -40,7 +40,10 @@ export async function openRunExport(run: Run, ledger: RunLedger, settings: Setti
     })
     if (stored) return stored
     const files = (await ledger.files(run.id)).filter(({ table }) => phaseOf(table.kind) === 'identities')
-    const bytes = Buffer.concat(encodeIdentities(resolveIdentities(await identityFacts(files, read))))
+    const { mapping } = run
+    const facts = await identityFacts(files, read, { mapping, hashSalt: hashSaltFor(mapping, settings) })
+    const people = resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' })
+    const bytes = Buffer.concat(encodeIdentities(people))
     if (createHash('sha256').update(bytes).digest('hex') === wanted?.resolved) return decodeIdentities(bytes)
     throw new OperatorError(
       `The people of the run ${run.id} come out otherwise than when it was made`,

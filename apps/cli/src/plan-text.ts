@@ -1,16 +1,20 @@
 import { OperatorError } from '@heapferry/domain'
 import {
+  type ChangedRow,
   duration,
   type ExportPlan,
   type Figure,
   grouped,
+  type MappingComparison,
   percent,
   type PlannedRow,
   type PlanProgress,
   type PlanWarning,
+  propertyChanges,
   rejectText,
   type RowPlace,
   skipText,
+  type TableChanges,
   type TablePlan,
 } from '@heapferry/migration'
 import { figure, sizeText } from './figure-text.ts'
@@ -26,10 +30,23 @@ import { width, wrapped } from './terminal.ts'
  */
 export function planText(plan: ExportPlan, only: string | null): string {
   if (only !== null) return printable(wholeTable(plan, only))
+  // Who compares two mappings has seen the plan.
   const sections = [
     heading(plan),
     faultLines(plan),
     noteLines(plan),
+    ...(plan.against === null ? wholePlan(plan) : [comparisonLines(plan.against, plan.mapping_fingerprint)]),
+  ]
+  return printable(
+    sections
+      .filter((lines) => lines.length > 0)
+      .map((lines) => lines.join('\n'))
+      .join('\n\n'),
+  )
+}
+
+function wholePlan(plan: ExportPlan): string[][] {
+  return [
     tableLines(plan),
     rowLines(plan),
     peopleLines(plan),
@@ -40,12 +57,6 @@ export function planText(plan: ExportPlan, only: string | null): string {
     ...plan.tables.map(shortTable),
     ['If you write to PostHog before you import:', '', ...supportRequest(plan)],
   ]
-  return printable(
-    sections
-      .filter((lines) => lines.length > 0)
-      .map((lines) => lines.join('\n'))
-      .join('\n\n'),
-  )
 }
 
 export function planProgressText({ doing, table: name, rows, of }: PlanProgress): string {
@@ -103,11 +114,113 @@ function warningText(warning: PlanWarning): string | null {
       return `${warning.table}: most ids of ${warning.file} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`
     case 'many_rejected':
       return `${warning.table}: ${figure(warning.rejected)} of ${figure(warning.rows)} rows would be rejected. That is a fault of the export rather than of single rows.`
+    case 'not_cast':
+      return `${warning.table}: ${warning.column} is no ${warning.as} in ${figure(warning.rows)} rows; there it stays text.`
     case 'no_people':
       return 'The export has no users table: events arrive under the ids of Heap, and nobody gets a name or properties.'
     case 'wrong_clocks':
       return null
   }
+}
+
+function comparisonLines(against: MappingComparison, inForce: string): string[] {
+  const { differences, not_compared, tables, mapping_fingerprint } = against
+  const heads = `The mapping in force (${inForce}) and the other one (${mapping_fingerprint})`
+  if (differences.length === 0) return wrapped(`${heads} say the same.`, '')
+  const changed = tables.filter((one) => one.changed > 0)
+  const unchanged = tables.length - changed.length
+  return [
+    ...wrapped(`${heads} differ in:`, ''),
+    ...differences.flatMap((text) => wrapped(text, '  - ')),
+    ...(not_compared.length === 0
+      ? []
+      : wrapped(
+          `Not compared is how files are read: ${not_compared.join('; ')}. Plan with each of the two to see it.`,
+          '',
+        )),
+    '',
+    ...(changed.length === 0 ? ['No event of the sampled rows would change.'] : changed.flatMap(changedTableLines)),
+    ...(changed.length === 0 || unchanged === 0
+      ? []
+      : [`In ${plural(unchanged, 'other table')} nothing would change.`]),
+    ...identityLines(changed),
+  ]
+}
+
+const propertiesShown = 10
+
+function changedTableLines(one: TableChanges): string[] {
+  const counts: [number, string][] = [
+    [one.names, 'get another name'],
+    [one.uuids, 'get another uuid'],
+    [one.distinct_ids, 'get another distinct_id'],
+    [one.timestamps, 'get another time'],
+    [one.sent_no_more, 'are not sent any more'],
+    [one.sent_newly, 'are sent now'],
+  ]
+  const more = one.properties.length - propertiesShown
+  return [
+    ...wrapped(`${one.table}: of ${grouped(one.rows)} sampled rows ${grouped(one.changed)} would change`, ''),
+    ...counts.filter(([count]) => count > 0).map(([count, what]) => `${grouped(count).padStart(countWidth)}  ${what}`),
+    ...one.properties.slice(0, propertiesShown).flatMap(({ property, added, removed, changed }) => {
+      const parts = [
+        added > 0 && `added to ${grouped(added)}`,
+        removed > 0 && `gone from ${grouped(removed)}`,
+        changed > 0 && `another value in ${grouped(changed)}`,
+      ].filter((part) => part !== false)
+      return columnLines({ column: property, becomes: parts })
+    }),
+    ...(more > 0 ? [`  … and ${plural(more, 'more property', 'more properties')} (--json lists them)`] : []),
+    ...one.samples.flatMap((sample, nth) => [
+      `  ${nth + 1}. ${placeText(sample.place, width - 5)}`,
+      ...changedRowLines(sample),
+    ]),
+    '',
+  ]
+}
+
+const rowLinesShown = 12
+
+function changedRowLines({ before, after }: ChangedRow): string[] {
+  if (before.kind !== 'event' || after.kind !== 'event')
+    return [`     - ${outcomeText(before)}`, `     + ${outcomeText(after)}`].map((line) => shortened(line, width))
+  const keys = ['event', 'distinct_id', 'timestamp', 'uuid'] as const
+  const lines = [
+    ...keys
+      .filter((key) => before.event[key] !== after.event[key])
+      .map((key) => ({ property: key, before: before.event[key], after: after.event[key] })),
+    ...propertyChanges(before.event, after.event),
+  ].flatMap(({ property, before: from, after: to }) => [
+    ...(from === undefined ? [] : [shortened(`     - ${property}: ${JSON.stringify(from)}`, width)]),
+    ...(to === undefined ? [] : [shortened(`     + ${property}: ${JSON.stringify(to)}`, width)]),
+  ])
+  const more = lines.length - rowLinesShown
+  return more > 1 ? [...lines.slice(0, rowLinesShown), `     … and ${more} more (--json has all)`] : lines
+}
+
+function outcomeText(outcome: ChangedRow['before']): string {
+  switch (outcome.kind) {
+    case 'event':
+      return `${outcome.event.event} of ${outcome.event.distinct_id} at ${outcome.event.timestamp}`
+    case 'skip':
+      return `nothing: ${outcome.reason}`
+    case 'reject':
+      return `rejected: ${outcome.reason}`
+  }
+}
+
+/** What PostHog would make of the changed events, should it hold the others already. */
+function identityLines(changed: readonly TableChanges[]): string[] {
+  if (changed.length === 0) return []
+  const others = changed.filter(
+    ({ names, uuids, distinct_ids, timestamps }) => names + uuids + distinct_ids + timestamps > 0,
+  )
+  return wrapped(
+    others.length === 0
+      ? 'Uuids, names, times and distinct_ids stay the same: PostHog would take these events for those that it may hold already.'
+      : `PostHog would take the events of ${others.map((one) => one.table).join(', ')} for new ones, and keep those that it may hold already.`,
+    '',
+  )
 }
 
 const tableNameWidth = 26

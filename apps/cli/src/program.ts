@@ -3,6 +3,7 @@ import { cancelCommand, pauseCommand, resumeCommand } from './commands/change-ru
 import { dashboardCommand } from './commands/dashboard.ts'
 import { demoCommand } from './commands/demo.ts'
 import { enqueueCommand } from './commands/enqueue.ts'
+import { mappingCommand } from './commands/mapping.ts'
 import { paceCommand } from './commands/pace.ts'
 import { planCommand } from './commands/plan.ts'
 import { rejectedCommand } from './commands/rejected.ts'
@@ -42,6 +43,7 @@ Exit codes: 0 done · 1 failed or not finished · 2 wrong usage ·
 for (const command of [
   demoCommand(),
   planCommand(),
+  mappingCommand(),
   runCommand(),
   enqueueCommand(),
   workerCommand(),
@@ -57,5 +59,6 @@ for (const command of [
   verifyCommand(),
   reportCommand(),
 ]) {
-  program.addCommand(command.copyInheritedSettings(program))
+  for (const one of [command, ...command.commands]) one.copyInheritedSettings(program)
+  program.addCommand(command)
 }

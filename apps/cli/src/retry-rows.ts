@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import { s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
+import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import {
   type Destination,
   destinationText,
   type ExportFile,
+  hashes,
+  type Identities,
   type Mapping,
   OperatorError,
   type Phase,
@@ -20,7 +22,6 @@ import {
   filesOf,
   lateIdentities,
   leadingColumns,
-  noIdentities,
   placesOf,
   type RereadRow,
   rereadRows,
@@ -73,7 +74,8 @@ export interface RetryResult {
 
 /** Does what is wished. @throws OperatorError when a person is needed; nothing is lost then */
 export async function retryRows(request: RetryRequest): Promise<RetryResult> {
-  const { run, opened, stop, settings, apiKey, view } = request
+  const { run, wish, opened, stop, settings, apiKey, view } = request
+  if (wish.kind !== 'held_back' && wish.mapping !== null) assertSamePeople(run, wish.mapping)
   const access = { apiKey, transport: settings.HEAPFERRY_TRANSPORT, s3: s3OptionsOf(settings) }
   const { result, outcome } = await holdingRetry(opened.ledger, run.id, stop, async (hold, signal) => {
     const place = await openPlace(run.root, access.s3)
@@ -111,10 +113,13 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
       const names = new Set(meant.map(({ table }) => table.name))
       const heldBack = tables.filter(({ table }) => names.has(table)).map(({ tally }) => tally.skipped.held_back ?? 0)
       view.begin(heldBack.reduce((sum, rows) => sum + rows, 0))
+      const hashSalt = hashSaltFor(run.mapping, request.settings)
+      const identities = await identitiesOf('events', request)
       const work = {
         hold,
         ledger,
         sink,
+        convertersAt: (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, identities, hashSalt),
         reader: fileReader(place),
         cut: (file: ExportFile, bytes: number) => cutFile(place, file, bytes),
         limits: limitsFor(run.destination, pacer),
@@ -151,30 +156,48 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
 }
 
 function send(
-  { run, opened, settings, anyway, view }: RetryRequest,
+  request: RetryRequest,
   mapping: Mapping | null,
   rowsOf: (phase: Phase) => AsyncIterable<RereadRow>,
   { hold, sink, signal }: Desk,
 ) {
+  const { run, opened, settings, anyway, view } = request
   const { ledger } = opened
   const nowMs = Date.now()
+  const wanted = mapping ?? run.mapping
+  const converted = { ...run, mapping: wanted, saltFingerprint: hashes(wanted) ? run.saltFingerprint : null }
+  const hashSalt = hashSaltFor(wanted, settings)
   const convertersFor = async (phase: Phase) => {
-    const converted = { ...run, mapping: mapping ?? run.mapping }
+    const identities = await identitiesOf(phase, request)
     switch (phase) {
-      case 'identities': {
-        const store = await openPlace(workStoreOf(settings), s3OptionsOf(settings))
-        try {
-          return convertersOf(converted, lateIdentities(await identitiesFor(phase, run, ledger, store)))
-        } finally {
-          store.close()
-        }
-      }
+      case 'identities':
+        return convertersOf(converted, lateIdentities(identities), hashSalt)
       case 'events':
         // Rows that were too young are not any more. (Of people the time of sending would change what is sent.)
-        return convertersOf({ ...converted, createdAtMs: nowMs }, noIdentities)
+        return convertersOf({ ...converted, createdAtMs: nowMs }, identities, hashSalt)
     }
   }
   return retryRejected(rowsOf, { hold, ledger, sink, convertersFor, anyway, onBatch: view.show }, signal)
+}
+
+async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {
+  const store = await openPlace(workStoreOf(settings), s3OptionsOf(settings))
+  try {
+    return await identitiesFor(phase, run, opened.ledger, store)
+  } finally {
+    store.close()
+  }
+}
+
+/** People were resolved by the run's mapping, before anything was sent. */
+function assertSamePeople(run: Run, mapping: Mapping): void {
+  const changed = (['identity', 'anonymous'] as const).filter((key) => mapping[key] !== run.mapping[key])
+  const [first] = changed
+  if (first === undefined) return
+  throw new OperatorError(
+    `The run ${run.id} has ${changed.map((key) => `${key}: ${run.mapping[key]}`).join(' and ')}, the mapping of this retry has not`,
+    `Who is whom was decided by the run: say ${first}: ${run.mapping[first]} in the mapping, or start another run with --run NAME.`,
+  )
 }
 
 /** The files as the mapping has them read: with its columns, delimiter and kinds of tables. */

@@ -9,15 +9,15 @@ import {
   type RunLedger,
 } from '@heapferry/domain'
 import {
-  convertersOf,
+  convertersToShow,
   exportRejected,
   filesOf,
   groupRejected,
   isMeant,
   makeReport,
-  noIdentities,
   placesOf,
   type RunStatus,
+  shownRow,
 } from '@heapferry/migration'
 import { openPlace, type Place, rowReader, type S3Options, sampleFile } from '@heapferry/sources'
 import type { Express, Response } from 'express'
@@ -77,7 +77,8 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     const { row, byte } = asked.data
     await within(run, async (place) => {
       for await (const found of rowReader(place).rowsAt(file, [{ row, byte }])) {
-        send(response, rowPage(run, { file: file.path, row }, found.row, found.text))
+        const shown = shownRow(found.row, file.table, run.mapping)
+        send(response, rowPage(run, { file: file.path, row }, shown, found.text))
       }
     })
   })
@@ -137,7 +138,7 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
 }
 
 async function samplesOf(run: Run, files: readonly ExportFile[], place: Place): Promise<SampledTable[]> {
-  const converterFor = convertersOf(run, noIdentities)
+  const converterFor = convertersToShow(run)
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
   const tables: SampledTable[] = []
   for (const file of oneOfEach.values()) {
@@ -145,7 +146,7 @@ async function samplesOf(run: Run, files: readonly ExportFile[], place: Place): 
     try {
       const { rows } = await sampleFile(place, file, sampledRows)
       const shown = rows.slice(0, sampledRows).map((row) => ({
-        row,
+        row: shownRow(row, file.table, run.mapping),
         conversion:
           row.kind === 'row'
             ? converterFor(file.table, row.columns)(row.values)

@@ -5,6 +5,7 @@ import { identitiesPath } from '@heapferry/config'
 import {
   type Destination,
   type ExportFile,
+  hashes,
   type Mapping,
   OperatorError,
   type Pace,
@@ -19,8 +20,13 @@ import {
 import {
   assertSameFiles,
   encodeIdentities,
+  changeText,
+  fingerprintOfSalt,
   identityFacts,
   looksRounded,
+  mappingChanges,
+  mappingChangeText,
+  mappingNotices,
   planRun,
   resolveIdentities,
 } from '@heapferry/migration'
@@ -42,6 +48,8 @@ export interface RunRequest {
   name: RunId | undefined
   destination: Destination
   mapping: Mapping
+  /** What hashes are keyed with; null where the mapping hashes nothing. */
+  hashSalt: string | null
   includeRecent: boolean
   maxRejectedPercent: number
   /** Undefined: what the run has, or the default of its host. */
@@ -53,6 +61,7 @@ export interface RunRequest {
 /** A run and the files that it was found to have. */
 export interface Production {
   run: Run
+  hashSalt: string | null
   /** Where the files lie. */
   place: Place
   files: ExportFile[]
@@ -85,6 +94,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     ...discovery.notices,
     ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : [])),
     ...helperNotices(files),
+    ...mappingNotices(request.mapping, files),
     ...(await roundedNotices(place, files)),
   ]
   const { root } = place
@@ -95,6 +105,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     source: sourceName(request.source),
     destination: request.destination,
     mapping: request.mapping,
+    saltFingerprint: hashes(request.mapping) ? fingerprintOfSalt(request.hashSalt) : null,
     includeRecent: request.includeRecent,
     maxRejectedPercent: request.maxRejectedPercent,
     createdAtMs: Date.now(),
@@ -112,7 +123,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     )
   }
   if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
-  return { run, place, files, notices }
+  return { run, hashSalt: request.hashSalt, place, files, notices }
 }
 
 export interface ProductionWork {
@@ -131,11 +142,11 @@ export interface ProductionWork {
  * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
  */
 export async function produce(
-  { run, place, files }: Production,
+  { run, hashSalt, place, files }: Production,
   { ledger, queueOf, store, signal, onFile }: ProductionWork,
 ): Promise<void> {
   for (const phase of phases) await queueOf(phase).removeFailed()
-  await saveIdentities({ run, place, files }, ledger, store)
+  await saveIdentities({ run, hashSalt, place, files }, ledger, store)
   await planRun(run, files, {
     ledger,
     schedule: {
@@ -153,7 +164,7 @@ export async function produce(
  * bytes, so doing it again after a crash changes nothing.
  */
 async function saveIdentities(
-  { run, place, files }: Pick<Production, 'run' | 'place' | 'files'>,
+  { run, hashSalt, place, files }: Omit<Production, 'notices'>,
   ledger: RunLedger,
   store: Place,
 ): Promise<void> {
@@ -169,8 +180,9 @@ async function saveIdentities(
   const name = identitiesPath(run.id)
   if (stored && stored.resolved === (await hashIn(store, name))) return
 
-  const facts = await identityFacts(identityFiles, (wanted) => readWhole(place, wanted, slices))
-  const parts = encodeIdentities(resolveIdentities(facts))
+  const { mapping } = run
+  const facts = await identityFacts(identityFiles, (wanted) => readWhole(place, wanted, slices), { mapping, hashSalt })
+  const parts = encodeIdentities(resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' }))
   await store.put(name, parts)
   await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
 }
@@ -206,14 +218,26 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 }
 
 function assertSameRequest(stored: Run, wanted: Run): void {
-  const fixed = ['root', 'source', 'destination', 'mapping', 'includeRecent', 'newestDump'] as const
+  const fixed = ['root', 'source', 'destination', 'mapping', 'saltFingerprint', 'includeRecent', 'newestDump'] as const
   const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
-  const [first] = changed
-  if (first === undefined) return
+  if (changed.length === 0) return
   throw new OperatorError(
-    `The run ${stored.id} was created with another ${changed.map((field) => wordFor[field]).join(' and another ')}; going on would send some rows this way and some that way`,
-    `Use the one it was created with, or start another run with --run NAME.${first === 'mapping' ? ' Rows that were sent under other names or times stay in PostHog as they are.' : ''}`,
+    `The run ${stored.id} was created with another ${changed.map((field) => wordFor[field]).join(' and another ')}; going on would send some rows this way and some that way${changed.includes('mapping') ? mappingDifference(stored.mapping, wanted.mapping) : ''}`,
+    'Use the one it was created with, or start another run with --run NAME.',
   )
+}
+
+const shownChanges = 20
+
+function mappingDifference(stored: Mapping, wanted: Mapping): string {
+  const changes = mappingChanges(stored, wanted)
+  const more = changes.length - shownChanges
+  return [
+    ':',
+    ...changes.slice(0, shownChanges).map((change) => `\n    ${changeText(change)}`),
+    ...(more > 0 ? [`\n    and ${more} more`] : []),
+    `\n  ${mappingChangeText(changes)}`,
+  ].join('')
 }
 
 const wordFor = {
@@ -221,6 +245,7 @@ const wordFor = {
   source: 'source',
   destination: 'destination (host, project key or folder)',
   mapping: 'mapping',
+  saltFingerprint: 'HEAPFERRY_HASH_SALT',
   includeRecent: '--include-recent',
   newestDump: 'newest dump',
 } as const

@@ -4,13 +4,16 @@ import { type Identities, OperatorError, type Phase, type Run, type RunLedger } 
 import { decodeIdentities, noIdentities } from '@heapferry/migration'
 import { type Place, readBytes } from '@heapferry/sources'
 
-/** Events are sent under the ids that the export has, so those who send them need no identities in memory. */
+/**
+ * Events are sent under the ids that the export has, so those who send them need no identities in memory; unless they
+ * have to know who has none.
+ */
 export async function identitiesFor(phase: Phase, run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
   switch (phase) {
     case 'identities':
       return loadIdentities(run, ledger, store)
     case 'events':
-      return noIdentities
+      return run.mapping.anonymous === 'personless' ? loadIdentities(run, ledger, store) : noIdentities
   }
 }
 

@@ -50,6 +50,7 @@ export function runWork(
     place,
     store,
     limits,
+    hashSalt,
     onProgress,
   }: {
     ledger: RunLedger
@@ -57,6 +58,8 @@ export function runWork(
     place: Place
     store: Place
     limits: SliceLimits
+    /** What hashes are keyed with; null where none is set. */
+    hashSalt: string | null
     /** Told when a chunk is taken, and after every commit. */
     onProgress(progress: { chunk: Chunk; file: ExportFile; read: number }): void
   },
@@ -67,7 +70,9 @@ export function runWork(
 
   return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
     const file = await remembered(files, chunk.file, () => findFile(run, chunk.file, ledger))
-    converters ??= identitiesFor(phase, run, ledger, store).then((identities) => convertersOf(run, identities))
+    converters ??= identitiesFor(phase, run, ledger, store).then((identities) =>
+      convertersOf(run, identities, hashSalt),
+    )
     const converterFor = await converters.catch((error: unknown) => {
       converters = undefined
       throw error

@@ -14,7 +14,7 @@ import {
   type RunLedger,
   type Waiting,
 } from '@heapferry/domain'
-import { isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
+import { fingerprintOfSalt, isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
 import { ChunkConsumer, redisPacer, type Redis, type RunPacer } from '@heapferry/queue'
 import { openPlace } from '@heapferry/sources'
 import { openSink, type SinkAccess } from './open-sink.ts'
@@ -26,6 +26,8 @@ export interface WorkerOptions extends SinkAccess {
   redis: Redis
   ledger: RunLedger
   destination: Destination
+  /** What hashes are keyed with; null where none is set. */
+  hashSalt: string | null
   /** Where producers leave what is too large or too personal for Redis: a folder, or `s3://bucket/prefix`. */
   store: string
   /** The only run to work on; else all that go to the same project. */
@@ -103,12 +105,20 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     return runs.filter(isOurs)
   }
 
-  /** A worker with another key would put a customer's data into another project. */
-  function isOurs({ id, destination }: Run): boolean {
-    const ours = isDeepStrictEqual(destination, options.destination)
+  /**
+   * A worker with another key would put a customer's data into another project; one with another salt would give one
+   * text two hashes.
+   */
+  function isOurs({ id, destination, saltFingerprint }: Run): boolean {
+    const goesThere = isDeepStrictEqual(destination, options.destination)
+    const hashesSo = saltFingerprint === null || saltFingerprint === fingerprintOfSalt(options.hashSalt)
+    const ours = goesThere && hashesSo
     if (!ours && !refused.has(id)) {
       refused.add(id)
-      logger.warn({ run: id }, 'this run goes to another host, project or folder than this worker: left alone')
+      const why = goesThere
+        ? 'this run hashes with another HEAPFERRY_HASH_SALT than this worker has'
+        : 'this run goes to another host, project or folder than this worker'
+      logger.warn({ run: id }, `${why}: left alone`)
     }
     return ours
   }
@@ -158,6 +168,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
       place,
       store,
       limits: limitsFor(run.destination, pacer),
+      hashSalt: options.hashSalt,
       onProgress: ({ chunk: { id, firstRow, rows }, file, read }) => {
         desk.rows += read - (desk.inHand.get(id)?.read ?? read)
         desk.movedAtMs = Date.now()

@@ -1,9 +1,11 @@
 export { homeOf, identitiesPath, workStoreOf } from './home.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { loadMapping } from './mapping-file.ts'
+export { editorSchema, mappingSchema } from './mapping-schema.ts'
 export {
   environmentFor,
   fingerprintOf,
+  hashSaltFor,
   loadSettings,
   readKeyFile,
   s3OptionsOf,

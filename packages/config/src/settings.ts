@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseEnv } from 'node:util'
-import { type Destination, OperatorError } from '@heapferry/domain'
+import { type Destination, hashes, type Mapping, OperatorError } from '@heapferry/domain'
 import { z } from 'zod'
 
 /** PostHog Cloud's ingestion hosts, by the names of its regions. */
@@ -63,6 +63,8 @@ export const settingsSchema = z.object({
     .default('posthog'),
   /** How events are sent: `batch` (fast, direct) or `sdk` (through posthog-node). */
   HEAPFERRY_TRANSPORT: z.enum(['batch', 'sdk'], 'expected batch or sdk').default('batch'),
+  /** What hashed values are keyed with, where the mapping file hashes. Never printed, never stored. */
+  HEAPFERRY_HASH_SALT: z.string().min(16, 'expected at least 16 characters').optional(),
   /** A Redis to use; without it heapferry starts one of its own. */
   REDIS_URL: z
     .url({ protocol: /^rediss?$/, error: 'expected a URL such as redis://:password@127.0.0.1:6379' })
@@ -215,6 +217,19 @@ export function requireDestination(settings: Settings): { destination: Destinati
 }
 
 /**
+ * What hashed values are keyed with; null where the mapping hashes nothing.
+ * @throws OperatorError when it is needed and not set
+ */
+export function hashSaltFor(mapping: Mapping, { HEAPFERRY_HASH_SALT: salt }: Settings): string | null {
+  if (!hashes(mapping)) return null
+  if (salt !== undefined) return salt
+  throw new OperatorError(
+    'The mapping file hashes, and HEAPFERRY_HASH_SALT is not set',
+    'Set it in the environment or in .env, for example to what `openssl rand -hex 32` prints, and keep it: only with the same salt a value has the same hash again.',
+  )
+}
+
+/**
  * How S3 and its kin are reached. Region, profile and credentials are AWS's own variables and files, which its SDK reads
  * itself; the one variable that this sets keeps the SDK from printing when it will give up which Node.js.
  */
@@ -235,6 +250,7 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     ...settings,
     POSTHOG_API_KEY: masked(settings.POSTHOG_API_KEY),
     POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
+    HEAPFERRY_HASH_SALT: masked(settings.HEAPFERRY_HASH_SALT),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
@@ -255,14 +271,15 @@ function withoutPassword(address: string): string {
 
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
 export function takeSecretsOutOfEnvironment(): void {
-  for (const secret of [
+  const secrets = [
     'POSTHOG_API_KEY',
     'POSTHOG_PERSONAL_API_KEY',
+    'HEAPFERRY_HASH_SALT',
     'HEAPFERRY_DASHBOARD_PASSWORD',
     'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
     'REDIS_URL',
-  ])
-    delete process.env[secret]
+  ]
+  for (const secret of secrets) delete process.env[secret]
 }
 
 /** The environment for a worker process: keys travel here, never in its arguments. */

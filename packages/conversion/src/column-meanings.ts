@@ -1,6 +1,7 @@
 import { type Columns, type Mapping, type PostHogEvent, RunId, type Table } from '@heapferry/domain'
 import { compileConverter } from './compile-converter.ts'
 import type { ConversionContext } from './context.ts'
+import { flatProperties } from './flat-properties.ts'
 
 /** What becomes of a column. */
 export interface ColumnMeaning {
@@ -18,7 +19,9 @@ export interface ColumnMeaning {
  * `$set` goes for people whose id was not migrated away: of those it is `$set_once`.
  */
 export function columnMeanings(table: Table, columns: Columns, mapping: Mapping): ColumnMeaning[] {
-  const convert = compileConverter(table, columns, { ...context, mapping })
+  // What is sent, and of whom, is another question.
+  const unfiltered: Mapping = { ...mapping, anonymous: 'full', filter: {}, tables: withoutConditions(mapping.tables) }
+  const convert = compileConverter(table, columns, { ...context, mapping: unfiltered })
   const partsOf = (row: Row): Parts | null => {
     const cells: (string | null)[] = empty.slice()
     for (const [index, value] of row) cells[index] = value
@@ -81,8 +84,14 @@ const context: Omit<ConversionContext, 'mapping'> = {
   identities: {
     person: () => undefined,
     joinedBy: (alias, distinctId) => ({ kind: 'joins', alias, distinctId }),
+    isKnown: () => true,
     isSuperseded: () => false,
   },
+  hash: (text) => `hash of ${text}`,
+}
+
+function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
+  return Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, { ...table, where: undefined }]))
 }
 
 function bareRow(columns: Columns): Row {
@@ -121,11 +130,6 @@ function changing(outcomes: readonly Parts[]): string[] {
 
 /** Without the uuid, which every cell of a row without an event_id has a part in. */
 function flat({ event, distinct_id, timestamp, properties }: PostHogEvent): Parts {
-  const parts = new Map<string, string>()
-  const add = (name: string, value: unknown): Map<string, string> => parts.set(name, JSON.stringify(value))
-  for (const [name, value] of Object.entries({ distinct_id, timestamp, event, ...properties })) {
-    if (name !== '$set' && name !== '$set_once') add(name, value)
-    else for (const [inner, one] of Object.entries(value ?? {})) add(`${name}.${inner}`, one)
-  }
-  return parts
+  const parts = flatProperties({ distinct_id, timestamp, event, ...properties })
+  return new Map([...parts].map(([name, value]) => [name, JSON.stringify(value)]))
 }

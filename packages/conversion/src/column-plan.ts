@@ -1,5 +1,6 @@
 import type { Columns, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
+import type { Treatments } from './column-treatments.ts'
 import { parseHeapTime } from './heap-time.ts'
 import { customNames, isSyncColumn } from './property-names.ts'
 import type { Properties, Setter } from './known-columns.ts'
@@ -9,10 +10,12 @@ import { storableText } from './storable-text.ts'
 export type Cell = (values: Values) => string | null
 
 export interface ColumnPlan {
-  /** The cell of a column by name. */
+  /** The cell of a column by name; for one that the mapping treats otherwise it is as if the column were not there. */
   cell(column: string): Cell
+  /** The same, whatever the mapping says: what makes an event the one that it is does not depend on that. */
+  keyCell(column: string): Cell
   has(column: string): boolean
-  /** Sets what every cell of the row means, the known columns first. */
+  /** Sets what every cell of the row means: the known columns first, those that the mapping speaks of last. */
   describe(values: Values, properties: Properties): void
   /**
    * The row's content, whatever the order of its columns and whichever of them are absent or null, and whatever kind of
@@ -30,6 +33,8 @@ export interface ColumnMeanings {
   otherwise?: (column: string) => Setter | undefined
   /** The columns that `describe` is about; all, unless told otherwise. */
   about?: (column: string) => boolean
+  /** What the mapping says of columns, all of a name alike. Such a column means nothing else. */
+  treatments: Treatments
 }
 
 /**
@@ -37,7 +42,7 @@ export interface ColumnMeanings {
  * with the same name the first is the known one, the others are custom.
  */
 export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnPlan {
-  const { consumed, known, otherwise = () => undefined, about = () => true } = meanings
+  const { consumed, known, otherwise = () => undefined, about = () => true, treatments } = meanings
   const all = columns.map((column, index) => ({ column, index })).filter(({ column }) => !isSyncColumn(column))
   const first = new Map<string, number>()
   for (const { column, index } of all) if (!first.has(column)) first.set(column, index)
@@ -45,35 +50,50 @@ export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnP
   const steps: { index: number; set: Setter }[] = []
   for (const [column, set] of known) {
     const index = first.get(column)
-    if (index !== undefined) steps.push({ index, set })
+    if (index !== undefined && !treatments.has(column)) steps.push({ index, set })
   }
   const custom: { index: number; column: string }[] = []
+  const treatedSteps: { index: number; name: string; valueOf: (text: string) => unknown }[] = []
   for (const { column, index } of all) {
+    if (!about(column)) continue
     const isFirst = first.get(column) === index
-    if (!about(column) || (isFirst && (consumed.has(column) || known.has(column)))) continue
+    const treatment = treatments.get(column)
+    if (treatment?.kind === 'drop') continue
+    if (treatment) {
+      const { name, valueOf } = treatment
+      if (isFirst && name !== undefined) treatedSteps.push({ index, name, valueOf })
+      else custom.push({ index, column })
+      continue
+    }
+    if (isFirst && (consumed.has(column) || known.has(column))) continue
     const set = isFirst ? otherwise(column) : undefined
     if (set) steps.push({ index, set })
     else custom.push({ index, column })
   }
   const names = customNames(
     custom.map(({ column }) => column),
-    [...consumed, ...known.keys()],
+    [
+      ...[...consumed, ...known.keys()].filter((column) => !treatments.has(column)),
+      ...treatedSteps.map(({ name }) => name),
+    ],
   )
-  const customSteps = custom.map(({ index, column }, nth) => ({ index, name: names[nth] ?? column }))
+  const customSteps: { index: number; name: string }[] = []
+  for (const [nth, { index, column }] of custom.entries()) {
+    const name = names[nth] ?? column
+    const treatment = treatments.get(column)
+    if (treatment?.kind === 'property') treatedSteps.push({ index, name, valueOf: treatment.valueOf })
+    else customSteps.push({ index, name })
+  }
   const sorted = all
     .map((one) => ({ ...one, spelling: spellingOf(one.column) }))
     .toSorted((a, b) => (a.column < b.column ? -1 : a.column > b.column ? 1 : a.index - b.index))
 
+  const keyCell = (column: string): Cell => cellAt(first.get(column) ?? -1)
+
   return {
-    cell(column) {
-      const index = first.get(column)
-      if (index === undefined) return () => null
-      return (values) => {
-        const value = values[index] ?? null
-        return value === null || value.trim() === '' ? null : storableText(value)
-      }
-    },
-    has: (column) => first.has(column),
+    cell: (column) => (treatments.has(column) ? () => null : keyCell(column)),
+    keyCell,
+    has: (column) => first.has(column) && !treatments.has(column),
     describe(values, properties) {
       for (const { index, set } of steps) {
         const value = values[index] ?? null
@@ -82,6 +102,10 @@ export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnP
       for (const { index, name } of customSteps) {
         const value = values[index] ?? null
         if (value !== null && value !== '') properties[name] = storableText(value)
+      }
+      for (const { index, name, valueOf } of treatedSteps) {
+        const value = values[index] ?? null
+        if (value !== null && value !== '') properties[name] = valueOf(storableText(value))
       }
     },
     content(values) {
@@ -95,6 +119,15 @@ export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnP
       }
       return content
     },
+  }
+}
+
+/** The cell at an index of the columns; always null for -1. */
+export function cellAt(index: number): Cell {
+  if (index === -1) return () => null
+  return (values) => {
+    const value = values[index] ?? null
+    return value === null || value.trim() === '' ? null : storableText(value)
   }
 }
 

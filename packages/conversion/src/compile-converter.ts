@@ -1,6 +1,6 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
 import type { ConversionContext } from './context.ts'
-import { compileEventConverter } from './convert-event.ts'
+import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
@@ -27,8 +27,9 @@ export function compileConverter(
       return compileIdentifyConverter(table, columns, context)
     case 'pageviews':
     case 'event':
-    case 'raw_events':
       return compileEventConverter(table, columns, context)
+    case 'raw_events':
+      return compileRawEventConverter(table, columns, context)
     case 'sessions':
       return () => skip('derived_by_posthog')
     case 'all_events':

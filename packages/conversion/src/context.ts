@@ -1,3 +1,4 @@
+import type { Cast } from './cast-text.ts'
 import type { Identities, Mapping, RunId } from '@heapferry/domain'
 
 /** What of a run has a say in what its rows become. */
@@ -8,4 +9,8 @@ export interface ConversionContext {
   startedAtMs: number
   includeRecent: boolean
   identities: Identities
+  /** What becomes of text that the mapping hashes; null where it hashes nothing. */
+  hash: ((text: string) => string) | null
+  /** Told of every cell that the mapping wants cast and that stays text. */
+  onUncast?: ((column: string, as: Cast) => void) | undefined
 }

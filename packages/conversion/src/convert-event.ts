@@ -1,8 +1,10 @@
-import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
+import type { Columns, Condition, Conversion, Mapping, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
-import { planColumns } from './column-plan.ts'
+import { type Cell, cellAt, planColumns } from './column-plan.ts'
+import { hashed, staticProperties, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { utf8Bytes } from './distinct-id.ts'
+import { compileConditions, wantedTime, wantsTable } from './event-filter.ts'
 import { eventUuid, rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
 import { asIs, knownColumns } from './known-columns.ts'
@@ -54,40 +56,90 @@ export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Se
   ['target_text', asIs('$el_text')],
 ])
 
-/** Converts rows of `pageviews`, of event tables, and of the one-time export, where each row names its own event. */
+/** Converts rows of `pageviews` and of event tables. */
 export function compileEventConverter(
   table: Table,
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
-  const plan = planColumns(columns, { consumed: consumedEventColumns, known: knownEventColumns })
-  const userIdCell = plan.cell('user_id')
-  const eventIdCell = plan.cell('event_id')
-  const sessionIdCell = plan.cell('session_id')
-  const timeCell = plan.cell('time')
-  const libraryCell = plan.cell('library')
+  const { mapping } = context
+  if (!wantsTable(mapping, table.name)) return () => skip('filtered_out')
+  return compileRows(table, columns, { ...context, names: [table.name], event: mapping.tables[table.name]?.event })
+}
+
+/**
+ * Converts rows of the one-time export, where each row names its own event. What the mapping has for a table it has here
+ * for the events of a type.
+ */
+export function compileRawEventConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): (values: Values) => Conversion {
+  const { mapping } = context
+  const actionOf = compileAction((column) => cellAt(columns.indexOf(column)))
+  const ofAnyType = compileRows(table, columns, { ...context, names: [table.name], event: undefined })
+  const ofType = new Map<string, (values: Values) => Conversion>()
+  const wants = remembered((type) => ({ events: wantsTable(mapping, type) }))
+  return (values) => {
+    const type = actionOf(values).toLowerCase()
+    if (!wants(type).events) return skip('filtered_out')
+    const mapped = mapping.tables[type]
+    if (mapped === undefined) return ofAnyType(values)
+    const names = [table.name, type]
+    const convert = ofType.get(type) ?? compileRows(table, columns, { ...context, names, event: mapped.event })
+    ofType.set(type, convert)
+    return convert(values)
+  }
+}
+
+interface RowContext extends ConversionContext {
+  /** Under which the mapping may speak of these rows, the most special last. */
+  names: readonly string[]
+  /** What the mapping calls their event. */
+  event: string | undefined
+}
+
+function compileRows(table: Table, columns: Columns, context: RowContext): (values: Values) => Conversion {
+  const { startedAtMs, includeRecent, run, mapping, hash, identities, names, event } = context
+  const treatments = treatmentsOf(context, names)
+  // An event that names the person's identity names what is their distinct_id.
+  if (mapping.identity === 'hash') treatments.set('identity', hashed(hash))
+  const plan = planColumns(columns, { consumed: consumedEventColumns, known: knownEventColumns, treatments })
+  const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
+  const { fromMs, toMs } = wantedTime(mapping)
+  const isPersonless = mapping.anonymous === 'personless'
+  const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
+  const userIdCell = plan.keyCell('user_id')
+  const eventIdCell = plan.keyCell('event_id')
+  const sessionIdCell = plan.keyCell('session_id')
+  const timeCell = plan.keyCell('time')
   const ipCell = plan.cell('ip')
   const browserIpCell = plan.cell('browser_ip')
-  const pathCell = plan.cell('path')
   const domainCell = plan.cell('domain')
   const browserCell = plan.cell('browser')
-  const viewControllerCell = plan.cell('view_controller')
+  // They tell screens from pages, and so the event's name, also where the mapping lets nobody see them.
+  const libraryCell = plan.keyCell('library')
+  const viewControllerCell = plan.keyCell('view_controller')
+  const pathCell = plan.keyCell('path')
+  const showsLibrary = plan.has('library')
+  const showsViewController = plan.has('view_controller')
   const screenLabelCell = plan.cell('screen_a11y_label')
   const hasReferrer = plan.has('referrer')
   const setAddress = compileAddress(plan)
   const sessionUuid = compileSessionUuid()
-  const { startedAtMs, includeRecent, run } = context
 
   const isPageviews = table.kind === 'pageviews'
-  const given = context.mapping.tables[table.name]?.event
-  const pageName = storableText(given ?? (isPageviews ? '$pageview' : table.name))
-  const screenName = storableText(given ?? (isPageviews ? '$screen' : table.name))
+  const pageName = storableText(event ?? (isPageviews ? '$pageview' : table.name))
+  const screenName = storableText(event ?? (isPageviews ? '$screen' : table.name))
   const nameOf =
-    table.kind === 'raw_events'
-      ? compileRawName(plan, context)
+    table.kind === 'raw_events' && event === undefined
+      ? compileRawName(plan)
       : (_: Values, isNative: boolean): string => (isNative ? screenName : pageName)
 
   return (values) => {
+    // Whoever does not want a row need not hear what is wrong with it.
+    if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
     const eventId = canonicalId(eventIdCell(values))
@@ -101,11 +153,11 @@ export function compileEventConverter(
     if (time === null) return reject('missing_time', 'time is empty')
     const timeMs = parseHeapTime(time)
     if (timeMs === undefined) return rejectUnparsableTime('time', time)
+    if (timeMs < fromMs || timeMs >= toMs) return skip('filtered_out')
     if (!isInRange(timeMs, startedAtMs)) return rejectTimeOutOfRange('time', timeMs, time)
-    const library = libraryCell(values)
-    const path = pathCell(values)
-    const viewController = viewControllerCell(values)
-    const isNative = isNativeLibrary(library) || (viewController !== null && path === null)
+    const libraryKey = libraryCell(values)
+    const viewControllerKey = viewControllerCell(values)
+    const isNative = isNativeLibrary(libraryKey) || (viewControllerKey !== null && pathCell(values) === null)
     const name = nameOf(values, isNative)
     // No UTF-16 unit takes more than three bytes: nearly all names need no counting.
     const nameBytes = name.length * 3 <= eventNameMaxBytes ? 0 : utf8Bytes(name)
@@ -124,6 +176,8 @@ export function compileEventConverter(
       analytics_source: 'heap',
       $import_job_id: run,
     }
+    if (isPersonless && !identities.isKnown(userId.id)) properties.$process_person_profile = false
+    const library = showsLibrary ? libraryKey : null
     if (library !== null) properties.$lib = library
     // Exporters write 0 for null, and one id for many rows would make them one event.
     const hasEventId = eventId.kind === 'id' && eventId.id !== '0'
@@ -133,7 +187,7 @@ export function compileEventConverter(
       properties.$session_id = sessionUuid(userId.id, sessionId.id, timeMs)
     }
     if (isNative) {
-      const screen = viewController ?? screenLabelCell(values)
+      const screen = (showsViewController ? viewControllerKey : null) ?? screenLabelCell(values)
       if (screen !== null) properties.$screen_name = screen
     }
     setAddress(values, properties)
@@ -146,6 +200,7 @@ export function compileEventConverter(
         properties.$referring_domain = '$direct'
       }
     }
+    for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
 
     return {
       kind: 'event',
@@ -165,21 +220,25 @@ export function compileEventConverter(
 /** How the one-time export calls the view of a page. */
 const pageViews: ReadonlySet<string> = new Set(['pageview', 'page view', 'view page', 'view_page'])
 
-/** The row's `type`, else its `object`; what the mapping has for it comes first. PostHog keeps names with `$` for itself. */
-function compileRawName(
-  plan: ReturnType<typeof planColumns>,
-  { mapping }: ConversionContext,
-): (values: Values, isNative: boolean) => string {
-  const typeCell = plan.cell('type')
-  const objectCell = plan.cell('object')
+/** The event's name from what the row says it is. PostHog keeps names with `$` for itself. */
+function compileRawName(plan: ReturnType<typeof planColumns>): (values: Values, isNative: boolean) => string {
+  const actionOf = compileAction(plan.cell)
   return (values, isNative) => {
-    const action = (typeCell(values) ?? objectCell(values) ?? 'unknown action').trim()
-    const lower = action.toLowerCase()
-    const mapped = mapping.tables[lower]?.event
-    if (mapped !== undefined) return storableText(mapped)
-    if (pageViews.has(lower)) return isNative ? '$screen' : '$pageview'
+    const action = actionOf(values)
+    if (pageViews.has(action.toLowerCase())) return isNative ? '$screen' : '$pageview'
     return action.startsWith('$') ? `heap_${action}` : action
   }
+}
+
+/** The row's `type`, else its `object`. */
+function compileAction(cellOf: (column: string) => Cell): (values: Values) => string {
+  const typeCell = cellOf('type')
+  const objectCell = cellOf('object')
+  return (values) => (typeCell(values) ?? objectCell(values) ?? 'unknown action').trim()
+}
+
+function conditionsOf({ filter, tables }: Mapping, names: readonly string[]): [string, Condition][] {
+  return [filter.where, ...names.map((name) => tables[name]?.where)].flatMap((where) => Object.entries(where ?? {}))
 }
 
 /**

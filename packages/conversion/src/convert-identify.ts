@@ -1,6 +1,7 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { planColumns } from './column-plan.ts'
+import { identityNaming, noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { mergeTimeMs } from './convert-user-migration.ts'
 import { importedProperties, ownerOf } from './convert-user.ts'
@@ -15,7 +16,8 @@ export function compileIdentifyConverter(
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
-  const plan = planColumns(columns, { consumed: consumedIdentifyColumns, known: new Map() })
+  const plan = planColumns(columns, { consumed: consumedIdentifyColumns, known: new Map(), treatments: noTreatments })
+  const distinctIdOf = identityNaming(context)
   const userIdCell = plan.cell('user_id')
   const identityCell = plan.cell('identity')
   const timeCell = plan.cell('time')
@@ -27,7 +29,7 @@ export function compileIdentifyConverter(
     if (identity === null) return skip('nothing_to_merge')
     const idFault = rejectDistinctId('user_id', userId.id) ?? rejectDistinctId('identity', identity)
     if (idFault) return idFault
-    const owner = ownerOf(userId.id, identity, context.identities)
+    const owner = ownerOf(userId.id, distinctIdOf(identity), context.identities)
     if (owner.kind !== 'person') return owner
     if (owner.distinctId === userId.id) return skip('nothing_to_merge')
 

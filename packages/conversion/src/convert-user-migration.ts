@@ -1,6 +1,7 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { planColumns } from './column-plan.ts'
+import { noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { importedProperties } from './convert-user.ts'
 import { rowUuid } from './event-uuid.ts'
@@ -18,7 +19,7 @@ export function compileUserMigrationConverter(
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
-  const plan = planColumns(columns, { consumed: consumedMigrationColumns, known: new Map() })
+  const plan = planColumns(columns, { consumed: consumedMigrationColumns, known: new Map(), treatments: noTreatments })
   const fromCell = plan.cell('from_user_id')
   const toCell = plan.cell('to_user_id')
   const timeCell = plan.cell('time')

@@ -2,7 +2,9 @@ import type { Columns, Conversion, Identities, Resolution, Table, Values } from 
 import { canonicalId } from './canonical-id.ts'
 import { planColumns } from './column-plan.ts'
 import type { Cell } from './column-plan.ts'
+import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
 import { asIs, knownColumns } from './known-columns.ts'
@@ -54,36 +56,51 @@ export function compileUserConverter(
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
+  const { identities, mapping } = context
+  const { persons } = mapping
+  const treatments = treatmentsOf(context, [table.name])
   const current = planColumns(columns, {
     consumed: consumedUserColumns,
     known: knownUserColumns,
     about: (column) => !column.startsWith(initial),
+    treatments,
   })
   const first = planColumns(columns, {
     consumed: consumedUserColumns,
     known: knownInitialColumns,
     about: (column) => column.startsWith(initial),
     otherwise: initialSetter,
+    treatments,
   })
-  const userIdCell = current.cell('user_id')
-  const identityCell = current.cell('identity')
-  const timeCells = timeColumns.map((column) => ({ column, cell: current.cell(column) }))
-  const { identities } = context
-  const { persons } = context.mapping
+  const distinctIdOf = identityNaming(context)
+  const meetsConditions = compileConditions(columns, Object.entries(mapping.tables[table.name]?.where ?? {}))
+  // Properties that all events have are none of people.
+  const statics = staticProperties([mapping.tables[table.name]?.static])
+  const isPersonless = mapping.anonymous === 'personless'
+  const userIdCell = current.keyCell('user_id')
+  const identityCell = current.keyCell('identity')
+  const timeCells = timeColumns.map((column) => ({
+    column,
+    cell: current.keyCell(column),
+    isShown: isShown(treatments, column),
+  }))
 
   return (values) => {
+    if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
     if (table.dump !== undefined && identities.isSuperseded(userId.id, table.dump)) return skip('superseded')
-    const identity = identityCell(values)?.trim() ?? null
+    const named = identityCell(values)?.trim() ?? null
     const idFault =
-      rejectDistinctId('user_id', userId.id) ?? (identity === null ? undefined : rejectDistinctId('identity', identity))
+      rejectDistinctId('user_id', userId.id) ?? (named === null ? undefined : rejectDistinctId('identity', named))
     if (idFault) return idFault
+    const identity = named === null ? null : distinctIdOf(named)
     const owner = ownerOf(userId.id, identity, identities)
     if (owner.kind !== 'person') return owner
     const { distinctId } = owner
     const isJoined = identity !== null && distinctId !== userId.id
     if (persons === 'skip' && !isJoined) return skip('persons_skipped')
+    if (isPersonless && identity === null && !identities.isKnown(userId.id)) return skip('persons_skipped')
     const time = seedTime(timeCells, values, { startedAtMs: context.startedAtMs, isIdentified: identity !== null })
     if (time.kind !== 'time') return time
 
@@ -92,6 +109,7 @@ export function compileUserConverter(
     if (persons !== 'skip') {
       const now: Properties = { heap_user_id: userId.id }
       current.describe(values, now)
+      for (const [property, value] of statics) if (now[property] === undefined) now[property] = value
       const once: Properties = {}
       first.describe(values, once)
       // The values of an id that was migrated away, or that only others know the identity of, are not the current ones.
@@ -150,21 +168,30 @@ type SeedTime = { kind: 'time'; ms: number } | Conversion
  * matters more than its time, and without it all their events would stay anonymous.
  */
 function seedTime(
-  cells: readonly { column: string; cell: Cell }[],
+  cells: readonly { column: string; cell: Cell; isShown: boolean }[],
   values: Values,
   { startedAtMs, isIdentified }: { startedAtMs: number; isIdentified: boolean },
 ): SeedTime {
   let fault: Conversion | undefined
-  for (const { column, cell } of cells) {
+  for (const { column, cell, isShown: shows } of cells) {
     const text = cell(values)
     if (text === null || isInvalidDate(text)) continue
     const ms = parseHeapTime(text)
-    if (ms === undefined) fault ??= rejectUnparsableTime(column, text)
+    const shown = shows ? text : hiddenText
+    if (ms === undefined) fault ??= rejectUnparsableTime(column, shown)
     else if (isInRange(ms, startedAtMs)) return { kind: 'time', ms }
-    else fault ??= rejectTimeOutOfRange(column, ms, text)
+    else fault ??= rejectTimeOutOfRange(column, ms, shown)
   }
   if (isIdentified) return { kind: 'time', ms: earliestMs }
   return fault ?? reject('missing_time', `${timeColumns.join(', ')} are all empty`)
+}
+
+/** Stands for the text of a column that the mapping drops or hashes: details are kept in Redis and shown. */
+const hiddenText = '(not shown)'
+
+function isShown(treatments: Treatments, column: string): boolean {
+  const treatment = treatments.get(column)
+  return treatment === undefined || (treatment.kind === 'property' && !treatment.hides)
 }
 
 /** What JavaScript prints for no date at all; Heap's JSON exports contain it. */

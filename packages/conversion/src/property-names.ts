@@ -1,26 +1,14 @@
-/** Names under which PostHog, or heapferry itself, puts something else. */
-const reservedNames: ReadonlySet<string> = new Set([
-  'analytics_source',
-  'api_key',
-  'capture_internal',
-  'distinct_id',
+import { reservedNames } from '@heapferry/domain'
+
+/** Names that no column has just because it is called so. */
+const spokenFor: ReadonlySet<string> = new Set([
+  ...reservedNames,
   'heap_browser',
   'heap_browser_version',
-  'heap_event_id',
   'heap_initial_browser',
   'heap_initial_browser_version',
   'heap_initial_platform',
   'heap_platform',
-  'heap_session_id',
-  'heap_user_id',
-  'historical_migration',
-  'offset',
-  'sent_at',
-  'timestamp',
-  'token',
-  'uuid',
-  // Assigning it would set no property at all.
-  '__proto__',
 ])
 
 /** Columns that Fivetran and Stitch add to their copies of Heap's tables. They change with every sync. */
@@ -58,5 +46,5 @@ export function customNames(columns: readonly string[], taken: Iterable<string>)
 
 function permittedName(column: string): string {
   const name = column.replaceAll('.', '_')
-  return name.startsWith('$') || reservedNames.has(name) ? `heap_${name}` : name
+  return name.startsWith('$') || spokenFor.has(name) ? `heap_${name}` : name
 }

@@ -8,6 +8,7 @@ export const SkipReason = z.enum([
   'held_back', // younger than 48 h at the start of the run.
   'persons_skipped', // the mapping says persons: skip.
   'nothing_to_merge', // its ids are one already, or other rows join them.
+  'filtered_out', // the mapping's filters do not want it.
   'superseded', // a later dump has a newer row of the same user.
 ])
 export type SkipReason = z.infer<typeof SkipReason>

@@ -25,6 +25,11 @@ export interface Identities {
   person(userId: string): Resolution | undefined
   /** For the ids of a row of `user_migrations`. */
   joinedBy(fromId: string, toId: string): Join
+  /**
+   * Whether the export says anything of the id: an identity, or another id that it is joined to. PostHog has a person for
+   * such an id in any case. Only asked where the mapping says `anonymous: personless`.
+   */
+  isKnown(userId: string): boolean
   /** Whether a later dump than `dump` has a row of `users` for the id. */
   isSuperseded(userId: string, dump: number): boolean
 }

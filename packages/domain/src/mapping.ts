@@ -1,44 +1,226 @@
 import { z } from 'zod'
+import { namesGivenTwice } from './names-given-twice.ts'
 import { type Table, tableOf } from './table.ts'
+
+/** Why a column cannot be treated otherwise: without it a row would be another event, or none. */
+const ofTheEvent: ReadonlyMap<unknown, string> = new Map([
+  ['user_id', 'is the distinct_id of every event'],
+  ['event_id', 'is what makes an event sent twice one event'],
+  ['session_id', 'tells which session an event belongs to'],
+  ['time', 'is the timestamp of every event'],
+  ['from_user_id', 'joins ids to people'],
+  ['to_user_id', 'joins ids to people'],
+  ['identity', 'is the distinct_id of people; to hash it say identity: hash at the top'],
+])
+
+const ColumnName = z
+  .string()
+  .min(1, 'expected the name of a column')
+  .regex(/^[^A-Z]*$/, 'expected a lower-case column name: heapferry reads all names so')
+
+const TreatedColumn = ColumnName.refine((column) => !ofTheEvent.has(column), {
+  error: ({ input }) => `${String(input)} cannot be changed: it ${ofTheEvent.get(input)}`,
+})
+
+/** Under these names PostHog, or heapferry itself, puts something else. */
+export const reservedNames: ReadonlySet<string> = new Set([
+  '$anon_distinct_id',
+  '$geoip_disable',
+  '$group_set',
+  '$groups',
+  '$import_job_id',
+  '$process_person_profile',
+  '$session_id',
+  '$set',
+  '$set_once',
+  '$unset',
+  // Assigning it would set no property at all.
+  '__proto__',
+  'analytics_source',
+  'api_key',
+  'capture_internal',
+  'distinct_id',
+  'heap_event_id',
+  'heap_session_id',
+  'heap_user_id',
+  'historical_migration',
+  'offset',
+  'sent_at',
+  'timestamp',
+  'token',
+  'uuid',
+])
+
+const PropertyName = z
+  .string()
+  .min(1, 'expected the name of a property')
+  .max(400, 'expected at most 400 characters')
+  .regex(/^[^.]*$/, 'expected a name without dots: PostHog would make a structure of it')
+  .refine((name) => !reservedNames.has(name), 'expected another name: PostHog or heapferry itself uses this one')
+
+/** What becomes of a cell's text. */
+const As = z.enum(['hash', 'number', 'boolean', 'date'])
+
+/**
+ * What becomes of a column instead of what the documentation says of it: nothing, or one property. `keep` is for a table
+ * that is an exception from what is said of all tables.
+ */
+export const ColumnRule = z
+  .union(
+    [
+      z.enum(['keep', 'drop', ...As.options]),
+      z
+        .strictObject({
+          name: PropertyName.optional().describe('The name of the property; else that of the column.'),
+          as: As.optional().describe('What becomes of its values; else they stay text.'),
+        })
+        .refine(({ name, as }) => name !== undefined || as !== undefined, 'expected name, as, or both'),
+    ],
+    { error: 'expected keep, drop, hash, number, boolean, date, or { name: NAME }' },
+  )
+  .describe(
+    'drop: nothing becomes of the column. hash: HMAC-SHA-256 with HEAPFERRY_HASH_SALT. number, boolean, date: so, where the text can be read so. { name: … }: a property of that name.',
+  )
+export type ColumnRule = z.infer<typeof ColumnRule>
+
+const ColumnRules = z.record(TreatedColumn, ColumnRule)
+const ofColumns = "What becomes of columns, by Heap's name of the column."
+
+const StaticProperties = z.record(
+  PropertyName,
+  z.union([z.string(), z.number(), z.boolean()], { error: 'expected text, a number, true or false' }),
+)
+const sameForEveryRow = 'Properties that are the same for every row. What a row itself says under such a name stays.'
+
+const WantedText = z.string().min(1, 'expected text; for empty cells there is exists: false')
+
+/** What the text of a cell has to be. A column that is not there is as an empty cell. */
+export const Condition = z
+  .strictObject({
+    equals: WantedText.optional(),
+    not_equals: WantedText.optional(),
+    in: z.array(WantedText).min(1, 'expected at least one value').optional(),
+    not_in: z.array(WantedText).min(1, 'expected at least one value').optional(),
+    exists: z.boolean().optional().describe('Whether there has to be anything in the cell, or nothing.'),
+  })
+  .refine(
+    (condition) => Object.values(condition).filter((wanted) => wanted !== undefined).length === 1,
+    'expected one of equals, not_equals, in, not_in and exists',
+  )
+  .describe('What the text of a cell has to be, letter by letter.')
+export type Condition = z.infer<typeof Condition>
+
+const Conditions = z.record(ColumnName, Condition)
+const whichRows = 'Conditions by column. A row is sent if all of them hold.'
+
+/** A day (UTC) or a moment. */
+const Moment = z
+  .string()
+  .regex(
+    /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?Z)?$/,
+    'expected a day such as 2023-01-31 (UTC), or a time such as 2023-01-31T12:00:00Z',
+  )
+  .refine((text) => {
+    const ms = Date.parse(text)
+    return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text.slice(0, 10))
+  }, 'expected a day that the calendar has')
+
+const TablePattern = z
+  .string()
+  .min(1, 'expected a name')
+  .regex(/^[^A-Z]*$/, 'expected lower case: heapferry reads all names so')
+
+const Filter = z
+  .strictObject({
+    tables: z
+      .strictObject({
+        include: z.array(TablePattern).min(1, 'expected at least one').optional().describe('Only these.'),
+        exclude: z.array(TablePattern).min(1, 'expected at least one').optional().describe('All but these.'),
+      })
+      .optional()
+      .describe('Tables of events by name; * stands for any characters. Of the one-time export types of events.'),
+    from: Moment.optional().describe('The first day (UTC) or moment whose events are sent.'),
+    to: Moment.optional().describe('The first day (UTC) or moment whose events are not sent any more.'),
+    where: Conditions.optional().describe(whichRows),
+  })
+  .refine(({ from, to }) => from === undefined || to === undefined || Date.parse(from) < Date.parse(to), {
+    path: ['to'],
+    error: 'expected a time after from',
+  })
+
+const TableMapping = z
+  .strictObject({
+    event: z.string().min(1, 'expected a name').optional().describe("The event's name in PostHog; else the table's."),
+    columns: z
+      .array(z.string().min(1, 'expected a name'))
+      .min(1, 'expected at least one')
+      .optional()
+      .describe('The columns of a file without a header, in order.'),
+    kind: z
+      .enum(['users', 'user_migrations', 'sessions', 'pageviews', 'event', 'raw_events'])
+      .optional()
+      .describe('What the files of the table hold, where their name and columns do not tell it or tell it wrongly.'),
+    properties: ColumnRules.optional().describe(ofColumns),
+    static: StaticProperties.optional().describe(sameForEveryRow),
+    where: Conditions.optional().describe(whichRows),
+  })
+  .describe('One table; of the one-time export one type of events.')
 
 /**
  * The mapping file. Everything in it can change what is sent, so its fingerprint belongs to the run.
  * Unknown keys are faults: a misspelt one would otherwise do nothing, silently.
  */
-export const Mapping = z.strictObject({
-  /** Whether the current properties of `users` may overwrite what a project already holds. */
-  persons: z.enum(['set', 'set_once', 'skip']).default('set'),
-  /** How CSV files are written where the file itself does not tell. */
-  csv: z
-    .strictObject({
-      delimiter: z
-        .string()
-        .regex(/^[\t\x20-\x7e]$/, 'expected one character')
-        .refine((text) => text !== '"', 'a quote cannot be the delimiter')
-        .optional(),
-      quote: z.union([z.literal('"'), z.literal('')]).optional(),
-    })
-    .default({}),
-  /**
-   * Whether backslashes of JSON files are written twice, as PostgreSQL's COPY does: found out for each file of Heap's
-   * one-time export, or said. A row that is only so to be read is read so in any case.
-   */
-  json: z.strictObject({ undouble: z.enum(['auto', 'always', 'never']).default('auto') }).prefault({}),
-  /** By table name, lower case. */
-  tables: z
-    .record(
-      z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name'),
-      z.strictObject({
-        /** The event's name in PostHog; else the table's name. */
-        event: z.string().min(1).optional(),
-        /** The columns of a file without a header, in order. */
-        columns: z.array(z.string().min(1)).min(1).optional(),
-        /** What the files of the table hold, where their name and columns do not tell it or tell it wrongly. */
-        kind: z.enum(['users', 'user_migrations', 'sessions', 'pageviews', 'event', 'raw_events']).optional(),
-      }),
-    )
-    .default({}),
-})
+export const Mapping = z
+  .strictObject({
+    persons: z
+      .enum(['set', 'set_once', 'skip'])
+      .default('set')
+      .describe('Whether the current properties of users may overwrite what a project already holds.'),
+    anonymous: z
+      .enum(['full', 'personless'])
+      .default('full')
+      .describe('Whether PostHog makes people of ids of whom the export knows no identity and no other id.'),
+    identity: z
+      .enum(['keep', 'hash'])
+      .default('keep')
+      .describe('hash: the distinct_id of people is HMAC-SHA-256 of their identity, with HEAPFERRY_HASH_SALT.'),
+    properties: ColumnRules.default({}).describe(ofColumns),
+    static: StaticProperties.default({}).describe(sameForEveryRow),
+    filter: Filter.default({}).describe('Which events are sent. All others are counted as skipped, filtered_out.'),
+    csv: z
+      .strictObject({
+        delimiter: z
+          .string()
+          .regex(/^[\t\x20-\x7e]$/, 'expected one character')
+          .refine((text) => text !== '"', 'expected another delimiter: the quote cannot be one')
+          .optional(),
+        quote: z.enum(['"', '']).optional(),
+      })
+      .default({})
+      .describe('How CSV files are written where the file itself does not tell.'),
+    json: z
+      .strictObject({
+        undouble: z
+          .enum(['auto', 'always', 'never'])
+          .default('auto')
+          .describe(
+            "Whether backslashes of JSON files are written twice, as PostgreSQL's COPY does: found out for each file of Heap's one-time export, or said. A row that is only so to be read is read so in any case.",
+          ),
+      })
+      .prefault({})
+      .describe('How JSON files are written.'),
+    tables: z
+      .record(z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name'), TableMapping)
+      .default({})
+      .describe('By table name, lower case.'),
+  })
+  .superRefine(
+    (mapping, context) => {
+      for (const { path, message } of namesGivenTwice(mapping)) context.addIssue({ code: 'custom', path, message })
+    },
+    // Also where something else is wrong: all faults are told at once.
+    { when: () => true },
+  )
 export type Mapping = z.infer<typeof Mapping>
 
 export const defaultMapping: Mapping = Mapping.parse({})
@@ -47,4 +229,14 @@ export const defaultMapping: Mapping = Mapping.parse({})
 export function tableIn(mapping: Mapping, name: string, columns: readonly string[]): Table {
   const kind = mapping.tables[name]?.kind
   return kind ? { kind, name } : tableOf(name, columns)
+}
+
+/** Whether a salt is needed: something of the export is to be hashed. */
+export function hashes({ identity, properties, tables }: Mapping): boolean {
+  const rules = [properties, ...Object.values(tables).flatMap((table) => table.properties ?? [])]
+  return identity === 'hash' || rules.flatMap((one) => Object.values(one)).some((rule) => asOf(rule) === 'hash')
+}
+
+function asOf(rule: ColumnRule): string | undefined {
+  return typeof rule === 'string' ? rule : rule.as
 }

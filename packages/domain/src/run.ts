@@ -32,6 +32,12 @@ export const Run = z.object({
   source: z.string(),
   destination: Destination,
   mapping: Mapping,
+  /** First 16 hex digits of a SHA-256 of the salt; null where the mapping hashes nothing. The salt is never stored. */
+  saltFingerprint: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/)
+    .nullable()
+    .default(null),
   includeRecent: z.boolean(),
   /** Milliseconds since 1970. Rows are young or in the future relative to this, not to the moment a worker reads them. */
   createdAtMs: z.number().int(),

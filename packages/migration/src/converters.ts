@@ -1,20 +1,62 @@
-import { compileConverter } from '@heapferry/conversion'
-import type { Columns, Conversion, Identities, Run, Table, Values } from '@heapferry/domain'
+import { compileConverter, type ConversionContext, textHash } from '@heapferry/conversion'
+import {
+  type Columns,
+  type Conversion,
+  type Identities,
+  OperatorError,
+  type Run,
+  type Table,
+  type Values,
+} from '@heapferry/domain'
+import { hiddenText } from './hidden-columns.ts'
+import { noIdentities } from './identities.ts'
+import { fingerprintOfSalt } from './salt-fingerprint.ts'
 
-/** The converters of a run, compiled once for each table and order of columns. */
+type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
+
+/**
+ * The converters of a run, compiled once for each table and order of columns.
+ * @param hashSalt what hashes are keyed with; null where none is set
+ * @throws OperatorError when the run was created with another salt: one text would have two hashes
+ */
 export function convertersOf(
   run: Run,
   identities: Identities,
-): (table: Table, columns: Columns) => (values: Values) => Conversion {
+  hashSalt: string | null,
+  onUncast?: ConversionContext['onUncast'],
+): ConverterFor {
   const { mapping, includeRecent, createdAtMs: startedAtMs } = run
-  const context = { run: run.id, mapping, includeRecent, startedAtMs, identities }
+  if (run.saltFingerprint !== null && run.saltFingerprint !== fingerprintOfSalt(hashSalt)) {
+    throw new OperatorError(
+      `The run ${run.id} hashes with another salt than the one that is set here`,
+      'Set HEAPFERRY_HASH_SALT to the salt that the run was created with.',
+    )
+  }
+  return compiled({ run: run.id, mapping, includeRecent, startedAtMs, identities, hash: hashOf(hashSalt), onUncast })
+}
+
+/**
+ * The same for somebody who looks at rows: nobody is joined to anybody, and of what is hashed is only told that it is, so
+ * that neither identities nor the salt are needed.
+ */
+export function convertersToShow({ id, mapping, includeRecent, createdAtMs: startedAtMs }: Run): ConverterFor {
+  const identities = noIdentities
+  return compiled({ run: id, mapping, includeRecent, startedAtMs, identities, hash: () => hiddenText.hash })
+}
+
+/** How text is hashed with a salt; null where none is set. */
+export function hashOf(hashSalt: string | null): ConversionContext['hash'] {
+  return hashSalt === null ? null : textHash(hashSalt)
+}
+
+function compiled(context: ConversionContext): ConverterFor {
   // Columns belong to a file, and a file to one table, so the array alone is the key.
-  const compiled = new WeakMap<Columns, (values: Values) => Conversion>()
+  const known = new WeakMap<Columns, (values: Values) => Conversion>()
   return (table, columns) => {
-    const known = compiled.get(columns)
-    if (known) return known
-    const convert = compileConverter(table, columns, context)
-    compiled.set(columns, convert)
-    return convert
+    const convert = known.get(columns)
+    if (convert) return convert
+    const made = compileConverter(table, columns, context)
+    known.set(columns, made)
+    return made
   }
 }

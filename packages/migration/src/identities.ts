@@ -18,6 +18,7 @@ export const noIdentities: Identities = {
   person: () => undefined,
   joinedBy: (fromId, toId) =>
     fromId === toId ? { kind: 'nothing' } : { kind: 'joins', alias: fromId, distinctId: toId },
+  isKnown: () => false,
   isSuperseded: () => false,
 }
 
@@ -29,11 +30,12 @@ const headerBytes = 40
  * The parts of a file that `decodeIdentities` reads in place. Those who hold the same identities have the same bytes.
  *
  * All numbers are little-endian. A header of the magic and six counts (ids, identities, their bytes, conflicts, superseded
- * ids, 0) is followed by the arrays of `ResolvedIdentities` in the order in which `unpack` takes them, each filled up to a
+ * ids, named ids) is followed by the arrays of `ResolvedIdentities` in the order in which `unpack` takes them, each filled up to a
  * multiple of eight bytes.
  */
 export function encodeIdentities(resolved: ResolvedIdentities): Uint8Array[] {
-  const { ids, superseded, latestDumps, owners, parents, conflicts, identityEnds, migratedAway, identities } = resolved
+  const { ids, superseded, latestDumps, named, owners, parents, conflicts, identityEnds, migratedAway, identities } =
+    resolved
   const header = new Uint8Array(headerBytes)
   new TextEncoder().encodeInto(magic, header)
   const counts = [
@@ -42,9 +44,21 @@ export function encodeIdentities(resolved: ResolvedIdentities): Uint8Array[] {
     identities.length,
     conflicts.length / conflictWords,
     superseded.length,
+    named.length,
   ]
   new Uint32Array(header.buffer, magic.length).set(counts)
-  const parts = [ids, superseded, latestDumps, owners, parents, conflicts, identityEnds, migratedAway, identities]
+  const parts = [
+    ids,
+    superseded,
+    latestDumps,
+    named,
+    owners,
+    parents,
+    conflicts,
+    identityEnds,
+    migratedAway,
+    identities,
+  ]
   return [header, ...parts.flatMap(filledUp)]
 }
 
@@ -57,6 +71,7 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
   const { owners, parents, migratedAway, conflicts } = packed
   const words = wordsOf(packed.ids)
   const supersededWords = wordsOf(packed.superseded)
+  const namedWords = wordsOf(packed.named)
   const wanted = new Int32Array(2)
   const decoder = new TextDecoder()
 
@@ -99,6 +114,7 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
       // An identity that reads like one of the person's own ids.
       return child === distinctId ? { kind: 'nothing' } : { kind: 'joins', alias: child, distinctId }
     },
+    isKnown: (userId) => placeOf(userId, words) !== -1 || placeOf(userId, namedWords) !== -1,
     isSuperseded(userId, dump) {
       const place = placeOf(userId, supersededWords)
       return place !== -1 && dump < (packed.latestDumps[place] ?? 0)
@@ -113,8 +129,8 @@ function unpack(given: Uint8Array): Packed {
   const bytes = given.byteOffset % 8 === 0 ? given : new Uint8Array(given)
   if (new TextDecoder().decode(bytes.subarray(0, magic.length)) !== magic) throw notIdentities('has another beginning')
   if (bytes.length < headerBytes) throw notIdentities('is cut off')
-  const counts = new Uint32Array(bytes.buffer, bytes.byteOffset + magic.length, 5)
-  const [ids = 0, identities = 0, identityBytes = 0, conflicts = 0, superseded = 0] = counts
+  const counts = new Uint32Array(bytes.buffer, bytes.byteOffset + magic.length, 6)
+  const [ids = 0, identities = 0, identityBytes = 0, conflicts = 0, superseded = 0, named = 0] = counts
   let next = headerBytes
   function take<T>(
     array: new (buffer: ArrayBufferLike, start: number, length: number) => T,
@@ -130,6 +146,7 @@ function unpack(given: Uint8Array): Packed {
     ids: take(BigInt64Array, 8, ids),
     superseded: take(BigInt64Array, 8, superseded),
     latestDumps: take(Float64Array, 8, superseded),
+    named: take(BigInt64Array, 8, named),
     owners: take(Int32Array, 4, ids),
     parents: take(Int32Array, 4, ids),
     conflicts: take(Int32Array, 4, conflicts * conflictWords),

@@ -1,5 +1,6 @@
-import { canonicalId, distinctIdFault, storableText } from '@heapferry/conversion'
-import type { Columns, ExportFile, Slice } from '@heapferry/domain'
+import { canonicalId, distinctIdFault, identityNaming, storableText } from '@heapferry/conversion'
+import type { Columns, ExportFile, Mapping, Slice } from '@heapferry/domain'
+import { hashOf } from './converters.ts'
 import { writeId } from './identity-ids.ts'
 import { IdentityTexts } from './identity-texts.ts'
 
@@ -67,11 +68,14 @@ const none = -1
  * refuses is as none: the migrations of the id still join it.
  *
  * @param read the rows of a whole file
+ * @param hashSalt with the mapping it decides what an identity is called in PostHog, as in the conversion
  */
 export async function identityFacts(
   files: readonly ExportFile[],
   read: (file: ExportFile) => AsyncIterable<Slice>,
+  { mapping, hashSalt }: { mapping: Mapping; hashSalt: string | null },
 ): Promise<IdentityFacts> {
+  const distinctIdOf = identityNaming({ mapping, hash: hashOf(hashSalt) })
   const dumps = [...new Set(files.flatMap((file) => dumpOf(file) ?? []))].toSorted((a, b) => a - b)
   const facts = { migrations: new PackedRows(), claims: new PackedRows(), identities: new IdentityTexts(), dumps }
   const from = new Int32Array(2)
@@ -96,7 +100,7 @@ export async function identityFacts(
         // Without an identity a row matters only where it takes the place of an older one.
         if (id === undefined || (identity === undefined && rank < 1)) return
         writeId(id, from)
-        const number = identity === undefined ? none : facts.identities.numberOf(identity)
+        const number = identity === undefined ? none : facts.identities.numberOf(distinctIdOf(identity))
         facts.claims.push(from[0] ?? 0, from[1] ?? 0, number, rank)
       })
     }

@@ -1,4 +1,4 @@
-export { convertersOf } from './converters.ts'
+export { convertersOf, convertersToShow } from './converters.ts'
 export {
   decodeIdentities,
   encodeIdentities,
@@ -6,17 +6,31 @@ export {
   noIdentities,
   resolveIdentities,
 } from './identities.ts'
+export { propertyChanges } from './export-plan/compare-outcomes.ts'
 export {
+  type ChangedRow,
   ExportPlan,
   type Figure,
+  type MappingComparison,
   type PlannedRow,
   type PlanWarning,
   type RowPlace,
+  type TableChanges,
   type TablePlan,
 } from './export-plan/export-plan.ts'
 export { looksRounded } from './export-plan/looks-rounded.ts'
-export { type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
+export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
+export {
+  changeText,
+  type MappingChange,
+  mappingChanges,
+  mappingChangeText,
+  mappingFingerprint,
+} from './mapping-changes.ts'
+export { type FoundTable, mappingNotices } from './mapping-notices.ts'
+export { shownRow } from './hidden-columns.ts'
 export { identityFacts } from './identity-facts.ts'
+export { fingerprintOfSalt } from './salt-fingerprint.ts'
 export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
@@ -54,7 +68,6 @@ export {
   wantedToGoOn,
   type TableStatus,
 } from './run-state.ts'
-export { mappingFingerprint } from './mapping-changes.ts'
 export type { Scratch } from './verify/distinct-counter.ts'
 export {
   type Look,

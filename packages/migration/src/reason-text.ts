@@ -6,8 +6,9 @@ export const skipText: Readonly<Record<SkipReason, string>> = {
   reconciliation_only: 'all_events repeats what the event tables hold; it serves to check them.',
   helper_table: 'A helper table: it has no person or no time, so its rows are not events.',
   held_back: 'Younger than 48 h when the run began, and so likely in PostHog already.',
-  persons_skipped: 'The mapping says that people are not to be changed.',
+  persons_skipped: 'The mapping says that nothing is to be said of such people.',
   nothing_to_merge: 'It joins nobody: its ids are the same, or other rows join them already.',
+  filtered_out: 'The filters of the mapping do not want it.',
   superseded: 'A later dump has a newer row of the same user.',
 }
 

@@ -24,6 +24,8 @@ export interface ResolvedIdentities {
   /** Ascending ids that have a row of `users` in a later dump than the first, and the latest such dump. */
   superseded: BigInt64Array
   latestDumps: Float64Array
+  /** Ascending ids that are not in `ids` and have an identity. Empty unless asked for. */
+  named: BigInt64Array
   summary: IdentitySummary
 }
 
@@ -90,8 +92,10 @@ export function conflictCode(numberOrCode: number): number {
  *
  * The same facts give the same answer in whatever order they came. The facts are used up: with ten million migrations
  * there is no room for both in a gigabyte.
+ *
+ * @param listNamed also lists all other ids that have an identity, eight bytes each
  */
-export function resolveIdentities(facts: IdentityFacts): ResolvedIdentities {
+export function resolveIdentities(facts: IdentityFacts, { listNamed }: { listNamed: boolean }): ResolvedIdentities {
   const migrations = facts.migrations.length
   const claims = settleClaims(facts)
   const { ids, lookalikes } = idsInQuestion(facts, claims)
@@ -106,6 +110,7 @@ export function resolveIdentities(facts: IdentityFacts): ResolvedIdentities {
     identityEnds: texts.ends,
     conflicts,
     ...supersededIds(claims, facts.dumps),
+    named: listNamed ? namedIds(claims, wordsOf(ids)) : new BigInt64Array(0),
     summary: {
       people: countPeople(owners, texts.used, loose.identities),
       ids: ids.length + loose.ids,
@@ -505,6 +510,14 @@ function supersededIds({ words, latest }: Claims, dumps: readonly number[]) {
     latestDumps[next++] = dumps[rank] ?? 0
   }
   return { superseded, latestDumps }
+}
+
+/** Those who have an identity and are not among the ids in question. */
+function namedIds({ ids, words, identities }: Claims, inQuestion: Int32Array): BigInt64Array {
+  return ids.filter(
+    (_, index) =>
+      at(identities, index) !== none && findId(inQuestion, at(words, index * 2), at(words, index * 2 + 1)) === -1,
+  )
 }
 
 function countPeople(owners: Int32Array, used: Uint8Array, loose: Uint8Array): number {

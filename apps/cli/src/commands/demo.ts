@@ -74,6 +74,7 @@ async function demo(): Promise<void> {
         name: RunId.parse('demo'),
         destination,
         mapping: defaultMapping,
+        hashSalt: null,
         includeRecent: false,
         maxRejectedPercent: 100,
         pace: undefined,

@@ -1,6 +1,6 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, hashSaltFor, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import type { Pace, RunId } from '@heapferry/domain'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
@@ -42,6 +42,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const settings = settingsFrom(flags)
   const { destination } = requireDestination(settings)
   const mapping = loadMapping(flags.mapping)
+  const hashSalt = hashSaltFor(mapping, settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
   const [{ openRun, produce }, { openPlace }] = await Promise.all([
@@ -56,6 +57,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
         name: flags.run,
         destination,
         mapping,
+        hashSalt,
         includeRecent: flags.includeRecent,
         maxRejectedPercent: flags.maxRejected,
         pace: flags.pace,

@@ -1,5 +1,13 @@
 import { Command } from 'commander'
-import { createLogger, homeOf, loadMapping, requireDestination, s3OptionsOf, shownSettings } from '@heapferry/config'
+import {
+  createLogger,
+  hashSaltFor,
+  homeOf,
+  loadMapping,
+  requireDestination,
+  s3OptionsOf,
+  shownSettings,
+} from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { assertReachable } from '../assert-reachable.ts'
@@ -54,6 +62,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   const settings = settingsFrom(flags)
   const { destination, apiKey } = requireDestination(settings)
   const mapping = loadMapping(flags.mapping)
+  const hashSalt = hashSaltFor(mapping, settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'run' })
   const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
 
@@ -65,6 +74,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       name: flags.run,
       destination,
       mapping,
+      hashSalt,
       includeRecent: flags.includeRecent,
       maxRejectedPercent: flags.maxRejected,
       pace: flags.pace,

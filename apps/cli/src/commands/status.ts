@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { RunId, TimelineEntry } from '@heapferry/domain'
-import { grouped, timelineText } from '@heapferry/migration'
+import { grouped, mappingFingerprint, timelineText } from '@heapferry/migration'
 import { readRunStatus } from '@heapferry/queue'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -28,12 +28,14 @@ export function statusCommand(): Command {
     .addOption(options.json())
     .action((name: RunId | undefined, flags: { json: boolean }) =>
       withLedger(async ({ ledger, queueOf }) => {
-        const { id } = await findRun(ledger, name)
+        const { id, mapping } = await findRun(ledger, name)
+        const mapping_fingerprint = mappingFingerprint(mapping)
         const status = await readRunStatus(id, ledger, (phase) => queueOf(id, phase))
         const timeline = await ledger.timeline(id)
-        if (flags.json) return answer(JSON.stringify({ ...status, timeline }))
+        if (flags.json) return answer(JSON.stringify({ ...status, mapping_fingerprint, timeline }))
         answer(`${statusText(status)}\n\n${progressLine(status, 80)}`)
-        answer(`\nDetails:\n${status.details.map((line) => `  ${line}`).join('\n')}`)
+        const details = [...status.details, `mapping ${mapping_fingerprint}`]
+        answer(`\nDetails:\n${details.map((line) => `  ${line}`).join('\n')}`)
         answer(`\nHistory (UTC):\n${historyLines(timeline).join('\n')}`)
       }),
     )

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createLogger, fingerprintOf, requireQueries, type Settings } from '@heapferry/config'
+import { hashSaltFor, createLogger, fingerprintOf, requireQueries, type Settings } from '@heapferry/config'
 import { OperatorError, type Run, type RunId, type Verdict, type Verification } from '@heapferry/domain'
 import { duration, grouped, type Look, type VerifiedDay, type VerifyProgress } from '@heapferry/migration'
 import { Command, InvalidArgumentError } from 'commander'
@@ -96,6 +96,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
       ledger,
       read: source.read,
       identities: source.identities,
+      hashSalt: hashSaltFor(run.mapping, settings),
       by: person(),
       nowMs: Date.now(),
       signal: stop,
@@ -131,6 +132,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
       read: source.read,
       sample: source.sample,
       identities: source.identities,
+      hashSalt: hashSaltFor(run.mapping, settings),
       scratch,
       by: person(),
       notes: [

@@ -86,6 +86,7 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
     destination,
     apiKey,
     transport,
+    hashSalt: settings.HEAPFERRY_HASH_SALT ?? null,
     store: workStoreOf(settings),
     s3: s3OptionsOf(settings),
     only: flags.run,

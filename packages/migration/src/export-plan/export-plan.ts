@@ -33,24 +33,29 @@ export const PlannedColumn = z.object({
   becomes: z.array(z.string()),
 })
 
-/** A row as it is in the export, and what it becomes. It shows personal data, as the export does. */
+const Outcome = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('event'),
+    event: z.object({
+      uuid: z.uuid(),
+      event: z.string(),
+      distinct_id: z.string(),
+      timestamp: z.iso.datetime(),
+      properties: z.record(z.string(), z.unknown()),
+    }),
+  }),
+  z.object({ kind: z.literal('skip'), reason: SkipReason }),
+  z.object({ kind: z.literal('reject'), reason: RejectReason, detail: z.string() }),
+])
+
+/**
+ * A row as it is in the export, and what it becomes. It shows personal data, as the export does; but of what the mapping
+ * drops or hashes only that it does.
+ */
 export const PlannedRow = z.object({
   place: RowPlace,
   values: z.record(z.string(), z.string()),
-  becomes: z.discriminatedUnion('kind', [
-    z.object({
-      kind: z.literal('event'),
-      event: z.object({
-        uuid: z.uuid(),
-        event: z.string(),
-        distinct_id: z.string(),
-        timestamp: z.iso.datetime(),
-        properties: z.record(z.string(), z.unknown()),
-      }),
-    }),
-    z.object({ kind: z.literal('skip'), reason: SkipReason }),
-    z.object({ kind: z.literal('reject'), reason: RejectReason, detail: z.string() }),
-  ]),
+  becomes: Outcome,
 })
 export type PlannedRow = z.infer<typeof PlannedRow>
 
@@ -82,6 +87,14 @@ export const PlanWarning = z.discriminatedUnion('kind', [
   /** Clocks of visitors were wrong; events with such times are rejected. */
   z.object({ kind: z.literal('wrong_clocks'), table: z.string(), before_2010: Figure, in_future: Figure }),
   z.object({ kind: z.literal('many_rejected'), table: z.string(), rows: Figure, rejected: Figure }),
+  /** Cells that the mapping wants cast and that stay text. */
+  z.object({
+    kind: z.literal('not_cast'),
+    table: z.string(),
+    column: z.string(),
+    as: z.enum(['number', 'boolean', 'date']),
+    rows: Figure,
+  }),
   /** Neither `users` nor identify records: nobody will be known by name. */
   z.object({ kind: z.literal('no_people') }),
 ])
@@ -96,6 +109,41 @@ export const RepeatedEvents = z.object({
 })
 export type RepeatedEvents = z.infer<typeof RepeatedEvents>
 
+/** What becomes of one row by one mapping, and by the other. */
+export const ChangedRow = z.object({ place: RowPlace, before: Outcome, after: Outcome })
+export type ChangedRow = z.infer<typeof ChangedRow>
+
+/** Of the sampled rows of one table: how many, and what of them changes. */
+export const TableChanges = z.object({
+  table: z.string(),
+  rows: Count,
+  changed: Count,
+  /** An event by the first mapping only, by the second only. */
+  sent_no_more: Count,
+  sent_newly: Count,
+  /** What PostHog tells events apart by. */
+  names: Count,
+  uuids: Count,
+  distinct_ids: Count,
+  timestamps: Count,
+  /** By name, as in `becomes` of a column; those of most rows first. */
+  properties: z.array(z.object({ property: z.string(), added: Count, removed: Count, changed: Count })),
+  /** Three at most. */
+  samples: z.array(ChangedRow),
+})
+export type TableChanges = z.infer<typeof TableChanges>
+
+/** What another mapping would change. */
+export const MappingComparison = z.object({
+  mapping_fingerprint: z.string(),
+  /** What the mappings say differently, as `persons: set → skip`. */
+  differences: z.array(z.string()),
+  /** What of it decides how files are read, which is not compared. */
+  not_compared: z.array(z.string()),
+  tables: z.array(TableChanges),
+})
+export type MappingComparison = z.infer<typeof MappingComparison>
+
 /**
  * What an export holds and what would become of it: the answer of `plan --json`. Fields are added, never renamed or
  * removed.
@@ -105,6 +153,7 @@ export const ExportPlan = z.object({
   planned_at: z.iso.datetime(),
   /** Every row was read: as asked for, or because the export is small. */
   full: z.boolean(),
+  mapping_fingerprint: z.string(),
   can_migrate: z.boolean(),
   /** Files that cannot be read; all others are planned. */
   faults: z.array(z.object({ file: z.string(), problem: z.string(), hint: z.string() })),
@@ -140,6 +189,8 @@ export const ExportPlan = z.object({
   all_events_differences: z
     .array(z.object({ table: z.string(), in_all_events: Count, rows: Count.nullable() }))
     .nullable(),
+  /** Null unless another mapping was given to compare with. */
+  against: MappingComparison.nullable(),
   delivery: z.object({
     requests: Figure,
     /** JSON, before it is packed for the network. */

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import type { Cast } from '@heapferry/conversion'
 import {
   type ExportFile,
   type FileId,
@@ -12,13 +13,15 @@ import {
   type Table,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
+import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities, resolveIdentities } from '../identities.ts'
 import { identityFacts } from '../identity-facts.ts'
-import type { ExportPlan, Figure, PlannedRow, RowPlace } from './export-plan.ts'
+import { compareOutcomes } from './compare-outcomes.ts'
+import type { ExportPlan, Figure, PlannedRow, RowPlace, TableChanges } from './export-plan.ts'
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { RepeatedIds } from './repeated-ids.ts'
-import { type RowEnd, type RowSurvey, type SurveyWork, surveyRows } from './survey-rows.ts'
+import { endOf, type RowEnd, type RowSurvey, type SurveyWork, surveyRows } from './survey-rows.ts'
 
 /** What is known of an export before any of its rows was read. */
 export interface FoundExport {
@@ -30,6 +33,10 @@ export interface FoundExport {
 
 export interface ExportPlanWork {
   mapping: Mapping
+  /** Another mapping, to be told what it would change. */
+  against: Mapping | null
+  /** What hashes are keyed with; null where no mapping hashes. */
+  hashSalt: string | null
   includeRecent: boolean
   /** Milliseconds since 1970: what rows are young or in the future against. */
   nowMs: number
@@ -70,6 +77,9 @@ export interface SurveyedTable {
   samples: readonly PlannedRow[]
   /** Where ids look as if a spreadsheet had cut them. */
   roundedFile: string | null
+  /** By column: how often a cell could not be cast. */
+  uncast: ReadonlyMap<string, { as: Cast; rows: number }>
+  changes: TableChanges | null
 }
 
 /**
@@ -79,17 +89,25 @@ export interface SurveyedTable {
  * @returns null when the signal came
  */
 export async function planExport(found: FoundExport, work: ExportPlanWork): Promise<ExportPlan | null> {
-  const { mapping, includeRecent, nowMs, signal } = work
-  const people = await resolvePeople(found.files, work)
+  const { mapping, against, hashSalt, nowMs, signal } = work
+  const people = await resolvePeople(found.files, mapping, work)
   if (signal.aborted) return null
-  const converterFor = convertersOf({ ...madeUp, mapping, includeRecent, createdAtMs: nowMs }, people.identities)
+  const uncast = new UncastCells()
+  const converterFor = convertersOf(madeUpRun(mapping, work), people.identities, hashSalt, (...cell) =>
+    uncast.add(...cell),
+  )
+  const otherPeople =
+    against === null || against.identity === mapping.identity ? people : await resolvePeople(found.files, against, work)
+  if (signal.aborted) return null
+  const otherConverterFor = against && convertersOf(madeUpRun(against, work), otherPeople.identities, hashSalt)
 
   const tables: SurveyedTable[] = []
   let repeated = new RepeatedIds()
   const onEventId = (table: string, id: string): void => repeated.add(table, id)
   const surveyWork = { converterFor, nowMs, onEventId }
   for (const files of byTable(found.files)) {
-    tables.push(await surveySamples(files, people.rowCounts, surveyWork, work))
+    const sampled = await surveySamples(files, people.rowCounts, { ...surveyWork, otherConverterFor }, work)
+    tables.push({ ...sampled, uncast: uncast.take() })
     if (signal.aborted) return null
   }
   if (work.full) {
@@ -97,23 +115,50 @@ export async function planExport(found: FoundExport, work: ExportPlanWork): Prom
     for (const [index, sampled] of tables.entries()) {
       const survey = await surveyAll(sampled, surveyWork, work)
       if (signal.aborted) return null
-      tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true } }
+      tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
   return planOf(found, work, { tables, people: people.summary, repeats: repeated.repeats() })
 }
 
-// Its name stands in the events that are shown.
-const madeUp: Omit<Run, 'mapping' | 'includeRecent' | 'createdAtMs'> = {
-  id: RunId.parse('plan'),
-  root: '/',
-  source: '/',
-  destination: { kind: 'posthog', host: 'http://127.0.0.1', keyFingerprint: '0000000000000000' },
-  maxRejectedPercent: 100,
-  chunkBytes: 1,
+function madeUpRun(mapping: Mapping, { includeRecent, nowMs }: ExportPlanWork): Run {
+  return {
+    // It stands in the events that are shown.
+    id: RunId.parse('plan'),
+    root: '/',
+    source: '/',
+    destination: { kind: 'posthog', host: 'http://127.0.0.1', keyFingerprint: '0000000000000000' },
+    mapping,
+    saltFingerprint: null,
+    includeRecent,
+    maxRejectedPercent: 100,
+    createdAtMs: nowMs,
+    chunkBytes: 1,
+  }
 }
 
-async function resolvePeople(files: readonly ExportFile[], { read, signal, onProgress }: ExportPlanWork) {
+/** Counts cells that could not be cast, of one table after the other. */
+class UncastCells {
+  #columns = new Map<string, { as: Cast; rows: number }>()
+
+  add(column: string, as: Cast): void {
+    const known = this.#columns.get(column)
+    if (known) known.rows++
+    else this.#columns.set(column, { as, rows: 1 })
+  }
+
+  take(): ReadonlyMap<string, { as: Cast; rows: number }> {
+    const taken = this.#columns
+    this.#columns = new Map()
+    return taken
+  }
+}
+
+async function resolvePeople(
+  files: readonly ExportFile[],
+  mapping: Mapping,
+  { hashSalt, against, read, signal, onProgress }: ExportPlanWork,
+) {
   const rowCounts = new Map<FileId, number>()
   async function* counted(file: ExportFile): AsyncGenerator<Slice> {
     let rows = 0
@@ -127,7 +172,8 @@ async function resolvePeople(files: readonly ExportFile[], { read, signal, onPro
     rowCounts.set(file.id, rows)
   }
   const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
-  const resolved = resolveIdentities(await identityFacts(ofPeople, counted))
+  const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
+  const resolved = resolveIdentities(await identityFacts(ofPeople, counted, { mapping, hashSalt }), { listNamed })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
   return { identities, summary: resolved.summary, rowCounts }
 }
@@ -151,13 +197,14 @@ const countedBytes = 32 * 1024 * 1024
 async function surveySamples(
   files: readonly ExportFile[],
   rowCounts: ReadonlyMap<FileId, number>,
-  surveyWork: SurveyWork,
+  { otherConverterFor, ...surveyWork }: SurveyWork & { otherConverterFor: SurveyWork['converterFor'] | null },
   work: ExportPlanWork,
-): Promise<SurveyedTable> {
+): Promise<Omit<SurveyedTable, 'uncast'>> {
   const [first] = files
   if (!first) throw new Error('a table without files')
   const { table } = first
   const { add, survey } = surveyRows(table, surveyWork)
+  const comparison = compareOutcomes(table.name)
   const columns = new Set<string>()
   const candidates: Candidate[] = []
   const bytesPerRow: number[] = []
@@ -172,7 +219,10 @@ async function surveySamples(
       // Where rows were passed over, numbers count from anywhere.
       const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
       const end = add(row, place)
-      if (row.kind === 'row') candidates.push({ row, place, end })
+      if (row.kind !== 'row') continue
+      candidates.push({ row, place, end })
+      if (otherConverterFor)
+        comparison.add(place, end.conversion, endOf(otherConverterFor(table, row.columns)(row.values)).conversion)
     }
     if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
     if (sample.whole) wholeFiles++
@@ -185,7 +235,16 @@ async function surveySamples(
     wholeFiles === files.length
       ? { count: survey.tally.read, exact: true }
       : await rowsOf(files, bytesPerRow, rowCounts, work)
-  return { table, files, columns: [...columns], rows, survey, samples: spreadOverTime(candidates), roundedFile }
+  return {
+    table,
+    files,
+    columns: [...columns],
+    rows,
+    survey,
+    samples: spreadOverTime(candidates, hiddenColumns(table, work.mapping)),
+    roundedFile,
+    changes: otherConverterFor && comparison.changes(),
+  }
 }
 
 function firstMiddleLast(files: readonly ExportFile[]): ExportFile[] {
@@ -223,19 +282,22 @@ interface Candidate {
 const samplesShown = 3
 
 /** The first, the middle and the last of the rows that become events; of the others where none does. */
-function spreadOverTime(candidates: readonly Candidate[]): PlannedRow[] {
+function spreadOverTime(candidates: readonly Candidate[], hidden: ReadonlyMap<string, string>): PlannedRow[] {
   const events = candidates.filter(({ end }) => end.conversion.kind === 'event')
   const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.end.timeMs ?? 0) - (b.end.timeMs ?? 0))
   const indexes = Array.from({ length: samplesShown }, (_, nth) =>
     Math.round((nth * (sorted.length - 1)) / (samplesShown - 1)),
   )
-  return sorted.filter((_, index) => indexes.includes(index)).map(plannedRow)
+  return sorted.filter((_, index) => indexes.includes(index)).map((candidate) => plannedRow(candidate, hidden))
 }
 
-function plannedRow({ row: { columns, values }, place, end }: Candidate): PlannedRow {
+function plannedRow(
+  { row: { columns, values }, place, end }: Candidate,
+  hidden: ReadonlyMap<string, string>,
+): PlannedRow {
   const cells = columns.flatMap((column, index): [string, string][] => {
     const value = values[index] ?? null
-    return value === null ? [] : [[column, value]]
+    return value === null ? [] : [[column, hidden.get(column) ?? value]]
   })
   return { place, values: Object.fromEntries(cells), becomes: end.conversion }
 }

@@ -1,5 +1,7 @@
 import { columnMeanings } from '@heapferry/conversion'
-import { countOf, RejectReason, SkipReason } from '@heapferry/domain'
+import { countOf, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
+import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
+import { mappingNotices } from '../mapping-notices.ts'
 import type { IdentitySummary } from '../resolve-identities.ts'
 import type {
   ExportPlan,
@@ -31,9 +33,14 @@ export function planOf(
     source: found.source,
     planned_at: new Date(nowMs).toISOString(),
     full,
+    mapping_fingerprint: mappingFingerprint(work.mapping),
     can_migrate: found.faults.length === 0,
     faults: found.faults,
-    notices: [...found.notices],
+    notices: [
+      ...found.notices,
+      ...mappingNotices(work.mapping, surveyed),
+      ...(work.against === null ? [] : mappingNotices(work.against, surveyed, 'The other mapping')),
+    ],
     warnings: warningsOf(surveyed, tables),
     tables,
     totals: {
@@ -67,6 +74,7 @@ export function planOf(
     events_per_day: full ? eventsPerDay(surveyed) : null,
     repeated_events: full ? repeatedEvents(seen.repeats) : null,
     all_events_differences: full ? allEventsDifferences(surveyed) : null,
+    against: work.against && comparison(work.mapping, work.against, surveyed),
     delivery: {
       requests: requestsOf(surveyed, tables),
       bytes: sumOf(surveyed.map((table) => scaled(table, table.survey.jsonBytes))),
@@ -77,6 +85,16 @@ export function planOf(
 }
 
 const placesShown = 3
+
+function comparison(mapping: Mapping, against: Mapping, surveyed: readonly SurveyedTable[]): ExportPlan['against'] {
+  const differences = mappingChanges(mapping, against)
+  return {
+    mapping_fingerprint: mappingFingerprint(against),
+    differences: differences.map(changeText),
+    not_compared: differences.filter(({ effect }) => effect === 'reading').map(changeText),
+    tables: surveyed.flatMap(({ changes }) => changes ?? []),
+  }
+}
 
 function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TablePlan {
   const { table, files, columns, rows, survey, samples } = surveyed
@@ -152,6 +170,9 @@ function warningsOf(surveyed: readonly SurveyedTable[], tables: readonly TablePl
     if (rejected <= one.survey.tally.read * manyRejectedShare) continue
     warnings.push({ kind: 'many_rejected', table: one.table.name, rows: one.rows, rejected: scaled(one, rejected) })
   }
+  for (const one of surveyed)
+    for (const [column, { as, rows }] of one.uncast)
+      warnings.push({ kind: 'not_cast', table: one.table.name, column, as, rows: scaled(one, rows) })
   if (!tables.some(({ kind }) => kind === 'users' || kind === 'identify')) warnings.push({ kind: 'no_people' })
   return warnings
 }

@@ -87,17 +87,12 @@ export function surveyRows(table: Table, work: SurveyWork) {
       }
       if (table.kind === 'all_events') count(survey.allEvents, (values[tableNameAt] ?? '').trim().toLowerCase())
 
-      const conversion = convert(values)
+      const { conversion, jsonBytes } = endOf(convert(values))
       switch (conversion.kind) {
         case 'event': {
           const { event } = conversion
-          const sized = outgoing(event)
-          if (sized.kind === 'too_large') {
-            const detail = `the event would take ${sized.bytes} bytes of PostHog's 1 MB`
-            return rejected(place, { timeMs, conversion: { kind: 'reject', reason: 'event_too_large', detail } })
-          }
           tally.sent++
-          survey.jsonBytes += sized.json.length
+          survey.jsonBytes += jsonBytes
           count(survey.eventNames, event.event)
           if (isOfEvents && timeMs !== undefined) count(survey.days, Math.floor(timeMs / dayMs))
           break
@@ -131,6 +126,15 @@ export function surveyRows(table: Table, work: SurveyWork) {
       survey.inFuture++
     }
   }
+}
+
+/** How a row ends that was converted, and how many bytes of JSON are sent of it. */
+export function endOf(conversion: Conversion): { conversion: Conversion; jsonBytes: number } {
+  if (conversion.kind !== 'event') return { conversion, jsonBytes: 0 }
+  const sized = outgoing(conversion.event)
+  if (sized.kind === 'outgoing') return { conversion, jsonBytes: sized.json.length }
+  const detail = `the event would take ${sized.bytes} bytes of PostHog's 1 MB`
+  return { conversion: { kind: 'reject', reason: 'event_too_large', detail }, jsonBytes: 0 }
 }
 
 /** The tables that say what people did. */

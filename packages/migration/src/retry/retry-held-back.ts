@@ -17,10 +17,9 @@ import {
   type RetryLedger,
   type Run,
   type SliceLimits,
+  type Table,
   type Values,
 } from '@heapferry/domain'
-import { convertersOf } from '../converters.ts'
-import { noIdentities } from '../identities.ts'
 import { convertSlice } from '../convert-slice.ts'
 import { fileOf, indexOf } from './row-places.ts'
 import type { RetryCounts } from './retry-rejected.ts'
@@ -32,6 +31,8 @@ export interface HeldBackWork {
   reader: ChunkReader
   cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
   limits: SliceLimits
+  /** What becomes of rows in a run that began at a moment. */
+  convertersAt(startedAtMs: number): (table: Table, columns: Columns) => (values: Values) => Conversion
   nowMs: number
   /** Told after every batch. */
   onBatch?(counts: RetryCounts): void
@@ -113,7 +114,7 @@ async function retryChunk(
   const passes = stored?.pass ? [stored.pass, begun(work.nowMs)] : [begun(work.nowMs)]
   for (const { toMs, cursor, rows } of passes) {
     const sinceMs = stored?.sinceMs ?? run.createdAtMs
-    const convert = convertAsOf(run, file, sinceMs, toMs)
+    const convert = convertAsOf(work.convertersAt, file, sinceMs, toMs)
     let rowsRead = rows
     for await (const slice of work.reader.read(file, chunk, { cursor, rows }, work.limits)) {
       const batch = convertSlice({ chunk, file }, slice, convert)
@@ -149,10 +150,14 @@ function begun(toMs: number): NonNullable<HeldBack['pass']> {
 const nothingToSend = { kind: 'acknowledged', refused: [] } as const
 
 /** What becomes of a row as of `toMs` if it was held back as of `sinceMs`; null of all others. */
-function convertAsOf(run: Run, file: ExportFile, sinceMs: number, toMs: number): (row: ReadRow) => Conversion | null {
-  const at = (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, noIdentities)
-  const before = at(sinceMs)
-  const now = at(toMs)
+function convertAsOf(
+  convertersAt: HeldBackWork['convertersAt'],
+  file: ExportFile,
+  sinceMs: number,
+  toMs: number,
+): (row: ReadRow) => Conversion | null {
+  const before = convertersAt(sinceMs)
+  const now = convertersAt(toMs)
   const isHeldBack = (columns: Columns, values: Values): boolean => {
     const conversion = before(file.table, columns)(values)
     return conversion.kind === 'skip' && conversion.reason === 'held_back'

@@ -31,6 +31,8 @@ export interface VerifyWork {
   read(file: ExportFile): AsyncIterable<Slice>
   sample(file: ExportFile, rows: number): Promise<{ rows: readonly ReadRow[] }>
   identities(): Promise<Identities>
+  /** What hashes of the run are keyed with; null where it hashes nothing. */
+  hashSalt: string | null
   scratch: Scratch
   by: string
   /** What else a reader of the verdict should know. */
@@ -136,7 +138,7 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
         (table, event, day) => isWanted(event, day) && recounted.get(table)?.get(event, day) === undefined,
         {
           read: work.read,
-          converterFor: convertersOf(run, identities),
+          converterFor: convertersOf(run, identities, work.hashSalt),
           rejectedRows: work.ledger.rejectedRows(run.id),
           scratch: work.scratch,
           signal: work.signal,
@@ -265,7 +267,7 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
     const files = (await work.ledger.files(run.id)).filter(({ table }) => phaseOf(table.kind) === 'identities')
     if (files.length === 0) return []
     try {
-      const converterFor = convertersOf(run, await work.identities())
+      const converterFor = convertersOf(run, await work.identities(), work.hashSalt)
       return await sampleMerges(files, { sample: work.sample, converterFor })
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error

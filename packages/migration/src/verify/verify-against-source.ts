@@ -24,6 +24,8 @@ export interface SourceVerifyWork {
   /** All rows of a file. */
   read(file: ExportFile): AsyncIterable<Slice>
   identities(): Promise<Identities>
+  /** What hashes of the run are keyed with; null where it hashes nothing. */
+  hashSalt: string | null
   by: string
   nowMs: number
   signal: AbortSignal
@@ -48,7 +50,7 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
   }
   const files = await work.ledger.files(run.id)
   const ofPeople = files.some(({ table }) => phaseOf(table.kind) === 'identities')
-  const converterFor = convertersOf(run, ofPeople ? await work.identities() : noIdentities)
+  const converterFor = convertersOf(run, ofPeople ? await work.identities() : noIdentities, work.hashSalt)
   const tallies = new Map<string, Tally>()
   for (const file of files) {
     const { name } = file.table

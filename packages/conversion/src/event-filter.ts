@@ -1,0 +1,53 @@
+import type { Columns, Condition, Mapping, Values } from '@heapferry/domain'
+import { storableText } from './storable-text.ts'
+
+/** Whether events of a table, or of a type, are to be sent at all. */
+export function wantsTable({ filter: { tables } }: Mapping, name: string): boolean {
+  const matches = (pattern: string): boolean => patternOf(pattern).test(name)
+  const isIncluded = tables?.include === undefined || tables.include.some(matches)
+  return isIncluded && !tables?.exclude?.some(matches)
+}
+
+function patternOf(pattern: string): RegExp {
+  const escaped = pattern.split('*').map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${escaped.join('.*')}$`, 's')
+}
+
+/** From `fromMs` on, and before `toMs`. */
+export function wantedTime({ filter: { from, to } }: Mapping): { fromMs: number; toMs: number } {
+  return {
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(from),
+    toMs: to === undefined ? Number.POSITIVE_INFINITY : Date.parse(to),
+  }
+}
+
+/** Whether a row meets all conditions; null where there are none. */
+export function compileConditions(
+  columns: Columns,
+  conditions: readonly (readonly [string, Condition])[],
+): ((values: Values) => boolean) | null {
+  if (conditions.length === 0) return null
+  const tests = conditions.map(([column, condition]) => ({
+    index: columns.indexOf(column),
+    meets: compileCondition(condition),
+  }))
+  return (values) =>
+    tests.every(({ index, meets }) => {
+      const value = values[index] ?? null
+      return meets(value === null || value.trim() === '' ? null : storableText(value))
+    })
+}
+
+/** @returns a test of the cell's text, null where it is empty */
+function compileCondition(condition: Condition): (text: string | null) => boolean {
+  const { equals, not_equals, exists } = condition
+  if (equals !== undefined) return (text) => text === equals
+  if (not_equals !== undefined) return (text) => text !== not_equals
+  if (exists !== undefined) return (text) => (text !== null) === exists
+  if (condition.in !== undefined) {
+    const wanted: ReadonlySet<string | null> = new Set(condition.in)
+    return (text) => wanted.has(text)
+  }
+  const unwanted: ReadonlySet<string | null> = new Set(condition.not_in)
+  return (text) => !unwanted.has(text)
+}
