@@ -159,7 +159,7 @@ test('events of ids that the export knows nothing about are personless, those of
     distinct_id,
     properties?.$process_person_profile ?? null,
   ])
-  expect(found.toSorted(([, a = ''], [, b = '']) => (String(a) < String(b) ? 1 : -1))).toEqual([
+  expect(found.toSorted((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))).toEqual([
     ['$identify', 'ada', null],
     ['signup', '2', null],
     ['signup', '4', false],
