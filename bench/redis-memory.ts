@@ -36,7 +36,8 @@ export async function benchRedisMemory(): Promise<object[]> {
     for (let index = 0; index < chunks; index++) {
       const { chunk } = jobOf(index)
       await redis.set(`heapferry:${run}-events:${chunk.id}:lock`, 'bench', 'PX', 1000)
-      const tally = { read: 14_123, sent: 14_100, skipped: { held_back: 20 }, rejected: { damaged_id: 3 } } as const
+      const ended = { read: 14_123, sent: 14_100, skipped: { held_back: 20 }, rejected: { damaged_id: 3 } } as const
+      const tally = { ...ended, warned: {} }
       await ledger.commit({ chunk, file, token: 'bench' }, { cursor: 8_388_777, tally, done: true }, [], {
         from: 0,
         counts: [],

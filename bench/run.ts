@@ -57,6 +57,7 @@ async function measured({ folder, source, host, rows, workers }: Case): Promise<
     POSTHOG_HOST: host,
     POSTHOG_API_KEY: 'phc_bench000000000000000000000000000000000000',
     HEAPFERRY_HOME: home,
+    HEAPFERRY_TRANSPORT: 'batch',
     REDIS_URL: redisServer.url,
     LOG_LEVEL: 'warn',
   }

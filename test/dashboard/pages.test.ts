@@ -24,13 +24,23 @@ test('the JSON of a run is what the ledger says', async () => {
 
 test('the page of a run says how far it is, table by table, and why rows were left out', async () => {
   const run = await seedRun(server.redis, 'told', { source: '/exports/heap' })
-  const tally = tallyOf({ read: 12_345, sent: 12_000, skipped: { held_back: 300 }, rejected: { damaged_id: 45 } })
+  const warned = { person_processing_disabled: 7 }
+  const tally = tallyOf({
+    read: 12_345,
+    sent: 12_000,
+    skipped: { held_back: 300 },
+    rejected: { damaged_id: 45 },
+    warned,
+  })
   await run.table('clicks', 24_690, [tally, null])
+  await run.ledger.setTransport(run.id, 'batch', 'v1 is not there')
   const text = textOf((await ask(`${await open(server.redis)}/runs/told`)).text)
   expect(text).toContain('50 % 12,345 of 24,690 rows')
   expect(text).toContain('clicks 24,690 12,345 12,000 300 45')
   expect(text).toContain('45 damaged_id')
   expect(text).toContain('300 held_back')
+  expect(text).toContain('7 person_processing_disabled Stored, but without changing the person')
+  expect(text).toContain('sent by batch: PostHog answers for whole requests')
   expect(text).toContain('heapferry rejected told')
   expect(text).toContain('Source /exports/heap')
 })

@@ -146,6 +146,7 @@ test('a run with too many rejected rows pauses itself, and goes on for who has l
   expect(timeline.map(({ kind, by }: { kind: string; by?: string }) => [kind, by ?? null])).toEqual([
     ['created', userInfo().username],
     ['phase_completed', null],
+    ['transport_chosen', null],
     ['paused', 'heapferry'],
     ['resumed', userInfo().username],
     ['phase_completed', null],
@@ -161,7 +162,8 @@ test("workers count PostHog's answers, and say nothing more of themselves when t
     redis.disconnect()
     await server.close()
   })
-  await migrated({ REDIS_URL: server.url })
+  // Not auto: the question whether v1 is there would meet the fault.
+  await migrated({ REDIS_URL: server.url, HEAPFERRY_TRANSPORT: 'v1' })
   const ledger = new RedisLedger(redis)
   const { byStatus, byTime, totalMs } = await ledger.answers(run)
   expect(byStatus).toEqual({ 200: posthog.requests['200'], 503: 2 })

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, expect, test } from 'vitest'
 import { request } from 'undici'
 import { z } from 'zod'
-import { type FakePostHog, type FaultInput, refuses, startFakePostHog } from '@heapferry/fake-posthog'
+import { type FakePostHog, type FaultInput, isAbout, startFakePostHog } from '@heapferry/fake-posthog'
 
 const started: FakePostHog[] = []
 afterEach(async () => {
@@ -47,7 +47,7 @@ test('/batch without the slash is the same endpoint, and "token" the same as "ap
   expect(posthog.stored.size).toBe(1)
 })
 
-test.each(['/i/v1/analytics/events', '/capture/', '/'])('%s does not exist', async (path) => {
+test.each(['/i/v1/ai/events', '/capture/', '/'])('%s does not exist', async (path) => {
   expect(await post(await start(), batchOf(good), { path })).toMatchObject({ status: 404 })
 })
 
@@ -351,7 +351,7 @@ test.each<[string, FaultInput]>([
 
 test('every nth event is refused by its uuid: about that many, always the same', () => {
   const events = Array.from({ length: 2000 }, () => ({ event: 'a', uuid: randomUUID() }))
-  const refused = () => events.filter((event) => refuses({ everyNth: 10 }, event))
+  const refused = () => events.filter((event) => isAbout({ everyNth: 10 }, event))
   expect(refused()).toEqual(refused())
   expect(refused().length).toBeGreaterThan(120)
   expect(refused().length).toBeLessThan(280)

@@ -48,6 +48,7 @@ function etaOf(what: { rowsPerSecond: number | null; pace?: RunProgress['pace'];
   const tally = { ...emptyTally, read: 10_000, sent: sentOf10 * 1000, skipped: { held_back: (10 - sentOf10) * 1000 } }
   const progress: RunProgress = {
     intent: { kind: 'run', by: 'ada', acceptedTables: [] },
+    transport: null,
     phases: [
       { phase: 'identities', sealed: true, planned: 0, done: 0 },
       { phase: 'events', sealed: true, planned: 10, done: 1 },

@@ -217,7 +217,7 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
           arrivals += batch.length
           for (const event of batch) events.add(Buffer.from(event.json).toString())
           dieAt('after_send')
-          return Promise.resolve({ kind: 'acknowledged', refused: [] })
+          return Promise.resolve({ kind: 'acknowledged', refused: [], warned: {} })
         },
       },
       ledger: {

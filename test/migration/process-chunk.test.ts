@@ -6,6 +6,7 @@ import {
   type Refusal,
   RunId,
   type Slice,
+  type Tally,
 } from '@heapferry/domain'
 import { type ChunkWork, processChunk } from '@heapferry/migration'
 import fc from 'fast-check'
@@ -61,6 +62,7 @@ test('rows that cannot be read, converted or stored are rejected with their plac
   bench.refused = [{ index: 1, detail: 'PostHog says no' }]
   await bench.untilFinished()
   expect(await bench.tally()).toEqual({
+    ...emptyTally,
     read: 6,
     sent: 2,
     skipped: { held_back: 1 },
@@ -77,6 +79,13 @@ test('rows that cannot be read, converted or stored are rejected with their plac
     [3, 2, 'missing_time'],
     [5, 4, 'refused_by_posthog'],
   ])
+})
+
+test('rows that PostHog took with a remark are sent, and counted by what it remarked', async () => {
+  const bench = workbench(6, 2, [])
+  bench.warned = { person_processing_disabled: 1 }
+  await bench.untilFinished()
+  expect(await bench.tally()).toEqual({ ...emptyTally, read: 6, sent: 6, warned: { person_processing_disabled: 3 } })
 })
 
 test('an event that PostHog cannot store for its size is rejected, never sent', async () => {
@@ -146,6 +155,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
     convert: (_id: string): ReturnType<ReturnType<ChunkWork['converterFor']>> | undefined => undefined,
     padding: (_id: string): string => '',
     refused: [] as Refusal[],
+    warned: {} as Tally['warned'],
     interrupted: false,
     onRequest: (): Promise<void> => Promise.resolve(),
     stored: () => [...new Set(requests.flat())].toSorted(),
@@ -177,7 +187,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
       await bench.onRequest()
       if (current === 'stop') stopping.abort()
       crashAt('after_send')
-      return { kind: 'acknowledged', refused: bench.refused }
+      return { kind: 'acknowledged', refused: bench.refused, warned: bench.warned }
     },
   }
   const work: ChunkWork = {

@@ -1,4 +1,11 @@
-import { type EventSink, type OutgoingEvent, type ReadRow, type RetryHold, type Slice } from '@heapferry/domain'
+import {
+  emptyTally,
+  type EventSink,
+  type OutgoingEvent,
+  type ReadRow,
+  type RetryHold,
+  type Slice,
+} from '@heapferry/domain'
 import { convertersOf, type HeldBackWork, noIdentities, retryHeldBack } from '@heapferry/migration'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -46,9 +53,9 @@ test('a row that PostHog refuses moves from held back to rejected, with its plac
   bench.refused = 2
   await bench.turn(100)
   expect((await bench.tallies()).table).toEqual({
+    ...emptyTally,
     read: 3,
     sent: 2,
-    skipped: {},
     rejected: { refused_by_posthog: 1 },
   })
   expect((await bench.rejected()).map(({ row, byte, reason }) => [row, byte, reason])).toEqual([
@@ -91,7 +98,8 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
       if (current === 'stop') stopping.abort()
       crashAt('after_send')
       const index = numbers.indexOf(self.refused)
-      return Promise.resolve({ kind: 'acknowledged', refused: index === -1 ? [] : [{ index, detail: 'no' }] })
+      const refused = index === -1 ? [] : [{ index, detail: 'no' }]
+      return Promise.resolve({ kind: 'acknowledged', refused, warned: {} })
     },
   }
 

@@ -146,7 +146,7 @@ async function workbench(fates: readonly string[], accidents: readonly Accident[
       }
       if (current === 'stop') stopping.abort()
       crashAt('after_send')
-      return Promise.resolve({ kind: 'acknowledged', refused })
+      return Promise.resolve({ kind: 'acknowledged', refused, warned: {} })
     },
   }
 

@@ -88,10 +88,12 @@ function progressOf(
     read,
     sent: read - rejected,
     skipped: {},
+    warned: {},
     rejected: rejected === 0 ? {} : { missing_time: rejected },
   }
   return {
     intent: going,
+    transport: null,
     phases: phases.map((phase) => ({
       phase,
       sealed: sealed.includes(phase),

@@ -1,4 +1,5 @@
 import {
+  emptyTally,
   noPace,
   type ExportFile,
   FileId,
@@ -208,7 +209,7 @@ test('what is stored is bounded, and says how much it leaves out', async () => {
 test('the ledger agrees with a fresh read of the export, or the table and figure are named', async () => {
   const bench = workbench([click(1, 0), { ...click(2, 0), time: 'never' }, click(3, 1)])
   expect(await bench.offline()).toMatchObject({ verdict: 'verified', tables: [{ table: 'clicks', differs: false }] })
-  bench.tally = { read: 3, sent: 1, skipped: {}, rejected: { unparsable_time: 2 } }
+  bench.tally = { ...emptyTally, read: 3, sent: 1, rejected: { unparsable_time: 2 } }
   expect(await bench.offline()).toMatchObject({
     verdict: 'missing',
     message: expect.stringContaining('differ in clicks'),
@@ -222,9 +223,9 @@ test('the ledger agrees with a fresh read of the export, or the table and figure
       },
     ],
   })
-  bench.tally = { read: 4, sent: 3, skipped: {}, rejected: { unparsable_time: 1 } }
+  bench.tally = { ...emptyTally, read: 4, sent: 3, rejected: { unparsable_time: 1 } }
   expect((await bench.offline()).verdict).toBe('surplus')
-  bench.tally = { read: 3, sent: 1, skipped: {}, rejected: { unparsable_time: 1, refused_by_posthog: 1 } }
+  bench.tally = { ...emptyTally, read: 3, sent: 1, rejected: { unparsable_time: 1, refused_by_posthog: 1 } }
   expect(await bench.offline()).toMatchObject({
     verdict: 'verified',
     notes: [expect.stringContaining('Rows that PostHog refused: 1.')],
@@ -327,10 +328,12 @@ function workbench(clicks: readonly Click[]) {
       read: count,
       sent: sent().length,
       skipped: {},
+      warned: {},
       rejected: { unparsable_time: unparsable, refused_by_posthog: rejected.length },
     }
     return {
       intent: bench.intent,
+      transport: null,
       phases: [
         { phase: 'identities', sealed: true, planned: 0, done: 0 },
         { phase: 'events', sealed: true, planned: 1, done: bench.complete ? 1 : 0 },

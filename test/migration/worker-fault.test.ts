@@ -51,7 +51,7 @@ function pulse(changes: Partial<Pulse>): Pulse {
 }
 
 function going(intent: Intent): RunProgress {
-  return { intent, phases: [], tables: [], samples: [], waiting: [], pace: noPace }
+  return { intent, transport: null, phases: [], tables: [], samples: [], waiting: [], pace: noPace }
 }
 
 function ago(seconds: number): number {

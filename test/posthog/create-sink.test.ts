@@ -1,8 +1,9 @@
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test } from 'vitest'
 import { OperatorError, type OutgoingEvent, type Pacer, type Waiting } from '@heapferry/domain'
-import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
-import { batchTransport, createSink, type SinkOptions } from '@heapferry/posthog'
+import { type FakePostHog, isAbout, startFakePostHog } from '@heapferry/fake-posthog'
+import { batchTransport, createSink, type SinkOptions, v1Transport } from '@heapferry/posthog'
 import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
+import { posthogLike } from './posthog-like.ts'
 
 const cleanups: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -11,10 +12,11 @@ afterEach(async () => {
 
 const never = new AbortController().signal
 const unpaced: Pacer = { take: ({ length }) => Promise.resolve(length), later: () => Promise.resolve() }
+const taken = { kind: 'acknowledged', refused: [], warned: {} }
 
-async function start(options: Partial<SinkOptions> = {}) {
+async function start(options: Partial<SinkOptions> = {}, open = batchTransport) {
   const posthog = await startFakePostHog()
-  const transport = batchTransport({ host: posthog.url, apiKey: 'phc_test', timeoutMs: 5000 })
+  const transport = open({ host: posthog.url, apiKey: 'phc_test', timeoutMs: 5000 })
   cleanups.push(
     () => posthog.stop(),
     () => transport.close(),
@@ -32,14 +34,14 @@ function expectStored(posthog: FakePostHog, events: readonly OutgoingEvent[]): v
 test('acknowledged means that every event is stored, in order', async () => {
   const { posthog, sink, waits } = await start()
   const events = outgoingEvents(50)
-  expect(await sink.send(events, never)).toEqual({ kind: 'acknowledged', refused: [] })
+  expect(await sink.send(events, never)).toEqual(taken)
   expectStored(posthog, events)
   expect(waits).toEqual([])
 })
 
 test('nothing to send is acknowledged without a request', async () => {
   const { posthog, sink } = await start()
-  expect(await sink.send([], never)).toEqual({ kind: 'acknowledged', refused: [] })
+  expect(await sink.send([], never)).toEqual(taken)
   expect(posthog.batches).toEqual([])
 })
 
@@ -67,6 +69,7 @@ test('an event larger than a whole request goes alone, and is refused only by Po
   expect(await sink.send(events, never)).toEqual({
     kind: 'acknowledged',
     refused: [{ index: 1, detail: expect.stringContaining('413') }],
+    warned: {},
   })
   expectStored(posthog, [outgoingEvent(0), outgoingEvent(2)])
   expect(posthog.batches.map((batch) => batch.outcome)).toEqual([200, 413, 200])
@@ -89,6 +92,7 @@ test.each([[[0]], [[999]], [[417]], [[3, 4, 900]]])(
     expect(await sink.send(events, never)).toEqual({
       kind: 'acknowledged',
       refused: poisoned.map((index) => ({ index, detail: '400: invalid event could not be processed' })),
+      warned: {},
     })
     expectStored(
       posthog,
@@ -120,7 +124,7 @@ test('an outage is waited for without end, and reported from its first answer to
   const { posthog, sink, waits } = await start()
   posthog.fault({ kind: 'status', status: 500, next: 25 })
   const before = Date.now()
-  expect(await sink.send(outgoingEvents(10), never)).toEqual({ kind: 'acknowledged', refused: [] })
+  expect(await sink.send(outgoingEvents(10), never)).toEqual(taken)
   expectStored(posthog, outgoingEvents(10))
   expect(posthog.requests).toEqual({ '500': 25, '200': 1 })
 
@@ -182,7 +186,7 @@ test('lost answers, resets and errors in any order lose nothing', async () => {
   const events = outgoingEvents(3000)
   const parts = Array.from({ length: 30 }, (_, part) => events.slice(part * 100, part * 100 + 100))
   const deliveries = await Promise.all(parts.map((part) => sink.send(part, never)))
-  expect(deliveries).toEqual(parts.map(() => ({ kind: 'acknowledged', refused: [] })))
+  expect(deliveries).toEqual(parts.map(() => taken))
   expect(new Set(posthog.stored.keys())).toEqual(new Set(uuidsOf(events)))
   for (const outcome of ['answer_lost', 'reset', '503']) expect(posthog.requests[outcome]).toBeGreaterThan(0)
   expect([...posthog.stored.values()].some((event) => event.times > 1)).toBe(true)
@@ -236,7 +240,7 @@ test('a request in flight may still be answered after the signal', async () => {
   const abort = new AbortController()
   const sent = sink.send(outgoingEvents(1), abort.signal)
   abort.abort()
-  expect(await sent).toEqual({ kind: 'acknowledged', refused: [] })
+  expect(await sent).toEqual(taken)
 })
 
 test('a request in flight is given up when its grace is over', async () => {
@@ -260,4 +264,161 @@ test('a call of several requests stops between them', async () => {
   abort.abort()
   expect(await sent).toEqual({ kind: 'interrupted' })
   expect(posthog.stored.size).toBeLessThan(2500)
+})
+
+/** The same with a transport that answers for every event. */
+function startV1(options: Partial<SinkOptions> = {}) {
+  return start(options, v1Transport)
+}
+
+test('events that PostHog drops are refused in its words, and no other request is made for them', async () => {
+  const { posthog, sink } = await startV1()
+  const events = outgoingEvents(1000)
+  const bad = [3, 4, 900]
+  posthog.fault({
+    kind: 'refuse_event',
+    uuids: uuidsOf(events.filter((_, index) => bad.includes(index))),
+    details: 'event_restriction_drop',
+  })
+  expect(await sink.send(events, never)).toEqual({
+    kind: 'acknowledged',
+    refused: bad.map((index) => ({ index, detail: expect.stringContaining('event_restriction_drop') })),
+    warned: {},
+  })
+  expectStored(
+    posthog,
+    events.filter((_, index) => !bad.includes(index)),
+  )
+  expect(posthog.batches).toHaveLength(1)
+})
+
+test('only the events that PostHog wants again are sent again, and not before Retry-After', async () => {
+  const { posthog, sink, waits } = await startV1()
+  const events = outgoingEvents(1200)
+  posthog.fault({ kind: 'retry_event', everyNth: 7, next: 1 })
+  expect(await sink.send(events, never)).toEqual(taken)
+  expect(new Set(posthog.stored.keys())).toEqual(new Set(uuidsOf(events)))
+  expect([...posthog.stored.values()].every(({ times }) => times === 1)).toBe(true)
+
+  const [first, again] = posthog.batches
+  const wanted = events.slice(0, 1000).filter(({ uuid }) => isAbout({ everyNth: 7 }, { event: '', uuid }))
+  expect(posthog.batches.map((batch) => batch.events)).toEqual([1000, wanted.length, 200])
+  expect((again?.receivedAtMs ?? 0) - (first?.receivedAtMs ?? 0)).toBeGreaterThanOrEqual(999)
+  expect(waits).toEqual([
+    expect.objectContaining({
+      detail: expect.stringMatching(/^PostHog wants \d+ of 1000 events again: not_persisted$/),
+    }),
+    null,
+  ])
+})
+
+/** A sink whose PostHog answers `retry` for this event so many times, with that Retry-After. */
+async function wantingAgain({ uuid }: OutgoingEvent, times: number, headers: Record<string, string> = {}) {
+  let left = times
+  const { url, asked } = await posthogLike(({ body }) => {
+    const { batch }: { batch: { uuid: string }[] } = JSON.parse(body)
+    const results = Object.fromEntries(batch.map((event) => [event.uuid, { result: 'ok' }]))
+    if (uuid in results && left-- > 0) results[uuid] = { result: 'retry' }
+    return { headers, body: { results } }
+  })
+  const transport = v1Transport({ host: url, apiKey: 'phc_test' })
+  onTestFinished(() => transport.close())
+  const waits: (Waiting | null)[] = []
+  const sink = createSink({
+    transport,
+    pacer: unpaced,
+    onWaiting: (wait) => waits.push(wait),
+    firstWaitMs: 4,
+    longestWaitMs: 20,
+  })
+  return { sink, waits, asked }
+}
+
+test('an event that PostHog wants again and again is one wait', async () => {
+  const events = outgoingEvents(10)
+  const { sink, waits, asked } = await wantingAgain(outgoingEvent(3), 4)
+  expect(await sink.send(events, never)).toEqual(taken)
+  expect(asked).toHaveLength(5)
+  expect(waits).toHaveLength(5)
+  expect(waits.at(-1)).toBeNull()
+  expect(new Set(waits.slice(0, -1).map((wait) => wait?.sinceMs)).size).toBe(1)
+})
+
+test('events that PostHog wants again much later hold up no other call, and a signal ends their wait', async () => {
+  const { sink, waits } = await wantingAgain(outgoingEvent(3), Infinity, { 'retry-after': '3600' })
+  const abort = new AbortController()
+  const sent = sink.send(outgoingEvents(10), abort.signal)
+  await expect.poll(() => waits.length, { interval: 5, timeout: 10_000 }).toBe(1)
+  expect(await sink.send([outgoingEvent(11)], never)).toEqual(taken)
+  abort.abort()
+  expect(await sent).toEqual({ kind: 'interrupted' })
+})
+
+test('over the billing limit the whole call is a matter for a person, though some of its events are stored', async () => {
+  const { posthog, sink } = await startV1()
+  const events = outgoingEvents(1500)
+  posthog.fault({ kind: 'billing_limit', everyNth: 2 })
+  const error: unknown = await sink.send(events, never).catch((caught: unknown) => caught)
+  expect(error).toBeInstanceOf(OperatorError)
+  expect(error).toMatchObject({
+    message: expect.stringContaining('billing_limit_exceeded'),
+    hint: expect.stringContaining('billing limit'),
+  })
+  expect(posthog.batches).toHaveLength(1)
+  expect(posthog.stored.size).toBeGreaterThan(300)
+
+  posthog.clearFaults()
+  expect(await sink.send(events, never)).toEqual(taken)
+  expect(new Set(posthog.stored.keys())).toEqual(new Set(uuidsOf(events)))
+})
+
+test('events that PostHog remarks on are stored and counted, and a remark that is new is told once', async () => {
+  const told: string[] = []
+  const { posthog, sink } = await startV1({ onOtherWarning: (words) => told.push(words) })
+  posthog.fault({ kind: 'warn_event', event: 'event 0', next: 1 })
+  posthog.fault({ kind: 'warn_event', event: 'event 1', details: 'something_new', next: 1 })
+  expect(await sink.send(outgoingEvents(14), never)).toEqual({
+    ...taken,
+    warned: { person_processing_disabled: 2, other: 2 },
+  })
+  expect(posthog.stored.size).toBe(14)
+  expect(told).toEqual(['something_new'])
+})
+
+test('an id that PostHog takes for nobody’s is remarked on', async () => {
+  const { sink } = await startV1()
+  const events = [outgoingEvent(0), outgoingEvent(1, { distinct_id: 'backend' })]
+  expect(await sink.send(events, never)).toEqual({ ...taken, warned: { person_processing_disabled: 1 } })
+})
+
+test('rows that were exported twice are sent, and two rows with one event_id that differ are two events', async () => {
+  const { posthog, sink } = await startV1()
+  const [a, b, c] = [outgoingEvent(0), outgoingEvent(1), outgoingEvent(2)]
+  const other = outgoingEvent(0, { event: 'renamed' })
+  expect(await sink.send([a, b, { ...a }, other, c], never)).toEqual(taken)
+  expect(posthog.batches.map((batch) => [batch.outcome, batch.events])).toEqual([
+    [200, 2],
+    [200, 2],
+  ])
+  expect([...posthog.stored.keys()]).toEqual([a.uuid, b.uuid, `${a.uuid}#2`, c.uuid])
+})
+
+test('where PostHog drops all and has taken none, nobody’s events are rejected for it', async () => {
+  const { posthog, sink } = await startV1()
+  posthog.fault({ kind: 'refuse_event', everyNth: 1 })
+  await expect(sink.send(outgoingEvents(1000), never)).rejects.toThrow(OperatorError)
+  await expect(sink.send(outgoingEvents(3), never)).resolves.toMatchObject({ refused: [{}, {}, {}] })
+})
+
+test('lost answers, wanted events and errors in any order lose and double nothing', async () => {
+  const { posthog, sink } = await startV1()
+  posthog.fault({ kind: 'answer_lost', probability: 0.2, seed: 1 })
+  posthog.fault({ kind: 'status', status: 503, probability: 0.2, seed: 2 })
+  posthog.fault({ kind: 'retry_event', everyNth: 10, probability: 0.2, seed: 3 })
+  const events = outgoingEvents(2000)
+  const parts = Array.from({ length: 20 }, (_, part) => events.slice(part * 100, part * 100 + 100))
+  const deliveries = await Promise.all(parts.map((part) => sink.send(part, never)))
+  expect(deliveries).toEqual(parts.map(() => taken))
+  expect(new Set(posthog.stored.keys())).toEqual(new Set(uuidsOf(events)))
+  expect(posthog.batches.some((batch) => batch.events < 100 && batch.outcome === 200)).toBe(true)
 })

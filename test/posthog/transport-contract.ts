@@ -1,17 +1,21 @@
-import { createServer, type RequestListener } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type FakePostHog, type FaultInput, startFakePostHog } from '@heapferry/fake-posthog'
 import type { PostHogEvent } from '@heapferry/domain'
 import type { Transport, TransportOptions } from '@heapferry/posthog'
 import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
+import { posthogLike } from './posthog-like.ts'
 
 const apiKey = 'phc_secretOfTheContract'
+const ok = { kind: 'ok' }
 
-/** What every transport promises, against the rehearsal server. `adds`: properties it cannot help changing. */
+/**
+ * What every transport promises, against the rehearsal server. `adds`: properties it cannot help changing; `answersFor`:
+ * whether it can tell what became of a single event.
+ */
 export function transportContract(
   name: string,
   open: (options: TransportOptions) => Transport,
-  { adds }: { adds: Record<string, unknown> },
+  { adds, answersFor }: { adds: Record<string, unknown>; answersFor: 'requests' | 'events' },
 ): void {
   const cleanups: (() => Promise<void>)[] = []
   afterEach(async () => {
@@ -30,19 +34,9 @@ export function transportContract(
     return transport
   }
 
-  async function answering(listener: RequestListener): Promise<Transport> {
-    const server = createServer((request, response) => {
-      request.resume()
-      request.on('end', () => listener(request, response))
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    cleanups.push(async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    })
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    return opened(`http://127.0.0.1:${address.port}`)
+  async function answering(answer: { status?: number; body: string }): Promise<Transport> {
+    const { url } = await posthogLike(() => answer)
+    return opened(url)
   }
 
   describe(`the ${name} transport`, () => {
@@ -136,18 +130,37 @@ export function transportContract(
       const { posthog, transport } = await start()
       const large = outgoingEvent(3, { properties: { text: 'x'.repeat(1_000_000) } })
       const answer = await transport.send([...outgoingEvents(3), large])
-      expect(answer).toMatchObject({ kind: 'too_large', detail: expect.stringContaining('maximum event size') })
-      expect(posthog.requests).toEqual({ '413': 1 })
+      expect(answer).toMatchObject(
+        answersFor === 'events'
+          ? { kind: 'each', results: [ok, ok, ok, { kind: 'drop', detail: expect.stringContaining('event_too_big') }] }
+          : { kind: 'too_large', detail: expect.stringContaining('maximum event size') },
+      )
+      expect(posthog.batches).toHaveLength(1)
       expect(await transport.send(outgoingEvents(3))).toEqual({ kind: 'stored' })
+    })
+
+    test('a request that is too large is said to be', async () => {
+      const { posthog, transport } = await start()
+      posthog.fault({ kind: 'status', status: 413 })
+      expect(await transport.send(outgoingEvents(3))).toMatchObject({ kind: 'too_large' })
     })
 
     test('an event that PostHog does not take is said to be refused, in its words', async () => {
       const { posthog, transport } = await start()
       posthog.fault({ kind: 'refuse_event', event: 'event 0' })
-      expect(await transport.send(outgoingEvents(3))).toMatchObject({
-        kind: 'refused',
-        detail: expect.stringContaining('invalid event could not be processed'),
-      })
+      expect(await transport.send(outgoingEvents(3))).toMatchObject(
+        answersFor === 'events'
+          ? { kind: 'each', results: [{ kind: 'drop', detail: expect.stringContaining('rejected') }, ok, ok] }
+          : { kind: 'refused', detail: expect.stringContaining('invalid event could not be processed') },
+      )
+    })
+
+    test('an event that is there twice is taken', async () => {
+      const { posthog, transport } = await start()
+      const [first, second] = outgoingEvents(2)
+      if (!first || !second) throw new Error('no events')
+      expect(await transport.send([first, second, { ...first }, second])).toEqual({ kind: 'stored' })
+      expect([...posthog.stored.keys()]).toEqual(uuidsOf([first, second]))
     })
 
     test.each([401, 402, 403, 404, 422])('%i needs a person', async (status) => {
@@ -157,28 +170,27 @@ export function transportContract(
     })
 
     test('a 200 without PostHog’s acknowledgement is not success', async () => {
-      const transport = await answering((_, response) => response.end('<html>Welcome to the guest network</html>'))
+      const transport = await answering({ body: '<html>Welcome to the guest network</html>' })
       expect(await transport.send(outgoingEvents(1))).toMatchObject({
         kind: 'later',
         detail: expect.stringContaining('guest network'),
       })
     })
 
-    test('the status 1 of older PostHogs is success', async () => {
-      const transport = await answering((_, response) => response.end('{"status":1}'))
-      expect(await transport.send(outgoingEvents(1))).toEqual({ kind: 'stored' })
-    })
+    if (answersFor === 'requests') {
+      test('the status 1 of older PostHogs is success', async () => {
+        const transport = await answering({ body: '{"status":1}' })
+        expect(await transport.send(outgoingEvents(1))).toEqual({ kind: 'stored' })
+      })
 
-    test('a 200 that says the quota is used up needs a person', async () => {
-      const transport = await answering((_, response) => response.end('{"status":1,"quota_limited":["events"]}'))
-      expect(await transport.send(outgoingEvents(1))).toMatchObject({ kind: 'operator', status: 402 })
-    })
+      test('a 200 that says the quota is used up needs a person', async () => {
+        const transport = await answering({ body: '{"status":1,"quota_limited":["events"]}' })
+        expect(await transport.send(outgoingEvents(1))).toMatchObject({ kind: 'operator', status: 402 })
+      })
+    }
 
     test.each([200, 400, 401, 413, 500])('the key is in no answer, even where %i repeats it', async (status) => {
-      const transport = await answering((_, response) => {
-        response.writeHead(status)
-        response.end(`${apiKey} ${'x'.repeat(300)} ${apiKey}`)
-      })
+      const transport = await answering({ status, body: `${apiKey} ${'x'.repeat(300)} ${apiKey}` })
       const answer = await transport.send(outgoingEvents(1))
       expect(JSON.stringify(answer)).not.toContain('secret')
       expect(answer).toHaveProperty('detail', expect.stringContaining('[project key]'))

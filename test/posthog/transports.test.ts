@@ -1,12 +1,14 @@
 import { expect, test } from 'vitest'
 import { startFakePostHog } from '@heapferry/fake-posthog'
-import { batchTransport, sdkTransport } from '@heapferry/posthog'
+import { batchTransport, sdkTransport, v1Transport } from '@heapferry/posthog'
 import { retryAfterMs } from '../../packages/posthog/src/transport.ts'
 import { outgoingEvent, outgoingEvents } from './outgoing-events.ts'
 import { transportContract } from './transport-contract.ts'
 
-transportContract('batch', batchTransport, { adds: {} })
+transportContract('batch', batchTransport, { adds: {}, answersFor: 'requests' })
+transportContract('v1', v1Transport, { adds: { $ignore_sent_at: true }, answersFor: 'events' })
 transportContract('sdk', sdkTransport, {
+  answersFor: 'requests',
   adds: { $lib: 'posthog-node', $lib_version: expect.any(String), $ignore_sent_at: true },
 })
 

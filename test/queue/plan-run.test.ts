@@ -1,4 +1,4 @@
-import { type Cut, type ExportFile, FileId, phases, type Run, type RunLedger } from '@heapferry/domain'
+import { type Cut, emptyTally, type ExportFile, FileId, phases, type Run, type RunLedger } from '@heapferry/domain'
 import { assertSameFiles, planRun } from '@heapferry/migration'
 import { ChunkQueue, RedisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
@@ -153,7 +153,7 @@ async function planner() {
     async finish(file: ExportFile, index: number) {
       const [job] = (await queueOf('events').queue.getJobs()).filter(({ id }) => id?.endsWith(`00000${index}`))
       await server.redis.set(`heapferry:${run.id}-events:${job?.id}:lock`, 'mine')
-      const tally = { read: 10, sent: 10, skipped: {}, rejected: {} }
+      const tally = { ...emptyTally, read: 10, sent: 10 }
       await ledger.commit({ chunk: job?.data, file, token: 'mine' }, { cursor: 100, tally, done: true }, [], {
         from: 0,
         counts: [],

@@ -72,14 +72,20 @@ test('with more different events than fit the rows are still tallied, and the co
 test('totals are exact although commits are repeated, and add up over chunks and tables', async () => {
   const { ledger, run, commit } = await planned()
   const skipped = { held_back: 2 }
+  const rejected = { missing_time: 1 }
+  const warned = { person_processing_disabled: 5, other: 1 }
+  await commit('clicks', 0, 5, tally(3, { warned: { other: 1 } }))
   await commit('clicks', 0, 5, tally(3))
-  await commit('clicks', 0, 5, tally(3))
-  await commit('clicks', 0, 10, { read: 10, sent: 7, skipped, rejected: { missing_time: 1 } }, true)
-  await commit('clicks', 1, 10, tally(10), true)
+  await commit('clicks', 0, 10, { read: 10, sent: 7, skipped, rejected, warned }, true)
+  await commit('clicks', 1, 10, tally(10, { warned: { person_processing_disabled: 1, other: 2 } }), true)
   await commit('users', 0, 10, tally(4), true)
   const { tables, phases: progress } = await ledger.progress(run)
   expect(tables).toEqual([
-    { table: 'clicks', planned: 0, tally: { read: 20, sent: 17, skipped, rejected: { missing_time: 1 } } },
+    {
+      table: 'clicks',
+      planned: 0,
+      tally: { read: 20, sent: 17, skipped, rejected, warned: { person_processing_disabled: 6, other: 3 } },
+    },
     { table: 'users', planned: 0, tally: tally(4) },
   ])
   expect(progress.map(({ phase, done }) => [phase, done])).toEqual([
@@ -217,6 +223,36 @@ test('answers of all workers add up', async () => {
     byTime: noAnswers.byTime.with(2, 6),
     totalMs: 42,
   })
+})
+
+test('how events are sent is in the progress, and in the timeline once for each change', async () => {
+  const { ledger, run } = await planned()
+  expect((await ledger.progress(run)).transport).toBeNull()
+  await ledger.setTransport(run, 'v1', 'it is there')
+  await ledger.setTransport(run, 'v1', 'it is there')
+  await ledger.setTransport(run, 'batch', 'it is gone')
+  expect((await ledger.progress(run)).transport).toBe('batch')
+  expect(await ledger.timeline(run)).toMatchObject([
+    { kind: 'created' },
+    { kind: 'transport_chosen', transport: 'v1', reason: 'it is there' },
+    { kind: 'transport_chosen', transport: 'batch', reason: 'it is gone' },
+  ])
+})
+
+test('a checkpoint of a version without warnings is gone on from', async () => {
+  const { ledger, run, commit } = await planned()
+  const { warned: _, ...old } = tally(3)
+  const { id } = chunkOf(run, fileOf('clicks'), 0)
+  await redis().hset(
+    `heapferry-ledger:run:${run}:checkpoints`,
+    id,
+    JSON.stringify({ cursor: 5, tally: old, done: false }),
+  )
+  expect(await ledger.checkpoint(chunkOf(run, fileOf('clicks'), 0))).toMatchObject({ tally: tally(3) })
+  await commit('clicks', 0, 10, tally(7, { warned: { other: 1 } }))
+  expect((await ledger.progress(run)).tables).toEqual([
+    { table: 'clicks', planned: 0, tally: { ...tally(4), warned: { other: 1 } } },
+  ])
 })
 
 test('two rejected rows of one block, which start at the same byte, are both kept', async () => {

@@ -12,10 +12,10 @@ test('a rejected row that is sent leaves the list, and one moves from rejected t
   const { ledger, hold, run, rows, tallies, rejected } = await withRejectedRows()
   await ledger.settle(hold, 1, [sent(rows[0])])
   expect((await rejected()).map(({ row }) => row)).toEqual([2, 11])
-  const moved = { read: 10, sent: 9, skipped: {}, rejected: { missing_time: 1 } }
-  const untouched = { read: 10, sent: 9, skipped: {}, rejected: { damaged_id: 1 } }
+  const moved = { ...emptyTally, read: 10, sent: 9, rejected: { missing_time: 1 } }
+  const untouched = { ...emptyTally, read: 10, sent: 9, rejected: { damaged_id: 1 } }
   expect(await tallies()).toEqual({
-    table: { read: 20, sent: 18, skipped: {}, rejected: { missing_time: 1, damaged_id: 1 } },
+    table: { ...emptyTally, read: 20, sent: 18, rejected: { missing_time: 1, damaged_id: 1 } },
     chunks: [moved, untouched],
   })
   const retried = []
@@ -33,10 +33,10 @@ test('rows of several chunks end as sent, skipped and rejected again, together',
   ])
   expect(await rejected()).toEqual([again])
   expect(await tallies()).toEqual({
-    table: { read: 20, sent: 18, skipped: { superseded: 1 }, rejected: { refused_by_posthog: 1 } },
+    table: { ...emptyTally, read: 20, sent: 18, skipped: { superseded: 1 }, rejected: { refused_by_posthog: 1 } },
     chunks: [
-      { read: 10, sent: 9, skipped: { superseded: 1 }, rejected: {} },
-      { read: 10, sent: 9, skipped: {}, rejected: { refused_by_posthog: 1 } },
+      { ...emptyTally, read: 10, sent: 9, skipped: { superseded: 1 }, rejected: {} },
+      { ...emptyTally, read: 10, sent: 9, rejected: { refused_by_posthog: 1 } },
     ],
   })
   expect(await ledger.endRetry(hold)).toEqual({
@@ -188,6 +188,7 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
   await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
   expect([await tallies(), await rejected()]).toEqual(after)
   expect((await tallies()).chunks[2]).toEqual({
+    ...emptyTally,
     read: 10,
     sent: 8,
     skipped: { held_back: 1 },

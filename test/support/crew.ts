@@ -33,7 +33,8 @@ export interface Crew {
   stop(): Promise<void>
 }
 
-export async function crew(): Promise<Crew> {
+/** @param settings of the processes, beside those that make them meet */
+export async function crew(settings: Record<string, string> = {}): Promise<Crew> {
   const folder = await temporaryFolder()
   const home = path.join(folder, 'home')
   const run = RunId.parse('crew')
@@ -47,6 +48,7 @@ export async function crew(): Promise<Crew> {
   let stopping = false
 
   const env = {
+    ...settings,
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: home,

@@ -1,4 +1,4 @@
-import { Checkpoint, type Chunk, type ExportFile, phases, type RejectedRow, type Tally } from '@heapferry/domain'
+import { Checkpoint, type Chunk, emptyTally, type ExportFile, phases, type RejectedRow, type Tally } from '@heapferry/domain'
 import { type Redis, RedisLedger } from '@heapferry/queue'
 import { chunkOf, fileOf, runOf } from './chunk.ts'
 
@@ -16,7 +16,7 @@ export async function rejectingRun(redis: Redis, name: string, file: ExportFile 
     async end(index: number, tally: Partial<Tally>, rejected: readonly RejectedRow[] = [], done = true): Promise<void> {
       const chunk = chunkOf(run.id, file, index)
       await redis.set(`heapferry:${run.id}-events:${chunk.id}:lock`, 'mine')
-      const whole = { read: 10, sent: 0, skipped: {}, rejected: {}, ...tally }
+      const whole = { ...emptyTally, read: 10, ...tally }
       await ledger.commit({ chunk, file, token: 'mine' }, { cursor: 10, tally: whole, done }, rejected, {
         from: 0,
         counts: [],

@@ -45,6 +45,7 @@ import {
 import { identitiesFor, limitsFor, openSink } from '@heapferry/worker'
 import { holdingRetry } from './hold-retry.ts'
 import type { OpenLedger } from './open-ledger.ts'
+import { say } from './print.ts'
 import type { RetryView } from './retry-view.ts'
 
 /** Which rows are to be sent again, and where they come from. */
@@ -81,7 +82,15 @@ export async function retryRows(request: RetryRequest): Promise<RetryResult> {
     const place = await openPlace(run.root, access.s3)
     const { pace } = await opened.ledger.progress(run.id)
     const pacer = redisPacer(opened.redis, run.id, pace.limit)
-    const { sink, closeSink } = await openSink(run.destination, access, pacer, view.waiting)
+    const { sink, closeSink } = await openSink(run.destination, access, pacer, {
+      onWaiting: view.waiting,
+      onTransport: (transport, reason) => {
+        opened.ledger
+          .setTransport(run.id, transport, reason)
+          .catch((error: unknown) => say(`How rows are sent could not be noted: ${String(error)}`))
+      },
+      onOtherWarning: (words) => say(`PostHog remarked on an event that it took: ${words}`),
+    })
     try {
       return await retryHeld(request, { hold, sink, pacer, place, signal })
     } finally {

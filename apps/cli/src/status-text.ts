@@ -1,4 +1,6 @@
-import { duration, grouped, paceText, type RunStatus, type TableStatus } from '@heapferry/migration'
+import { Warning } from '@heapferry/domain'
+import { duration, grouped, paceText, type RunStatus, type TableStatus, warningText } from '@heapferry/migration'
+import { wrapped } from './terminal.ts'
 import { table } from './print.ts'
 
 /** The run in a few lines, for a terminal of 80 columns. */
@@ -14,6 +16,7 @@ export function statusText(status: RunStatus): string {
     table(['table', 'read', 'sent', 'skipped', 'rejected'], rows),
     ...reasonLines('Skipped', status.totals.skipped_by_reason),
     ...reasonLines('Rejected', status.totals.rejected_by_reason),
+    ...warningLines(status.totals),
   ].join('\n')
 }
 
@@ -52,4 +55,15 @@ function reasonLines(
   const lines = Object.entries(reasons).toSorted(([, a], [, b]) => b - a)
   if (lines.length === 0) return []
   return ['', `${title}:`, ...lines.map(([reason, count]) => `  ${grouped(count).padStart(10)}  ${reason}`)]
+}
+
+/** Their rows are sent all the same, so each says what the matter is. */
+function warningLines({ warned, warned_by_kind: counts }: TableStatus): string[] {
+  if (warned === 0) return []
+  const lines = Warning.options.flatMap((warning) => {
+    const count = counts[warning] ?? 0
+    if (count === 0) return []
+    return [`  ${grouped(count).padStart(10)}  ${warning}`, ...wrapped(warningText[warning], ' '.repeat(14))]
+  })
+  return ['', 'Sent, with a remark of PostHog’s:', ...lines]
 }

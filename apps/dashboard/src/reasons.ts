@@ -1,6 +1,9 @@
-import { RejectReason, SkipReason } from '@heapferry/domain'
-import { grouped, rejectText, type RunStatus, skipText, type TableStatus } from '@heapferry/migration'
+import { RejectReason, SkipReason, Warning } from '@heapferry/domain'
+import { grouped, rejectText, type RunStatus, skipText, type TableStatus, warningText } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
+
+/** Of rows that are sent all the same. */
+export const warnedTitle = 'Sent, with a remark of PostHog’s'
 
 interface Reason {
   reason: string
@@ -9,7 +12,7 @@ interface Reason {
   tables: readonly { table: string; rows: number }[]
 }
 
-/** Why rows were not sent, most first. */
+/** Why rows were not sent, most first, and what PostHog remarked on those that were. */
 export function reasonsOf({ run, tables }: RunStatus): Html {
   const rejected = RejectReason.options.map((reason) =>
     reasonOf(reason, rejectText[reason], tables, (table) => table.rejected_by_reason[reason]),
@@ -17,8 +20,11 @@ export function reasonsOf({ run, tables }: RunStatus): Html {
   const skipped = SkipReason.options.map((reason) =>
     reasonOf(reason, skipText[reason], tables, (table) => table.skipped_by_reason[reason]),
   )
+  const warned = Warning.options.map((warning) =>
+    reasonOf(warning, warningText[warning], tables, (table) => table.warned_by_kind[warning]),
+  )
   const howToList = html`<p class="hint"><a href="/runs/${run}/rejected">By fault, with the first of each</a>; <code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
-  return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}`
+  return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}${reasonList(warnedTitle, warned, html``)}`
 }
 
 function reasonOf(

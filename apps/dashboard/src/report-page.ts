@@ -1,6 +1,8 @@
-import { grouped, rejectText, type Report, skipText } from '@heapferry/migration'
+import { Warning } from '@heapferry/domain'
+import { grouped, rejectText, type Report, skipText, warningText } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
+import { warnedTitle } from './reasons.ts'
 import { style } from './style.ts'
 import { type Line, tableOf } from './table.ts'
 
@@ -103,8 +105,16 @@ function reasonsOf({ rejected, totals }: Report): Html {
     ([reason, rows]) =>
       html`<li><p><strong>${grouped(rows)}</strong> <code>${reason}</code></p><p>${Object.entries(skipText).find(([known]) => known === reason)?.[1] ?? ''}</p></li>`,
   )
+  const warned = Warning.options
+    .map((kind) => ({ kind, rows: totals.warned_by_kind[kind] ?? 0 }))
+    .filter(({ rows }) => rows > 0)
+    .map(
+      ({ kind, rows }) =>
+        html`<li><p><strong>${grouped(rows)}</strong> <code>${kind}</code></p><p>${warningText[kind]}</p></li>`,
+    )
   return html`${groups.length === 0 ? html`` : html`<h2>Rejected rows</h2><ul class="reasons">${groups}</ul>`}
-${lines.length === 0 ? html`` : html`<h2>Skipped rows</h2><ul class="reasons">${lines}</ul>`}`
+${lines.length === 0 ? html`` : html`<h2>Skipped rows</h2><ul class="reasons">${lines}</ul>`}
+${warned.length === 0 ? html`` : html`<h2>${warnedTitle}</h2><ul class="reasons">${warned}</ul>`}`
 }
 
 function answersText({ answers: { by_status: byStatus, mean_ms: meanMs } }: Report): string {

@@ -27,13 +27,13 @@ export type Capture =
     }
   | { kind: 'refused'; status: number; message: string }
 
-const MiB = 1024 * 1024
+export const MiB = 1024 * 1024
 /** PostHog's limit on the body as sent. */
 export const maxBodyBytes = 20 * MiB
 const maxDecompressedBytes = 100 * MiB
 /** The limit of one message of PostHog's queue, in which the event's JSON is a string inside JSON. */
 const maxEventBytes = 1_000_000
-const maxNameLength = 200
+export const maxNameLength = 200
 
 export const tooLarge: Capture = { kind: 'refused', status: 413, message: 'maximum event size exceeded' }
 
@@ -103,7 +103,7 @@ async function decompress(body: Buffer, contentEncoding: string | undefined): Pr
 }
 
 /** Undefined where PostHog's parser fails; unlike JavaScript's it refuses half of a surrogate pair. */
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   if (hasLoneSurrogate(text)) return undefined
   try {
     return JSON.parse(text)
@@ -120,10 +120,10 @@ function hasLoneSurrogate(json: string): boolean {
   return false
 }
 
-const JsonObject = z.custom<Record<string, unknown>>(
+export const JsonObject = z.custom<Record<string, unknown>>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
 )
-const uuidText = /^(?:urn:uuid:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$|^[0-9a-f]{32}$/i
+export const uuidText = /^(?:urn:uuid:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$|^[0-9a-f]{32}$/i
 
 /** Typed as in PostHog's capture service: a wrong type anywhere fails the request. Unknown fields are left out. */
 const RawEvent = z
@@ -184,14 +184,15 @@ function cut(text: string): string {
   return text.length <= maxNameLength ? text : Array.from(text).slice(0, maxNameLength).join('')
 }
 
-function canonicalUuid(text: string): string {
+export function canonicalUuid(text: string): string {
   const lower = text.toLowerCase()
   if (lower.length === 36) return lower
   return lower.replace('urn:uuid:', '').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-function isOversized(raw: RawEvent): boolean {
-  const json = JSON.stringify(raw)
+/** Whether an event is more than one message of PostHog's queue takes. */
+export function isOversized(event: object): boolean {
+  const json = JSON.stringify(event)
   // A UTF-16 unit is at most 3 bytes, and escaping at most doubles.
   if (json.length * 6 <= maxEventBytes) return false
   return Buffer.byteLength(JSON.stringify(json)) > maxEventBytes

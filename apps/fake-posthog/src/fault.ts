@@ -10,7 +10,20 @@ const When = {
   forMs: z.number().positive().optional(),
 }
 
-/** Something that goes wrong on `/batch/`. Several can be set; each decides for itself whether a request meets it. */
+const Which = {
+  event: z.string().optional(),
+  uuids: z.array(z.string()).optional(),
+  everyNth: z.int().positive().optional(),
+}
+
+const isSaid = (which: { event?: unknown; uuids?: unknown; everyNth?: unknown }) =>
+  which.event !== undefined || which.uuids !== undefined || which.everyNth !== undefined
+const sayWhich = { error: 'expected at least one of event, uuids and everyNth' }
+
+/**
+ * Something that goes wrong where events are taken, on `/batch/` or v1. Several can be set; each decides for itself whether
+ * a request meets it. Events are chosen by their name, by uuid, or every nth by uuid.
+ */
 export const Fault = z.discriminatedUnion('kind', [
   /** The answer comes later; what several faults ask for adds up. */
   z.strictObject({ kind: z.literal('latency'), ms: z.number().nonnegative(), ...When }),
@@ -25,32 +38,38 @@ export const Fault = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('reset'), ...When }),
   /** Everything is stored, then the connection breaks. */
   z.strictObject({ kind: z.literal('answer_lost'), ...When }),
-  /** 400 for any request that holds an event with this name, one of these uuids, or every nth by uuid. */
+  /** `/batch/`: 400 for any request that holds one of these events. v1: `drop` with these `details` for each of them. */
+  z
+    .strictObject({ kind: z.literal('refuse_event'), details: z.string().default('rejected'), ...Which, ...When })
+    .refine(isSaid, sayWhich),
+  /** v1: `retry` for each of these events. `/batch/` has no such answer. */
+  z.strictObject({ kind: z.literal('retry_event'), ...Which, ...When }).refine(isSaid, sayWhich),
+  /** v1: these events are stored with a `warning`, as those of an id with too many events a minute are. */
   z
     .strictObject({
-      kind: z.literal('refuse_event'),
-      event: z.string().optional(),
-      uuids: z.array(z.string()).optional(),
-      everyNth: z.int().positive().optional(),
+      kind: z.literal('warn_event'),
+      details: z.string().default('person_processing_disabled'),
+      ...Which,
       ...When,
     })
-    .refine((fault) => fault.event !== undefined || fault.uuids !== undefined || fault.everyNth !== undefined, {
-      error: 'expected at least one of event, uuids and everyNth',
-    }),
+    .refine(isSaid, sayWhich),
+  /** These events, or all, are over the billing limit. v1: `drop` for each. `/batch/`: 200 as ever, and they are gone. */
+  z.strictObject({ kind: z.literal('billing_limit'), ...Which, ...When }),
+  /** v1 is not there: 404, as on PostHogs that do not have it. */
+  z.strictObject({ kind: z.literal('v1_missing'), ...When }),
 ])
 export type Fault = z.infer<typeof Fault>
 export type FaultInput = z.input<typeof Fault>
 
-type RefuseEvent = Extract<Fault, { kind: 'refuse_event' }>
+type Which = Partial<Pick<Extract<Fault, { kind: 'refuse_event' }>, 'event' | 'uuids' | 'everyNth'>>
 
-/** Whether a `refuse_event` fault is about this event. The same event gets the same answer always. */
-export function refuses(
-  { event, uuids, everyNth }: Pick<RefuseEvent, 'event' | 'uuids' | 'everyNth'>,
-  sent: { event: string; uuid: string },
-): boolean {
+/** Whether a fault is about this event. The same event gets the same answer always. */
+export function isAbout({ event, uuids, everyNth }: Which, sent: { event: string; uuid: string }): boolean {
   if (event === sent.event) return true
   if (uuids?.includes(sent.uuid)) return true
-  return everyNth !== undefined && fnv1a(sent.uuid) % everyNth === 0
+  if (everyNth !== undefined) return fnv1a(sent.uuid) % everyNth === 0
+  // None of the three: about every event.
+  return event === undefined && uuids === undefined
 }
 
 export interface FaultBox {

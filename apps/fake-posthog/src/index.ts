@@ -1,4 +1,4 @@
-export { Fault, type FaultInput, refuses } from './fault.ts'
+export { Fault, type FaultInput, isAbout } from './fault.ts'
 export { createPersons, type MergeRefusal, type Person, type PersonCounts, type Persons } from './persons.ts'
 export type { QueryApiOptions, QueryControls } from './query-api.ts'
 export { type FakePostHog, type ReceivedBatch, startFakePostHog } from './start-fake-posthog.ts'

@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
-import { type Capture, capture, faultOfToken, maxBodyBytes, tooLarge } from './capture.ts'
-import { createFaultBox, Fault, type FaultInput, refuses } from './fault.ts'
+import { type CapturedEvent, capture, faultOfToken, maxBodyBytes, tooLarge } from './capture.ts'
+import { captureV1, type JudgedEvent, maxBodyBytesV1 } from './capture-v1.ts'
+import { createFaultBox, Fault, type FaultInput, isAbout } from './fault.ts'
 import { createPersons, type Persons } from './persons.ts'
 import { createQueryApi, type QueryApiOptions, type QueryControls } from './query-api.ts'
 import { createStore, type StoredEvent } from './store.ts'
@@ -21,8 +22,9 @@ export interface FakePostHogOptions {
   queries?: QueryApiOptions
 }
 
-/** A request to `/batch/`, in order of arrival; the latest 10,000 are kept. */
+/** A request to `/batch/` or v1, in order of arrival; the latest 10,000 are kept. A body without a byte is none. */
 export interface ReceivedBatch {
+  endpoint: 'batch' | 'v1'
   receivedAtMs: number
   /** The answer's status, or what happened instead of an answer. */
   outcome: number | 'reset' | 'answer_lost'
@@ -41,10 +43,10 @@ export interface FakePostHog {
   persons: Omit<Persons, 'add'>
   /** Null unless it answers queries. */
   queries: QueryControls | null
-  /** Requests to `/batch/` by outcome: `{ '200': 12, '429': 3, answer_lost: 1 }`. */
+  /** Requests to `/batch/` and v1 by outcome: `{ '200': 12, '429': 3, answer_lost: 1 }`. */
   requests: Readonly<Record<string, number>>
   batches: readonly ReceivedBatch[]
-  /** Requests to `/batch/` that have not been answered yet. */
+  /** Requests to `/batch/` and v1 that have not been answered yet. */
   readonly underWay: number
   fault(fault: FaultInput): void
   clearFaults(): void
@@ -58,9 +60,26 @@ interface Answer {
   headers?: Record<string, string>
 }
 
+type Summary = Pick<ReceivedBatch, 'events' | 'historicalMigration' | 'sentAt'>
+
+/** One of the two addresses that take events. */
+interface Endpoint {
+  name: ReceivedBatch['endpoint']
+  maxBytes: number
+  /** @param body null for one over the limit */
+  take(
+    body: Buffer | null,
+    headers: IncomingHttpHeaders,
+    nowMs: number,
+    met: readonly Fault[],
+  ): Promise<{ answer: Answer; summary?: Summary }>
+  /** The answer of a `status` fault. */
+  answerOfStatus(status: number, retryAfterS: number | undefined): Answer
+}
+
 /**
- * PostHog's capture service for rehearsals and tests: its rules for `/batch/` and `/flags/`, faults on demand, a memory of
- * what it stored, and the persons that PostHog would make of that. Other processes ask and steer it under `/_fake/`:
+ * PostHog's capture service for rehearsals and tests: its rules for `/batch/`, v1 (`/i/v1/analytics/events`, an answer for
+ * every event) and `/flags/`, faults on demand, a memory of what it stored, and the persons that PostHog would make of that. Other processes ask and steer it under `/_fake/`:
  * `GET counts`, `GET events?offset=&limit=`, `POST faults` (one fault), `DELETE faults`.
  */
 export async function startFakePostHog(options: FakePostHogOptions = {}): Promise<FakePostHog> {
@@ -81,17 +100,22 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
 
   const isKnown = (token: string) => apiKey === undefined || token === apiKey
 
-  async function batch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** What a request to one of the two endpoints goes through; `take` knows their differences. */
+  async function receive(
+    { name, maxBytes, take, answerOfStatus }: Endpoint,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     const receivedAtMs = Date.now()
     const met = faults.meet(receivedAtMs)
-    const body = await readBody(request, maxBodyBytes)
+    const body = await readBody(request, maxBytes)
     const latencyMs = latencyMsOf(met)
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: stopping.signal })
 
-    const end = (outcome: ReceivedBatch['outcome'], captured?: Capture) => {
+    const end = (outcome: ReceivedBatch['outcome'], summary: Summary = nothingUnderstood) => {
+      if (body?.length === 0) return
       requests[outcome] = (requests[outcome] ?? 0) + 1
-      const bytes = body?.length ?? 0
-      batches.push({ receivedAtMs, outcome, bytes, ...summaryOf(captured) })
+      batches.push({ endpoint: name, receivedAtMs, outcome, bytes: body?.length ?? 0, ...summary })
       if (batches.length > 10_000) batches.shift()
     }
 
@@ -100,35 +124,102 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
       request.socket.resetAndDestroy()
       return
     }
-    const status = met.find((fault) => fault.kind === 'status')
-    if (status) {
-      end(status.status)
-      answer(response, answerOfStatus(status.status, status.retryAfterS))
+    if (name === 'v1' && met.some((fault) => fault.kind === 'v1_missing')) {
+      end(404)
+      answer(response, { status: 404, body: '' })
+      return
+    }
+    const fault = met.find(({ kind }) => kind === 'status')
+    if (fault?.kind === 'status') {
+      end(fault.status)
+      answer(response, answerOfStatus(fault.status, fault.retryAfterS))
       return
     }
 
-    const captured = body ? await capture(body, request.headers['content-encoding'], receivedAtMs) : tooLarge
-    if (stopping.signal.aborted) return
-    const answered = accept(captured, met)
-    if (answered.status === 200 && met.some((fault) => fault.kind === 'answer_lost')) {
-      end('answer_lost', captured)
+    const taken = await take(body, request.headers, receivedAtMs, met)
+    if (taken.answer.status === 200 && met.some(({ kind }) => kind === 'answer_lost')) {
+      end('answer_lost', taken.summary)
       request.socket.destroy()
       return
     }
-    end(answered.status, captured)
-    answer(response, answered)
+    end(taken.answer.status, taken.summary)
+    answer(response, taken.answer)
   }
 
-  function accept(captured: Capture, met: readonly Fault[]): Answer {
-    if (captured.kind === 'refused') return { status: captured.status, body: captured.message }
-    const isRefused = met.some(
-      (fault) => fault.kind === 'refuse_event' && captured.events.some((event) => refuses(fault, event)),
-    )
-    if (isRefused) return { status: 400, body: 'invalid event could not be processed' }
-    if (isKnown(captured.token)) store.add(captured.events)
-    else store.drop(captured.events)
-    if (captured.oversized) return { status: 413, body: 'maximum event size exceeded' }
-    return json(200, { status: 'Ok' })
+  const batch: Endpoint = {
+    name: 'batch',
+    maxBytes: maxBodyBytes,
+    answerOfStatus: (status, retryAfterS) => ({
+      status,
+      body: messages[status] ?? 'fault on demand',
+      headers: retryAfterHeaders(retryAfterS),
+    }),
+    async take(body, headers, nowMs, met) {
+      const captured = body ? await capture(body, headers['content-encoding'], nowMs) : tooLarge
+      if (captured.kind === 'refused') return { answer: { status: captured.status, body: captured.message } }
+      const { token, events, oversized, historicalMigration, sentAt } = captured
+      const summary = { events: events.length, historicalMigration, sentAt }
+      const answered = (status: number, text: string) => ({ answer: { status, body: text }, summary })
+      if (events.some((event) => faultAbout('refuse_event', event, met))) {
+        return answered(400, 'invalid event could not be processed')
+      }
+      const overLimit = new Set(events.filter((event) => faultAbout('billing_limit', event, met)))
+      store.drop([...overLimit])
+      keepFor(
+        token,
+        events.filter((event) => !overLimit.has(event)),
+      )
+      if (oversized) return answered(413, 'maximum event size exceeded')
+      return { answer: json(200, { status: 'Ok' }), summary }
+    },
+  }
+
+  const v1: Endpoint = {
+    name: 'v1',
+    maxBytes: maxBodyBytesV1,
+    answerOfStatus: (status, retryAfterS) => {
+      const { error, description } = v1Errors[status] ?? { error: 'fault_on_demand', description: 'fault on demand' }
+      return errorOfV1(status, error, description, retryAfterHeaders(retryAfterS))
+    },
+    async take(body, headers, nowMs, met) {
+      const captured = await captureV1(body, headers, nowMs)
+      if (captured.kind === 'refused') {
+        return { answer: errorOfV1(captured.status, captured.error, captured.description) }
+      }
+      const { token, events, historicalMigration } = captured
+      const judgements = events.map((judged) => ({ event: judged.event, ...judgementOf(judged, met) }))
+      keepFor(
+        token,
+        judgements.filter(({ result }) => result === 'ok' || result === 'warning').map(({ event }) => event),
+      )
+      const results = Object.fromEntries(
+        judgements.map(({ event, result, details }) => [
+          event.uuid,
+          { result, ...(details !== undefined && { details }) },
+        ]),
+      )
+      const wantsAgain = judgements.some(({ result }) => result === 'retry')
+      const answered = json(200, { results })
+      return {
+        answer: { ...answered, headers: { ...answered.headers, ...(wantsAgain && { 'retry-after': '1' }) } },
+        summary: { events: events.length, historicalMigration, sentAt: null },
+      }
+    },
+  }
+
+  /** Where no project has the token, PostHog takes the events and throws them away. */
+  function keepFor(token: string, events: readonly CapturedEvent[]): void {
+    if (isKnown(token)) store.add(events)
+    else store.drop(events)
+  }
+
+  async function counted(request: Promise<void>): Promise<void> {
+    underWay += 1
+    try {
+      await request
+    } finally {
+      underWay -= 1
+    }
   }
 
   async function flags(request: IncomingMessage): Promise<Answer> {
@@ -167,10 +258,10 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
     switch (`${request.method} ${url.pathname}`) {
       case 'POST /batch':
       case 'POST /batch/':
-        underWay += 1
-        return batch(request, response).finally(() => {
-          underWay -= 1
-        })
+        return counted(receive(batch, request, response))
+      case 'POST /i/v1/analytics/events':
+      case 'POST /i/v1/analytics/events/':
+        return counted(receive(v1, request, response))
       case 'POST /flags':
       case 'POST /flags/':
         return answer(response, await flags(request))
@@ -238,18 +329,57 @@ function latencyMsOf(met: readonly Fault[]): number {
   return met.reduce((sum, fault) => (fault.kind === 'latency' ? sum + fault.ms : sum), 0)
 }
 
-function answerOfStatus(status: number, retryAfterS: number | undefined): Answer {
-  const headers: Record<string, string> = retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) }
-  return { status, headers, body: messages[status] ?? 'fault on demand' }
+function retryAfterHeaders(retryAfterS: number | undefined): Record<string, string> {
+  return retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) }
 }
 
 const messages: Record<number, string> = { 429: 'rate limited', 503: 'transient error, please retry' }
 
-function summaryOf(captured: Capture | undefined) {
-  if (captured?.kind !== 'captured') return { events: 0, historicalMigration: false, sentAt: null }
-  const { events, historicalMigration, sentAt } = captured
-  return { events: events.length, historicalMigration, sentAt }
+const v1Errors: Record<number, { error: string; description: string }> = {
+  401: { error: 'invalid_api_token', description: 'The provided API token is not valid.' },
+  402: { error: 'billing_limit_exceeded', description: 'billing limit exceeded' },
+  408: { error: 'request_timeout', description: 'request timed out' },
+  413: { error: 'payload_too_large', description: 'payload too large' },
+  429: { error: 'rate_limited', description: 'Rate limit exceeded.' },
+  500: { error: 'internal_error', description: 'Internal Server Error' },
+  503: { error: 'service_unavailable', description: 'Service Unavailable' },
+  504: { error: 'gateway_timeout', description: 'Gateway Timeout' },
 }
+
+function errorOfV1(status: number, error: string, description: string, headers?: Record<string, string>): Answer {
+  const body = { error, error_description: description, error_uri: 'https://posthog.com/docs/api' }
+  const answered = json(status, body)
+  return { ...answered, headers: { ...answered.headers, ...headers } }
+}
+
+/** The fault of that kind that a request has met and that is about this event. */
+function faultAbout<K extends 'refuse_event' | 'retry_event' | 'warn_event' | 'billing_limit'>(
+  kind: K,
+  event: CapturedEvent,
+  met: readonly Fault[],
+): Extract<Fault, { kind: K }> | undefined {
+  return met
+    .filter((fault): fault is Extract<Fault, { kind: K }> => fault.kind === kind)
+    .find((fault) => isAbout(fault, event))
+}
+
+/** What v1 says of an event: its own judgement, in the order in which PostHog comes to it, or that of a fault. */
+function judgementOf(
+  { event, result, details }: JudgedEvent,
+  met: readonly Fault[],
+): { result: JudgedEvent['result'] | 'retry'; details?: string } {
+  if (result !== 'drop') {
+    if (faultAbout('billing_limit', event, met)) return { result: 'drop', details: 'billing_limit_exceeded' }
+    const refusal = faultAbout('refuse_event', event, met)
+    if (refusal) return { result: 'drop', details: refusal.details }
+    if (faultAbout('retry_event', event, met)) return { result: 'retry', details: 'not_persisted' }
+    const warning = faultAbout('warn_event', event, met)
+    if (warning) return { result: 'warning', details: warning.details }
+  }
+  return { result, ...(details !== undefined && { details }) }
+}
+
+const nothingUnderstood: Summary = { events: 0, historicalMigration: false, sentAt: null }
 
 /** Null for a body over the limit, of which the rest is read and thrown away so that the client can hear the answer. */
 async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | null> {

@@ -18,7 +18,7 @@ export interface Counts {
   duplicates: number
   /** Arrivals under a known uuid with another name, distinct_id or time: a second row, for ever. */
   uuidClashes: number
-  /** Answered 200 and thrown away, because no project has the token. */
+  /** Taken without a word and thrown away: no project has the token, or the project is over its billing limit. */
   dropped: number
   byEvent: Record<string, number>
   /** By UTC day, `YYYY-MM-DD`. */

@@ -38,6 +38,13 @@ export function parseTimestampMs(text: string): number | null {
   return unixSeconds.test(text) ? Number(text) * 1000 : null
 }
 
+const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/
+
+/** RFC 3339 and nothing else; null for other text. */
+export function parseRfc3339Ms(text: string): number | null {
+  return rfc3339.test(text) ? parseTimestampMs(text) : null
+}
+
 function calendarMs([, year, month, day, hour, minute, second, fraction = '', zone = 'Z']: RegExpExecArray):
   | number
   | null {

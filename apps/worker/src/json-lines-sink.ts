@@ -25,7 +25,7 @@ export function jsonLinesSink(place: Place): EventSink {
           { cause },
         )
       }
-      return { kind: 'acknowledged', refused: [] }
+      return { kind: 'acknowledged', refused: [], warned: {} }
     },
   }
 }

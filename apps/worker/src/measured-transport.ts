@@ -39,6 +39,7 @@ export function measuredTransport(transport: Transport): MeasuredTransport {
 function statusOf(answer: Answer): string {
   switch (answer.kind) {
     case 'stored':
+    case 'each':
       return '200'
     case 'later':
       return answer.status === undefined ? 'none' : String(answer.status)

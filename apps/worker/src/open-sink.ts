@@ -1,5 +1,5 @@
-import type { Answers, Destination, EventSink, Pacer, Waiting } from '@heapferry/domain'
-import { batchTransport, createSink, sdkTransport } from '@heapferry/posthog'
+import type { Answers, Destination, EventSink, Pacer, TransportName, Waiting } from '@heapferry/domain'
+import { createSink, openTransport } from '@heapferry/posthog'
 import { openPlace, type S3Options } from '@heapferry/sources'
 import { jsonLinesSink } from './json-lines-sink.ts'
 import { measuredTransport } from './measured-transport.ts'
@@ -8,8 +8,17 @@ import { measuredTransport } from './measured-transport.ts'
 export interface SinkAccess {
   /** Of the destination's project; null where it has none. */
   apiKey: string | null
-  transport: 'batch' | 'sdk'
+  transport: TransportName | 'auto'
   s3: S3Options
+}
+
+/** Told while events are sent. */
+export interface SinkListener {
+  onWaiting(waiting: Waiting | null): void
+  /** How they are sent from now on, and why so. */
+  onTransport(transport: TransportName, reason: string): void
+  /** Once of each remark of PostHog's that is counted as `other`. */
+  onOtherWarning(words: string): void
 }
 
 export interface OpenSink {
@@ -24,7 +33,7 @@ export async function openSink(
   destination: Destination,
   access: SinkAccess,
   pacer: Pacer,
-  onWaiting: (waiting: Waiting | null) => void,
+  { onWaiting, onTransport, onOtherWarning }: SinkListener,
 ): Promise<OpenSink> {
   const { apiKey, s3 } = access
   if (destination.kind === 'json_lines') {
@@ -33,11 +42,7 @@ export async function openSink(
   }
   if (apiKey === null) throw new Error('a run of a PostHog project was taken without its key')
   const { host } = destination
-  const chosen = access.transport === 'sdk' ? sdkTransport({ host, apiKey }) : batchTransport({ host, apiKey })
-  const transport = measuredTransport(chosen)
-  return {
-    sink: createSink({ transport, pacer, onWaiting }),
-    answers: transport.taken,
-    closeSink: () => transport.close(),
-  }
+  const transport = measuredTransport(openTransport(access.transport, { host, apiKey }, onTransport))
+  const sink = createSink({ transport, pacer, onWaiting, onOtherWarning })
+  return { sink, answers: transport.taken, closeSink: () => transport.close() }
 }

@@ -157,10 +157,19 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     const place = await openPlace(run.root, options.s3)
     const store = await openPlace(options.store, options.s3)
     const pacer = redisPacer(options.redis, run.id, pace)
-    const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, (waiting) => {
-      sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
-        logger.error({ err: error }, 'waiting could not be told'),
-      )
+    const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, {
+      onWaiting: (waiting) => {
+        sayWaiting(run.id, desk, waiting).catch((error: unknown) =>
+          logger.error({ err: error }, 'waiting could not be told'),
+        )
+      },
+      onTransport: (transport, reason) => {
+        logger.info({ run: run.id, transport, reason }, 'how events are sent')
+        ledger
+          .setTransport(run.id, transport, reason)
+          .catch((error: unknown) => logger.error({ err: error }, 'how events are sent could not be told'))
+      },
+      onOtherWarning: (words) => logger.warn({ run: run.id, words }, 'PostHog remarked on an event that it took'),
     })
     const process = runWork(run, phase, {
       ledger,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseEnv } from 'node:util'
-import { type Destination, hashes, type Mapping, OperatorError } from '@heapferry/domain'
+import { type Destination, hashes, type Mapping, OperatorError, TransportName } from '@heapferry/domain'
 import { z } from 'zod'
 
 /** PostHog Cloud's ingestion hosts, by the names of its regions. */
@@ -61,8 +61,8 @@ export const settingsSchema = z.object({
     .regex(/^(?:posthog|jsonl:.+|s3:\/\/.+)$/, 'expected posthog, jsonl:FOLDER or jsonl:s3://bucket/prefix')
     .transform((text) => (text.startsWith('s3://') ? `jsonl:${text}` : text))
     .default('posthog'),
-  /** How events are sent: `batch` (fast, direct) or `sdk` (through posthog-node). */
-  HEAPFERRY_TRANSPORT: z.enum(['batch', 'sdk'], 'expected batch or sdk').default('batch'),
+  /** How events are sent: `v1` (an answer for every event), `batch`, `sdk` (posthog-node); `auto`: v1 where it is there. */
+  HEAPFERRY_TRANSPORT: z.enum(['auto', ...TransportName.options], 'expected auto, v1, batch or sdk').default('auto'),
   /** What hashed values are keyed with, where the mapping file hashes. Never printed, never stored. */
   HEAPFERRY_HASH_SALT: z.string().min(16, 'expected at least 16 characters').optional(),
   /** A Redis to use; without it heapferry starts one of its own. */

@@ -31,6 +31,13 @@ export const RejectReason = z.enum([
 ])
 export type RejectReason = z.infer<typeof RejectReason>
 
+/** What PostHog remarked on an event that it took: its row is sent. A closed list, as totals are kept by it. */
+export const Warning = z.enum([
+  'person_processing_disabled', // the event is stored, but its person was not touched.
+  'other', // the log of the worker has PostHog's words.
+])
+export type Warning = z.infer<typeof Warning>
+
 /**
  * One event as PostHog's capture API takes it. `uuid`, `event`, `distinct_id` and `timestamp` together are PostHog's
  * deduplication key and depend only on the row and the mapping, byte for byte.

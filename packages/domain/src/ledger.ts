@@ -8,6 +8,7 @@ import type { Answers, Pulse } from './pulse.ts'
 import type { Cursor } from './reading.ts'
 import type { RetryLedger } from './retry.ts'
 import { type HistoryPoint, Intent, type Run, type RunProgress, type Waiting } from './run.ts'
+import type { TransportName } from './sink.ts'
 import type { Phase } from './table.ts'
 import { Tally } from './tally.ts'
 import type { TimelineEntry } from './timeline.ts'
@@ -146,6 +147,8 @@ export interface RunLedger extends ChunkLedger, RetryLedger {
   removePulse(run: RunId, worker: string): Promise<void>
   addAnswers(run: RunId, answers: Answers): Promise<void>
   answers(run: RunId): Promise<Answers>
+  /** Says how a worker sends and why; one line in the timeline when the last one sent otherwise. */
+  setTransport(run: RunId, transport: TransportName, reason: string): Promise<void>
   /** From the run's beginning on, oldest first: at most 1440 points, as far apart as that allows. */
   history(run: RunId): Promise<HistoryPoint[]>
   /** The newest point of the history; null before the first. */

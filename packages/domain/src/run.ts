@@ -3,6 +3,7 @@ import { RunId } from './ids.ts'
 import { Mapping } from './mapping.ts'
 import type { CurrentPace } from './pace.ts'
 import { Phase } from './table.ts'
+import type { TransportName } from './sink.ts'
 import type { Tally } from './tally.ts'
 
 /** Where a run's events go. */
@@ -87,6 +88,8 @@ export function isComplete(progress: PhaseProgress): boolean {
 /** Everything the ledger knows about how far a run is, read in one go. */
 export interface RunProgress {
   intent: Intent
+  /** How a worker sent last; null while none has. */
+  transport: TransportName | null
   phases: readonly PhaseProgress[]
   tables: readonly TableProgress[]
   /** Rows read by all workers at some moments of the last two minutes, oldest first: what a rate is made from. */

@@ -1,4 +1,10 @@
+import { z } from 'zod'
 import type { Table } from './table.ts'
+import type { Tally } from './tally.ts'
+
+/** The ways to send: PostHog answers `v1` for every event, `batch` and `sdk` for a whole request. */
+export const TransportName = z.enum(['v1', 'batch', 'sdk'])
+export type TransportName = z.infer<typeof TransportName>
 
 /**
  * A `PostHogEvent` as its JSON in UTF-8, made once: the size guard and the request body both need it. The event itself is
@@ -27,8 +33,8 @@ export interface BatchOrigin {
 }
 
 export type Delivery =
-  /** Every event is in PostHog's durable queue, but for the refused. */
-  | { kind: 'acknowledged'; refused: readonly Refusal[] }
+  /** Every event is in PostHog's durable queue, but for the refused. `warned` counts those that it remarked on. */
+  | { kind: 'acknowledged'; refused: readonly Refusal[]; warned: Tally['warned'] }
   /** The signal came first; any of the events may or may not have arrived. */
   | { kind: 'interrupted' }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { RejectReason, SkipReason } from './conversion.ts'
+import { RejectReason, SkipReason, Warning } from './conversion.ts'
 
 const Count = z.number().int().nonnegative()
 
@@ -9,10 +9,12 @@ export const Tally = z.object({
   sent: Count,
   skipped: z.partialRecord(SkipReason, Count),
   rejected: z.partialRecord(RejectReason, Count),
+  /** Of the rows that are sent: those that PostHog took with a remark. Checkpoints of older versions have none. */
+  warned: z.partialRecord(Warning, Count).default({}),
 })
 export type Tally = z.infer<typeof Tally>
 
-export const emptyTally: Tally = { read: 0, sent: 0, skipped: {}, rejected: {} }
+export const emptyTally: Tally = { read: 0, sent: 0, skipped: {}, rejected: {}, warned: {} }
 
 export function addTallies(a: Tally, b: Tally): Tally {
   return {
@@ -20,11 +22,12 @@ export function addTallies(a: Tally, b: Tally): Tally {
     sent: a.sent + b.sent,
     skipped: addCounts(a.skipped, b.skipped),
     rejected: addCounts(a.rejected, b.rejected),
+    warned: addCounts(a.warned, b.warned),
   }
 }
 
-/** All of `skipped`, or all of `rejected`, as one number. */
-export function countOf(reasons: Tally['skipped'] | Tally['rejected']): number {
+/** All of `skipped`, `rejected` or `warned` as one number. */
+export function countOf(reasons: Tally['skipped'] | Tally['rejected'] | Tally['warned']): number {
   return Object.values(reasons).reduce((sum, count) => sum + count, 0)
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Pace } from './pace.ts'
 import { RetryOutcome } from './retry.ts'
+import { TransportName } from './sink.ts'
 import { Phase } from './table.ts'
 import { Verdict } from './verification.ts'
 
@@ -35,5 +36,6 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
+  z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>

@@ -1,16 +1,17 @@
-import type {
-  Chunk,
-  Conversion,
-  DayCount,
-  ExportFile,
-  Place,
-  PostHogEvent,
-  ReadRow,
-  RejectedRow,
-  RejectReason,
-  Slice,
-  SkipReason,
-  Tally,
+import {
+  type Chunk,
+  type Conversion,
+  type DayCount,
+  emptyTally,
+  type ExportFile,
+  type Place,
+  type PostHogEvent,
+  type ReadRow,
+  type RejectedRow,
+  type RejectReason,
+  type Slice,
+  type SkipReason,
+  type Tally,
 } from '@heapferry/domain'
 import { outgoing } from './outgoing.ts'
 
@@ -28,7 +29,7 @@ export function convertSlice(
   const days: DayCount[] = []
   const countsByDay = new Map<string, DayCount>()
   const rejected: RejectedRow[] = []
-  const tally: Tally = { read: 0, sent: 0, skipped: {}, rejected: {} }
+  const tally: Tally = structuredClone(emptyTally)
 
   const reject = (place: Place, reason: RejectReason, detail: string): void => {
     rejected.push({ chunk: chunk.id, file: file.id, table: file.table.name, ...place, reason, detail })

@@ -60,7 +60,8 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
 
     for (const refusal of delivery.refused) batch.refuse(refusal.index, refusal.detail)
     const sent = { from: checkpoint.cursor, counts: batch.counts() }
-    checkpoint = { cursor: slice.next, tally: addTallies(checkpoint.tally, batch.tally), done: false }
+    const tally = { ...batch.tally, warned: delivery.warned }
+    checkpoint = { cursor: slice.next, tally: addTallies(checkpoint.tally, tally), done: false }
     const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, sent)
     if (answer.kind === 'lock_lost') return answer
     work.onCommit?.(checkpoint)
@@ -80,4 +81,4 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   return answer.kind === 'lock_lost' ? answer : { kind: 'finished' }
 }
 
-const nothingToSend = { kind: 'acknowledged', refused: [] } as const
+const nothingToSend = { kind: 'acknowledged', refused: [], warned: {} } as const

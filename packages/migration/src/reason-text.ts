@@ -1,4 +1,4 @@
-import type { RejectReason, SkipReason } from '@heapferry/domain'
+import type { RejectReason, SkipReason, TransportName, Warning } from '@heapferry/domain'
 
 /** Why rows were left out on purpose, for someone who has not read the documentation. */
 export const skipText: Readonly<Record<SkipReason, string>> = {
@@ -27,4 +27,18 @@ export const rejectText: Readonly<Record<RejectReason, string>> = {
   event_too_large: 'The event is larger than PostHog takes.',
   identity_conflict: 'It would join two people who are told apart.',
   refused_by_posthog: 'PostHog refused the event; the list of rejected rows has its answer.',
+}
+
+/** What PostHog remarked on events that it took. */
+export const warningText: Readonly<Record<Warning, string>> = {
+  person_processing_disabled:
+    'Stored, but without changing the person: PostHog takes the id for nobody’s, or had too many events of it at once.',
+  other: 'Stored, with a remark that heapferry does not know: the log of the workers has it.',
+}
+
+/** What it means for trust that events go this way. */
+export const transportText: Readonly<Record<TransportName, string>> = {
+  v1: 'PostHog says of every event whether it took it.',
+  batch: 'PostHog answers for whole requests, and does not say what it drops over a billing limit.',
+  sdk: 'posthog-node sends; PostHog answers for whole requests, and does not say what it drops over a billing limit.',
 }

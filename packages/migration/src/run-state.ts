@@ -10,7 +10,9 @@ import {
   type RunProgress,
   type Tally,
   type TableProgress,
+  type TransportName,
 } from '@heapferry/domain'
+import { transportText } from './reason-text.ts'
 import { grouped } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
@@ -38,6 +40,8 @@ export interface RunStatus {
   details: string[]
   phase: Phase
   phases: PhaseProgress[]
+  /** How events are sent; null while none has been. */
+  transport: TransportName | null
   tables: TableStatus[]
   totals: TableStatus
   /** Rows a second over the last 15 s, or since the pace was changed; null where nothing was read of late. */
@@ -58,6 +62,9 @@ export interface TableStatus {
   rejected: number
   skipped_by_reason: Tally['skipped']
   rejected_by_reason: Tally['rejected']
+  /** Of the sent rows: those that PostHog took with a remark. */
+  warned: number
+  warned_by_kind: Tally['warned']
 }
 
 const rateWindowMs = 15_000
@@ -163,6 +170,7 @@ export function runStatus(
     details: detailsOf(progress, queue),
     phase: phaseOpen(progress),
     phases: [...progress.phases],
+    transport: progress.transport,
     tables: progress.tables.map(statusOf),
     totals: statusOf(total),
     rate,
@@ -198,8 +206,9 @@ export function messageOf(state: RunState): string {
 
 const shownWaiting = 5
 
-function detailsOf({ phases, waiting }: RunProgress, queue: QueueState): string[] {
+function detailsOf({ phases, transport, waiting }: RunProgress, queue: QueueState): string[] {
   return [
+    ...(transport === null ? [] : [`sent by ${transport}: ${transportText[transport]}`]),
     ...phases.map(
       ({ phase, sealed, planned, done }) =>
         `${phase}: ${grouped(done)} of ${grouped(planned)} chunks done${sealed ? '' : ', more are being cut'}`,
@@ -236,6 +245,8 @@ function statusOf({ table, planned, tally }: TableProgress): TableStatus {
     rejected: countOf(tally.rejected),
     skipped_by_reason: tally.skipped,
     rejected_by_reason: tally.rejected,
+    warned: countOf(tally.warned),
+    warned_by_kind: tally.warned,
   }
 }
 

@@ -16,6 +16,8 @@ export function timelineText(entry: TimelineEntry): string {
       return `compared with ${entry.against === 'posthog' ? 'PostHog' : 'the export'} by ${entry.by}: ${entry.verdict}`
     case 'phase_completed':
       return `all ${entry.phase} are done`
+    case 'transport_chosen':
+      return `events are sent by ${entry.transport}: ${entry.reason}`
     case 'waited':
       return `${entry.worker} waited ${duration((entry.untilMs - entry.atMs) / 1000)} for PostHog (${entry.detail})`
     case 'retry_wanted': {

@@ -1,4 +1,4 @@
-import type { OutgoingEvent } from '@heapferry/domain'
+import type { OutgoingEvent, Warning } from '@heapferry/domain'
 import { z } from 'zod'
 import type { Reply } from './post.ts'
 
@@ -12,7 +12,10 @@ export interface TransportOptions {
 }
 
 export interface Transport {
-  /** One request with all of the events; the answer is for all of them. Rejects only for a bug. */
+  /**
+   * One request with all of the events, of which no two different ones have the same uuid. The same array again is the
+   * same request, sent again. Rejects only for a bug.
+   */
   send(events: readonly OutgoingEvent[]): Promise<Answer>
   /** Breaks off what is in flight. */
   close(): Promise<void>
@@ -20,8 +23,10 @@ export interface Transport {
 
 /** `detail` is at most 200 characters, in PostHog's words where it has any, and never holds the key. */
 export type Answer =
-  /** Durably in PostHog's queue. */
+  /** All are durably in PostHog's queue. */
   | { kind: 'stored' }
+  /** An answer for every event, in the order of the events. `afterMs`: when PostHog wants those that are `retry` again. */
+  | { kind: 'each'; results: readonly EventResult[]; afterMs: number | null }
   /** The same request may succeed later; what it held may or may not be stored. `afterMs`: when PostHog said. */
   | { kind: 'later'; afterMs: number | null; detail: string; status?: number }
   /** An event, or all of them together, are larger than PostHog takes. */
@@ -31,9 +36,25 @@ export type Answer =
   /** Only a person can help: key, quota, host. */
   | { kind: 'operator'; status: number; detail: string }
 
+/** `detail` as in `Answer`. */
+export type EventResult =
+  /** Durably in PostHog's queue. */
+  | { kind: 'ok' }
+  /** So is this one, but PostHog has something to say about it. */
+  | { kind: 'warning'; warning: Warning; detail: string }
+  /** Thrown away, and would be again. */
+  | { kind: 'drop'; detail: string }
+  /** Not stored; it may be the next time. */
+  | { kind: 'retry'; detail: string }
+
+/** What others have written, for a person: short, and without the key. */
+export function shown(text: string, apiKey: string): string {
+  return text.replaceAll(apiKey, '[project key]').trim().slice(0, 200)
+}
+
 /** What a reply to `/batch/` means for the events in the request. */
 export function answerOf(reply: Reply, apiKey: string): Answer {
-  const say = (text: string) => text.replaceAll(apiKey, '[project key]').trim().slice(0, 200)
+  const say = (text: string) => shown(text, apiKey)
   if (reply.kind === 'unanswered') return { kind: 'later', afterMs: null, detail: say(reply.detail) }
 
   const { status, body } = reply
@@ -65,7 +86,7 @@ function answerOfSuccess(status: number, body: string, say: (text: string) => st
   return { kind: 'stored' }
 }
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

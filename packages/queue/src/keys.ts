@@ -20,7 +20,7 @@ export const runsKey = 'heapferry-ledger:runs'
 export function runKeys(run: RunId) {
   const base = `heapferry-ledger:run:${run}`
   return {
-    /** Hash: run, intent, identities, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
+    /** Hash: run, intent, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
     /** Hash: file id → ExportFile. */
     files: `${base}:files`,

@@ -8,6 +8,7 @@ import {
   type CommitAnswer,
   type CurrentPace,
   defaultPace,
+  emptyTally,
   ExportFile,
   type FileId,
   FileId as FileIdSchema,
@@ -36,8 +37,10 @@ import {
   type TableProgress,
   type Tally,
   TimelineEntry,
+  TransportName,
   type Verification,
   Waiting,
+  Warning,
 } from '@heapferry/domain'
 import { duration } from '@heapferry/migration'
 import type { Redis } from 'ioredis'
@@ -46,7 +49,7 @@ import { lockKey, rowField, runKeys, runsKey } from './keys.ts'
 import { currentPaceScript, setPaceScript } from './pace-scripts.ts'
 import { limitText, paceOf } from './redis-pacer.ts'
 import { RedisRetryLedger } from './redis-retry-ledger.ts'
-import { commitScript, pauseIfRunningScript, planFileScript, sealScript } from './scripts.ts'
+import { commitScript, pauseIfRunningScript, planFileScript, sealScript, setTransportScript } from './scripts.ts'
 import { sentEvents, sentFields } from './sent-fields.ts'
 
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
@@ -261,6 +264,7 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
     return {
       pace,
       intent: parsed(Intent, record.intent) ?? wantedToRun,
+      transport: TransportName.nullable().parse(record.transport ?? null),
       phases: phases.map((phase) => ({
         phase,
         sealed: record[`sealed|${phase}`] === '1',
@@ -308,6 +312,12 @@ export class RedisLedger extends RedisRetryLedger implements RunLedger {
     const key = runKeys(run).waiting
     if (waiting) await this.#redis.hset(key, worker, JSON.stringify({ ...waiting, saidAtMs: Date.now() }))
     else await this.#redis.hdel(key, worker)
+  }
+
+  async setTransport(run: RunId, transport: TransportName, reason: string): Promise<void> {
+    const { run: key, timeline } = runKeys(run)
+    const entry: TimelineEntry = { kind: 'transport_chosen', atMs: Date.now(), transport, reason }
+    await this.#redis.eval(setTransportScript, 2, key, timeline, transport, JSON.stringify(entry), keptEntries)
   }
 
   async history(run: RunId): Promise<HistoryPoint[]> {
@@ -394,7 +404,7 @@ function tablesOf(totals: Record<string, string>): TableProgress[] {
     const counter = field.slice(0, bar)
     const name = field.slice(bar + 1)
     if (counter === 'planned' || counter === 'done') continue
-    const table = tables.get(name) ?? { planned: 0, tally: { read: 0, sent: 0, skipped: {}, rejected: {} } }
+    const table = tables.get(name) ?? { planned: 0, tally: structuredClone(emptyTally) }
     tables.set(name, table)
     const count = Number(value)
     const [group, reason] = counter.split('.')
@@ -402,6 +412,7 @@ function tablesOf(totals: Record<string, string>): TableProgress[] {
     else if (counter === 'read' || counter === 'sent') table.tally[counter] = count
     else if (group === 'skipped') table.tally.skipped[SkipReason.parse(reason)] = count
     else if (group === 'rejected') table.tally.rejected[RejectReason.parse(reason)] = count
+    else if (group === 'warned') table.tally.warned[Warning.parse(reason)] = count
   }
   return [...tables]
     .map(([table, progress]) => ({ table, ...progress }))

@@ -40,6 +40,9 @@ if not old.done and (new.cursor > old.cursor or new.done) then
     add('rejected.' .. reason, by)
     rejected = rejected + by
   end
+  -- Older versions know no warnings.
+  local warned = old.tally.warned or {}
+  for warning, count in pairs(new.tally.warned or {}) do add('warned.' .. warning, count - (warned[warning] or 0)) end
 
   for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
   if tonumber(ARGV[7]) == (stored and old.cursor or 0) then countByDay(KEYS[10], cjson.decode(ARGV[8])) end
@@ -91,6 +94,21 @@ if tonumber(redis.call('HGET', KEYS[2], 'planned|' .. ARGV[1]) or 0) ~= tonumber
 if redis.call('HGET', KEYS[1], 'sealed|' .. ARGV[1]) == '1' then return 1 end
 redis.call('HSET', KEYS[1], 'sealed|' .. ARGV[1], 1)
 recordPhaseIfComplete(KEYS[2], KEYS[3], ARGV[1], ARGV[3])
+return 1
+`
+
+/**
+ * Remembers how events are sent, with a line in the timeline where it is another way than before: workers say it
+ * whenever they start.
+ *
+ * KEYS  1 run · 2 timeline
+ * ARGV  1 transport · 2 timeline entry (JSON) · 3 how many entries are kept
+ */
+export const setTransportScript = `
+if redis.call('HGET', KEYS[1], 'transport') == ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'transport', ARGV[1])
+redis.call('RPUSH', KEYS[2], ARGV[2])
+redis.call('LTRIM', KEYS[2], -tonumber(ARGV[3]), -1)
 return 1
 `
 

@@ -1,4 +1,4 @@
-import { RejectReason, SkipReason, TimelineEntry } from '@heapferry/domain'
+import { RejectReason, SkipReason, TimelineEntry, Warning } from '@heapferry/domain'
 import { z } from 'zod'
 
 const Count = z.int().nonnegative()
@@ -13,6 +13,9 @@ const TableFigures = z.object({
   rejected: Count,
   skipped_by_reason: z.partialRecord(SkipReason, Count),
   rejected_by_reason: z.partialRecord(RejectReason, Count),
+  /** Of the sent rows: those that PostHog took with a remark. */
+  warned: Count,
+  warned_by_kind: z.partialRecord(Warning, Count),
 })
 
 /**

@@ -147,7 +147,7 @@ function begun(toMs: number): NonNullable<HeldBack['pass']> {
   return { toMs, cursor: 0, rows: 0 }
 }
 
-const nothingToSend = { kind: 'acknowledged', refused: [] } as const
+const nothingToSend = { kind: 'acknowledged', refused: [], warned: {} } as const
 
 /** What becomes of a row as of `toMs` if it was held back as of `sinceMs`; null of all others. */
 function convertAsOf(

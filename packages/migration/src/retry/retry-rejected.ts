@@ -125,7 +125,7 @@ function originOf({ file: { table }, place: { chunk, row } }: RereadRow): BatchO
   return { table, day: null, name: `${chunk}-retried-from-row-${row}` }
 }
 
-const nothingToSend = { kind: 'acknowledged', refused: [] } as const
+const nothingToSend = { kind: 'acknowledged', refused: [], warned: {} } as const
 
 type Outcome =
   | RetriedRow

@@ -1,0 +1,105 @@
+import path from 'node:path'
+import { countOf, type Phase, type RejectedRow } from '@heapferry/domain'
+import { isAbout } from '@heapferry/fake-posthog'
+import { ChunkQueue, connectRedis, readRunStatus } from '@heapferry/queue'
+import { writeSampleExport } from '@heapferry/sample-export'
+import { expect, onTestFinished, test } from 'vitest'
+import { convertible } from '../support/convertible.ts'
+import { type Crew, crew } from '../support/crew.ts'
+import { heapferry } from '../support/heapferry.ts'
+import { until } from '../support/until.ts'
+
+test('a billing limit in the middle pauses the run, counts nothing as sent that was dropped, and costs nothing', async () => {
+  const team = await crew()
+  const { posthog, run, ledger } = team
+  const source = await exported(team)
+  const status = await statusOf(team)
+  posthog.fault({ kind: 'latency', ms: 20 })
+  team.start(source, 1)
+  await until('some events are stored', () => posthog.stored.size > 800)
+  posthog.fault({ kind: 'billing_limit' })
+  await until('the run is paused', async () => (await status()).state === 'paused')
+
+  expect(await ledger.intent(run)).toMatchObject({
+    kind: 'pause',
+    by: 'heapferry',
+    reason: expect.stringContaining('billing_limit_exceeded'),
+    hint: expect.stringContaining('billing limit of the project, then resume'),
+  })
+  const expected = await convertible(source, team)
+  const { totals } = await status()
+  expect(totals.sent).toBe(posthog.stored.size)
+  expect(totals.sent).toBeLessThan(expected.convertibleRows)
+  expect(totals.rejected_by_reason).not.toHaveProperty('refused_by_posthog')
+
+  posthog.clearFaults()
+  await ledger.setIntent(run, { kind: 'run', by: 'ada', acceptedTables: [] })
+  await until('the run is complete', team.isComplete)
+  expect(storedIn(team)).toEqual(expected.events)
+  expect([...posthog.stored.values()].every(({ times }) => times === 1)).toBe(true)
+  const after = (await status()).totals
+  expect([after.sent, after.sent + after.skipped + after.rejected]).toEqual([expected.convertibleRows, after.read])
+})
+
+test('what PostHog drops, remarks on and wants again ends as rejected, sent and sent, and is told', async () => {
+  const team = await crew()
+  const { posthog, run, ledger } = team
+  const source = await exported(team)
+  posthog.fault({ kind: 'refuse_event', everyNth: 100, details: 'event_restriction_drop' })
+  posthog.fault({ kind: 'retry_event', everyNth: 30, next: 3 })
+  posthog.fault({ kind: 'warn_event', everyNth: 50 })
+  team.start(source, 1)
+  await until('the run is complete', team.isComplete)
+
+  const { events } = await convertible(source, team)
+  const kept = new Map([...events].filter(([uuid]) => !isAbout({ everyNth: 100 }, { event: '', uuid })))
+  expect(storedIn(team)).toEqual(kept)
+  const rejected: RejectedRow[] = []
+  for await (const row of ledger.rejectedRows(run)) if (row.reason === 'refused_by_posthog') rejected.push(row)
+  expect(rejected.length).toBe(events.size - kept.size)
+  expect(rejected.length).toBeGreaterThan(10)
+  for (const { detail } of rejected) expect(detail).toContain('a restriction of the project')
+  for (const { table, tally } of (await ledger.progress(run)).tables) {
+    expect([table, tally.sent + countOf(tally.skipped) + countOf(tally.rejected)]).toEqual([table, tally.read])
+  }
+
+  const warned = [...kept.keys()].filter((uuid) => isAbout({ everyNth: 50 }, { event: '', uuid })).length
+  expect(warned).toBeGreaterThan(20)
+  expect(await (await statusOf(team))()).toMatchObject({
+    transport: 'v1',
+    totals: { sent: kept.size, warned, warned_by_kind: { person_processing_disabled: warned } },
+  })
+  const env = { POSTHOG_HOST: posthog.url, HEAPFERRY_HOME: team.home, REDIS_URL: team.redisServer.url }
+  const { stdout } = await heapferry(['status', run], { cwd: team.folder, env }).ended
+  expect(stdout).toMatch(
+    /Sent, with a remark of PostHog’s:\n +\d+  person_processing_disabled\n {14}Stored, but without/,
+  )
+  expect(stdout).toContain('sent by v1: PostHog says of every event')
+  expect(await ledger.timeline(run)).toContainEqual(
+    expect.objectContaining({ kind: 'transport_chosen', transport: 'v1' }),
+  )
+})
+
+/** No row of it is there twice. */
+async function exported({ folder }: Crew): Promise<string> {
+  const source = path.join(folder, 'export')
+  await writeSampleExport({ folder: source, seed: 9, people: 100, pageviewRows: 2500, eventRows: 1000, traps: false })
+  return source
+}
+
+async function statusOf({ run, ledger, redisServer }: Crew) {
+  const redis = await connectRedis(redisServer.url, () => {})
+  const queueOf = (phase: Phase) => new ChunkQueue(redis, run, phase, () => {})
+  const queues = { identities: queueOf('identities'), events: queueOf('events') }
+  onTestFinished(async () => {
+    await Promise.all(Object.values(queues).map((queue) => queue.close()))
+    redis.disconnect()
+  })
+  return () => readRunStatus(run, ledger, (phase) => queues[phase])
+}
+
+function storedIn({ posthog }: Crew) {
+  return new Map(
+    [...posthog.stored].map(([uuid, { event, distinct_id, timestamp }]) => [uuid, { event, distinct_id, timestamp }]),
+  )
+}
