@@ -354,6 +354,37 @@ test('events that PostHog wants again much later hold up no other call, and a si
   expect(await sent).toEqual({ kind: 'interrupted' })
 })
 
+test('what the pacer holds back is sent after what PostHog wants again, and each answer still is of its event', async () => {
+  const take: Pacer['take'] = ({ length }) => Promise.resolve(Math.min(length, 7))
+  const { posthog, sink } = await startV1({ pacer: { ...unpaced, take } })
+  const events = outgoingEvents(40)
+  posthog.fault({ kind: 'refuse_event', uuids: uuidsOf(events.slice(16, 18)) })
+  posthog.fault({ kind: 'retry_event', uuids: uuidsOf(events.slice(2, 5)), next: 1 })
+  expect(await sink.send(events, never)).toMatchObject({ refused: [{ index: 16 }, { index: 17 }] })
+  expect([...posthog.stored.keys()]).toEqual(
+    uuidsOf([...events.slice(0, 2), ...events.slice(5, 7), ...events.slice(2, 5), ...events.slice(7)]).filter(
+      (uuid) => !uuidsOf(events.slice(16, 18)).includes(uuid),
+    ),
+  )
+  expect(posthog.batches.map((batch) => batch.events)).toEqual([7, 3, 7, 7, 7, 7, 5])
+})
+
+test('a request that is put off is the same request the next time, its attempts counted', async () => {
+  let left = 2
+  const { url, asked } = await posthogLike(({ body }) => {
+    const { batch }: { batch: { uuid: string }[] } = JSON.parse(body)
+    if (left-- > 0) return { status: 503 }
+    return { body: { results: Object.fromEntries(batch.map(({ uuid }) => [uuid, { result: 'ok' }])) } }
+  })
+  const transport = v1Transport({ host: url, apiKey: 'phc_test' })
+  onTestFinished(() => transport.close())
+  const take: Pacer['take'] = ({ length }) => Promise.resolve(Math.min(length, 7))
+  const sink = createSink({ transport, pacer: { ...unpaced, take }, firstWaitMs: 4 })
+  expect(await sink.send(outgoingEvents(10), never)).toEqual(taken)
+  expect(asked.map(({ headers }) => headers['posthog-attempt'])).toEqual(['1', '2', '3', '1'])
+  expect(new Set(asked.map(({ headers }) => headers['posthog-request-id'])).size).toBe(2)
+})
+
 test('over the billing limit the whole call is a matter for a person, though some of its events are stored', async () => {
   const { posthog, sink } = await startV1()
   const events = outgoingEvents(1500)
