@@ -45,18 +45,39 @@ export async function benchRedisMemory(): Promise<object[]> {
       await redis.del(`heapferry:${run}-events:${chunk.id}:lock`)
     }
     const doneBytes = await usedBytes()
+    await countThreeYears()
+    const countedBytes = await usedBytes()
     return [
       {
         chunks,
         'bytes/chunk waiting': Math.round((waitingBytes - emptyBytes) / chunks),
         'bytes/chunk done, job kept': Math.round((doneBytes - emptyBytes) / chunks),
       },
+      { 'bytes for counts by day of 100 events in three years': countedBytes - doneBytes },
     ]
   } finally {
     await queue.close()
     redis.disconnect()
     await server.close()
     await rm(home, { recursive: true })
+  }
+
+  /** As workers do that have sent about 20,000 events of each name and day: two billion in all. */
+  async function countThreeYears(): Promise<void> {
+    const { chunk } = jobOf(chunks)
+    await redis.set(`heapferry:${run}-events:${chunk.id}:lock`, 'bench', 'PX', 60_000)
+    for (let event = 0; event < 100; event++) {
+      const counts = Array.from({ length: 1096 }, (_, day) => {
+        return {
+          event: `event_table_number_${event}`,
+          day: 18_000 + day,
+          count: 20_000 + ((event * 7919 + day * 104_729) % 9999),
+        }
+      })
+      const tally = { read: event + 1, sent: 0, skipped: {}, rejected: {}, warned: {} }
+      const sent = { from: event, counts }
+      await ledger.commit({ chunk, file, token: 'bench' }, { cursor: event + 1, tally, done: false }, [], sent)
+    }
   }
 
   async function usedBytes(): Promise<number> {

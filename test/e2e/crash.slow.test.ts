@@ -77,6 +77,11 @@ test('workers, producer and Redis are killed at random, and every event arrives 
     expect([table, tally.sent + countOf(tally.skipped) + countOf(tally.rejected)]).toEqual([table, tally.read])
     expect([table, planned]).toEqual([table, tally.read])
   }
+  // What was sent is counted by day, and no kill has lost a count or doubled one.
+  for (const { table, rows: sentRows, events } of await ledger.sentTables(run)) {
+    const counted = events.flatMap(({ days }) => [...days.values()]).reduce((sum, count) => sum + count, 0)
+    expect([table, counted]).toEqual([table, sentRows])
+  }
   const sent = tables.reduce((sum, { tally }) => sum + tally.sent, 0)
   expect(sent).toBe(expected.convertibleRows)
 

@@ -71,12 +71,10 @@ test('events that PostHog lost are missing, by event and day', async () => {
 
   const early = await verified()
   expect([early.code, early.verification.verdict]).toEqual([4, 'pending'])
+  expect(early.verification.differing).toMatchObject([{ event: '$pageview', day, expected: gone, found: 0 }])
   expect(early.verification.look_again_at).not.toBeNull()
-  const { code, verification } = await verified('--lag', '0')
-  expect([code, verification.verdict]).toEqual([5, 'missing'])
-  expect(verification.differing).toMatchObject([{ event: '$pageview', day, expected: gone, found: 0 }])
-  expect(verification.message).toContain(`${gone} of `)
-  const { stdout } = await command({}, 'verify', 'e2e', '--lag', '0')
+  const { code, stdout } = await command({}, 'verify', 'e2e', '--lag', '0')
+  expect([code, stdout]).toEqual([5, expect.stringContaining(`${gone} of `)])
   expect(stdout).toContain(`${day}  $pageview`)
 })
 
@@ -96,7 +94,7 @@ test('offline the ledger is compared with a fresh read of the export, without an
   await rm(path.join(folder, 'home', 'runs', 'e2e'), { recursive: true })
   const { code, stdout } = await command({ POSTHOG_PERSONAL_API_KEY: '' }, 'verify', 'e2e', '--offline', '--json')
   const verification = SourceVerification.parse(JSON.parse(stdout))
-  expect([verification.message, code]).toEqual([expect.stringContaining('says of all'), 0])
+  expect([verification.message, code]).toEqual([expect.stringContaining('says of every table'), 0])
   expect(verification.tables.every(({ differs }) => !differs)).toBe(true)
   expect(verification.tables.flatMap(({ figures }) => figures).length).toBeGreaterThan(20)
 

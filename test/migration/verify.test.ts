@@ -51,18 +51,53 @@ test('rows that the export repeats are one event, and no more than those may be 
 })
 
 test('one event of two people is two events, as in PostHog', async () => {
-  const bench = workbench([click(1, 0), { ...click(1, 0), user: '8' }])
+  const bench = workbench([click(1, 0), click(1, 0), { ...click(1, 0), user: '8' }])
   expect((await bench.look()).verification).toMatchObject({
     verdict: 'verified',
-    totals: { expected: 2, found: 2, shared_uuids: 1 },
+    totals: { sent: 3, expected: 2, found: 2, shared_uuids: 1 },
   })
 })
 
 test('rows that PostHog refused are not expected, also where the export is counted', async () => {
-  const bench = workbench([click(1, 0), click(1, 0), click(2, 0), click(3, 0)])
+  const bench = workbench([click(1, 0), click(1, 0), click(2, 0), click(2, 0)])
   bench.refuse(3)
+  bench.refuse(4)
   const { verification } = await bench.look()
-  expect(verification).toMatchObject({ verdict: 'verified', totals: { sent: 3, expected: 2, found: 2 } })
+  expect(verification).toMatchObject({ verdict: 'verified', totals: { sent: 2, expected: 1, found: 1 } })
+})
+
+test('rows that were refused and sent otherwise by a retry do not count as the rows that the export has', async () => {
+  const bench = workbench([click(1, 0), click(1, 0), click(2, 0), click(2, 0)])
+  bench.mend(3, click(5, 0))
+  bench.mend(4, click(6, 0))
+  const { verification } = await bench.look()
+  expect(verification).toMatchObject({ verdict: 'verified', totals: { sent: 4, expected: 3, found: 3 } })
+})
+
+test('a day that only a retry has sent is not looked for in the export again and again', async () => {
+  const bench = workbench([click(1, 0), { ...click(2, 0), time: 'never' }])
+  bench.mend(2, click(2, 5))
+  bench.lose(2)
+  for (let looks = 0; looks < 3; looks++) await bench.look(settledMs)
+  expect(bench.rowsRead).toBe(2)
+})
+
+test('rows that a retry has sent otherwise than the export has them are expected as well', async () => {
+  const bench = workbench([click(1, 0), click(1, 0), { ...click(2, 0), time: 'never' }])
+  bench.mend(3, click(2, 0))
+  const totals = { sent: 3, expected: 2, found: 2 }
+  expect((await bench.look()).verification).toMatchObject({ verdict: 'verified', totals })
+  expect(await bench.offline()).toMatchObject({ verdict: 'verified', notes: [expect.stringContaining('by retries')] })
+  bench.lose(2)
+  const soon = await bench.anotherCommand().look(settledMs)
+  expect(soon.verification).toMatchObject({ verdict: 'pending', totals: { expected: 2, found: 1 } })
+  const later = await bench.anotherCommand().look(settledMs + 2 * hourMs)
+  expect(later.verification.verdict).toBe('missing')
+  bench.tally = { read: 3, sent: 2, skipped: {}, warned: {}, rejected: { unparsable_time: 1 } }
+  expect(await bench.offline()).toMatchObject({
+    verdict: 'missing',
+    tables: [{ figures: expect.arrayContaining([{ figure: 'rejected', ledger: 1, source: 0 }]) }],
+  })
 })
 
 test('what is not found soon after it was sent is pending, and missing when it stays away', async () => {
@@ -253,6 +288,8 @@ function workbench(clicks: readonly Click[]) {
   }
   const lost = new Set<number>()
   const rejected: RejectedRow[] = []
+  const retried: number[] = []
+  const mended: Click[] = []
   const forgotten = new Set<number>()
   const isEvent = ({ time }: Click): boolean => time !== 'never'
   const dayOf = ({ time }: Click): number => Math.floor(Date.parse(time) / dayMs)
@@ -273,6 +310,11 @@ function workbench(clicks: readonly Click[]) {
     lose: (id: number) => lost.add(id),
     find: (id: number) => lost.delete(id),
     forget: (id: number) => forgotten.add(id),
+    /** A row that the export has wrongly is sent as it should be. */
+    mend(row: number, as: Click) {
+      retried.push(row)
+      mended.push(as)
+    },
     refuse(row: number) {
       const [reason, detail] = ['refused_by_posthog', 'no'] as const
       rejected.push({
@@ -289,7 +331,7 @@ function workbench(clicks: readonly Click[]) {
     anotherCommand: () => (current = verifyAgainstPostHog(run, work)),
     offline: () =>
       verifyAgainstSource(run, {
-        ledger: work.ledger,
+        ledger,
         read,
         identities: () => Promise.resolve(noIdentities),
         hashSalt: null,
@@ -299,8 +341,8 @@ function workbench(clicks: readonly Click[]) {
       }),
   }
 
-  const sent = (): Click[] =>
-    clicks.filter((one, index) => isEvent(one) && !rejected.some(({ row }) => row === index + 1))
+  const otherwise = (): Set<number> => new Set([...retried, ...rejected.map(({ row }) => row)])
+  const sent = (): Click[] => [...clicks.filter((one, index) => isEvent(one) && !otherwise().has(index + 1)), ...mended]
 
   async function* read(one: ExportFile): AsyncGenerator<Slice> {
     if (bench.unreadable) throw new OperatorError('clicks.csv is gone', 'Put it back.')
@@ -323,7 +365,7 @@ function workbench(clicks: readonly Click[]) {
 
   function progress(): RunProgress {
     const count = clicks.length
-    const unparsable = clicks.filter((one) => !isEvent(one)).length
+    const unparsable = clicks.filter((one) => !isEvent(one)).length - retried.length
     const tally = bench.tally ?? {
       read: count,
       sent: sent().length,
@@ -366,21 +408,39 @@ function workbench(clicks: readonly Click[]) {
     return [...answer, ...bench.extra.filter(({ day }) => day * dayMs >= fromMs && day * dayMs < toMs)]
   }
 
-  const work: Parameters<typeof verifyAgainstPostHog>[1] = {
-    ledger: {
-      progress: () => Promise.resolve(progress()),
-      sentTables: () => {
-        const counted = sent().filter(({ id }) => !forgotten.has(id))
-        return Promise.resolve([
-          { table: 'clicks', rows: sent().length, events: [{ event: 'clicks', days: countByDay(counted) }] },
-        ])
-      },
-      files: () => Promise.resolve(bench.users.length > 0 ? [file, usersFile] : [file]),
-      async *rejectedRows() {
-        yield* rejected
-      },
-      verifications: () => Promise.resolve({ posthog: bench.previous, source: null }),
+  const ledger: Parameters<typeof verifyAgainstPostHog>[1]['ledger'] &
+    Parameters<typeof verifyAgainstSource>[1]['ledger'] = {
+    progress: () => Promise.resolve(progress()),
+    sentTables: () => {
+      const counted = sent().filter(({ id }) => !forgotten.has(id))
+      return Promise.resolve([
+        { table: 'clicks', rows: sent().length, events: [{ event: 'clicks', days: countByDay(counted) }] },
+      ])
     },
+    files: () => Promise.resolve(bench.users.length > 0 ? [file, usersFile] : [file]),
+    async *rejectedRows() {
+      yield* rejected
+    },
+    async *retriedRows() {
+      yield* retried.map((row) => ({ chunk: chunkOf(run.id, file, 0).id, row }))
+    },
+    timeline: () => {
+      const reasons = { unparsable_time: retried.length }
+      const entry = {
+        kind: 'retried',
+        atMs: settledMs,
+        by: 'ada',
+        reasons,
+        sent: retried.length,
+        skipped: 0,
+        rejected: 0,
+      } as const
+      return Promise.resolve(retried.length > 0 ? [entry] : [])
+    },
+    verifications: () => Promise.resolve({ posthog: bench.previous, source: null }),
+  }
+  const work: Parameters<typeof verifyAgainstPostHog>[1] = {
+    ledger,
     countEvents(ranges) {
       for (const { fromMs, toMs } of ranges) bench.asked.push([fromMs / dayMs, toMs / dayMs])
       return Promise.resolve(ranges.flatMap(found))

@@ -1,4 +1,12 @@
-import { Checkpoint, type Chunk, emptyTally, type ExportFile, phases, type RejectedRow, type Tally } from '@heapferry/domain'
+import {
+  Checkpoint,
+  type Chunk,
+  emptyTally,
+  type ExportFile,
+  phases,
+  type RejectedRow,
+  type Tally,
+} from '@heapferry/domain'
 import { type Redis, RedisLedger } from '@heapferry/queue'
 import { chunkOf, fileOf, runOf } from './chunk.ts'
 

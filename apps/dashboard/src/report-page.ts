@@ -1,4 +1,4 @@
-import { Warning } from '@heapferry/domain'
+import { type PostHogVerification, Warning } from '@heapferry/domain'
 import { grouped, rejectText, type Report, skipText, warningText } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
@@ -41,6 +41,8 @@ ${tableOf(
 )}
 <p class="facts">Rows read = sent + skipped + rejected.</p>
 ${reasonsOf(report)}
+<h2>Verification</h2>
+${verificationOf(report)}
 <h2>Throughput</h2>
 ${chartOf(report)}
 <p class="facts">${answersText(report)}</p>
@@ -115,6 +117,31 @@ function reasonsOf({ rejected, totals }: Report): Html {
   return html`${groups.length === 0 ? html`` : html`<h2>Rejected rows</h2><ul class="reasons">${groups}</ul>`}
 ${lines.length === 0 ? html`` : html`<h2>Skipped rows</h2><ul class="reasons">${lines}</ul>`}
 ${warned.length === 0 ? html`` : html`<h2>${warnedTitle}</h2><ul class="reasons">${warned}</ul>`}`
+}
+
+function verificationOf({ run, verifications: { posthog, source } }: Report): Html {
+  if (!posthog && !source) return html`<p>The run was not verified: <code>heapferry verify ${run.id}</code></p>`
+  return html`${posthog ? html`${verdictOf('PostHog', posthog)}${foundEvents(posthog)}` : ''}
+${source ? verdictOf('The export', source) : ''}`
+}
+
+type Verified = Pick<PostHogVerification, 'verdict' | 'message' | 'verified_at' | 'by' | 'notes'>
+
+function verdictOf(against: string, { verdict, message, verified_at, by, notes }: Verified): Html {
+  return html`<p><strong>${against}: ${verdict}.</strong> ${message}</p>
+<p class="facts">Compared ${moment(Date.parse(verified_at))} by ${by}.</p>
+${notes.length === 0 ? '' : html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}`
+}
+
+function foundEvents({ events, more_events }: PostHogVerification): Html {
+  const lines = events.map(
+    ({ event, sent, expected, found, differing_days }): Line => ({
+      name: event,
+      cells: [sent, expected, found, differing_days].map((count) => ({ text: grouped(count) })),
+    }),
+  )
+  return html`${tableOf(['event', 'sent', 'different', 'found', 'days that differ'], lines)}
+${more_events === 0 ? '' : html`<p class="facts">and ${grouped(more_events)} more events</p>`}`
 }
 
 function answersText({ answers: { by_status: byStatus, mean_ms: meanMs } }: Report): string {

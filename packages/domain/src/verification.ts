@@ -73,7 +73,7 @@ export const SourceVerification = z.object({
   tables: z.array(
     z.object({
       table: z.string(),
-      /** Rows by how they end: `planned`, `read`, `sent`, `skipped.REASON`, `rejected.REASON`. */
+      /** Rows: `planned`, `read`, `sent`, `skipped.REASON`, `rejected.REASON`; after retries `sent or skipped`, `rejected`. */
       figures: z.array(z.object({ figure: z.string(), ledger: Count, source: Count })),
       differs: z.boolean(),
     }),

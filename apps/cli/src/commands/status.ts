@@ -1,11 +1,12 @@
 import { Command } from 'commander'
-import type { RunId, TimelineEntry } from '@heapferry/domain'
+import type { RunId, TimelineEntry, Verification } from '@heapferry/domain'
 import { grouped, mappingFingerprint, timelineText } from '@heapferry/migration'
 import { readRunStatus } from '@heapferry/queue'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
-import { answer } from '../print.ts'
+import { answer, printable } from '../print.ts'
 import { progressLine, statusText } from '../status-text.ts'
+import { wrapped } from '../terminal.ts'
 import { withLedger } from '../with-ledger.ts'
 
 const shownEntries = 20
@@ -21,6 +22,15 @@ function historyLines(timeline: readonly TimelineEntry[]): string[] {
   ]
 }
 
+function verificationLines(verifications: readonly (Verification | null)[]): string[] {
+  return verifications.flatMap((one) => {
+    if (one === null) return []
+    const moment = one.verified_at.slice(0, 16).replace('T', ' ')
+    const against = one.kind === 'posthog' ? 'PostHog' : 'the export'
+    return wrapped(printable(`${moment}  ${against}: ${one.verdict}. ${one.message}`), '  ')
+  })
+}
+
 export function statusCommand(): Command {
   return new Command('status')
     .description('how far a run is')
@@ -32,10 +42,13 @@ export function statusCommand(): Command {
         const mapping_fingerprint = mappingFingerprint(mapping)
         const status = await readRunStatus(id, ledger, (phase) => queueOf(id, phase))
         const timeline = await ledger.timeline(id)
-        if (flags.json) return answer(JSON.stringify({ ...status, mapping_fingerprint, timeline }))
+        const verifications = await ledger.verifications(id)
+        if (flags.json) return answer(JSON.stringify({ ...status, mapping_fingerprint, verifications, timeline }))
         answer(`${statusText(status)}\n\n${progressLine(status, 80)}`)
         const details = [...status.details, `mapping ${mapping_fingerprint}`]
         answer(`\nDetails:\n${details.map((line) => `  ${line}`).join('\n')}`)
+        const verified = verificationLines([verifications.posthog, verifications.source])
+        if (verified.length > 0) answer(`\nVerification (UTC):\n${verified.join('\n')}`)
         answer(`\nHistory (UTC):\n${historyLines(timeline).join('\n')}`)
       }),
     )

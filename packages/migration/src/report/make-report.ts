@@ -19,12 +19,13 @@ export interface ReportWork {
 export async function makeReport(run: Run, { ledger, status, version, nowMs, checksum }: ReportWork): Promise<Report> {
   const files = await ledger.files(run.id)
   const paths = new Map(files.map(({ id, path }) => [id, path]))
-  const [timeline, history, answers, progress, rejected] = await Promise.all([
+  const [timeline, history, answers, progress, rejected, verifications] = await Promise.all([
     ledger.timeline(run.id),
     ledger.history(run.id),
     ledger.answers(run.id),
     ledger.fileProgress(run.id),
     groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file),
+    ledger.verifications(run.id),
   ])
   const inputs: Report['inputs'] = []
   for (const file of files) {
@@ -68,6 +69,7 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, che
     tables: status.tables,
     totals: status.totals,
     rejected,
+    verifications,
     timeline: timeline.map((entry) => ({ at: iso(entry.atMs), text: timelineText(entry), entry })),
     history: history.map(({ atMs, ...counts }) => ({ at: iso(atMs), ...counts })),
     answers: {

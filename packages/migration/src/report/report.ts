@@ -1,4 +1,11 @@
-import { RejectReason, SkipReason, TimelineEntry, Warning } from '@heapferry/domain'
+import {
+  PostHogVerification,
+  RejectReason,
+  SkipReason,
+  SourceVerification,
+  TimelineEntry,
+  Warning,
+} from '@heapferry/domain'
 import { z } from 'zod'
 
 const Count = z.int().nonnegative()
@@ -74,6 +81,8 @@ export const Report = z.object({
       example: z.string(),
     }),
   ),
+  /** The last of each kind; null where the run was not verified. */
+  verifications: z.object({ posthog: PostHogVerification.nullable(), source: SourceVerification.nullable() }),
   timeline: z.array(z.object({ at: Moment, text: z.string(), entry: TimelineEntry })),
   /** Of the whole run, since its beginning: rows that had ended at some moments. */
   history: z.array(z.object({ at: Moment, read: Count, sent: Count, rejected: Count })),

@@ -1,4 +1,6 @@
-import type { Columns, Conversion, ExportFile, FileId, RejectedRow, Slice, Table, Values } from '@heapferry/domain'
+import type { Columns, Conversion, ExportFile, FileId, RowKey, Slice, Table, Values } from '@heapferry/domain'
+import { dayOf } from '../convert-slice.ts'
+import { fileOf } from '../retry/row-places.ts'
 import { DayMap } from './day-map.ts'
 import { DistinctCounter, type Scratch } from './distinct-counter.ts'
 
@@ -6,14 +8,15 @@ export interface RecountWork {
   /** All rows of a file. */
   read(file: ExportFile): AsyncIterable<Slice>
   converterFor(table: Table, columns: Columns): (values: Values) => Conversion
-  rejectedRows: AsyncIterable<RejectedRow>
+  /** Rows that ended otherwise than the export tells: rejected by PostHog, too large as an event, sent by a retry. */
+  otherwise: AsyncIterable<RowKey>
   scratch: Scratch
   signal: AbortSignal
   onRows?(table: string, rows: number): void
 }
 
 export interface Recounted {
-  /** Rows that became events, but for those that the ledger says were rejected. */
+  /** Rows that became events, but for those that are left out. */
   rows: number
   /** Different events among them. */
   different: number
@@ -28,7 +31,7 @@ export async function recount(
   isWanted: (table: string, event: string, day: number) => boolean,
   work: RecountWork,
 ): Promise<Map<string, DayMap<Recounted>>> {
-  const rejected = await rejectedByFile(files, work.rejectedRows)
+  const otherwise = await rowsByFile(files, work.otherwise)
   const counter = new DistinctCounter(work.scratch)
   const groups: Recounted[] = []
   const tables = new Map<string, DayMap<Recounted & { group: number }>>()
@@ -36,17 +39,17 @@ export async function recount(
     const { name } = file.table
     const days = tables.get(name) ?? new DayMap<Recounted & { group: number }>()
     tables.set(name, days)
-    const out = rejected.get(file.id)
+    const left = otherwise.get(file.id)
     let seen = 0
     for await (const { rows } of work.read(file)) {
       work.signal.throwIfAborted()
       for (const row of rows) {
         seen++
-        if (row.kind !== 'row' || out?.has(row.place.row)) continue
+        if (row.kind !== 'row' || left?.has(row.place.row)) continue
         const conversion = work.converterFor(file.table, row.columns)(row.values)
         if (conversion.kind !== 'event') continue
-        const { event, timestamp, uuid, distinct_id } = conversion.event
-        const day = Math.floor(Date.parse(timestamp) / dayMs)
+        const { event, uuid, distinct_id } = conversion.event
+        const day = dayOf(conversion.event)
         if (!isWanted(name, event, day)) continue
         let group = days.get(event, day)
         if (!group) {
@@ -68,14 +71,12 @@ export async function recount(
   return tables
 }
 
-const dayMs = 86_400_000
-
-/** The ledger knows rows that were rejected for more than what they say: too large as an event, refused by PostHog. */
-async function rejectedByFile(
+/** The numbers of rows that a ledger lists, by the files of these that they stand in. */
+export async function rowsByFile(
   files: readonly ExportFile[],
-  rejectedRows: AsyncIterable<RejectedRow>,
-): Promise<Map<FileId, Set<number>>> {
+  rows: AsyncIterable<RowKey>,
+): Promise<ReadonlyMap<FileId, ReadonlySet<number>>> {
   const byFile = new Map(files.map(({ id }) => [id, new Set<number>()]))
-  for await (const { file, row } of rejectedRows) byFile.get(file)?.add(row)
+  for await (const { chunk, row } of rows) byFile.get(fileOf(chunk))?.add(row)
   return byFile
 }

@@ -6,6 +6,7 @@ import {
   phaseOf,
   type PostHogVerification,
   type ReadRow,
+  type RowKey,
   type Run,
   type RunLedger,
   type SentTable,
@@ -23,7 +24,10 @@ import { type Merge, sampleMerges } from './sample-merges.ts'
 import { type Facts, messageOf, notesOf, verdictOf } from './verdict.ts'
 
 export interface VerifyWork {
-  ledger: Pick<RunLedger, 'progress' | 'sentTables' | 'files' | 'rejectedRows' | 'verifications'>
+  ledger: Pick<
+    RunLedger,
+    'progress' | 'sentTables' | 'files' | 'rejectedRows' | 'retriedRows' | 'timeline' | 'verifications'
+  >
   /** What PostHog holds of the run. */
   countEvents(ranges: readonly TimeRange[]): Promise<readonly FoundEvents[]>
   personIds(distinctIds: readonly string[]): Promise<ReadonlyMap<string, string>>
@@ -112,7 +116,8 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
     const hasGrown = foundBefore !== null && foundNow > foundBefore
     foundBefore = foundNow
 
-    const lastSentMs = progress.samples.at(-1)?.atMs ?? run.createdAtMs
+    const retriedAtMs = (await work.ledger.timeline(run.id)).findLast(({ kind }) => kind === 'retried')?.atMs ?? 0
+    const lastSentMs = Math.max(progress.samples.at(-1)?.atMs ?? run.createdAtMs, retriedAtMs)
     const isRecent = nowMs - lastSentMs < work.lagMs
     const inDoubt = doubtfulTables(sent)
     const rows = sum(progress.tables.filter(({ table }) => inDoubt.has(table)).map(({ planned }) => planned))
@@ -133,13 +138,16 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
     const ofPeople = files.some(({ table }) => phaseOf(table.kind) === 'identities')
     try {
       const identities = ofPeople ? await work.identities() : noIdentities
+      const { tables: all } = await work.ledger.progress(run.id)
+      // Those that were held back are sent by now, if none is left of them.
+      const includeRecent = run.includeRecent || all.every(({ tally }) => !tally.skipped.held_back)
       const counts = await recount(
         files,
         (table, event, day) => isWanted(event, day) && recounted.get(table)?.get(event, day) === undefined,
         {
           read: work.read,
-          converterFor: convertersOf(run, identities, work.hashSalt),
-          rejectedRows: work.ledger.rejectedRows(run.id),
+          converterFor: convertersOf({ ...run, includeRecent }, identities, work.hashSalt),
+          otherwise: endedOtherwise(),
           scratch: work.scratch,
           signal: work.signal,
           onRows: (table, rows) => work.onProgress?.({ doing: 'reading', table, rows }),
@@ -154,6 +162,11 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
     }
   }
 
+  async function* endedOtherwise(): AsyncGenerator<RowKey> {
+    yield* work.ledger.rejectedRows(run.id)
+    yield* work.ledger.retriedRows(run.id)
+  }
+
   function daysOf(table: string): DayMap<Recounted> {
     const known = recounted.get(table) ?? new DayMap<Recounted>()
     recounted.set(table, known)
@@ -165,7 +178,7 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
     for (const { event, day, value } of sent) {
       if (value.different !== null || !isShort(value, found.get(event, day))) continue
       for (const table of value.tables) {
-        // The ledger says that there are some, the export has none: they are missing everywhere.
+        // All of them were sent by retries, and so are not what the export has.
         if (!daysOf(table).get(event, day)) daysOf(table).set(event, day, { rows: 0, different: 0 })
       }
       value.different = differentOf(event, day, value)
@@ -191,15 +204,15 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
   }
 
   /** Null where not all of the tables that sent such events were read. */
-  function differentOf(event: string, day: number, { tables }: Sent): number | null {
-    let different = 0
+  function differentOf(event: string, day: number, { tables, rows }: Sent): number | null {
+    let repeated = 0
     for (const table of tables) {
       const known = recounted.get(table)?.get(event, day)
       if (!known) return null
       // The uuid of an event depends on its table, so no event of one table is one of another.
-      different += known.different
+      repeated += known.rows - known.different
     }
-    return different
+    return rows - repeated
   }
 
   /** The tables whose rows may repeat each other: PostHog has less of them than was sent. */

@@ -1,5 +1,6 @@
 import {
   addTallies,
+  countOf,
   emptyTally,
   type ExportFile,
   type Identities,
@@ -18,9 +19,10 @@ import { surveyRows } from '../export-plan/survey-rows.ts'
 import { noIdentities } from '../identities.ts'
 import { isRunComplete } from '../run-state.ts'
 import { grouped } from '../wording.ts'
+import { rowsByFile } from './recount.ts'
 
 export interface SourceVerifyWork {
-  ledger: Pick<RunLedger, 'progress' | 'files'>
+  ledger: Pick<RunLedger, 'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'>
   /** All rows of a file. */
   read(file: ExportFile): AsyncIterable<Slice>
   identities(): Promise<Identities>
@@ -51,77 +53,96 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
   const files = await work.ledger.files(run.id)
   const ofPeople = files.some(({ table }) => phaseOf(table.kind) === 'identities')
   const converterFor = convertersOf(run, ofPeople ? await work.identities() : noIdentities, work.hashSalt)
+  const wasRetried = (await work.ledger.timeline(run.id)).some(({ kind }) => kind === 'retried')
+  const rejected = await rowsByFile(files, work.ledger.rejectedRows(run.id))
+  const retried = await rowsByFile(files, work.ledger.retriedRows(run.id))
   const tallies = new Map<string, Tally>()
+  const rejectedRows = new Map<string, number>()
   for (const file of files) {
     const { name } = file.table
+    const isRejected = rejected.get(file.id)
+    const isRetried = retried.get(file.id)
     const { add, survey } = surveyRows(file.table, { converterFor, nowMs: run.createdAtMs })
     const before = tallies.get(name) ?? emptyTally
     for await (const { rows } of work.read(file)) {
       work.signal.throwIfAborted()
-      for (const row of rows) add(row, { file: file.path, ...row.place })
+      for (const row of rows) {
+        const { conversion } = add(row, { file: file.path, ...row.place })
+        const number = row.place.row
+        if (isRetried?.has(number) || (conversion.kind !== 'reject' && !isRejected?.has(number))) continue
+        rejectedRows.set(name, (rejectedRows.get(name) ?? 0) + 1)
+      }
       work.onRows?.(name, before.read + survey.tally.read)
     }
     tallies.set(name, addTallies(before, survey.tally))
   }
 
   const names = new Set([...tallies.keys(), ...progress.tables.map(({ table }) => table)])
-  const tables = [...names].toSorted().map((name) =>
-    compared(
-      name,
-      progress.tables.find(({ table }) => table === name),
-      tallies.get(name) ?? emptyTally,
-    ),
-  )
+  const tables = [...names].toSorted().map((name) => {
+    const ledger = progress.tables.find(({ table }) => table === name) ?? { planned: 0, tally: emptyTally }
+    const source = tallies.get(name) ?? emptyTally
+    const figures = wasRetried ? endsOf(ledger, source, rejectedRows.get(name) ?? 0) : figuresOf(ledger, source)
+    return {
+      table: name,
+      figures: figures.filter((one) => one.ledger > 0 || one.source > 0),
+      differs: figures.some((one) => one.ledger !== one.source),
+    }
+  })
   const differing = tables.filter(({ differs }) => differs)
   const refused = progress.tables.reduce((sum, { tally }) => sum + refusedByPostHog(tally), 0)
   const isShort = differing.some(({ figures }) =>
-    figures.some(({ figure, ledger, source }) => (figure === 'read' || figure === 'sent') && ledger < source),
+    figures.some(({ figure, ledger, source }) => /^(?:read|sent)/.test(figure) && ledger < source),
   )
   return {
     ...answer,
     verdict: differing.length === 0 ? 'verified' : isShort ? 'missing' : 'surplus',
     message:
       differing.length === 0
-        ? `The ledger says of all ${grouped(tables.length)} tables what a fresh read of the export says.`
+        ? 'The ledger says of every table what a fresh read of the export says.'
         : `The ledger and a fresh read of the export differ in ${differing.map(({ table }) => table).join(', ')}.`,
     tables,
-    notes:
-      refused === 0
+    notes: [
+      ...(refused === 0 || wasRetried
         ? []
-        : [`Rows that PostHog refused: ${grouped(refused)}. The export cannot tell that, so they count as sent here.`],
+        : [`Rows that PostHog refused: ${grouped(refused)}. The export cannot tell that, so they count as sent here.`]),
+      ...(wasRetried
+        ? ['Rows were sent again by retries, perhaps with another mapping or mended, so reasons are not compared.']
+        : []),
+    ],
   }
 }
 
-/** The figures of a table, those that are 0 on both sides left out. */
-function compared(
-  table: string,
-  progress: TableProgress | undefined,
-  source: Tally,
-): SourceVerification['tables'][number] {
-  const ledger = progress?.tally ?? emptyTally
+type Figures = SourceVerification['tables'][number]['figures']
+
+function figuresOf({ planned, tally }: Omit<TableProgress, 'table'>, source: Tally): Figures {
   const pairs: [figure: string, ledger: number, source: number][] = [
-    ['planned', progress?.planned ?? 0, source.read],
-    ['read', ledger.read, source.read],
-    ['sent', ledger.sent + refusedByPostHog(ledger), source.sent],
+    ['planned', planned, source.read],
+    ['read', tally.read, source.read],
+    ['sent', tally.sent + refusedByPostHog(tally), source.sent],
     ...SkipReason.options.map((reason): [string, number, number] => [
       `skipped.${reason}`,
-      ledger.skipped[reason] ?? 0,
+      tally.skipped[reason] ?? 0,
       source.skipped[reason] ?? 0,
     ]),
     ...RejectReason.options
       .filter((reason) => !givenByPostHog.includes(reason))
       .map((reason): [string, number, number] => [
         `rejected.${reason}`,
-        ledger.rejected[reason] ?? 0,
+        tally.rejected[reason] ?? 0,
         source.rejected[reason] ?? 0,
       ]),
   ]
-  const figures = pairs.map(([figure, inLedger, inSource]) => ({ figure, ledger: inLedger, source: inSource }))
-  return {
-    table,
-    figures: figures.filter((one) => one.ledger > 0 || one.source > 0),
-    differs: figures.some((one) => one.ledger !== one.source),
-  }
+  return pairs.map(([figure, ledger, ofSource]) => ({ figure, ledger, source: ofSource }))
+}
+
+/** What can be compared after retries: every row that the export tells to be wrong is rejected still, or was retried. */
+function endsOf({ planned, tally }: Omit<TableProgress, 'table'>, source: Tally, rejected: number): Figures {
+  return [
+    { figure: 'planned', ledger: planned, source: source.read },
+    { figure: 'read', ledger: tally.read, source: source.read },
+    { figure: 'sent or skipped', ledger: tally.sent + countOf(tally.skipped), source: source.read - rejected },
+    { figure: 'rejected', ledger: countOf(tally.rejected), source: rejected },
+  ]
 }
 
 function refusedByPostHog({ rejected }: Tally): number {
