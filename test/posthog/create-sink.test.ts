@@ -149,7 +149,7 @@ test('waits double up to the longest, and are never shorter than half of that', 
 test('a request holds the events that the pacer allows, and each refusal still names its event', async () => {
   const allowed = [3, 5, 1, 4, 2]
   const take: Pacer['take'] = (events) => Promise.resolve(Math.min(events.length, allowed.shift() ?? 1000))
-  const { posthog, sink } = await start({ pacer: { ...unpaced, take } })
+  const { posthog, sink } = await start({ pacer: { ...unpaced, take: atMostSeven } })
   const events = outgoingEvents(12)
   posthog.fault({ kind: 'refuse_event', uuids: uuidsOf(events.slice(4, 5)) })
   expect(await sink.send(events, never)).toMatchObject({ kind: 'acknowledged', refused: [{ index: 4 }] })
@@ -354,9 +354,10 @@ test('events that PostHog wants again much later hold up no other call, and a si
   expect(await sent).toEqual({ kind: 'interrupted' })
 })
 
+const atMostSeven: Pacer['take'] = ({ length }) => Promise.resolve(Math.min(length, 7))
+
 test('what the pacer holds back is sent after what PostHog wants again, and each answer still is of its event', async () => {
-  const take: Pacer['take'] = ({ length }) => Promise.resolve(Math.min(length, 7))
-  const { posthog, sink } = await startV1({ pacer: { ...unpaced, take } })
+  const { posthog, sink } = await startV1({ pacer: { ...unpaced, take: atMostSeven } })
   const events = outgoingEvents(40)
   posthog.fault({ kind: 'refuse_event', uuids: uuidsOf(events.slice(16, 18)) })
   posthog.fault({ kind: 'retry_event', uuids: uuidsOf(events.slice(2, 5)), next: 1 })
@@ -378,8 +379,7 @@ test('a request that is put off is the same request the next time, its attempts 
   })
   const transport = v1Transport({ host: url, apiKey: 'phc_test' })
   onTestFinished(() => transport.close())
-  const take: Pacer['take'] = ({ length }) => Promise.resolve(Math.min(length, 7))
-  const sink = createSink({ transport, pacer: { ...unpaced, take }, firstWaitMs: 4 })
+  const sink = createSink({ transport, pacer: { ...unpaced, take: atMostSeven }, firstWaitMs: 4 })
   expect(await sink.send(outgoingEvents(10), never)).toEqual(taken)
   expect(asked.map(({ headers }) => headers['posthog-attempt'])).toEqual(['1', '2', '3', '1'])
   expect(new Set(asked.map(({ headers }) => headers['posthog-request-id'])).size).toBe(2)
