@@ -100,7 +100,7 @@ export async function* cutFile(place: Place, file: ExportFile, chunkBytes: numbe
         yield* cutAvro(content, bytes)
         return
       case 'parquet':
-        yield* cutParquet(blob, file.columns)
+        yield* cutParquet(blob)
     }
   } catch (error) {
     throw withPath(file.path, error)

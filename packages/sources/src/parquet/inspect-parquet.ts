@@ -1,4 +1,5 @@
 import { type Format, OperatorError } from '@heapferry/domain'
+import { UnusableFile } from '../avro/unusable-file.ts'
 import type { Blob } from '../blob.ts'
 import { openParquet, type ParquetFile } from './open-parquet.ts'
 
@@ -7,12 +8,12 @@ export async function inspectParquet(
   blob: Blob,
   path: string,
 ): Promise<{ format: Format; columns: string[]; firstRowByte: number; notices: string[] }> {
-  const { columns } = await footerOf(blob, path)
+  const { columns } = await openNamed(blob, path)
   const names = columns.map(({ name }) => name.toLowerCase())
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) {
     throw new OperatorError(
-      `${path}: its schema has the column "${twice}" twice, in upper and lower case`,
+      `${path}: its schema has the column "${twice}" twice, or once in upper and once in lower case`,
       'Export the table again with a name of its own for each.',
     )
   }
@@ -25,15 +26,11 @@ export async function inspectParquet(
   }
 }
 
-async function footerOf(blob: Blob, path: string): Promise<ParquetFile> {
+async function openNamed(blob: Blob, path: string): Promise<ParquetFile> {
   try {
     return await openParquet(blob)
   } catch (error) {
-    if (error instanceof OperatorError || !(error instanceof Error)) throw error
-    throw new OperatorError(
-      `${path} is no whole Parquet file: ${error.message}`,
-      'It may have been cut off while it was copied. Copy it, or unload the table, once more.',
-      { cause: error },
-    )
+    if (!(error instanceof UnusableFile)) throw error
+    throw new OperatorError(`${path}: ${error.message}`, error.hint, { cause: error })
   }
 }

@@ -1,98 +1,125 @@
-import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetSchema, type SchemaElement } from 'hyparquet'
-import { bytesText, dateText, decimalText, timestampText, timeText, unscaledOf, uuidText } from '../cell-text.ts'
+import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaElement, type SchemaTree } from 'hyparquet'
+import { UnusableFile } from '../avro/unusable-file.ts'
 import type { Blob } from '../blob.ts'
+import { unpackableCodecs } from './unpack-page.ts'
+import { type Cell, cellOf, jsonCellOf, simplify } from './value-text.ts'
 
-/** The footer of a Parquet file, and how the values of its columns are written as text. */
+/** What the footer of a Parquet file says. */
 export interface ParquetFile {
-  buffer: AsyncBuffer
+  blob: Blob
   metadata: FileMetaData
-  columns: { name: string; nested: boolean; text(value: unknown): string | null }[]
+  columns: readonly ParquetColumn[]
+  rowGroups: readonly RowGroup[]
 }
 
-/** @throws whatever the footer is not readable for */
+export interface ParquetColumn {
+  name: string
+  element: SchemaElement
+  /** From the root of the schema to the column. */
+  schemaPath: SchemaTree[]
+  /** Lists, maps and records: several stored columns, or several values a row. */
+  nested: boolean
+  /** Of a value as hyparquet hands it out. */
+  cellOf(value: unknown): Cell
+}
+
+/** Row groups lie one behind the other, each with a part of every column. */
+export interface RowGroup {
+  /** Rows of the file before it. */
+  firstRow: number
+  rows: number
+  firstByte: number
+  columns: FileMetaData['row_groups'][number]['columns']
+}
+
+// Enough for the footer of 25 columns in ten row groups.
+const firstTryBytes = 64 * 1024
+// The length of the footer, and the mark that a file ends with.
+const endBytes = 8
+
+/** @throws UnusableFile when there is no footer that can be read, and so no row */
 export async function openParquet(blob: Blob): Promise<ParquetFile> {
-  const buffer: AsyncBuffer = {
-    byteLength: blob.version.sizeBytes,
-    async slice(start, end = blob.version.sizeBytes) {
-      const bytes = Buffer.allocUnsafeSlow(end - start)
-      await blob.fill(bytes, start)
-      return bytes.buffer
-    },
+  const footer = await readFooter(blob)
+  try {
+    return parseFooter(blob, footer)
+  } catch (cause) {
+    if (cause instanceof UnusableFile) throw cause
+    throw noFooter(`its footer is damaged (${cause instanceof Error ? cause.message : String(cause)})`, cause)
   }
-  const metadata = await parquetMetadataAsync(buffer, { geoparquet: false })
-  const columns = parquetSchema(metadata).children.map(({ element, children }) => {
+}
+
+async function readFooter(blob: Blob): Promise<Buffer> {
+  const { sizeBytes } = blob.version
+  const tail = await tailOf(blob, Math.min(firstTryBytes, sizeBytes))
+  const mark = tail.subarray(-4).toString('latin1')
+  if (mark === 'PARE') {
+    throw new UnusableFile('it is encrypted, and cannot be read here', 'Write the table again without encryption.')
+  }
+  if (mark !== 'PAR1' || sizeBytes < endBytes) throw noFooter('it does not end like one')
+  const bytes = tail.readUInt32LE(tail.length - endBytes) + endBytes
+  if (bytes > sizeBytes) throw noFooter('its footer is longer than the file')
+  return bytes <= tail.length ? tail.subarray(-bytes) : tailOf(blob, bytes)
+}
+
+async function tailOf(blob: Blob, bytes: number): Promise<Buffer> {
+  const tail = Buffer.allocUnsafe(bytes)
+  await blob.fill(tail, blob.version.sizeBytes - bytes)
+  return tail
+}
+
+function noFooter(what: string, cause?: unknown): UnusableFile {
+  return new UnusableFile(
+    `it is no whole Parquet file: ${what}`,
+    'It may have been cut off while it was copied. Copy it, or unload the table, once more.',
+    { cause },
+  )
+}
+
+function parseFooter(blob: Blob, footer: Buffer): ParquetFile {
+  const metadata = parquetMetadata(footer, { geoparquet: false })
+  const root = parquetSchema(metadata)
+  const columns = root.children.map((child) => {
+    const { element, children } = child
     const nested = children.length > 0 || element.repetition_type === 'REPEATED'
-    return { name: element.name, nested, text: nested ? nestedText : textOf(element) }
+    const schemaPath = [root, child]
+    return { name: element.name, element, schemaPath, nested, cellOf: nested ? jsonCellOf(child) : cellOf(element) }
   })
-  // The reader makes doubles of decimals; without the annotation it hands out what is stored.
-  for (const element of metadata.schema) {
-    if (!isDecimal(element)) continue
-    delete element.converted_type
-    delete element.logical_type
-  }
-  return { buffer, metadata, columns }
+  // Behind that: how values are written depends on what is simplified.
+  for (const element of metadata.schema) simplify(element)
+  return { blob, metadata, columns, rowGroups: rowGroupsOf(metadata) }
 }
 
-/** Exact, where the reader's own forms cut digits off. */
-export const exactParsers = {
-  timestampFromMilliseconds: (value: bigint) => timestampText(value, 'millis'),
-  timestampFromMicroseconds: (value: bigint) => timestampText(value, 'micros'),
-  timestampFromNanoseconds: (value: bigint) => timestampText(value, 'nanos'),
-  dateFromDays: dateText,
-  jsonFromBytes: (bytes: Uint8Array | undefined) => bytes && bytesText(bytes),
-  uuidFromBytes: (bytes: Uint8Array | undefined) => bytes && uuidText(bytes),
-}
-
-function isDecimal({ converted_type, logical_type }: SchemaElement): boolean {
-  return converted_type === 'DECIMAL' || logical_type?.type === 'DECIMAL'
-}
-
-function textOf(element: SchemaElement): (value: unknown) => string | null {
-  const logical = element.logical_type
-  if (isDecimal(element)) {
-    const scale = element.scale ?? (logical?.type === 'DECIMAL' ? logical.scale : 0)
-    return (value) => {
-      if (value === null || value === undefined) return null
-      if (value instanceof Uint8Array) return decimalText(unscaledOf(value), scale)
-      return typeof value === 'number' || typeof value === 'bigint'
-        ? decimalText(BigInt(value), scale)
-        : plainText(value)
+function rowGroupsOf({ row_groups }: FileMetaData): RowGroup[] {
+  let firstRow = 0
+  return row_groups.map(({ num_rows, columns }) => {
+    for (const { file_path, meta_data } of columns) {
+      if (file_path !== undefined) {
+        throw new UnusableFile(
+          `its columns lie in another file, ${JSON.stringify(file_path.slice(0, 100))}`,
+          'It describes other files: leave it out, and migrate those.',
+        )
+      }
+      if (meta_data === undefined) {
+        throw new UnusableFile('columns of it are encrypted', 'Write the table again without encryption.')
+      }
+      if (!unpackableCodecs.has(meta_data.codec)) {
+        throw new UnusableFile(
+          `its column "${meta_data.path_in_schema.join('.')}" is packed with ${meta_data.codec}, which cannot be unpacked here`,
+          `Write the table again with one of ${[...unpackableCodecs].join(', ')}.`,
+        )
+      }
     }
-  }
-  if (logical?.type === 'TIME' || element.converted_type?.startsWith('TIME_')) {
-    const unit =
-      element.converted_type === 'TIME_MILLIS' || (logical?.type === 'TIME' && logical.unit === 'MILLIS')
-        ? 'millis'
-        : logical?.type === 'TIME' && logical.unit === 'NANOS'
-          ? 'nanos'
-          : 'micros'
-    return (value) =>
-      typeof value === 'number' || typeof value === 'bigint' ? timeText(value, unit) : plainText(value)
-  }
-  return plainText
+    const rows = Number(num_rows)
+    if (!(rows >= 0)) throw new Error('a row group has no number of rows')
+    const group = { firstRow, rows, firstByte: columns[0] ? firstByteOf(columns[0]) : 0, columns }
+    firstRow += rows
+    return group
+  })
 }
 
-function plainText(value: unknown): string | null {
-  if (value === null || value === undefined || value === '') return null
-  if (typeof value === 'string') return value
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value)
-  return value instanceof Uint8Array ? bytesText(value) : nestedText(value)
-}
+type StoredColumn = RowGroup['columns'][number]
 
-/** Lists, maps and structs as compact JSON; integers that JSON's readers would round stay numbers with all digits. */
-function nestedText(value: unknown): string | null {
-  return value === null || value === undefined ? null : json(value)
-}
-
-function json(value: unknown): string {
-  if (typeof value === 'bigint') return String(value)
-  if (value instanceof Uint8Array) return JSON.stringify(bytesText(value))
-  if (value instanceof BigInt64Array || value instanceof Int32Array) return `[${value.join(',')}]`
-  if (value instanceof Float64Array || value instanceof Float32Array) return `[${Array.from(value, json).join(',')}]`
-  if (Array.isArray(value)) return `[${value.map(json).join(',')}]`
-  if (typeof value === 'object' && value !== null) {
-    const members = Object.entries(value).filter(([, inner]) => inner !== undefined)
-    return `{${members.map(([key, inner]) => `${JSON.stringify(key)}:${json(inner)}`).join(',')}}`
-  }
-  return JSON.stringify(value) ?? 'null'
+export function firstByteOf({ meta_data }: StoredColumn): number {
+  // Some writers say 0 where there is no dictionary.
+  return Number(meta_data?.dictionary_page_offset || meta_data?.data_page_offset || -1)
 }
