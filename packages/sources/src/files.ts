@@ -100,7 +100,7 @@ export async function* cutFile(place: Place, file: ExportFile, chunkBytes: numbe
         yield* cutAvro(content, bytes)
         return
       case 'parquet':
-        yield* cutParquet(blob)
+        yield* cutParquet(blob, chunkBytes)
     }
   } catch (error) {
     throw withPath(file.path, error)

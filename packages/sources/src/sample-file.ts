@@ -3,6 +3,7 @@ import type { Blob } from './blob.ts'
 import { DamagedContent } from './compression/damaged-content.ts'
 import { decompress } from './compression/decompress.ts'
 import { cutFile, fileReader } from './files.ts'
+import { type RowRange, rowGroupRanges } from './parquet/read-parquet.ts'
 import type { Place } from './place.ts'
 import { withPath } from './unusable-file.ts'
 
@@ -44,9 +45,12 @@ export async function sampleFile(place: Place, file: ExportFile, rows: number): 
  * to tell.
  */
 export async function countRows(place: Place, file: ExportFile, maxBytes: number): Promise<number | null> {
-  // Parquet says it at its end.
-  if (file.format.kind !== 'parquet' && unpackedBytes(file) > maxBytes) return null
   let rows = 0
+  if (file.format.kind === 'parquet') {
+    for (const { start, end } of await rowGroupsOf(place, file)) rows += end - start
+    return rows
+  }
+  if (unpackedBytes(file) > maxBytes) return null
   for await (const cut of cutFile(place, file, countedChunkBytes)) rows += cut.rows
   return rows
 }
@@ -107,18 +111,26 @@ async function sampleBeginning(place: Place, file: ExportFile, rows: number): Pr
 }
 
 async function sampleRowGroups(place: Place, file: ExportFile, rows: number): Promise<FileSample> {
-  const cuts = []
-  for await (const cut of cutFile(place, file, countedChunkBytes)) cuts.push(cut)
-  const total = cuts.reduce((sum, cut) => sum + cut.rows, 0)
-  const spread = Array.from({ length: windows }, (_, nth) => Math.floor((nth * (cuts.length - 1)) / (windows - 1)))
-  const chosen = cuts.filter((_, index) => spread.includes(index))
+  const ranges = await rowGroupsOf(place, file)
+  const total = ranges.reduce((sum, { start, end }) => sum + end - start, 0)
+  const spread = Array.from({ length: windows }, (_, nth) => Math.floor((nth * (ranges.length - 1)) / (windows - 1)))
+  const chosen = ranges.filter((_, index) => spread.includes(index))
   const sampled: ReadRow[] = []
-  for (const { range } of chosen) {
+  for (const range of chosen) {
     const each = Math.ceil(rows / chosen.length)
     sampled.push(...(await readRows(place, file, range, each)).rows.slice(0, each))
   }
   const bytesPerRow = total === 0 ? null : file.version.sizeBytes / total
   return { rows: sampled, bytesPerRow, whole: sampled.length === total }
+}
+
+async function rowGroupsOf(place: Place, { path, version }: ExportFile): Promise<RowRange[]> {
+  const blob = await place.open(path, version)
+  try {
+    return await rowGroupRanges(blob)
+  } finally {
+    await blob.close()
+  }
 }
 
 /**

@@ -1,13 +1,10 @@
-import type { PageHeader } from 'hyparquet'
-import { parquetHeader } from 'hyparquet/src/column.js'
 import type { Blob } from '../blob.ts'
+import { type PageHeader, pageHeaderIn } from './page-header.ts'
 
 // What is fetched first is all that most looks at a few rows need; who reads on gets twice as much each time.
 const firstBlockBytes = 64 * 1024
 // With the smallest and largest value of a page, which writers cut off at some kilobytes, if not at once.
 const maxHeaderBytes = 1024 * 1024
-// Writers end a page after 1 MB, some after 100 MB.
-const maxPageBytes = 256 * 1024 * 1024
 
 /** The pages of one column in one row group, to be walked once and in order. Fetches no byte twice. */
 export class ColumnPages {
@@ -28,34 +25,46 @@ export class ColumnPages {
     this.#blockBytes = Math.min(firstBlockBytes, maxBlockBytes)
   }
 
-  /** The same pages from here on, for a look ahead. */
-  fork(): ColumnPages {
-    return new ColumnPages(this.#blob, { start: this.#at, end: this.#end, maxBlockBytes: this.#maxBlockBytes })
+  /** The same pages from here on, to look ahead. What it fetches besides is fetched twice. */
+  async fork(): Promise<ColumnPages> {
+    await this.#fetch(1)
+    const fork = new ColumnPages(this.#blob, { start: this.#at, end: this.#end, maxBlockBytes: this.#maxBlockBytes })
+    fork.#bytes = this.#bytes
+    return fork
   }
 
-  /** What the next page is, null where no page begins here that ends within the column. Its bytes are to be taken or skipped. */
+  /** Whether the first look takes in all of them. */
+  get areFew(): boolean {
+    return this.#end - this.#at <= firstBlockBytes
+  }
+
+  get areLeft(): boolean {
+    return this.#at < this.#end
+  }
+
+  /** What the next page is, null where none begins here that ends within the column. It is to be taken or skipped. */
   async next(): Promise<PageHeader | null> {
-    for (let wanted = 1; ; wanted = this.#bytes.length + 1) {
-      await this.#fetch(wanted)
-      const parsed = headerIn(this.#bytes)
-      if (parsed !== null) {
-        this.#drop(parsed.bytes)
-        return isWithin(parsed.header, this.#end - this.#at) ? parsed.header : null
+    for (;;) {
+      await this.#fetch(this.#bytes.length + 1)
+      const found = headerIn(this.#bytes)
+      if (found !== null) {
+        this.#drop(found.length)
+        return found.header !== null && found.header.packedBytes <= this.#end - this.#at ? found.header : null
       }
-      // The header may only be cut off by what was fetched.
+      // It may only be cut off by what was fetched.
       if (this.#at + this.#bytes.length >= this.#end || this.#bytes.length >= maxHeaderBytes) return null
     }
   }
 
-  async take({ compressed_page_size }: PageHeader): Promise<Uint8Array> {
-    await this.#fetch(compressed_page_size)
-    const bytes = this.#bytes.subarray(0, compressed_page_size)
-    this.#drop(compressed_page_size)
+  async take({ packedBytes }: PageHeader): Promise<Buffer> {
+    await this.#fetch(packedBytes)
+    const bytes = this.#bytes.subarray(0, packedBytes)
+    this.#drop(packedBytes)
     return bytes
   }
 
-  skip({ compressed_page_size }: PageHeader): void {
-    this.#drop(compressed_page_size)
+  skip({ packedBytes }: PageHeader): void {
+    this.#drop(packedBytes)
   }
 
   #drop(bytes: number): void {
@@ -76,22 +85,12 @@ export class ColumnPages {
   }
 }
 
-/** Null where no header lies at the beginning of the bytes, or not all of one. */
-function headerIn(bytes: Buffer): { header: PageHeader; bytes: number } | null {
-  const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 }
+/** Null where no header ends within the bytes. */
+function headerIn(bytes: Buffer): ReturnType<typeof pageHeaderIn> | null {
   try {
-    const header = parquetHeader(reader)
-    return { header, bytes: reader.offset }
+    return pageHeaderIn(bytes)
   } catch {
     // Whatever hyparquet stumbles over, it has nothing but these bytes.
     return null
   }
-}
-
-function isWithin(
-  { compressed_page_size: packed, uncompressed_page_size: unpacked }: PageHeader,
-  left: number,
-): boolean {
-  const isSize = (bytes: number) => Number.isInteger(bytes) && bytes >= 0 && bytes <= maxPageBytes
-  return isSize(packed) && isSize(unpacked) && packed <= left
 }

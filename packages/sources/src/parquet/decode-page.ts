@@ -1,10 +1,11 @@
-import type { DataReader, DecodedArray, Encoding, PageHeader } from 'hyparquet'
+import type { DataReader, DecodedArray, Encoding } from 'hyparquet'
 import { convert } from 'hyparquet/src/convert.js'
 import { deltaBinaryUnpack, deltaByteArray, deltaLengthByteArray } from 'hyparquet/src/delta.js'
 import { byteStreamSplit, readRleBitPackedHybrid } from 'hyparquet/src/encoding.js'
 import { readPlain } from 'hyparquet/src/plain.js'
 import { readVarInt } from 'hyparquet/src/thrift.js'
 import { type Cells, cellsOf } from './cells.ts'
+import type { PageHeader } from './page-header.ts'
 import { unpackPage } from './unpack-page.ts'
 import type { Cell } from './value-text.ts'
 
@@ -23,18 +24,20 @@ export interface FlatStorage {
  * @throws an error of any kind when the bytes are not what the header says
  */
 export async function decodePage(
-  header: PageHeader,
-  bytes: Uint8Array,
-  storage: FlatStorage,
+  header: ValuesHeader,
+  bytes: Buffer,
+  { decoder, cellOf }: FlatStorage,
   dictionary: readonly Cell[] | Error | null,
 ): Promise<Cells> {
-  const { present, values, encoding, rows } = await openPage(header, bytes, storage.decoder)
-  const count = present === null ? rows : countPresent(present)
-  const nulls = header.data_page_header_v2?.num_nulls ?? rows - count
-  if (nulls !== rows - count) throw new Error(`${rows - count} rows without a value, its header says ${nulls}`)
+  const { present, values } = await openPage(header, bytes, decoder)
+  const count = present === null ? header.rows : countPresent(present)
+  const { encoding, levels, rows } = header
+  if (levels.kind === 'apart' && levels.nulls !== rows - count) {
+    throw new Error(`${rows - count} rows without a value, its header says ${levels.nulls}`)
+  }
   if (!isDictionary(encoding)) {
-    const decoded = convert(readValues(readerOf(values), encoding, count, storage.decoder), storage.decoder)
-    return cellsOf(present, (value) => storage.cellOf(decoded[value]))
+    const decoded = convert(readValues(readerOf(values), encoding, count, decoder), decoder)
+    return cellsOf(present, (value) => cellOf(decoded[value]))
   }
   if (dictionary instanceof Error) throw dictionary
   if (dictionary === null) throw new Error('its dictionary is missing')
@@ -42,49 +45,49 @@ export async function decodePage(
   return cellsOf(present, (value) => dictionary[numbers[value] ?? 0] ?? null)
 }
 
+type ValuesHeader = Extract<PageHeader, { kind: 'values' }>
+type DictionaryHeader = Extract<PageHeader, { kind: 'dictionary' }>
+
 /** The values that pages of a column refer to by number. */
-export async function decodeDictionary(header: PageHeader, bytes: Uint8Array, storage: FlatStorage): Promise<Cell[]> {
-  const { decoder, cellOf } = storage
-  const count = header.dictionary_page_header?.num_values ?? 0
-  const values = exact(await unpackPage(bytes, header.uncompressed_page_size, decoder.codec))
-  return Array.from(convert(readValues(readerOf(values), 'PLAIN', count, decoder), decoder), cellOf)
+export async function decodeDictionary(
+  header: DictionaryHeader,
+  bytes: Buffer,
+  { decoder, cellOf }: FlatStorage,
+): Promise<Cell[]> {
+  const page = exact(await unpackPage(bytes, header.unpackedBytes, decoder.codec))
+  return Array.from(convert(readValues(readerOf(page), 'PLAIN', header.values, decoder), decoder), cellOf)
 }
 
-interface OpenPage {
-  rows: number
-  encoding: Encoding
-  present: Uint8Array | null
-  values: Uint8Array
-}
-
+/** @returns present: for every row whether it has a value, null where all have one */
 async function openPage(
-  header: PageHeader,
-  bytes: Uint8Array,
+  { rows, levels, unpackedBytes }: ValuesHeader,
+  bytes: Buffer,
   { codec, element }: FlatStorage['decoder'],
-): Promise<OpenPage> {
+): Promise<{ present: Uint8Array | null; values: Uint8Array }> {
   const isOptional = element.repetition_type === 'OPTIONAL'
-  const { type, data_page_header: first, data_page_header_v2: second, uncompressed_page_size } = header
-  if (type === 'DATA_PAGE' && first) {
-    const { num_values: rows, encoding, definition_level_encoding } = first
-    const page = await unpackPage(bytes, uncompressed_page_size, codec)
-    if (!isOptional) return { rows, encoding, present: null, values: exact(page) }
-    if (definition_level_encoding !== 'RLE')
-      throw new Error(`levels as ${definition_level_encoding} are not known here`)
-    const reader = readerOf(page)
-    const levelBytes = reader.view.getUint32(0, true)
-    reader.offset = 4
-    const present = readRuns(reader, 1, new Uint8Array(rows), levelBytes)
-    return { rows, encoding, present, values: exact(page.subarray(reader.offset)) }
+  switch (levels.kind) {
+    case 'packed': {
+      const page = await unpackPage(bytes, unpackedBytes, codec)
+      if (!isOptional) return { present: null, values: exact(page) }
+      if (levels.encoding !== 'RLE') throw new Error(`levels as ${levels.encoding} are not known here`)
+      const reader = readerOf(page)
+      const levelBytes = reader.view.getUint32(0, true)
+      reader.offset = 4
+      const present = readRuns(reader, 1, new Uint8Array(rows), levelBytes)
+      return { present, values: exact(page.subarray(reader.offset)) }
+    }
+    case 'apart': {
+      const { start, end, areValuesPacked } = levels
+      const reader = readerOf(bytes.subarray(start, end))
+      const present = isOptional ? readRuns(reader, 1, new Uint8Array(rows), end - start) : null
+      const values = await unpackPage(
+        bytes.subarray(end),
+        unpackedBytes - end,
+        areValuesPacked ? codec : 'UNCOMPRESSED',
+      )
+      return { present, values: exact(values) }
+    }
   }
-  if (!second) throw new Error('its header is of no page of values')
-  const { num_values: rows, encoding, is_compressed = true } = second
-  const { repetition_levels_byte_length: before, definition_levels_byte_length: levelBytes } = second
-  const reader = { view: readerOf(bytes).view, offset: before }
-  const present = isOptional ? readRuns(reader, 1, new Uint8Array(rows), levelBytes) : null
-  const packed = bytes.subarray(before + levelBytes)
-  const valueBytes = uncompressed_page_size - before - levelBytes
-  const values = await unpackPage(packed, valueBytes, is_compressed ? codec : 'UNCOMPRESSED')
-  return { rows, encoding, present, values: exact(values) }
 }
 
 function countPresent(present: Uint8Array): number {
@@ -100,6 +103,9 @@ function isDictionary(encoding: Encoding): boolean {
   return encoding === 'RLE_DICTIONARY' || encoding === 'PLAIN_DICTIONARY'
 }
 
+// fastparquet writes eight bytes of nothing behind values.
+const maxFillBytes = 8
+
 function readValues(
   reader: DataReader,
   encoding: Encoding,
@@ -113,7 +119,7 @@ function readValues(
     case 'PLAIN': {
       const values = readPlain(reader, type, count, element.type_length)
       const left = reader.view.byteLength - reader.offset
-      if (left !== 0) throw new Error(`it goes on for ${left} bytes behind its last value`)
+      if (left > maxFillBytes) throw new Error(`it goes on for ${left} bytes behind its last value`)
       return values
     }
     case 'RLE': {
@@ -124,18 +130,20 @@ function readValues(
     }
     case 'DELTA_BINARY_PACKED': {
       if (type !== 'INT32' && type !== 'INT64') throw new Error(`${type} as ${encoding} is not known here`)
+      assertDeltas(reader, count)
       const values = type === 'INT32' ? new Int32Array(count) : new BigInt64Array(count)
       deltaBinaryUnpack(reader, count, values)
       return values
     }
     case 'DELTA_LENGTH_BYTE_ARRAY': {
-      const values = new Array<Uint8Array>(count)
+      assertDeltas(reader, count)
+      const values: Uint8Array[] = []
       deltaLengthByteArray(reader, count, values)
       return values
     }
     case 'DELTA_BYTE_ARRAY': {
       assertPrefixes(reader, count)
-      const values = new Array<Uint8Array>(count)
+      const values: Uint8Array[] = []
       deltaByteArray(reader, count, values)
       return values
     }
@@ -145,8 +153,10 @@ function readValues(
     case 'PLAIN_DICTIONARY':
     case 'BIT_PACKED':
     case 'GROUP_VAR_INT':
-      throw new Error(`values as ${encoding} are not known here`)
+      break
   }
+  // Nor is one that a damaged header claims, and that no version of the format has.
+  throw new Error(`values as ${encoding} are not known here`)
 }
 
 // hyparquet unpacks wider numbers wrongly, and no page has room for a dictionary that needs them.
@@ -175,9 +185,9 @@ function readRuns<T extends Uint8Array | Uint32Array>(reader: DataReader, width:
     const head = readVarInt(ahead)
     const isPacked = (head & 1) === 1
     const run = isPacked ? (head >>> 1) * 8 : head >>> 1
-    // The last run that is packed may be filled up.
-    const needed = isPacked ? Math.min(run, numbers.length - seen) : run
-    if (needed > numbers.length) throw new Error(`a run of ${run} values in a page of ${numbers.length}`)
+    // The last one may be filled up.
+    const needed = Math.min(run, numbers.length - seen)
+    if (!isPacked && run >= needed + 8) throw new Error(`a run of ${run} values where ${needed} are missing`)
     if (ahead.offset + Math.ceil((isPacked ? needed * width : width) / 8) > end)
       throw new Error('a run goes beyond its end')
     ahead.offset += isPacked ? (run / 8) * width : Math.ceil(width / 8)
@@ -187,13 +197,27 @@ function readRuns<T extends Uint8Array | Uint32Array>(reader: DataReader, width:
   return numbers
 }
 
+/** hyparquet goes round and round where blocks have no size. */
+function assertDeltas({ view, offset }: DataReader, count: number): void {
+  const ahead = { view, offset }
+  const blockValues = readVarInt(ahead)
+  const parts = readVarInt(ahead)
+  const values = readVarInt(ahead)
+  if (!(blockValues > 0 && parts > 0 && blockValues % parts === 0)) {
+    throw new Error(`blocks of ${blockValues} values in ${parts} parts`)
+  }
+  if (values < count) throw new Error(`${values} values for ${count} rows`)
+}
+
 /** What values begin with is taken from the one before. hyparquet makes room for as much as is claimed. */
 function assertPrefixes(reader: DataReader, count: number): void {
   const ahead = { view: reader.view, offset: reader.offset }
   const prefixes = new Int32Array(count)
   const suffixes = new Int32Array(count)
-  deltaBinaryUnpack(ahead, count, prefixes)
-  deltaBinaryUnpack(ahead, count, suffixes)
+  for (const lengths of [prefixes, suffixes]) {
+    assertDeltas(ahead, count)
+    deltaBinaryUnpack(ahead, count, lengths)
+  }
   let before = 0
   for (const [index, prefix] of prefixes.entries()) {
     if (prefix < 0 || prefix > before) throw new Error(`a value begins with ${prefix} bytes of one that has ${before}`)

@@ -1,17 +1,17 @@
-import type { PageHeader } from 'hyparquet'
 import { type Cells, lostCells } from './cells.ts'
 import type { ColumnPages } from './column-pages.ts'
 import { decodeDictionary, decodePage, type FlatStorage } from './decode-page.ts'
 import type { ColumnCells } from './open-column.ts'
+import type { PageHeader } from './page-header.ts'
 import type { Cell } from './value-text.ts'
 
 /**
  * A column with one value a row, which nearly all of them are. Holds one page and the dictionary.
  *
  * A page that cannot be decoded costs its own rows: how many they are stands in its header. Where a header cannot be read,
- * or those that follow do not add up to the rows of the row group, nobody knows which rows a page is of, and the rest of
- * the column is lost. A header that is wrong by less than eight rows may pass, as packed values are filled up to eight;
- * then the last rows tell that some are missing.
+ * or those behind the page do not add up to the rows of the row group, nobody knows which rows a page is of, and the rest
+ * of the column is lost. Small columns are added up before they are read. In a larger one, a header that is wrong by less
+ * than eight rows may pass, as packed values are filled up to eight; then its last rows tell that some are missing.
  */
 export class FlatColumn implements ColumnCells {
   readonly #pages: ColumnPages
@@ -52,13 +52,19 @@ export class FlatColumn implements ColumnCells {
 
   /** @param needed the row up to which no cell is asked for: a page that ends before it is not unpacked */
   async #openPage(needed: number): Promise<void> {
+    if (this.#end === 0 && this.#pages.areFew) {
+      const rows = await this.#rowsAhead()
+      if (rows !== null && rows !== this.#group.rows) {
+        this.#lose(`its pages have ${rows} rows, the row group ${this.#group.rows}`)
+        return
+      }
+    }
     const header = await this.#nextHeader()
-    const rows = rowsOf(header)
-    if (header === null || rows === null || rows > this.#group.rows - this.#at) {
+    if (header?.kind !== 'values' || header.rows > this.#group.rows - this.#at) {
       this.#lose('where its next page should begin, none does, or one with too many rows')
       return
     }
-    this.#end = this.#at + rows
+    this.#end = this.#at + header.rows
     if (this.#end <= needed) {
       this.#pages.skip(header)
       this.#page = skippedCells
@@ -74,7 +80,7 @@ export class FlatColumn implements ColumnCells {
   /** The dictionary, if there is one, lies before the first page of values. */
   async #nextHeader(): Promise<PageHeader | null> {
     const header = await this.#pages.next()
-    if (this.#end > 0 || this.#dictionary !== null || header?.type !== 'DICTIONARY_PAGE') return header
+    if (this.#end > 0 || this.#dictionary !== null || header?.kind !== 'dictionary') return header
     const bytes = await this.#pages.take(header)
     this.#dictionary = await decodeDictionary(header, bytes, this.#storage).catch(errorOf)
     return this.#pages.next()
@@ -82,18 +88,21 @@ export class FlatColumn implements ColumnCells {
 
   /** Whether the headers of the pages behind this one can be believed, and so the one of this. */
   async #addsUp(): Promise<boolean> {
-    if (this.#knownToAddUp) return true
-    const pages = this.#pages.fork()
-    let end = this.#end
-    while (end < this.#group.rows) {
-      const header = await pages.next()
-      const rows = rowsOf(header)
-      if (header === null || rows === null) return false
-      pages.skip(header)
-      end += rows
-    }
-    this.#knownToAddUp = end === this.#group.rows
+    this.#knownToAddUp ||= (await this.#rowsAhead()) === this.#group.rows - this.#end
     return this.#knownToAddUp
+  }
+
+  /** How many rows the pages from here on have, by their headers; null where one cannot be read. */
+  async #rowsAhead(): Promise<number | null> {
+    const pages = await this.#pages.fork()
+    let rows = 0
+    while (pages.areLeft && this.#end + rows < this.#group.rows) {
+      const header = await pages.next()
+      if (header === null) return null
+      pages.skip(header)
+      if (header.kind === 'values') rows += header.rows
+    }
+    return rows
   }
 
   #lose(why: string): void {
@@ -111,18 +120,6 @@ export class FlatColumn implements ColumnCells {
 
 // Nobody asks for them.
 const skippedCells = lostCells('')
-
-/** Null where it is no header of values. */
-function rowsOf(header: PageHeader | null): number | null {
-  const rows = header?.type === 'DATA_PAGE' ? header.data_page_header?.num_values : rowsOfSecondVersion(header)
-  return rows !== undefined && Number.isInteger(rows) && rows >= 0 ? rows : null
-}
-
-function rowsOfSecondVersion(header: PageHeader | null): number | undefined {
-  if (header?.type !== 'DATA_PAGE_V2') return undefined
-  const { num_rows, num_values } = header.data_page_header_v2 ?? {}
-  return num_rows === num_values ? num_rows : undefined
-}
 
 /** Decoders throw whatever they stumble over, and have nothing but the bytes that they are given. */
 function errorOf(thrown: unknown): Error {

@@ -4,16 +4,22 @@ import type { ParquetColumn, ParquetFile, RowGroup } from './open-parquet.ts'
 import { safeCompressors } from './unpack-page.ts'
 import { type Cell, exactParsers } from './value-text.ts'
 
+// Every time costs as much as the whole column, if there is no offset index.
+const rowsAtOnce = 10_000
+
 /**
  * A column of lists, maps or records, put together by hyparquet. Heap has none, so it may cost: with an offset index the
  * pages of the rows that are asked for are fetched and decoded, without one all of the column in its row group, again for
- * every window of rows. And hyparquet cannot tell which page is damaged: that costs the rows of the window.
+ * every 10,000 rows. And hyparquet does not tell which page is damaged: that costs those rows.
  */
 export class NestedColumn implements ColumnCells {
   readonly #file: ParquetFile
   readonly #group: RowGroup
   readonly #column: ParquetColumn
+  /** Of the row group: rows that are read or skipped. */
   #at = 0
+  /** Read, and not yet asked for. */
+  #ahead: Cell[] = []
 
   constructor(file: ParquetFile, group: RowGroup, column: ParquetColumn) {
     this.#file = file
@@ -22,22 +28,29 @@ export class NestedColumn implements ColumnCells {
   }
 
   async skip(rows: number): Promise<void> {
-    this.#at += rows
+    const passed = this.#ahead.splice(0, rows).length
+    this.#at += rows - passed
   }
 
   async take(rows: number): Promise<Cell[]> {
+    while (this.#ahead.length < rows) {
+      const more = Math.min(rowsAtOnce, this.#group.rows - this.#at)
+      this.#ahead = this.#ahead.concat(await this.#read(more))
+      this.#at += more
+    }
+    return this.#ahead.splice(0, rows)
+  }
+
+  async #read(rows: number): Promise<Cell[]> {
     const { name, cellOf } = this.#column
     const start = this.#group.firstRow + this.#at
-    this.#at += rows
-    const lost = (why: unknown): Cell => {
-      const detail = why instanceof Error ? why.message.slice(0, 150) : String(why)
-      return { detail: `rows ${start + 1} to ${start + rows} of its column "${name}" cannot be decoded: ${detail}` }
-    }
+    const lost = (why: unknown): Cell => ({
+      detail: `rows ${start + 1} to ${start + rows} of its column "${name}" cannot be decoded: ${messageOf(why)}`,
+    })
     const values = await valuesOf(this.#file, name, start, start + rows)
-    if (values instanceof Error) return Array(rows).fill(lost(values))
-    const short = lost('it has fewer values than rows')
+    if (values instanceof Error) return Array.from({ length: rows }, () => lost(values))
     return Array.from({ length: rows }, (_, row) => {
-      if (!(row in values)) return short
+      if (!(row in values)) return lost('it has fewer values than rows')
       try {
         return cellOf(values[row])
       } catch (error) {
@@ -45,6 +58,10 @@ export class NestedColumn implements ColumnCells {
       }
     })
   }
+}
+
+function messageOf(why: unknown): string {
+  return (why instanceof Error ? why.message : String(why)).slice(0, 150)
 }
 
 /** Without the rows that the column does not have; an error where the bytes are to blame, and not the reading of them. */

@@ -1,4 +1,12 @@
-import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaElement, type SchemaTree } from 'hyparquet'
+import {
+  type CompressionCodec,
+  type FileMetaData,
+  parquetMetadata,
+  type ParquetType,
+  parquetSchema,
+  type SchemaElement,
+  type SchemaTree,
+} from 'hyparquet'
 import { UnusableFile } from '../avro/unusable-file.ts'
 import type { Blob } from '../blob.ts'
 import { unpackableCodecs } from './unpack-page.ts'
@@ -28,8 +36,26 @@ export interface RowGroup {
   /** Rows of the file before it. */
   firstRow: number
   rows: number
-  firstByte: number
-  columns: FileMetaData['row_groups'][number]['columns']
+  /** From the first byte of any of its columns to behind the last. */
+  start: number
+  end: number
+  /** By path. */
+  columns: ReadonlyMap<string, StoredColumn>
+}
+
+/** A column in a row group. */
+export interface StoredColumn {
+  path: string
+  type: ParquetType
+  codec: CompressionCodec
+  start: number
+  end: number
+  values: number
+}
+
+/** Of the names from the root of the schema to a column, which may have dots in them. */
+export function pathOf(names: readonly string[]): string {
+  return names.join('\0')
 }
 
 // Enough for the footer of 25 columns in ten row groups.
@@ -86,40 +112,59 @@ function parseFooter(blob: Blob, footer: Buffer): ParquetFile {
   })
   // Behind that: how values are written depends on what is simplified.
   for (const element of metadata.schema) simplify(element)
-  return { blob, metadata, columns, rowGroups: rowGroupsOf(metadata) }
+  const rowGroups = rowGroupsOf(metadata, blob.version.sizeBytes)
+  for (const group of rowGroups) for (const column of columns) assertStored(column, group)
+  const rows = rowGroups.reduce((sum, group) => sum + group.rows, 0)
+  if (rows !== Number(metadata.num_rows)) throw new Error(`${metadata.num_rows} rows, and ${rows} in its row groups`)
+  return { blob, metadata, columns, rowGroups }
 }
 
-function rowGroupsOf({ row_groups }: FileMetaData): RowGroup[] {
+function rowGroupsOf({ row_groups }: FileMetaData, sizeBytes: number): RowGroup[] {
   let firstRow = 0
   return row_groups.map(({ num_rows, columns }) => {
-    for (const { file_path, meta_data } of columns) {
-      if (file_path !== undefined) {
-        throw new UnusableFile(
-          `its columns lie in another file, ${JSON.stringify(file_path.slice(0, 100))}`,
-          'It describes other files: leave it out, and migrate those.',
-        )
-      }
-      if (meta_data === undefined) {
-        throw new UnusableFile('columns of it are encrypted', 'Write the table again without encryption.')
-      }
-      if (!unpackableCodecs.has(meta_data.codec)) {
-        throw new UnusableFile(
-          `its column "${meta_data.path_in_schema.join('.')}" is packed with ${meta_data.codec}, which cannot be unpacked here`,
-          `Write the table again with one of ${[...unpackableCodecs].join(', ')}.`,
-        )
-      }
-    }
     const rows = Number(num_rows)
-    if (!(rows >= 0)) throw new Error('a row group has no number of rows')
-    const group = { firstRow, rows, firstByte: columns[0] ? firstByteOf(columns[0]) : 0, columns }
+    if (rows < 0) throw new Error(`a row group has ${rows} rows`)
+    const stored = columns.map((column) => storedColumnOf(column, sizeBytes))
+    const start = Math.min(...stored.map((column) => column.start))
+    const end = Math.max(...stored.map((column) => column.end))
+    const group = { firstRow, rows, start, end, columns: new Map(stored.map((column) => [column.path, column])) }
     firstRow += rows
     return group
   })
 }
 
-type StoredColumn = RowGroup['columns'][number]
+type ColumnInFooter = FileMetaData['row_groups'][number]['columns'][number]
 
-export function firstByteOf({ meta_data }: StoredColumn): number {
+function storedColumnOf({ file_path, meta_data }: ColumnInFooter, sizeBytes: number): StoredColumn {
+  if (file_path) {
+    throw new UnusableFile(
+      `its columns lie in another file, ${JSON.stringify(file_path.slice(0, 100))}`,
+      'It describes other files: leave it out, and migrate those.',
+    )
+  }
+  if (meta_data === undefined) {
+    throw new UnusableFile('columns of it are encrypted', 'Write the table again without encryption.')
+  }
+  const { path_in_schema, type, codec, num_values, total_compressed_size } = meta_data
+  const path = pathOf(path_in_schema)
+  if (!unpackableCodecs.has(codec)) {
+    throw new UnusableFile(
+      `its column "${path_in_schema.join('.')}" is packed with ${codec}, which cannot be unpacked here`,
+      `Write the table again with one of ${[...unpackableCodecs].join(', ')}.`,
+    )
+  }
   // Some writers say 0 where there is no dictionary.
-  return Number(meta_data?.dictionary_page_offset || meta_data?.data_page_offset || -1)
+  const start = Number(meta_data.dictionary_page_offset || meta_data.data_page_offset)
+  const end = start + Number(total_compressed_size)
+  if (!(start >= 0 && start <= end && end <= sizeBytes)) {
+    throw new Error(`column "${path_in_schema.join('.')}" from byte ${start} to ${end} of ${sizeBytes}`)
+  }
+  return { path, type, codec, start, end, values: Number(num_values) }
+}
+
+function assertStored({ name, nested }: ParquetColumn, { rows, columns }: RowGroup): void {
+  if (nested) return
+  const stored = columns.get(pathOf([name]))
+  if (!stored) throw new Error(`column "${name}" is not in every row group`)
+  if (stored.values > rows) throw new Error(`column "${name}" has ${stored.values} values for ${rows} rows`)
 }

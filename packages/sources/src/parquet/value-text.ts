@@ -116,7 +116,7 @@ function onceJsonOf(node: SchemaTree): (value: unknown) => string {
   const mapped = isMapLike(node) && value ? jsonOf(value) : null
   const byName = new Map(node.children.map((member) => [member.element.name, jsonOf(member)]))
   return orNull((record) => {
-    const members = Object.entries(record as object).map(([key, inner]) => {
+    const members = Object.entries(Object(record)).map(([key, inner]) => {
       const json = mapped ?? byName.get(key) ?? anyJson
       return `${JSON.stringify(key)}:${json(inner)}`
     })
@@ -125,7 +125,7 @@ function onceJsonOf(node: SchemaTree): (value: unknown) => string {
 }
 
 function listOf(json: (value: unknown) => string): (value: unknown) => string {
-  return orNull((items) => `[${Array.from(items as ArrayLike<unknown>, json).join(',')}]`)
+  return orNull((items) => `[${Array.from(Object(items), json).join(',')}]`)
 }
 
 function leafJsonOf(element: SchemaElement): (value: unknown) => string {
