@@ -149,7 +149,7 @@ test('waits double up to the longest, and are never shorter than half of that', 
 test('a request holds the events that the pacer allows, and each refusal still names its event', async () => {
   const allowed = [3, 5, 1, 4, 2]
   const take: Pacer['take'] = (events) => Promise.resolve(Math.min(events.length, allowed.shift() ?? 1000))
-  const { posthog, sink } = await start({ pacer: { ...unpaced, take: atMostSeven } })
+  const { posthog, sink } = await start({ pacer: { ...unpaced, take } })
   const events = outgoingEvents(12)
   posthog.fault({ kind: 'refuse_event', uuids: uuidsOf(events.slice(4, 5)) })
   expect(await sink.send(events, never)).toMatchObject({ kind: 'acknowledged', refused: [{ index: 4 }] })

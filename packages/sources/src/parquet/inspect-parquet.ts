@@ -1,5 +1,5 @@
 import { type Format, OperatorError } from '@heapferry/domain'
-import { UnusableFile } from '../avro/unusable-file.ts'
+import { UnusableFile } from '../unusable-file.ts'
 import type { Blob } from '../blob.ts'
 import { openParquet, type ParquetFile } from './open-parquet.ts'
 

@@ -7,7 +7,7 @@ import {
   type SchemaElement,
   type SchemaTree,
 } from 'hyparquet'
-import { UnusableFile } from '../avro/unusable-file.ts'
+import { UnusableFile } from '../unusable-file.ts'
 import type { Blob } from '../blob.ts'
 import { unpackableCodecs } from './unpack-page.ts'
 import { type Cell, cellOf, jsonCellOf, simplify } from './value-text.ts'
