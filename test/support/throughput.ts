@@ -1,3 +1,18 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+/** A process that is late by this cannot keep a pace, or tell whether others do. */
+export const tooLateMs = 80
+
+/** How late this process is at most, in ms, from now until it is asked. */
+export function latenessFromNow(): () => number {
+  const lateness = monitorEventLoopDelay({ resolution: 5 })
+  lateness.enable()
+  return () => {
+    lateness.disable()
+    return Math.round(lateness.max / 1e6)
+  }
+}
+
 /** Events that went, or came, at one moment. */
 export interface Arrival {
   atMs: number
