@@ -34,7 +34,12 @@ test('a run leaves a report of itself, and no script of an export runs in it', a
     ['missing_user_id', 1, 3],
     ['unparsable_time', 1, 2],
   ])
-  expect(report.timeline.map(({ entry }) => entry.kind)).toEqual(['created', 'phase_completed', 'phase_completed'])
+  expect(report.timeline.map(({ entry }) => entry.kind)).toEqual([
+    'created',
+    'phase_completed',
+    'transport_chosen',
+    'phase_completed',
+  ])
   expect(report.answers.by_status).toEqual({ 200: 1 })
   expect(report.undo.events_query).toContain("properties.$import_job_id = 'told'")
   const page = await readFile(html, 'utf8')

@@ -344,6 +344,8 @@ function quoted(cell = ''): string {
 function start(...args: string[]): HeapferryProcess {
   const env = {
     POSTHOG_HOST: posthog.url,
+    // Not auto: its question would meet the faults in the place of a batch.
+    HEAPFERRY_TRANSPORT: 'v1',
     POSTHOG_API_KEY: apiKey,
     REDIS_URL: redisUrl,
     HEAPFERRY_HOME: path.join(folder, 'home'),
