@@ -155,22 +155,22 @@ function resultOf(answer: Result | undefined, apiKey: string): EventResult | { k
 }
 
 /** What PostHog's tags for dropped events mean. Others may come. */
-const dropTexts: Readonly<Record<string, string>> = {
-  missing_event_name: 'it has no name',
-  event_name_too_long: 'its name is longer than 200 bytes',
-  missing_distinct_id: 'its distinct_id is empty',
-  distinct_id_too_large: 'its distinct_id is longer than 200 bytes',
-  invalid_event_timestamp: 'its timestamp is not one that PostHog reads',
-  malformed_event_properties: 'its properties are not an object',
-  dropped_performance_event: 'PostHog takes no $performance_event',
-  event_too_big: 'it is larger than PostHog takes',
-  serialization_failed: 'PostHog could not write it',
-  event_restriction_drop: 'a restriction of the project drops such events',
-  rejected: 'PostHog could not store it',
-}
+const dropTexts = new Map([
+  ['missing_event_name', 'it has no name'],
+  ['event_name_too_long', 'its name is longer than 200 bytes'],
+  ['missing_distinct_id', 'its distinct_id is empty'],
+  ['distinct_id_too_large', 'its distinct_id is longer than 200 bytes'],
+  ['invalid_event_timestamp', 'its timestamp is not one that PostHog reads'],
+  ['malformed_event_properties', 'its properties are not an object'],
+  ['dropped_performance_event', 'PostHog takes no $performance_event'],
+  ['event_too_big', 'it is larger than PostHog takes'],
+  ['serialization_failed', 'PostHog could not write it'],
+  ['event_restriction_drop', 'a restriction of the project drops such events'],
+  ['rejected', 'PostHog could not store it'],
+])
 
 function dropText(tag: string): string {
-  const text = dropTexts[tag]
+  const text = dropTexts.get(tag)
   if (text !== undefined) return `dropped by PostHog: ${text} (${tag})`
   return tag === '' ? 'dropped by PostHog without a reason' : `dropped by PostHog: ${tag}`
 }
