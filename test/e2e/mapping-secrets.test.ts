@@ -69,7 +69,12 @@ const tables: Record<string, string[]> = {
   user_migrations: ['from_user_id,to_user_id,time', `4,5,${time}`, `7,6,${time}`, `x,6,${time}`],
 }
 
-test('what is dropped or hashed is nowhere: not in requests, Redis, its file, logs, the work store, the plan or any answer', async () => {
+// Two runs, and eight commands after them.
+const timeout = 600_000
+
+test('what is dropped or hashed is nowhere: not in requests, Redis, its file, logs, the work store, the plan or any answer', {
+  timeout,
+}, async () => {
   const folder = await temporaryFolder()
   await writeFile(path.join(folder, 'heapferry.yaml'), mapping)
   for (const [name, lines] of Object.entries(tables))

@@ -513,11 +513,20 @@ function supersededIds({ words, latest }: Claims, dumps: readonly number[]) {
 }
 
 /** Those who have an identity and are not among the ids in question. */
-function namedIds({ ids, words, identities }: Claims, inQuestion: Int32Array): BigInt64Array {
-  return ids.filter(
-    (_, index) =>
-      at(identities, index) !== none && findId(inQuestion, at(words, index * 2), at(words, index * 2 + 1)) === -1,
-  )
+function namedIds({ words, identities }: Claims, inQuestion: Int32Array): BigInt64Array {
+  const isNamed = (index: number): boolean =>
+    at(identities, index) !== none && findId(inQuestion, at(words, index * 2), at(words, index * 2 + 1)) === -1
+  let count = 0
+  for (let index = 0; index < identities.length; index++) if (isNamed(index)) count++
+  const named = new BigInt64Array(count)
+  const namedWords = wordsOf(named)
+  let next = 0
+  for (let index = 0; index < identities.length; index++) {
+    if (!isNamed(index)) continue
+    namedWords[next++] = at(words, index * 2)
+    namedWords[next++] = at(words, index * 2 + 1)
+  }
+  return named
 }
 
 function countPeople(owners: Int32Array, used: Uint8Array, loose: Uint8Array): number {
