@@ -76,7 +76,10 @@ test.each(kinds)('wherever in $name workers die, others send and count what one 
   expect(undisturbed.tally.rejected.missing_time).toBeGreaterThan(10)
   expect((undisturbed.tally.rejected.not_decodable ?? 0) > 0).toBe(kind.isDamaged ?? false)
 
-  const deaths = fc.array(fc.record({ row: fc.integer({ min: 1, max: rowCount }), moment: moment() }), { maxLength: 8 })
+  const deaths = fc.array(fc.record({ row: fc.integer({ min: 1, max: rowCount }), moment: moment() }), {
+    minLength: 1,
+    maxLength: 8,
+  })
   const slices = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 6 })
   let struck = 0
   await fc.assert(
@@ -92,7 +95,7 @@ test.each(kinds)('wherever in $name workers die, others send and count what one 
     }),
     { numRuns: 15 },
   )
-  expect(struck).toBeGreaterThan(20)
+  expect(struck).toBeGreaterThan(5)
 })
 
 function written(...of: Parameters<typeof writerOf>): Kind['write'] {
