@@ -36,7 +36,7 @@ print(
 for (const [name, suite] of Object.entries(suites)) {
   if (!wanted.includes(name)) continue
   print(`\n## ${name}`)
-  for (const result of await suite())
+  for await (const result of await suite())
     print(
       Object.entries(result)
         .map(([what, value]) => `${what} ${typeof value === 'number' ? value.toLocaleString('en-US') : value}`)
