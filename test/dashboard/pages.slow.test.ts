@@ -1,25 +1,10 @@
-import { existsSync } from 'node:fs'
-import { env, stderr } from 'node:process'
 import { startDashboard } from '@heapferry/dashboard'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
+import { browserTest } from './browser-test.ts'
 import { open, optionsOf, seedRun, tallyOf } from './support.ts'
 
 const server = redisForTests()
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-let browser: Browser | undefined
-
-beforeAll(async () => {
-  if (executablePath === undefined && env.CI !== undefined) {
-    throw new Error('No Chromium is installed (looked in /usr/bin), so nobody looks at the pages')
-  }
-  if (executablePath === undefined) stderr.write('The pages are not looked at: no Chromium is installed in /usr/bin\n')
-  // Chromium's sandbox needs rights that containers do not have; the pages are our own.
-  if (executablePath !== undefined) browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-})
-afterAll(() => browser?.close())
-
 browserTest(
   'the numbers of a run change on its open page, without a reload, until it is over',
   async (page, trouble) => {
@@ -69,7 +54,9 @@ browserTest(
 browserTest('a page of a hidden tab asks for nothing until it is seen again', async (page) => {
   await seedRun(server.redis, 'unseen')
   await page.clock.install()
+  const listening = page.waitForRequest((request) => request.url().endsWith('/live/runs/unseen'))
   await page.goto(`${await open(server.redis)}/runs/unseen`)
+  await listening
   const asked: string[] = []
   page.on('request', (request) => {
     if (request.url().endsWith('/runs/unseen')) asked.push(request.url())
@@ -108,26 +95,3 @@ browserTest(
     expect(trouble.filter((line) => !/fonts\.googleapis\.com.*violates/.test(line))).toEqual([])
   },
 )
-
-/** `trouble`: what the console said that is not good, and requests that left for another host. */
-function browserTest(name: string, body: (page: Page, trouble: readonly string[]) => Promise<void>): void {
-  test(name, async (context) => {
-    const opened = browser ?? context.skip('no Chromium is installed in /usr/bin')
-    const page = await opened.newPage()
-    onTestFinished(() => page.close())
-    const trouble: string[] = []
-    page.on('console', (message) => {
-      if (message.type() === 'error' || message.type() === 'warning') trouble.push(message.text())
-    })
-    page.on('pageerror', (error) => trouble.push(error.message))
-    page.on('requestfinished', (request) => {
-      if (new URL(request.url()).hostname !== '127.0.0.1') trouble.push(`a request went to ${request.url()}`)
-    })
-    page.on('requestfailed', (request) => {
-      const { hostname } = new URL(request.url())
-      const reason = request.failure()?.errorText ?? ''
-      if (hostname !== '127.0.0.1' && reason !== 'csp') trouble.push(`a request went to ${request.url()}: ${reason}`)
-    })
-    await body(page, trouble)
-  })
-}

@@ -7,8 +7,9 @@ const box = document.getElementById('chart')
 if (box) draw(box)
 
 async function draw(box) {
-  const answer = await fetch(box.dataset.history)
-  if (!answer.ok) return
+  // The server may be away; the page says so, and its chart comes when it is back.
+  const answer = await fetch(box.dataset.history).catch(() => null)
+  if (!answer || !answer.ok) return setTimeout(() => draw(box), 5000)
   const points = await answer.json()
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
   const grouped = (value) => (value == null ? '–' : Math.round(value).toLocaleString('en-US'))
