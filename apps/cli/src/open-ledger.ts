@@ -22,11 +22,11 @@ export interface OpenLedger {
 }
 
 const reviveEveryMs = 1000
-// setup.mjs puts a redis-server there where it may not install one for the whole machine.
-const rootlessServer = path.resolve(
-  path.dirname(fileURLToPath(import.meta.url)),
-  '../../../.heapferry/bin/redis-server',
-)
+// setup.mjs puts a redis-server below the clone where it may not install one for the whole machine. No other folder is
+// looked in: a server that somebody else has left there would be run.
+const here = path.dirname(fileURLToPath(import.meta.url))
+const clone = path.resolve(here, path.basename(here) === 'dist' ? '..' : '../../..')
+const rootlessServer = path.join(clone, '.heapferry/bin/redis-server')
 
 /** Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile. */
 export async function openLedger(settings: Settings, logger: Logger): Promise<OpenLedger> {
