@@ -5,7 +5,7 @@ import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
-import { benchRun } from './run.ts'
+import { benchPages, benchRun } from './run.ts'
 import { benchTransport } from './transport.ts'
 
 const suites = {
@@ -25,6 +25,8 @@ const suites = {
   identities: benchIdentities,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
+  /** The same with nobody and with fifty people who look at its page. */
+  pages: benchPages,
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })

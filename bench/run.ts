@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { connectRedis, openPrivateRedis } from '@heapferry/queue'
 import { writeBenchCsv } from '@heapferry/sample-export'
 import { serverCandidates } from '../test/support/server-candidates.ts'
@@ -13,25 +14,37 @@ const ticksPerSecond = 100
 const bin = path.resolve(import.meta.dirname, '../apps/cli/bin/heapferry.mjs')
 
 /** One and two workers with a million rows, then five million for what grows with the input. */
-export async function benchRun(): Promise<object[]> {
+export async function* benchRun(): AsyncGenerator<object> {
+  for (const { rows, workerCounts } of [
+    { rows: 1_000_000, workerCounts: [1, 2] },
+    { rows: 5_000_000, workerCounts: [2] },
+  ]) {
+    yield* onBenchCsv(rows, async function* (run) {
+      for (const workers of workerCounts) yield measured({ ...run, workers, pages: null })
+    })
+  }
+}
+
+/** What it costs when people watch: in turns, because the machine is not always as fast. */
+export async function* benchPages(): AsyncGenerator<object> {
+  yield* onBenchCsv(1_000_000, async function* (run) {
+    for (let turn = 0; turn < 3; turn++) for (const pages of [0, 50]) yield measured({ ...run, workers: 2, pages })
+  })
+}
+
+async function* onBenchCsv(
+  rows: number,
+  measure: (run: Pick<Case, 'folder' | 'source' | 'host' | 'rows'>) => AsyncGenerator<object>,
+): AsyncGenerator<object> {
   const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
   const server = spawn(process.execPath, ['--import', 'tsx', path.join(import.meta.dirname, 'discarding-server.ts')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   try {
     const host = await firstLine(server)
-    const results = []
-    for (const { rows, workerCounts } of [
-      { rows: 1_000_000, workerCounts: [1, 2] },
-      { rows: 5_000_000, workerCounts: [2] },
-    ]) {
-      const source = path.join(folder, `pageviews-${rows}`, 'pageviews.csv')
-      await mkdir(path.dirname(source))
-      await writeBenchCsv(source, { rows, seed: 1 })
-      for (const workers of workerCounts) results.push(await measured({ folder, source, host, rows, workers }))
-      await rm(path.dirname(source), { recursive: true })
-    }
-    return results
+    const source = path.join(folder, 'pageviews.csv')
+    await writeBenchCsv(source, { rows, seed: 1 })
+    yield* measure({ folder, source, host, rows })
   } finally {
     server.kill()
     await rm(folder, { recursive: true })
@@ -44,9 +57,11 @@ interface Case {
   host: string
   rows: number
   workers: number
+  /** How many pages of the run are open; null where no dashboard is. */
+  pages: number | null
 }
 
-async function measured({ folder, source, host, rows, workers }: Case): Promise<object> {
+async function measured({ folder, source, host, rows, workers, pages }: Case): Promise<object> {
   const home = await mkdtemp(path.join(folder, 'home-'))
   const redisServer = await openPrivateRedis({ home, serverCandidates })
   const redis = await connectRedis(redisServer.url, () => {})
@@ -59,22 +74,28 @@ async function measured({ folder, source, host, rows, workers }: Case): Promise<
     HEAPFERRY_HOME: home,
     HEAPFERRY_TRANSPORT: 'batch',
     REDIS_URL: redisServer.url,
+    HEAPFERRY_DASHBOARD_PORT: '0',
     LOG_LEVEL: 'warn',
   }
-  const args = [bin, 'run', source, '--workers', String(workers), '--no-dashboard', '--json']
-  const command = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const args = [bin, 'run', source, '--run', 'bench', '--workers', String(workers), '--json']
+  if (pages === null) args.push('--no-dashboard')
+  const command = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   command.stdout.on('data', (data) => lines.push(String(data)))
+  const watching = pages === null ? null : await openPages(command.stderr, pages)
 
   const seen = new Map<number, { cpuSeconds: number; peakBytes: number }>()
   let redisPeakBytes = 0
+  let dashboardCpuSeconds = 0
   const sampling = setInterval(() => {
+    dashboardCpuSeconds = usageOf(command.pid ?? 0)?.cpuSeconds ?? dashboardCpuSeconds
     for (const pid of childrenOf(command.pid ?? 0))
       seen.set(pid, usageOf(pid) ?? seen.get(pid) ?? { cpuSeconds: 0, peakBytes: 0 })
     void memoryUsed(redis).then((bytes) => (redisPeakBytes = Math.max(redisPeakBytes, bytes)))
   }, 200)
   const [code] = await once(command, 'exit')
   clearInterval(sampling)
+  watching?.kill()
   const seconds = (performance.now() - startedMs) / 1000
   const status = JSON.parse(lines.join('').trim().split('\n').at(-1) ?? '{}')
   if (code !== 0 || status.totals.sent !== rows)
@@ -88,6 +109,7 @@ async function measured({ folder, source, host, rows, workers }: Case): Promise<
   return {
     rows,
     workers,
+    ...(pages === null ? {} : { pages, 'CPU s of dashboard and producer': round1(dashboardCpuSeconds) }),
     'events/s (whole command)': Math.round(rows / seconds),
     seconds: round1(seconds),
     'worker CPU µs/event': round1((cpuSeconds * 1e6) / rows),
@@ -95,6 +117,17 @@ async function measured({ folder, source, host, rows, workers }: Case): Promise<
     chunks,
     'Redis peak MB': round1((redisPeakBytes - emptyBytes) / 1e6),
   }
+}
+
+async function openPages(said: NodeJS.ReadableStream, pages: number): Promise<ChildProcess> {
+  for await (const line of createInterface({ input: said })) {
+    const url = /^Dashboard: (\S+)/.exec(line)?.[1]
+    if (url === undefined) continue
+    said.resume()
+    const args = ['--import', 'tsx', path.join(import.meta.dirname, 'open-pages.ts'), `${url}/live/runs/bench`]
+    return spawn(process.execPath, [...args, String(pages)], { stdio: ['ignore', 'ignore', 'inherit'] })
+  }
+  throw new Error('the run has no dashboard')
 }
 
 async function memoryUsed(redis: { info(section: string): Promise<string> }): Promise<number> {

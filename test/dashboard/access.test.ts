@@ -105,6 +105,31 @@ test('ten wrong passwords lock an address out, also for the right one, and leave
   expect((await ask(url, { headers: { cookie } })).status).toBe(200)
 })
 
+test('the right password is never a guess, whatever it is used for', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const headers = bearer(operator.viewer)
+  const asked = Array.from({ length: 30 }, () => ask(`${url}/runs/nobody`, { headers }))
+  expect(new Set((await Promise.all(asked)).map(({ status }) => status))).toEqual(new Set([404]))
+})
+
+test('guesses that are all under way at once are counted like others', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const guesses = Array.from({ length: 40 }, (_, guess) => signIn(url, { password: `guess ${guess}` }))
+  const statuses = (await Promise.all(guesses)).map(({ status }) => status)
+  expect(statuses.filter((status) => status === 401)).toHaveLength(10)
+  expect(statuses.filter((status) => status === 429)).toHaveLength(30)
+})
+
+test('an open page is told nothing more once its person has signed out', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  await seedRun(server.redis, 'left-open')
+  const cookie = cookieOf((await signIn(url, { password: operator.viewer })).headers)
+  const stream = await fetch(`${url}/live/runs/left-open`, { headers: { cookie } })
+  await ask(`${url}/logout`, { method: 'POST', headers: { cookie } })
+  // Has an end only when the server ends it.
+  expect(await stream.text()).toContain('retry: 2000')
+})
+
 test('viewers look at everything and change nothing', async () => {
   const url = await open(server.redis, { passwords: operator })
   const run = await seedRun(server.redis, 'looked-at')

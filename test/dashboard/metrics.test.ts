@@ -25,6 +25,8 @@ test('the metrics of all runs are one valid exposition, and say what the ledger 
   const rejected = { run: 'measured', table: '"odd"\n\\table', reason: 'missing_time' }
   expect(valueOf(samples, 'heapferry_rows_rejected_total', rejected)).toBe(2)
   expect(valueOf(samples, 'heapferry_rows_skipped_total', { ...rejected, reason: 'held_back' })).toBe(1)
+  const warned = { run: 'measured', table: '"odd"\n\\table', warning: 'person_processing_disabled' }
+  expect(valueOf(samples, 'heapferry_rows_warned_total', warned)).toBe(4)
   expect(valueOf(samples, 'heapferry_rows_left', { run: 'measured-too' })).toBe(10)
   expect(valueOf(samples, 'heapferry_posthog_answers_total', { run: 'measured', status: '429' })).toBe(1)
   expect(valueOf(samples, 'heapferry_posthog_answer_seconds_bucket', { run: 'measured', le: '0.1' })).toBe(0)
@@ -64,7 +66,13 @@ test.each(['grafana-dashboard.json', 'alerts.yaml'])('%s asks only for metrics t
 
 async function seeded(name: string) {
   const run = await seedRun(server.redis, name)
-  const tally = tallyOf({ read: 20, sent: 17, skipped: { held_back: 1 }, rejected: { missing_time: 2 } })
+  const tally = tallyOf({
+    read: 20,
+    sent: 17,
+    skipped: { held_back: 1 },
+    rejected: { missing_time: 2 },
+    warned: { person_processing_disabled: 4 },
+  })
   await run.table('"odd"\n\\table', 30, [tally, null])
   await run.ledger.addAnswers(run.id, {
     byStatus: { 200: 3, 429: 1 },

@@ -97,6 +97,13 @@ test('rejected rows are sent again from the page, by a process of its own, and t
     { kind: 'retried', rejected: 2 },
   ])
   expect((await ask(`${url}/runs/rows/retry?table=clicks&reason=row_too_large`, wanted)).status).toBe(409)
+
+  await writeFile(path.join(folder, 'export', 'clicks.csv'), 'event_id,user_id,time\n1,7,2023-01-02\n')
+  expect((await ask(`${url}/runs/rows/retry?table=clicks`, wanted)).status).toBe(303)
+  await until('the page says that it failed', async () => {
+    const { text } = await ask(`${url}/runs/rows`, { headers: asOperator })
+    return /no rejected row was sent again: it ended with exit code 1; \S+retry\S* tells why/.test(text)
+  })
 })
 
 async function migrated(more: { mapping: string; env: Record<string, string> } = { mapping: '', env: {} }) {

@@ -138,7 +138,7 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
 }
 
 async function openDashboard({ opened: { redis, ledger, url }, settings, logger }: Migration) {
-  const wanted = { redis, ledger, logger, ...dashboardOptions(settings, url, logger) }
+  const wanted = dashboardOptions(settings, url, { redis, ledger, logger })
   return startDashboard(wanted).catch((error: unknown) => {
     // Another run of this machine may have the port.
     if (error instanceof OperatorError && wanted.port !== 0) return startDashboard({ ...wanted, port: 0 })

@@ -1,7 +1,7 @@
 import { logUpdateStderr } from 'log-update'
 import type { RunStatus } from '@heapferry/migration'
 import { answer, say } from './print.ts'
-import { progressLine, shortened } from './status-text.ts'
+import { progressFacts, progressLine, shortened } from './status-text.ts'
 
 /** Shows how far a run is, as often as it is told. */
 export interface ProgressView {
@@ -15,7 +15,9 @@ const lineEveryMs = 10_000
 export function progressView(json: boolean): ProgressView {
   if (json) return everySoOften(2000, (status) => answer(JSON.stringify(status)))
   if (process.stderr.isTTY) return bar()
-  return everySoOften(lineEveryMs, (status) => say(`${status.phase}: ${progressLine(status, 80)}`))
+  return everySoOften(lineEveryMs, (status) => {
+    say(`${status.state === 'running' ? `${status.phase}:` : status.message} ${progressFacts(status)}`)
+  })
 }
 
 function bar(): ProgressView {

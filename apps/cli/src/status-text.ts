@@ -25,23 +25,30 @@ function paceLine({ limit, effective, reason }: RunStatus['pace']): string {
   return `Pace: ${paceText(limit)}${now}${reason === null ? '' : ` (${reason})`}`
 }
 
-/** One line that says how far a run is. */
+/** One line that says how far a run is, with a bar where there is room for one. */
 export function progressLine(status: RunStatus, width: number): string {
+  const text = progressFacts(status)
+  const room = Math.min(30, width - text.length - 4)
+  if (room < 8) return text.slice(0, Math.max(0, width - 1))
+  const filled = Math.round(shareOf(status) * room)
+  return `${'█'.repeat(filled)}${'░'.repeat(room - filled)}  ${text}`
+}
+
+/** The same for a log. */
+export function progressFacts(status: RunStatus): string {
   const { totals } = status
-  const share = totals.planned === 0 ? 0 : Math.min(1, totals.read / totals.planned)
-  const percent = `${Math.floor(share * 100)} %`
   const facts = [
-    percent,
+    `${Math.floor(shareOf(status) * 100)} %`,
     `${grouped(totals.read)} of ${grouped(totals.planned)} rows`,
     status.rate === null ? null : `${grouped(status.rate)}/s`,
     status.eta_s === null ? null : `${duration(status.eta_s)} left`,
     totals.rejected === 0 ? null : `${grouped(totals.rejected)} rejected`,
   ]
-  const text = facts.filter((fact) => fact !== null).join(' · ')
-  const room = Math.min(30, width - text.length - 4)
-  if (room < 8) return text.slice(0, Math.max(0, width - 1))
-  const filled = Math.round(share * room)
-  return `${'█'.repeat(filled)}${'░'.repeat(room - filled)}  ${text}`
+  return facts.filter((fact) => fact !== null).join(' · ')
+}
+
+function shareOf({ totals: { read, planned } }: RunStatus): number {
+  return planned === 0 ? 0 : Math.min(1, read / planned)
 }
 
 export function shortened(text: string, length: number): string {

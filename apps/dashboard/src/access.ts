@@ -2,7 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { isIPv4 } from 'node:net'
 import { OperatorError } from '@heapferry/domain'
 import express, { type Request, type RequestHandler, type Response, Router } from 'express'
-import { rateLimit } from 'express-rate-limit'
+import { ipKeyGenerator, rateLimit } from 'express-rate-limit'
 import { z } from 'zod'
 import { loginPage } from './login-page.ts'
 
@@ -83,8 +83,10 @@ export function assertDifferent({ operator, viewer }: Passwords): void {
 /** What forms of these pages send. */
 export const forms: RequestHandler = express.urlencoded({ extended: false, limit: '10kb' })
 
-interface Session extends Visitor {
-  expiresAtMs: number
+interface Session {
+  visitor: Visitor
+  /** What is being answered, such as the streams of open pages. */
+  answering: Set<Response>
 }
 
 const sessionMs = 12 * 3_600_000
@@ -100,41 +102,57 @@ const LoginForm = z.object({
 
 /**
  * Asks everyone for a password: people by a form, which opens a session in this process, programs by
- * `Authorization: Bearer PASSWORD`. Ten wrong ones from an address lock it out for ten minutes.
+ * `Authorization: Bearer PASSWORD`. Ten wrong ones from an address lock it out for ten minutes. With a session also end
+ * the streams that were opened in it.
  */
 export function passwordAccess(passwords: Passwords): Router {
   const roleOf = roleBy(passwords)
   const sessions = new Map<string, Session>()
-  const guessing = rateLimit({
+  const guesses = rateLimit({
     windowMs: lockedMs,
     limit: guessesAtOnce,
-    skipSuccessfulRequests: true,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     // Without `trust proxy` every client of a proxy has its address: then they are locked out together.
     validate: { xForwardedForHeader: false },
-    handler: (_, response) => {
-      response.status(429).type('text').send('Too many wrong passwords from this address. Try again in ten minutes.\n')
-    },
+    keyGenerator: addressOf,
   })
+  /** Comes before any look at a password: whoever is locked out learns nothing, not even that one is right. */
+  const unlessLocked: RequestHandler = async (request, response, next) => {
+    const seen = await guesses.getKey(addressOf(request))
+    if (seen === undefined || seen.totalHits < guessesAtOnce) return next()
+    const seconds = Math.ceil(((seen.resetTime?.getTime() ?? Date.now() + lockedMs) - Date.now()) / 1000)
+    response
+      .status(429)
+      .set('Retry-After', String(Math.max(seconds, 1)))
+      .type('text')
+    response.send('Too many wrong passwords from this address. Try again in ten minutes.\n')
+  }
   const router = Router()
+
+  function endSession(hash: string): void {
+    for (const response of sessions.get(hash)?.answering ?? []) response.end()
+    sessions.delete(hash)
+  }
 
   router.get('/login', (request, response) => {
     response.send(loginPage({ next: ownPath(request.query.next), wrong: false }))
   })
-  router.post('/login', guessing, forms, (request, response) => {
+  // The form is read first: from the look at the lock to the count of a guess nothing else comes between.
+  router.post('/login', forms, unlessLocked, async (request, response) => {
     const form = LoginForm.safeParse(request.body)
     const role = form.success ? roleOf(form.data.password) : null
     const next = ownPath(form.success ? form.data.next : undefined)
     if (!form.success || role === null) {
-      response.status(401).send(loginPage({ next, wrong: true }))
+      await guesses(request, response, () => response.status(401).send(loginPage({ next, wrong: true })))
       return
     }
     const token = randomBytes(32).toString('base64url')
     const name = form.data.name === '' ? role : form.data.name
-    dropExpired(sessions)
     // Whoever reads this process's memory dump finds no token that opens a session.
-    sessions.set(digest(token).toString('hex'), { name, role, signedIn: true, expiresAtMs: Date.now() + sessionMs })
+    const hash = digest(token).toString('hex')
+    sessions.set(hash, { visitor: { name, role, signedIn: true }, answering: new Set() })
+    setTimeout(() => endSession(hash), sessionMs).unref()
     response.cookie(cookieName, token, {
       httpOnly: true,
       sameSite: 'strict',
@@ -146,7 +164,7 @@ export function passwordAccess(passwords: Passwords): Router {
   })
   router.post('/logout', (request, response) => {
     const token = cookieOf(request)
-    if (token !== null) sessions.delete(digest(token).toString('hex'))
+    if (token !== null) endSession(digest(token).toString('hex'))
     response.clearCookie(cookieName, { path: '/' })
     response.redirect(303, '/login')
   })
@@ -154,26 +172,26 @@ export function passwordAccess(passwords: Passwords): Router {
   router.use((request, response, next) => {
     const token = cookieOf(request)
     const session = token === null ? undefined : sessions.get(digest(token).toString('hex'))
-    if (session && session.expiresAtMs > Date.now()) {
-      const { name, role } = session
-      response.locals.visitor = { name, role, signedIn: true } satisfies Visitor
-      return next()
+    if (session) {
+      response.locals.visitor = session.visitor
+      session.answering.add(response)
+      response.on('close', () => session.answering.delete(response))
+      return next('router')
     }
+    // Only what carries a password is a guess.
     if (request.headers.authorization === undefined) return refuse(request, response)
     next()
   })
-  // Only what carries a password is counted as a guess.
-  router.use(
-    (_, response, next) => (response.locals.visitor === undefined ? next() : next('router')),
-    guessing,
-    (request, response, next) => {
-      const bearer = /^bearer +(.*\S) *$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
-      const role = roleOf(bearer)
-      if (role === null) return refuse(request, response)
-      response.locals.visitor = { name: `${role} (token)`, role, signedIn: true } satisfies Visitor
-      next()
-    },
-  )
+  router.use(unlessLocked, async (request, response, next) => {
+    const bearer = /^bearer +(.*\S) *$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+    const role = roleOf(bearer)
+    if (role === null) {
+      await guesses(request, response, () => refuse(request, response))
+      return
+    }
+    response.locals.visitor = { name: `${role} (token)`, role, signedIn: true } satisfies Visitor
+    next()
+  })
   return router
 }
 
@@ -200,8 +218,8 @@ function roleBy(passwords: Passwords): (given: string) => Role | null {
   }
 }
 
-function dropExpired(sessions: Map<string, Session>): void {
-  for (const [hash, { expiresAtMs }] of sessions) if (expiresAtMs <= Date.now()) sessions.delete(hash)
+function addressOf(request: Request): string {
+  return ipKeyGenerator(request.ip ?? '')
 }
 
 /** Only paths of this server: `//host` and `/\host` lead away from it. */

@@ -6,6 +6,7 @@ import { type Phase, phases, type RunId, type RunLedger } from '@heapferry/domai
 import { ChunkQueue, type Redis } from '@heapferry/queue'
 import express, { type Router } from 'express'
 import { visitorOf } from './access.ts'
+import { type Colours, colours } from './style.ts'
 
 /** Bull Board over the queues of every run that the ledger knows. */
 export interface Board {
@@ -85,6 +86,43 @@ export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: Run
   }
 }
 
+type UIConfig = NonNullable<NonNullable<Parameters<typeof createBullBoard>[0]['options']>['uiConfig']>
+type Theme = NonNullable<NonNullable<UIConfig['theme']>['light']>
+
+/** The colours of our own pages, by the names that Bull Board has for them. */
+function themeOf({ paper, card, ink, soft, line, link, good, warn, bad }: Colours): Theme {
+  return {
+    background: paper,
+    foreground: ink,
+    card,
+    popover: card,
+    primary: link,
+    'primary-foreground': paper,
+    secondary: card,
+    'secondary-foreground': ink,
+    muted: card,
+    'muted-foreground': soft,
+    accent: line,
+    'accent-foreground': ink,
+    destructive: bad,
+    'destructive-foreground': paper,
+    border: line,
+    input: line,
+    sidebar: card,
+    'sidebar-foreground': ink,
+    'sidebar-accent': line,
+    'sidebar-border': line,
+    'font-sans': 'system-ui, sans-serif',
+    'font-mono': 'ui-monospace, monospace',
+    'status-active': link,
+    'status-completed': good,
+    'status-failed': bad,
+    'status-waiting': warn,
+    'status-delayed': warn,
+    'status-paused': soft,
+  }
+}
+
 function createBoard({ readOnly }: { readOnly: boolean }) {
   const serverAdapter = new ExpressAdapter()
   serverAdapter.setBasePath(boardPath)
@@ -94,6 +132,9 @@ function createBoard({ readOnly }: { readOnly: boolean }) {
     options: {
       uiConfig: {
         boardTitle: 'heapferry',
+        boardLogo: { path: '/icon.svg', width: 28, height: 28 },
+        favIcon: { default: '/icon.svg', alternative: '/icon.svg' },
+        theme: { light: themeOf(colours.light), dark: themeOf(colours.dark) },
         miscLinks: [{ text: 'Runs', url: '/' }],
         hideRedisDetails: true,
         hideDocsLink: true,

@@ -30,8 +30,8 @@ function listen() {
   }
   stream.onerror = () => {
     sayLost()
-    // A browser gives up when it is answered with an error, as by a proxy whose server is away.
-    if (stream.readyState === EventSource.CLOSED) listenAgain(2000)
+    // A browser gives up when it is answered with an error, as by a proxy whose server is away or without a session.
+    if (stream.readyState === EventSource.CLOSED) signInOr(() => listenAgain(2000))
   }
 }
 
@@ -47,6 +47,14 @@ function heard() {
 function listenAgain(afterMs) {
   rest()
   setTimeout(listen, afterMs)
+}
+
+/** A session has an end, also by a server that was started anew: loading the page again leads to the form. */
+function signInOr(goOn) {
+  fetch(location.pathname, { headers: { accept: 'application/json' } }).then(
+    ({ status }) => (status === 401 ? location.reload() : goOn()),
+    goOn,
+  )
 }
 
 function rest() {

@@ -32,6 +32,11 @@ export async function metricsText(runs: readonly Measured[], redis: { usedBytes:
   const sent = counter('rows_sent_total', 'Rows whose events PostHog has taken.', ['run', 'table'])
   const skipped = counter('rows_skipped_total', 'Rows left out on purpose.', ['run', 'table', 'reason'])
   const rejected = counter('rows_rejected_total', 'Rows that could not be sent.', ['run', 'table', 'reason'])
+  const warned = counter('rows_warned_total', 'Rows whose events PostHog has taken with a remark.', [
+    'run',
+    'table',
+    'warning',
+  ])
   const rate = gauge('rows_per_second', 'Rows read a second over the last 15 s.', ['run'])
   const lag = gauge('rows_left', 'Rows that are planned and not read.', ['run'])
   const state = gauge('run_state', '1 for the state that the run is in.', ['run', 'state'])
@@ -62,6 +67,7 @@ export async function metricsText(runs: readonly Measured[], redis: { usedBytes:
         skipped.inc({ run, table, reason }, count)
       for (const [reason, count] of Object.entries(reasons.rejected_by_reason))
         rejected.inc({ run, table, reason }, count)
+      for (const [warning, count] of Object.entries(reasons.warned_by_kind)) warned.inc({ run, table, warning }, count)
     }
     rate.set({ run }, status.rate ?? 0)
     lag.set({ run }, Math.max(0, status.totals.planned - status.totals.read))

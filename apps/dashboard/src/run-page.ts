@@ -17,7 +17,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
   const { totals } = status
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
-    live: !isOver(status),
+    live: !isOver(status) || isRetried(view.timeline),
     head: html`<link rel="stylesheet" href="/uplot.css">
 <script src="/uplot.js" defer></script>
 <script src="/chart.js" defer></script>`,
@@ -43,6 +43,14 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
 </dl>
 <details id="details"><summary>For engineers</summary><ul>${status.details.map((line) => html`<li>${line}</li>`)}</ul></details></section>`,
   }
+}
+
+const retryMs = 3_600_000
+
+/** Rows of a run that is over are sent again: one retry that ended, or none for an hour, is over too. */
+function isRetried(timeline: readonly TimelineEntry[]): boolean {
+  const last = timeline.findLast(({ kind }) => /^retr(?:y_wanted|y_failed|ied)$/.test(kind))
+  return last?.kind === 'retry_wanted' && Date.now() - last.atMs < retryMs
 }
 
 const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const
@@ -84,7 +92,10 @@ function answersOf({ byStatus, byTime, totalMs }: Answers): Html {
     .toSorted(([, a], [, b]) => b - a)
     .map(([status, count]): Line => {
       const meaning = statusTexts[status] ?? (status.startsWith('5') ? 'trouble at PostHog; asked again' : '')
-      return { name: status === 'none' ? '–' : status, cells: [{ text: grouped(count) }, { text: meaning }] }
+      return {
+        name: status === 'none' ? '–' : status,
+        cells: [{ text: grouped(count) }, { text: meaning, kind: 'words' }],
+      }
     })
   return html`${tableOf(['status', 'requests', 'meaning'], lines)}
 <p class="facts">Answered after ${Math.round(totalMs / requests)} ms in the mean; nine of ten ${slowestText(byTime, requests)}.</p>`
@@ -112,7 +123,7 @@ function workersOf(workers: readonly ShownWorker[]): Html {
         name: html`${pulse.worker}${fault === null ? html`` : html`<p class="bad">${fault}</p>`}`,
         cells: [
           { text: grouped(pulse.rate) },
-          { text: inHand.length === 0 ? '–' : html`<ul class="plain">${inHand}</ul>` },
+          { text: inHand.length === 0 ? '–' : html`<ul class="plain">${inHand}</ul>`, kind: 'words' },
           { text: `${grouped(Math.round(pulse.memoryBytes / 1_000_000))} MB` },
           { text: moment(pulse.atMs) },
         ],

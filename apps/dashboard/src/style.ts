@@ -1,16 +1,40 @@
-/** One style sheet for all of our pages: dark and light as the reader's system has it, from 360 px on. */
+/** Dark and light as the reader's system has it; each has a contrast of 4.5 to 1 at least where it is text. */
+export const colours = {
+  light: {
+    paper: '#f7f7f5',
+    card: '#fff',
+    ink: '#1c1e21',
+    soft: '#5c636b',
+    line: '#dcdedb',
+    link: '#0b57c2',
+    good: '#1a7f37',
+    warn: '#8a5a00',
+    bad: '#c02626',
+  },
+  dark: {
+    paper: '#14171a',
+    card: '#1c2024',
+    ink: '#e6e8ea',
+    soft: '#9aa3ab',
+    line: '#33393f',
+    link: '#7db1ff',
+    good: '#5fc97b',
+    warn: '#e5b04d',
+    bad: '#ff8080',
+  },
+} as const
+
+export type Colours = (typeof colours)[keyof typeof colours]
+
+const properties = (scheme: Colours) =>
+  Object.entries(scheme)
+    .map(([name, colour]) => `--${name}: ${colour};`)
+    .join(' ')
+
+/** One style sheet for all of our pages, from 360 px on. */
 export const style = `
-:root {
-  color-scheme: light dark;
-  --paper: #f7f7f5; --card: #fff; --ink: #1c1e21; --soft: #5c636b; --line: #dcdedb; --link: #0b57c2;
-  --going: #0b57c2; --good: #1a7f37; --warn: #8a5a00; --bad: #c02626;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #14171a; --card: #1c2024; --ink: #e6e8ea; --soft: #9aa3ab; --line: #33393f; --link: #7db1ff;
-    --going: #7db1ff; --good: #5fc97b; --warn: #e5b04d; --bad: #ff8080;
-  }
-}
+:root { color-scheme: light dark; ${properties(colours.light)} --going: var(--link); }
+@media (prefers-color-scheme: dark) { :root { ${properties(colours.dark)} } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 nav, main, #connection { max-width: 68rem; margin: 0 auto; padding: 0 1rem; }
@@ -102,6 +126,7 @@ th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--soft); font-size: .875rem; font-weight: 400; }
 tbody th { font-weight: 500; }
 tfoot th, tfoot td { border-bottom: 0; font-weight: 700; }
+.words { text-align: left; }
 .zero { color: var(--soft); }
 .bad { color: var(--bad); }
 

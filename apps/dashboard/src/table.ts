@@ -3,7 +3,7 @@ import { type Html, html } from './html.ts'
 /** A cell of a table: what it says, and how it is to be taken. */
 export interface Cell {
   text: string | Html
-  kind?: 'zero' | 'bad'
+  kind?: 'zero' | 'bad' | 'words'
 }
 
 export interface Line {
@@ -18,6 +18,7 @@ export interface Line {
  */
 export function tableOf(columns: readonly string[], lines: readonly Line[], foot?: Line): Html {
   const [first = '', ...others] = columns
+  const isWords = (index: number) => lines.some(({ cells }) => cells[index]?.kind === 'words')
   const lineOf = ({
     name,
     cells,
@@ -28,7 +29,8 @@ export function tableOf(columns: readonly string[], lines: readonly Line[], foot
 `
   return html`<table role="table">
 <thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">${first}</th>${others.map(
-    (column) => html`<th role="columnheader" scope="col">${column}</th>`,
+    (column, index) =>
+      html`<th role="columnheader" scope="col"${isWords(index) ? html` class="words"` : html``}>${column}</th>`,
   )}</tr></thead>
 <tbody role="rowgroup">${lines.map(lineOf)}</tbody>
 ${foot === undefined ? html`` : html`<tfoot role="rowgroup">${lineOf(foot)}</tfoot>`}

@@ -26,7 +26,7 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
   /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */
   z.object({ kind: z.literal('waited'), ...moment, untilMs: z.number().int(), worker: z.string(), detail: z.string() }),
-  /** Rows that had been rejected, or held back, were taken up again. */
+  /** Somebody asked for it on the page of the run. */
   z.object({
     kind: z.literal('retry_wanted'),
     ...moment,
@@ -34,6 +34,9 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     table: z.string().optional(),
     reason: z.string().optional(),
   }),
+  /** What was wanted on the page did not come about. */
+  z.object({ kind: z.literal('retry_failed'), ...moment, detail: z.string() }),
+  /** Rows that had been rejected, or held back, were taken up again. */
   z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),

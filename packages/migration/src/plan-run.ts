@@ -15,6 +15,7 @@ import {
   SourceChanged,
 } from '@heapferry/domain'
 import pMap from 'p-map'
+import { grouped } from './wording.ts'
 
 /** Where a plan's chunks go. */
 export interface ChunkSchedule {
@@ -158,5 +159,5 @@ function dayOf(row: ReadRow | null): number | null {
 
 /** Names a job in Bull Board: table, file and rows. */
 function titleOf(file: ExportFile, { firstRow, rows }: Chunk): string {
-  return `${file.table.name} · ${file.path} · rows ${firstRow}–${firstRow + Math.max(rows, 1) - 1}`
+  return `${file.table.name} · ${file.path} · rows ${grouped(firstRow)}–${grouped(firstRow + Math.max(rows, 1) - 1)}`
 }

@@ -27,6 +27,8 @@ export function timelineText(entry: TimelineEntry): string {
       ]
       return `rejected rows ${[...which.filter((part) => part !== false), 'are to be sent again'].join(' ')}, wanted by ${entry.by}`
     }
+    case 'retry_failed':
+      return `no rejected row was sent again: ${entry.detail}`
     case 'retried': {
       const { reasons, sent, skipped, rejected } = entry
       const taken = Object.entries(reasons).map(([reason, rows]) => `${grouped(rows)} ${reason}`)

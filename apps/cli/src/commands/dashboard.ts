@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Command } from 'commander'
-import { createLogger, type Logger, s3OptionsOf, type Settings } from '@heapferry/config'
+import { createLogger, s3OptionsOf, type Settings } from '@heapferry/config'
+import type { DashboardOptions } from '@heapferry/dashboard'
 import { OperatorError } from '@heapferry/domain'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
@@ -25,7 +26,7 @@ operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
       const { startDashboard } = await import('@heapferry/dashboard')
       const { ledger, redis, url, close } = await openLedger(settings, logger)
       try {
-        const dashboard = await startDashboard({ redis, ledger, logger, ...dashboardOptions(settings, url, logger) })
+        const dashboard = await startDashboard(dashboardOptions(settings, url, { redis, ledger, logger }))
         say(`Dashboard: ${dashboard.url}  (Ctrl-C ends it)`)
         const stop = stopSignal('Stopping.')
         if (!stop.aborted) await once(stop, 'abort')
@@ -36,7 +37,11 @@ operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
     })
 }
 
-export function dashboardOptions(settings: Settings, redisUrl: string, logger: Logger) {
+export function dashboardOptions(
+  settings: Settings,
+  redisUrl: string,
+  served: Pick<DashboardOptions, 'redis' | 'ledger' | 'logger'>,
+): DashboardOptions {
   const { HEAPFERRY_DASHBOARD_PASSWORD: operator, HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: viewer } = settings
   if (operator === undefined && viewer !== undefined) {
     throw new OperatorError(
@@ -45,11 +50,12 @@ export function dashboardOptions(settings: Settings, redisUrl: string, logger: L
     )
   }
   return {
+    ...served,
     host: settings.HEAPFERRY_DASHBOARD_HOST,
     port: settings.HEAPFERRY_DASHBOARD_PORT,
     s3: s3OptionsOf(settings),
     version,
-    retry: spawnRetry(settings, redisUrl, logger),
+    retry: spawnRetry(settings, redisUrl, served),
     passwords: operator === undefined ? null : { operator, viewer: viewer ?? null },
   }
 }
