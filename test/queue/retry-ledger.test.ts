@@ -73,6 +73,15 @@ test('what is sent is counted by event and day, once', async () => {
   ])
 })
 
+test('what PostHog remarks on rows that are sent again is counted, once', async () => {
+  const { ledger, hold, rows, tallies } = await withRejectedRows()
+  const warned = { table: 'clicks', counts: { person_processing_disabled: 2 } }
+  await ledger.settle(hold, 1, [sent(rows[0]), sent(rows[1])], warned)
+  await ledger.settle(hold, 1, [sent(rows[0]), sent(rows[1])], warned)
+  await ledger.settle(hold, 2, [sent(rows[2])])
+  expect((await tallies()).table?.warned).toEqual({ person_processing_disabled: 2 })
+})
+
 test('a run whose last rejected row is sent is completed', async () => {
   const { ledger, hold, run, rows, complete } = await withRejectedRows()
   await complete(2, 20)
@@ -182,7 +191,8 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
   expect(await heldBack()).toEqual([{ chunk: id, heldBack: null }])
   const pass = { sinceMs: 5, pass: { toMs: 9, cursor: 100, rows: 7 } }
   const refused = rejectedAt(chunk(2), 25, { reason: 'refused_by_posthog' })
-  const ended = { sent: [{ event: 'clicked', day: 19_359, count: 2 }], rejected: [refused] }
+  const warned = { person_processing_disabled: 1 }
+  const ended = { sent: [{ event: 'clicked', day: 19_359, count: 2 }], rejected: [refused], warned }
   await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
   const after = [await tallies(), await rejected()]
   await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
@@ -194,7 +204,7 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
     skipped: { held_back: 1 },
     rejected: { refused_by_posthog: 1 },
   })
-  expect((await tallies()).table).toMatchObject({ sent: 26, skipped: { held_back: 5 } })
+  expect((await tallies()).table).toMatchObject({ sent: 26, skipped: { held_back: 5 }, warned })
   expect((await rejected()).at(-1)).toEqual(refused)
   expect(await heldBack()).toEqual([{ chunk: id, heldBack: pass }])
 
@@ -205,7 +215,7 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
     { id, table: 'clicks' },
     pass,
     { sinceMs: 9, pass: null },
-    { sent: [{ event: 'clicked', day: 19_360, count: 1 }], rejected: [] },
+    { sent: [{ event: 'clicked', day: 19_360, count: 1 }], rejected: [], warned: {} },
   )
   expect((await tallies()).chunks[2]?.skipped).toEqual({})
   expect(await heldBack()).toEqual([])

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { type BatchOrigin, type EventSink, OperatorError, phaseOf, phases } from '@heapferry/domain'
+import { allTaken, type BatchOrigin, type EventSink, OperatorError, phaseOf, phases } from '@heapferry/domain'
 import type { Place } from '@heapferry/sources'
 
 const gzipAsync = promisify(gzip)
@@ -25,7 +25,7 @@ export function jsonLinesSink(place: Place): EventSink {
           { cause },
         )
       }
-      return { kind: 'acknowledged', refused: [], warned: {} }
+      return allTaken
     },
   }
 }

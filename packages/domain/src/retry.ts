@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { RejectReason, SkipReason } from './conversion.ts'
 import type { ChunkId, RunId } from './ids.ts'
 import type { DayCount, RejectedRow } from './ledger.ts'
+import type { Tally } from './tally.ts'
 
 const Count = z.number().int().nonnegative()
 
@@ -55,6 +56,13 @@ export const HeldBack = z.object({
 })
 export type HeldBack = z.infer<typeof HeldBack>
 
+/** How held back rows have ended. */
+export interface EndedRows {
+  sent: readonly DayCount[]
+  rejected: readonly RejectedRow[]
+  warned: Tally['warned']
+}
+
 /**
  * The part of the ledger that a retry needs. All of it is about chunks that are done, which no worker touches any more;
  * what changes something throws an OperatorError, and changes nothing, when the hold is another's.
@@ -83,8 +91,14 @@ export interface RetryLedger {
    * Stores how rows have ended: takes them out of the rejected ones, or writes there why they are now, and moves the
    * counters of tables, chunks and days with them, all or nothing.
    * @param batch counted from 1 by the holder; one that was settled before changes nothing
+   * @param warned how many of the sent ones PostHog remarked on
    */
-  settle(hold: RetryHold, batch: number, rows: readonly RetriedRow[]): Promise<void>
+  settle(
+    hold: RetryHold,
+    batch: number,
+    rows: readonly RetriedRow[],
+    warned?: { table: string; counts: Tally['warned'] },
+  ): Promise<void>
 
   /** Chunks that are done and have held back rows. In no order. */
   heldBackChunks(run: RunId): AsyncIterable<{ chunk: ChunkId; heldBack: HeldBack | null }>
@@ -94,6 +108,6 @@ export interface RetryLedger {
     chunk: { id: ChunkId; table: string },
     was: HeldBack | null,
     is: HeldBack,
-    ended: { sent: readonly DayCount[]; rejected: readonly RejectedRow[] },
+    ended: EndedRows,
   ): Promise<void>
 }

@@ -38,6 +38,9 @@ export type Delivery =
   /** The signal came first; any of the events may or may not have arrived. */
   | { kind: 'interrupted' }
 
+/** All events, or none where there were none, are taken without a remark. */
+export const allTaken: Extract<Delivery, { kind: 'acknowledged' }> = { kind: 'acknowledged', refused: [], warned: {} }
+
 export interface EventSink {
   /**
    * Sends until PostHog has answered for every event, through outages of any length.

@@ -1,4 +1,5 @@
 import {
+  allTaken,
   addTallies,
   type Checkpoint,
   type ChunkLedger,
@@ -55,7 +56,7 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   for await (const slice of work.reader.read(file, chunk, position, work.limits)) {
     const batch = convertSlice(claim, slice, convert)
     const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
-    const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : nothingToSend
+    const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
     if (delivery.kind === 'interrupted') return delivery
 
     for (const refusal of delivery.refused) batch.refuse(refusal.index, refusal.detail)
@@ -80,5 +81,3 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   const answer = await work.ledger.commit(claim, { ...checkpoint, done: true }, [], nothingMore)
   return answer.kind === 'lock_lost' ? answer : { kind: 'finished' }
 }
-
-const nothingToSend = { kind: 'acknowledged', refused: [], warned: {} } as const

@@ -2,7 +2,7 @@ import {
   type AnnouncedRow,
   Checkpoint,
   ChunkId,
-  type DayCount,
+  type EndedRows,
   HeldBack,
   OperatorError,
   RejectedRow,
@@ -13,6 +13,7 @@ import {
   RetryOutcome,
   type RowKey,
   type RunId,
+  type Tally,
 } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { rowField, rowOfField, runKeys } from './keys.ts'
@@ -103,7 +104,12 @@ export class RedisRetryLedger implements RetryLedger {
     return answers.map((answer) => obstacles[Number(answer)] ?? null)
   }
 
-  async settle({ run, token }: RetryHold, batch: number, rows: readonly RetriedRow[]): Promise<void> {
+  async settle(
+    { run, token }: RetryHold,
+    batch: number,
+    rows: readonly RetriedRow[],
+    warned?: { table: string; counts: Tally['warned'] },
+  ): Promise<void> {
     const { retry, rejected, checkpoints, totals, retried, sending, run: record, sent } = runKeys(run)
     const answer = await this.#redis.eval(
       settleScript,
@@ -118,6 +124,7 @@ export class RedisRetryLedger implements RetryLedger {
       sent,
       token,
       batch,
+      warned ? warnedTotals(warned.table, warned.counts) : '{}',
       ...rows.flatMap((row) => [rowField(row), row.chunk, ...endOf(row)]),
     )
     assertHeld(answer)
@@ -143,7 +150,7 @@ export class RedisRetryLedger implements RetryLedger {
     chunk: { id: ChunkId; table: string },
     was: HeldBack | null,
     is: HeldBack,
-    ended: { sent: readonly DayCount[]; rejected: readonly RejectedRow[] },
+    ended: EndedRows,
   ): Promise<void> {
     const { retry, rejected, checkpoints, totals, heldBack, run: record, sent } = runKeys(run)
     const answer = await this.#redis.eval(
@@ -163,6 +170,7 @@ export class RedisRetryLedger implements RetryLedger {
       asStored(is),
       ended.sent.reduce((sum, { count }) => sum + count, 0),
       JSON.stringify(sentFields(chunk.table, ended.sent)),
+      warnedTotals(chunk.table, ended.warned),
       ...ended.rejected.flatMap((row) => [rowField(row), row.reason, JSON.stringify(row)]),
     )
     assertHeld(answer)
@@ -181,6 +189,13 @@ export class RedisRetryLedger implements RetryLedger {
 }
 
 const scanRows = 1000
+
+/** By the fields that they have among the totals. */
+function warnedTotals(table: string, counts: Tally['warned']): string {
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(counts).map(([warning, count]) => [`warned.${warning}|${table}`, count])),
+  )
+}
 
 /** The same text for the same state, as the script compares texts. */
 function asStored(heldBack: HeldBack): string {

@@ -214,7 +214,7 @@ return answers
  * and in the checkpoint of its chunk; a row that is rejected no more, or whose chunk is not done, moves nothing.
  *
  * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 retried · 6 sending · 7 run · 8 sent
- * ARGV  1 token · 2 batch · 3… of each row field, chunk id, counter ('sent', 'skipped.<reason>', 'rejected.<reason>'), value
+ * ARGV  1 token · 2 batch · 3 how many totals of warnings grow by (JSON) · 4… of each row field, chunk id, counter ('sent', 'skipped.<reason>', 'rejected.<reason>'), value
  *       (JSON of one that is rejected again, else ''), field of the counts by day and day of its block (of one that is sent,
  *       else '')
  * Answers -1 when another has the right.
@@ -229,7 +229,8 @@ redis.call('HSET', KEYS[1], 'batch', ARGV[2])
 
 local checkpoints = {}
 local days = {}
-for i = 3, #ARGV, 6 do
+countWarned(KEYS[4], ARGV[3])
+for i = 4, #ARGV, 6 do
   local field, chunk, counter, value = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if checkpoints[chunk] == nil then
     local checkpoint = redis.call('HGET', KEYS[3], chunk)
@@ -267,7 +268,8 @@ return 1
  *
  * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 heldBack · 6 run · 7 sent
  * ARGV  1 token · 2 chunk id · 3 table · 4 how far it was (JSON, '' where nothing is stored) · 5 how far it is (JSON) ·
- *       6 rows sent · 7 counts by day (as of a commit) · 8… field, reason, value of each rejected row
+ *       6 rows sent · 7 counts by day (as of a commit) · 8 how many totals of warnings grow by (JSON) · 9… field, reason,
+ *       value of each rejected row
  * Answers -1 when another has the right, -2 when the chunk is not where it was.
  */
 export const settleHeldBackScript = `
@@ -289,7 +291,8 @@ local function moveFromHeldBack(counter, kind, rows)
   redis.call('HINCRBY', KEYS[1], kind, rows)
 end
 moveFromHeldBack('sent', 'sent', tonumber(ARGV[6]))
-for i = 8, #ARGV, 3 do
+countWarned(KEYS[4], ARGV[8])
+for i = 9, #ARGV, 3 do
   moveFromHeldBack('rejected.' .. ARGV[i + 1], 'rejected', 1)
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2])
 end
@@ -344,6 +347,9 @@ local function add(tally, totals, run, table_, counter, by)
   end
   if counter == 'sent' then redis.call('HINCRBY', run, 'rowsSent', by) end
   if group == 'rejected' then redis.call('HINCRBY', run, 'rowsRejected', by) end
+end
+local function countWarned(totals, warned)
+  for counter, by in pairs(cjson.decode(warned)) do redis.call('HINCRBY', totals, counter, by) end
 end
 local function move(tally, totals, run, table_, from, to)
   add(tally, totals, run, table_, from, -1)

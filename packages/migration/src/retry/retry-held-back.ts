@@ -1,4 +1,5 @@
 import {
+  allTaken,
   type Chunk,
   type ChunkId,
   chunkIdOf,
@@ -6,13 +7,12 @@ import {
   type Columns,
   type Conversion,
   type Cut,
-  type DayCount,
   type EventSink,
+  type EndedRows,
   type ExportFile,
   type FileId,
   type HeldBack,
   type ReadRow,
-  type RejectedRow,
   type RetryHold,
   type RetryLedger,
   type Run,
@@ -120,12 +120,19 @@ async function retryChunk(
       const batch = convertSlice({ chunk, file }, slice, convert)
       const name = `${chunk.id}-held-back-since-${sinceMs}-${stored?.pass?.cursor ?? 0}`
       const origin = { table: file.table, day: null, name }
-      const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : nothingToSend
+      const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
       if (delivery.kind === 'interrupted') return 'interrupted'
       for (const { index, detail } of delivery.refused) batch.refuse(index, detail)
       const { tally, rejected } = batch
       rowsRead += tally.read
-      await store({ sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } }, { sent: batch.counts(), rejected })
+      await store(
+        { sinceMs, pass: { toMs, cursor: slice.next, rows: rowsRead } },
+        {
+          sent: batch.counts(),
+          rejected,
+          warned: delivery.warned,
+        },
+      )
       counts.sent += tally.sent
       counts.rejected += rejected.length
       if (toMs === work.nowMs) counts.left.too_young = (counts.left.too_young ?? 0) + (tally.skipped.held_back ?? 0)
@@ -133,11 +140,11 @@ async function retryChunk(
       // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
       if (signal.aborted) return 'interrupted'
     }
-    await store({ sinceMs: toMs, pass: null }, { sent: [], rejected: [] })
+    await store({ sinceMs: toMs, pass: null }, { sent: [], rejected: [], warned: {} })
   }
   return 'finished'
 
-  async function store(is: HeldBack, ended: { sent: DayCount[]; rejected: RejectedRow[] }): Promise<void> {
+  async function store(is: HeldBack, ended: EndedRows): Promise<void> {
     await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
     stored = is
   }
@@ -146,8 +153,6 @@ async function retryChunk(
 function begun(toMs: number): NonNullable<HeldBack['pass']> {
   return { toMs, cursor: 0, rows: 0 }
 }
-
-const nothingToSend = { kind: 'acknowledged', refused: [], warned: {} } as const
 
 /** What becomes of a row as of `toMs` if it was held back as of `sinceMs`; null of all others. */
 function convertAsOf(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
+  allTaken,
   type BatchOrigin,
   type Columns,
   type Conversion,
@@ -108,14 +109,15 @@ async function retryBatch(
   }
 
   const [first] = outgoingRows
-  const delivery = first ? await sink.send(events, signal, originOf(first.reread)) : nothingToSend
+  const delivery = first ? await sink.send(events, signal, originOf(first.reread)) : allTaken
   if (delivery.kind === 'interrupted') return 'interrupted'
   const refused = new Map(delivery.refused.map(({ index, detail }) => [index, detail]))
   for (const [index, { reread, taken }] of outgoingRows.entries()) {
     const detail = refused.get(index)
     ended.push(detail === undefined ? taken : rejected(reread, 'refused_by_posthog', detail))
   }
-  await ledger.settle(hold, batchNumber, ended)
+  const table = batch[0]?.file.table.name ?? ''
+  await ledger.settle(hold, batchNumber, ended, { table, counts: delivery.warned })
   for (const { kind } of ended) counts[kind]++
   return 'settled'
 }
@@ -124,8 +126,6 @@ async function retryBatch(
 function originOf({ file: { table }, place: { chunk, row } }: RereadRow): BatchOrigin {
   return { table, day: null, name: `${chunk}-retried-from-row-${row}` }
 }
-
-const nothingToSend = { kind: 'acknowledged', refused: [], warned: {} } as const
 
 type Outcome =
   | RetriedRow
