@@ -47,6 +47,8 @@ export async function benchRedisMemory(): Promise<object[]> {
     const doneBytes = await usedBytes()
     await countThreeYears()
     const countedBytes = await usedBytes()
+    await drawHistory()
+    const drawnBytes = await usedBytes()
     return [
       {
         chunks,
@@ -54,6 +56,7 @@ export async function benchRedisMemory(): Promise<object[]> {
         'bytes/chunk done, job kept': Math.round((doneBytes - emptyBytes) / chunks),
       },
       { 'bytes for counts by day of 100 events in three years': countedBytes - doneBytes },
+      { 'bytes for the history of a billion rows in days': drawnBytes - countedBytes },
     ]
   } finally {
     await queue.close()
@@ -78,6 +81,15 @@ export async function benchRedisMemory(): Promise<object[]> {
       const sent = { from: event, counts }
       await ledger.commit({ chunk, file, token: 'bench' }, { cursor: event + 1, tally, done: false }, [], sent)
     }
+  }
+
+  /** As many points as the ledger keeps at most; how it thins them out is tested. */
+  async function drawHistory(): Promise<void> {
+    const points = Array.from({ length: 1440 }, (_, point) => {
+      const rows = 999_000_000 + point
+      return [1_790_000_000_000 + point * 128_000, rows, rows - 1_000_000, 1_000_000].join(':')
+    })
+    await redis.rpush(`heapferry-ledger:run:${run}:history`, ...points)
   }
 
   async function usedBytes(): Promise<number> {
