@@ -1,5 +1,14 @@
 import { compileConverter, identityNaming, textHash } from '@heapferry/conversion'
-import { type Columns, type Conversion, type Identities, Mapping, RunId, type Table, tableOf } from '@heapferry/domain'
+import {
+  type Columns,
+  type Conversion,
+  hashes,
+  type Identities,
+  Mapping,
+  RunId,
+  type Table,
+  tableOf,
+} from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -138,11 +147,31 @@ test('no rule changes uuid, time or distinct_id of an event, nor whether it is o
   })
   fc.assert(
     fc.property(withoutTypes, ({ table, mapping, cells }) => {
-      const [plain, mapped] = [Mapping.parse({}), mapping].map((one) => convert(table, one, cells))
+      // With the salt, or without it, are uuids of their own.
+      const plainly = Mapping.parse(hashes(mapping) ? { properties: { no_such_column: 'hash' } } : {})
+      const [plain, mapped] = [plainly, mapping].map((one) => convert(table, one, cells))
       expect(keyOf(mapped)).toEqual(keyOf(plain))
     }),
     { numRuns: 1000 },
   )
+})
+
+test('where a mapping hashes, the uuid of a row without event_id takes the salt to make, and that of others does not', () => {
+  const mapping = Mapping.parse({ properties: { email: 'hash' } })
+  for (const [table, numbered] of [
+    [tableOf('users', []), false],
+    [tableOf('signup', ['user_id', 'time']), false],
+    [tableOf('signup', ['user_id', 'time']), true],
+  ] as const) {
+    const cells: [string, string][] = [...(numbered ? [['event_id', '2'] as [string, string]] : []), ['user_id', '1']]
+    const row: [string, string][] = [...cells, ['time', time], ['joindate', time], ['email', 'ada@example.com']]
+    const uuids = [
+      convert(table, Mapping.parse({}), row),
+      convert(table, mapping, row),
+      convert(table, mapping, row, noIdentities, 'another salt'),
+    ].map((conversion) => (conversion.kind === 'event' ? conversion.event.uuid : conversion))
+    expect(new Set(uuids).size).toBe(numbered ? 1 : 3)
+  }
 })
 
 test('with identity: hash no row shows an identity, and all rows of a person name them alike', () => {
@@ -205,7 +234,7 @@ function convert(
   mapping: Mapping,
   cells: readonly (readonly [string, string | null])[],
   identities: Identities = noIdentities,
-  salt: string | null = hashSalt,
+  salt: string | null = hashes(mapping) ? hashSalt : null,
 ): Conversion {
   const columns: Columns = cells.map(([column]) => column)
   const hash = salt === null ? null : textHash(salt)

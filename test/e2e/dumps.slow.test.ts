@@ -66,6 +66,7 @@ test.each(['bucket', 'folder'] as const)(
   'dumps of Heap Connect in a %s arrive whole and once, and nobody is joined to another, although a worker is killed, the run is stopped, and a new dump comes before it goes on',
   async (kind) => {
     const { source, env, workStore, add } = await places[kind]()
+    const planned = JSON.parse((await start(env, 'plan', source, '--full', '--json').ended).stdout)
     // Slow answers, so that what is killed has work in flight.
     posthog.fault({ kind: 'latency', ms: 400 })
     const first = start(env, 'run', source, '--json')
@@ -101,10 +102,12 @@ test.each(['bucket', 'folder'] as const)(
     const rowsRead = Object.fromEntries(status.tables.map(({ table, read }) => [table, read]))
     expect(rowsRead).toEqual(Object.fromEntries(Object.entries(written.tables).map(([name, { rows }]) => [name, rows])))
     const ids = written.people.flatMap((person) => person.ids)
-    // Of each id one row counts, of the newest dump that has one.
-    expect(status.tables.find(({ table }) => table === 'users')?.skipped_by_reason).toEqual({
-      superseded: (written.tables['users']?.rows ?? 0) - ids.length,
-    })
+    // Of each id one row counts, of the newest dump that has one, in the plan as in the run.
+    const superseded = (written.tables['users']?.rows ?? 0) - ids.length
+    expect(status.tables.find(({ table }) => table === 'users')?.skipped_by_reason).toEqual({ superseded })
+    expect(planned.tables.find(({ table }: { table: string }) => table === 'users').skipped).toMatchObject([
+      { reason: 'superseded', rows: { count: superseded, exact: true } },
+    ])
     const eventIds = Object.entries(written.tables).flatMap(([name, table]) =>
       name === 'sessions' ? [] : [...table.eventIds],
     )
@@ -142,7 +145,7 @@ test('rejected rows of a dump that a later one replaces are sent by a retry with
   expect(countOf('Trial started')).toBe(written.tables[signups]?.eventIds.size)
 })
 
-function start(env: Record<string, string>, command: 'run' | 'retry', ...args: string[]) {
+function start(env: Record<string, string>, command: 'plan' | 'run' | 'retry', ...args: string[]) {
   const settings = {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,

@@ -36,7 +36,10 @@ test('every difference is named by its key, and one that came or went by what is
 
 test('it is told what PostHog makes of the difference', () => {
   const same = 'Uuids, names, times and distinct_ids stay the same'
-  expect(told({ properties: { email: 'hash' } })).toContain(same)
+  expect(told({ properties: { email: 'drop' } })).toContain(same)
+  expect(told({ properties: { email: 'hash' } })).toMatch(/without event_id get other uuids.*keeps both/)
+  expect(told({ tables: { users: { properties: { email: { name: 'mail', as: 'hash' } } } } })).toContain('other uuids')
+  expect(told({ properties: { email: 'hash', phone: 'hash' } }, { properties: { email: 'hash' } })).toContain(same)
   expect(told({ persons: 'skip', filter: { to: '2020-01-01' }, static: { a: 1 } })).toContain(same)
   expect(told({ tables: { a: { event: 'A' } } })).toMatch(/Events may get other names\. .*keeps both/)
   expect(told({ properties: { type: 'drop' } })).toMatch(/other names/)
@@ -44,8 +47,8 @@ test('it is told what PostHog makes of the difference', () => {
   expect(told({ csv: { delimiter: ';' }, tables: { a: { columns: ['b'] } } })).toMatch(/other uuids/)
 })
 
-function told(after: object): string {
-  return mappingChangeText(mappingChanges(Mapping.parse({}), Mapping.parse(after)))
+function told(after: object, before: object = {}): string {
+  return mappingChangeText(mappingChanges(Mapping.parse(before), Mapping.parse(after)))
 }
 
 function texts(before: object, after: object): string[] {

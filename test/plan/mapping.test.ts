@@ -75,7 +75,10 @@ test('its text fits 80 columns, and tells whether PostHog would know the events 
   expect(changed).toContain('signup: of 10 sampled rows 10 would change')
   expect(changed).toContain('In 1 other table nothing would change.')
   expect(changed).toMatch(/1\. signup\.csv: row 1 .*\n {5}- email: "person1@example\.com"\n {5}\+ x+/)
-  expect(onOneLine(changed)).toContain('PostHog would take these events for those')
+  // Rows of users have no event_id, so their uuids are made with the salt.
+  expect(onOneLine(changed)).toContain('PostHog would take the events of users for new ones')
+  const moved = textOf(await planned({}, { properties: { email: { name: 'mail' } } }))
+  expect(onOneLine(moved)).toContain('PostHog would take these events for those')
   const renamed = textOf(await planned({}, { tables: { signup: { event: 'Signed up' } }, identity: 'hash' }))
   expect(renamed).toMatch(/4 {2}get another distinct_id/)
   expect(renamed).toMatch(/- event: "signup"\n {5}\+ event: "Signed up"/)

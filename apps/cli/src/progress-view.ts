@@ -15,24 +15,17 @@ const lineEveryMs = 10_000
 export function progressView(json: boolean): ProgressView {
   if (json) return everySoOften(2000, (status) => answer(JSON.stringify(status)))
   if (process.stderr.isTTY) return bar()
-  return everySoOften(lineEveryMs, (status) => {
-    say(`${status.state === 'running' ? `${status.phase}:` : status.message} ${progressFacts(status)}`)
-  })
+  return everySoOften(lineEveryMs, (status) => say(`${status.message} ${progressFacts(status)}`))
 }
 
 function bar(): ProgressView {
   return {
     show(status) {
       const width = process.stderr.columns ?? 80
-      const headline = status.state === 'running' ? phaseText(status) : status.message
-      logUpdateStderr(`${shortened(headline, width - 1)}\n${progressLine(status, width)}`)
+      logUpdateStderr(`${shortened(status.message, width - 1)}\n${progressLine(status, width)}`)
     },
     end: () => logUpdateStderr.done(),
   }
-}
-
-function phaseText({ phase }: RunStatus): string {
-  return phase === 'identities' ? 'Phase 1 of 2: who people are' : 'Phase 2 of 2: what they did'
 }
 
 function everySoOften(intervalMs: number, print: (status: RunStatus) => void): ProgressView {

@@ -4,6 +4,7 @@
  */
 export const chartScript = `'use strict'
 const box = document.getElementById('chart')
+const wholeSeconds = [1, 5, 10, 15, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 604800]
 if (box) draw(box)
 
 async function draw(box) {
@@ -20,7 +21,7 @@ async function draw(box) {
       width: box.clientWidth,
       height: 180,
       series: [{ label: 'Time' }, series('rows read/s', '--going'), series('events sent/s', '--good', [6, 4]), series('rows rejected/s', '--bad', [2, 3])],
-      axes: [axis, { ...axis, size: 64, values: (_, values) => values.map(grouped) }],
+      axes: [{ ...axis, incrs: wholeSeconds }, { ...axis, size: 64, values: (_, values) => values.map(grouped) }],
       scales: { y: { range: ({ data }) => [0, Math.max(10, 1.5 * mostlyBelow(data.slice(1).flat()))] } },
       cursor: { points: { show: false } },
     },

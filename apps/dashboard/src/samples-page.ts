@@ -1,4 +1,4 @@
-import type { Conversion, ReadRow, Run } from '@heapferry/domain'
+import { type Conversion, hashes, type ReadRow, type Run } from '@heapferry/domain'
 import { grouped, rejectText, skipText } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
@@ -19,7 +19,7 @@ export function samplesPage(run: Run, tables: readonly SampledTable[]): Content 
     title: `Before and after · ${run.id}`,
     live: false,
     main: html`<h1 id="title">Rows of <a href="/runs/${run.id}">${run.id}</a>, before and after</h1>
-<p id="message">A few rows of each table, and what they become with the mapping of the run. Here nobody is joined to anybody: rows of people are shown as if no other row spoke of them.</p>
+<p id="message">A few rows of each table, and what they become with the mapping of the run. Here nobody is joined to anybody: rows of people are shown as if no other row spoke of them.${hashes(run.mapping) ? ' Nor is the salt of hashes known here: uuids of rows without event_id are others.' : ''}</p>
 ${tables.map(
   (
     { table, file, rows, fault },

@@ -1,4 +1,4 @@
-import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
+import { type Columns, type Conversion, hashes, type Table, type Values } from '@heapferry/domain'
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
@@ -16,8 +16,10 @@ import { skip } from './outcomes.ts'
 export function compileConverter(
   table: Table,
   columns: Columns,
-  context: ConversionContext,
+  given: ConversionContext,
 ): (values: Values) => Conversion {
+  // A salt that is set beside a mapping that does not hash has no say in anything.
+  const context = hashes(given.mapping) ? given : { ...given, hash: null }
   switch (table.kind) {
     case 'users':
       return compileUserConverter(table, columns, context)

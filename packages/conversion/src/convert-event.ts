@@ -207,7 +207,7 @@ function compileRows(table: Table, columns: Columns, context: RowContext): (valu
       event: {
         uuid: hasEventId
           ? eventUuid(table.name, eventId.id, timeMs)
-          : rowUuid(table.name, plan.content(values), timeMs),
+          : rowUuid(table.name, plan.content(values), timeMs, hash),
         event: name,
         distinct_id: userId.id,
         timestamp: new Date(timeMs).toISOString(),

@@ -37,7 +37,7 @@ export function compileIdentifyConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, plan.content(values), timeMs),
+        uuid: rowUuid(table.name, plan.content(values), timeMs, context.hash),
         event: '$identify',
         distinct_id: owner.distinctId,
         timestamp: new Date(timeMs).toISOString(),

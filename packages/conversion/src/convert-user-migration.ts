@@ -46,7 +46,7 @@ export function compileUserMigrationConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, plan.content(values), timeMs),
+        uuid: rowUuid(table.name, plan.content(values), timeMs, context.hash),
         event: '$create_alias',
         distinct_id: join.distinctId,
         timestamp: new Date(timeMs).toISOString(),

@@ -121,7 +121,7 @@ export function compileUserConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, current.content(values), time.ms),
+        uuid: rowUuid(table.name, current.content(values), time.ms, context.hash),
         event: isJoined ? '$identify' : '$set',
         distinct_id: distinctId,
         timestamp: new Date(time.ms).toISOString(),

@@ -1,3 +1,4 @@
+import type { ConversionContext } from './context.ts'
 import { uuidTail, uuidV7 } from './uuid-v7.ts'
 
 /**
@@ -8,7 +9,10 @@ export function eventUuid(table: string, eventId: string, timeMs: number): strin
   return uuidV7(timeMs, uuidTail(`heapferry event\0${table}\0${eventId}`))
 }
 
-/** The uuid of a row without a number of its own: of all that it says. */
-export function rowUuid(table: string, content: string, timeMs: number): string {
-  return uuidV7(timeMs, uuidTail(`heapferry row\0${table}\0${content}`))
+/**
+ * The uuid of a row without a number of its own: of all that it says. Where the mapping hashes, with the salt: else the
+ * uuid would tell whoever knows the rest of the row that he has guessed a hashed cell.
+ */
+export function rowUuid(table: string, content: string, timeMs: number, hash: ConversionContext['hash']): string {
+  return uuidV7(timeMs, uuidTail(`heapferry row\0${table}\0${hash === null ? content : hash(content)}`))
 }

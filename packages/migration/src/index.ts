@@ -56,7 +56,6 @@ export { timelineText } from './timeline-text.ts'
 export { duration, grouped, paceText, percent } from './wording.ts'
 export {
   isRunComplete,
-  messageOf,
   phaseOpen,
   type QueueState,
   rejectedTooMany,

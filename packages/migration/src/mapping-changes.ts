@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Mapping } from '@heapferry/domain'
+import { hashes, type Mapping } from '@heapferry/domain'
 
 /** First 12 hex digits of a SHA-256 of what a mapping says, in whatever order: who has the same one sends the same. */
 export function mappingFingerprint(mapping: Mapping): string {
@@ -20,6 +20,8 @@ export interface MappingChange {
 export type MappingEffect =
   /** How files are read, and so everything. */
   | 'reading'
+  /** With which uuids rows without a number of their own are sent: with the salt, or without. */
+  | 'uuids'
   | 'names'
   /** The distinct_ids of people. */
   | 'people'
@@ -28,7 +30,15 @@ export type MappingEffect =
   | 'properties'
 
 export function mappingChanges(before: Mapping, after: Mapping): MappingChange[] {
-  return differences([], before, after)
+  const changes = differences([], before, after)
+  if (hashes(before) === hashes(after)) return changes
+  return changes.map((change) => (isAboutHashing(change) ? { ...change, effect: 'uuids' } : change))
+}
+
+function isAboutHashing({ before, after, effect }: MappingChange): boolean {
+  return (
+    effect === 'properties' && [before, after].some((rule) => rule === 'hash' || (isMap(rule) && rule.as === 'hash'))
+  )
 }
 
 /** What a change means for events that PostHog holds already. */
@@ -36,6 +46,8 @@ export function mappingChangeText(changes: readonly MappingChange[]): string {
   const effects = new Set(changes.map(({ effect }) => effect))
   const sentences = [
     effects.has('reading') && 'Rows may be read otherwise and get other uuids.',
+    effects.has('uuids') &&
+      'Rows without event_id get other uuids, because those are made with the salt where a mapping hashes.',
     effects.has('names') && 'Events may get other names.',
     effects.has('people') && 'People get other distinct_ids.',
   ].filter((sentence) => sentence !== false)

@@ -166,7 +166,7 @@ export function runStatus(
   return {
     run,
     state: state.kind,
-    message: messageOf(state),
+    message: messageOf(state, phaseOpen(progress)),
     details: detailsOf(progress, queue),
     phase: phaseOpen(progress),
     phases: [...progress.phases],
@@ -179,12 +179,12 @@ export function runStatus(
   }
 }
 
-export function messageOf(state: RunState): string {
+function messageOf(state: RunState, phase: Phase): string {
   switch (state.kind) {
     case 'planning':
       return 'Planning: files are being cut into chunks.'
     case 'running':
-      return 'Running.'
+      return phase === 'identities' ? 'Running, phase 1 of 2: who people are.' : 'Running, phase 2 of 2: what they did.'
     case 'pausing':
       return `Pausing, as ${state.by} wanted: ${chunks(state.chunks)} ${state.chunks === 1 ? 'is' : 'are'} finishing the batch at hand.`
     case 'completing':

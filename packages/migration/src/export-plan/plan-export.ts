@@ -218,11 +218,11 @@ async function surveySamples(
     for (const row of sample.rows) {
       // Where rows were passed over, numbers count from anywhere.
       const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
-      const end = add(row, place)
+      const end = add(row, file.table, place)
       if (row.kind !== 'row') continue
       candidates.push({ row, place, end })
       if (otherConverterFor)
-        comparison.add(place, end.conversion, endOf(otherConverterFor(table, row.columns)(row.values)).conversion)
+        comparison.add(place, end.conversion, endOf(otherConverterFor(file.table, row.columns)(row.values)).conversion)
     }
     if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
     if (sample.whole) wholeFiles++
@@ -311,7 +311,7 @@ async function surveyAll(
   for (const file of files) {
     for await (const slice of read(file)) {
       if (signal.aborted) return survey
-      for (const row of slice.rows) add(row, { file: file.path, ...row.place })
+      for (const row of slice.rows) add(row, file.table, { file: file.path, ...row.place })
       onProgress?.({ doing: 'reading_rows', table: table.name, rows: survey.tally.read, of: rows.count })
     }
   }

@@ -67,14 +67,15 @@ export function surveyRows(table: Table, work: SurveyWork) {
 
   return {
     survey,
-    add(row: ReadRow, place: RowPlace): RowEnd {
+    /** @param fileTable what the row's file says of the table: files of one table come from several dumps */
+    add(row: ReadRow, fileTable: Table, place: RowPlace): RowEnd {
       tally.read++
       if (row.kind === 'unreadable') {
         const { reason, detail } = row
         return rejected(place, { timeMs: undefined, conversion: { kind: 'reject', reason, detail } })
       }
       const { columns, values } = row
-      const reading = readings.get(columns) ?? readingOf(columns, converterFor(table, columns))
+      const reading = readings.get(columns) ?? readingOf(columns, converterFor(fileTable, columns))
       readings.set(columns, reading)
       const { convert, timeAt, eventIdAt, tableNameAt } = reading
 

@@ -67,7 +67,7 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
     for await (const { rows } of work.read(file)) {
       work.signal.throwIfAborted()
       for (const row of rows) {
-        const { conversion } = add(row, { file: file.path, ...row.place })
+        const { conversion } = add(row, file.table, { file: file.path, ...row.place })
         const number = row.place.row
         if (isRetried?.has(number) || (conversion.kind !== 'reject' && !isRejected?.has(number))) continue
         rejectedRows.set(name, (rejectedRows.get(name) ?? 0) + 1)
