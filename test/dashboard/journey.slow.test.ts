@@ -58,6 +58,7 @@ browserTest('no page has a fault that axe finds, in dark or in light', async (pa
   await page.goto(url)
   await faultless(page, 'the page to sign in')
   await signIn(page, passwords.operator, 'Ada')
+  await page.getByRole('button', { name: 'Sign out' }).waitFor()
   for (const name of ['journey', 'journey/files', 'journey/pause', 'journey/pace']) {
     await page.goto(`${url}/runs/${name}`)
     await faultless(page, name)

@@ -38,13 +38,14 @@ function isDone({ plan, read }: ShownFile): boolean {
 function listOf(files: readonly ShownFile[]): Html {
   return tableOf(
     ['file', 'table', 'format', 'MB', 'rows', 'read'],
-    files.map(({ file, plan, read }): Line => {
+    files.map((shown): Line => {
+      const { file, plan, read } = shown
       const { path, table, format, compression, version } = file
       return {
-        name: html`${path}${bar({ state: 'running', done: read, of: plan?.rows ?? 0, label: `Rows of ${path} read` })}`,
+        name: html`${path}${bar({ state: isDone(shown) ? 'completed' : 'running', done: read, of: plan?.rows ?? 0, label: `Rows of ${path} read` })}`,
         cells: [
-          { text: table.name },
-          { text: compression === 'none' ? format.kind : `${format.kind}, ${compression}` },
+          { text: table.name, kind: 'words' },
+          { text: compression === 'none' ? format.kind : `${format.kind}, ${compression}`, kind: 'words' },
           { text: grouped(Math.ceil(version.sizeBytes / 1_000_000)) },
           { text: plan === null ? '–' : grouped(plan.rows) },
           { text: grouped(read) },

@@ -47,10 +47,13 @@ ${bar({ state, done: sealed && planned === 0 ? 1 : done, of: Math.max(planned, 1
 /** The figures that a glance is for. */
 export function factsOf(status: RunStatus): Html {
   const { rate, eta_s: etaSeconds, pace, totals } = status
-  const facts: [string, string][] = [
+  const ofWork: [string, string][] = [
     ['Rate', rate === null ? '–' : `${grouped(rate)} rows/s`],
     ['Time left', etaSeconds === null ? '–' : duration(etaSeconds)],
     ['Pace', pace.effective === pace.limit ? paceText(pace.limit) : `${paceText(pace.effective)} for now`],
+  ]
+  const facts: [string, string][] = [
+    ...(isOver(status) ? [] : ofWork),
     ['Sent', grouped(totals.sent)],
     ['Skipped', grouped(totals.skipped)],
     ['Rejected', grouped(totals.rejected)],

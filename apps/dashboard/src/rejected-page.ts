@@ -90,7 +90,7 @@ export function cellsOf({ columns, values }: Extract<ReadRow, { kind: 'row' }>):
       const value = values[index] ?? null
       return {
         name: column,
-        cells: [value === null ? { text: '–', kind: 'zero' } : { text: value.slice(0, shownChars) }],
+        cells: [{ text: value?.slice(0, shownChars) ?? '–', kind: 'words' }],
       }
     }),
   )

@@ -47,8 +47,8 @@ h1 { margin: 1.5rem 0 .5rem; font-size: 1.75rem; }
 h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
 p { margin: .25rem 0; overflow-wrap: anywhere; }
 code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
-#title { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem; margin-top: 1rem; }
-#title h1 { margin: 0; }
+header#title { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem; margin-top: 1rem; }
+header#title h1 { margin: 0; }
 #message { font-size: 1.1rem; }
 #connection { margin: .75rem auto -.25rem; }
 #connection:not([hidden])::before { content: '⚠ '; }
@@ -84,11 +84,12 @@ main:focus { outline: none; }
 .timeline time { color: var(--soft); }
 time { font-variant-numeric: tabular-nums; }
 #chart { min-height: 180px; }
-#chart .u-legend { font-size: .875rem; }
+#chart .u-legend { display: block; font-size: .875rem; }
+#chart .u-legend :is(tr, th, td) { display: inline-block; width: auto; padding: 0 .15rem; border: 0; }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 h3 { margin: .5rem 0; font-size: 1rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 0 2rem; margin-bottom: 1.5rem; }
-.pair td { text-align: left; overflow-wrap: anywhere; }
+.pair td, #row td { overflow-wrap: anywhere; }
 #details summary { cursor: pointer; }
 th progress { height: .3rem; margin-top: .25rem; max-width: 18rem; }
 
@@ -107,8 +108,8 @@ button.plain { padding: 0; border: 0; background: none; color: var(--link); font
 :focus-visible { outline: 3px solid var(--going); outline-offset: 2px; }
 
 .facts, .hint { color: var(--soft); font-size: .9rem; }
-dl.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1px; margin: 1rem 0 0; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; background: var(--line); }
-dl.numbers div { padding: .5rem .75rem; background: var(--card); }
+dl.numbers { display: flex; flex-wrap: wrap; gap: 1px; margin: 1rem 0 0; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; background: var(--line); }
+dl.numbers div { flex: 1 0 8.5rem; padding: .5rem .75rem; background: var(--card); }
 dt { color: var(--soft); font-size: .875rem; }
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 dl.numbers dd { font-size: 1.1rem; }
@@ -139,7 +140,10 @@ tfoot th, tfoot td { border-bottom: 0; font-weight: 700; }
   th, td { padding: 0; border: 0; }
   tbody th, tfoot th { grid-column: 1 / -1; }
   td { display: flex; flex-wrap: wrap; justify-content: space-between; font-size: .875rem; }
+  .words { text-align: right; }
+  .pair .words, #row .words { text-align: left; }
   td::before { content: attr(data-name); color: var(--soft); font-weight: 400; }
+  .pair td::before, #row td::before { content: none; }
 }
 `
 
