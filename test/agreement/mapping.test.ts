@@ -63,7 +63,13 @@ test('docs/mapping.md has an example of every column that means something to the
 })
 
 test('docs/mapping.md names every reason for which conversion leaves a row out', () => {
-  const elsewhere = new Set<string>(['not_decodable', 'row_too_large', 'event_too_large', 'refused_by_posthog'])
+  const elsewhere = new Set<string>([
+    'not_decodable',
+    'file_damaged',
+    'row_too_large',
+    'event_too_large',
+    'refused_by_posthog',
+  ])
   for (const reason of [...SkipReason.options, ...RejectReason.options])
     if (!elsewhere.has(reason)) expect(page).toContain(`\`${reason}\``)
 })

@@ -63,6 +63,9 @@ test('of damaged files every row before the damage arrives, and the damage is a 
   const arrived = arrivedRows()
 
   expect(status.state).toBe('completed_with_rejected_rows')
+  // Those cut off, the checksum, and the block of Avro.
+  expect(status.totals.rejected_by_reason.file_damaged).toBe(7)
+  expect(status.message).toContain('damaged or cut off at 7 places: nobody knows how many rows are missing')
   for (const { table: name, planned, read, sent, skipped, rejected: count } of status.tables) {
     expect([name, sent + skipped + count, read]).toEqual([name, read, planned])
     expect([name, sent]).toEqual([name, arrived.get(name)?.length])
@@ -81,7 +84,7 @@ test('of damaged files every row before the damage arrives, and the damage is a 
         table: name,
         row: rows + 1,
         byte: expect.any(Number),
-        reason: 'not_decodable',
+        reason: 'file_damaged',
         detail: `the ${kind} data ends in the middle, at byte ${bytes} of the file`,
       },
     ])
@@ -114,6 +117,32 @@ test('of damaged files every row before the damage arrives, and the damage is a 
     { row: 40, byte: Buffer.byteLength(quoted.slice(0, 40).join('\n')) + 1, reason: 'not_decodable' },
   ])
 })
+
+test.each(['users.csv.gz', 'user_migrations.csv.gz'])(
+  'who is who is not decided on a part: a run whose %s is cut off sends nothing until the file is whole, and plan tells',
+  async (file) => {
+    const columns = file.startsWith('users') ? ['user_id', 'identity'] : ['from_user_id', 'to_user_id']
+    const rows = Array.from({ length: 500 }, (_, index) => [String(index + 1), `${1000 + index}`])
+    const whole = gzipSync(csv()({ columns, rows }))
+    const at = path.join(source, file)
+    await writeFile(at, whole.subarray(0, whole.length - 300))
+    await writeFile(path.join(source, 'whole.csv'), csv()(table))
+    const told = `${file} is damaged or cut off: the gzip data ends in the middle`
+
+    const refused = await command('run', source, '--run', 'damaged')
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(told)])
+    expect(posthog.batches).toEqual([])
+    const plan = JSON.parse((await command('plan', source, '--json')).stdout)
+    expect([plan.can_migrate, plan.faults]).toEqual([
+      false,
+      [{ file, problem: expect.stringContaining(told), hint: expect.stringContaining('get the file again') }],
+    ])
+
+    await writeFile(at, whole)
+    expect((await command('run', source, '--run', 'damaged')).code).toBe(0)
+    expect(posthog.stored.size).toBeGreaterThan(rowCount)
+  },
+)
 
 test('files of which nothing can be told are all refused by name before anything is sent', async () => {
   const whole = csv()(table)

@@ -74,7 +74,8 @@ test.each(kinds)('wherever in $name workers die, others send and count what one 
   expect(undisturbed.events.size).toBeGreaterThan(rowCount / 2)
   expect(undisturbed.tally.read).toBe(files.flatMap(({ chunks }) => chunks).reduce((sum, { rows }) => sum + rows, 0))
   expect(undisturbed.tally.rejected.missing_time).toBeGreaterThan(10)
-  expect((undisturbed.tally.rejected.not_decodable ?? 0) > 0).toBe(kind.isDamaged ?? false)
+  const { not_decodable: broken = 0, file_damaged: damaged = 0 } = undisturbed.tally.rejected
+  expect(broken + damaged > 0).toBe(kind.isDamaged ?? false)
 
   const deaths = fc.array(fc.record({ row: fc.integer({ min: 1, max: rowCount }), moment: moment() }), {
     minLength: 1,

@@ -163,6 +163,7 @@ test('a block that claims more than any writer writes is passed over without tak
   for (const claim of [
     [varint(5), varint(2n ** 31n)],
     [varint(2n ** 40n), varint(5)],
+    [varint(1_000_000), varint(row(1).length)],
     [varint(-5), varint(5)],
     [varint(5), varint(-5)],
   ]) {

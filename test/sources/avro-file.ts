@@ -116,7 +116,7 @@ export async function readAll(
     }
     const read = await readChunk(content, columns, cut)
     if (read.length !== cut.rows) throw new Error(`${cut.rows} rows were cut, ${read.length} read`)
-    rows.push(...read)
+    for (const row of read) rows.push(row)
   }
   if (cuts[0]?.range.kind === 'bytes' && nextByte !== file.length) throw new Error(`the cuts end at byte ${nextByte}`)
   return { columns, notices, cuts, rows }
@@ -132,7 +132,7 @@ export async function readChunk(
   const chunk = { ...cut, id: chunkIdOf(file, 0), run: RunId.parse('r'), file, day: null }
   const rows = []
   for await (const slice of readAvro(content, columns, chunk, { cursor: 0, rows: 0 }, limits)) {
-    rows.push(...slice.rows)
+    for (const row of slice.rows) rows.push(row)
     if (slice.next !== rows.length) throw new Error(`the cursor behind ${rows.length} rows is ${slice.next}`)
   }
   return rows

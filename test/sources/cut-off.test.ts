@@ -41,7 +41,7 @@ describe.each(compressions)('inside of %s', (compression) => {
           continue
         }
         const before = read.rows.slice(0, -1)
-        expect(read.rows.at(-1)).toMatchObject({ kind: 'unreadable', reason: 'not_decodable', detail: damage })
+        expect(read.rows.at(-1)).toMatchObject({ kind: 'unreadable', reason: 'file_damaged', detail: damage })
         expect(before.map((row) => (row.kind === 'row' ? row.values : row))).toEqual(
           written.rows.slice(0, before.length),
         )

@@ -16,6 +16,7 @@ export type SkipReason = z.infer<typeof SkipReason>
 /** Why a row could not be sent. A closed list: reports, totals and `retry` group by it. */
 export const RejectReason = z.enum([
   'not_decodable', // unclosed quote, wrong column count, bad UTF-8: no row could be read here.
+  'file_damaged', // cut off, or not to be unpacked any further: how many rows are lost behind it, nobody knows.
   'row_too_large', // longer than any event that PostHog takes.
   'missing_user_id',
   'damaged_id', // a spreadsheet or a float has eaten digits of user_id, event_id or session_id.

@@ -1,5 +1,5 @@
 import { canonicalId, distinctIdFault, identityNaming, storableText } from '@heapferry/conversion'
-import type { Columns, ExportFile, Mapping, Slice } from '@heapferry/domain'
+import { type Columns, type ExportFile, type Mapping, OperatorError, type Slice } from '@heapferry/domain'
 import { hashOf } from './converters.ts'
 import { writeId } from './identity-ids.ts'
 import { IdentityTexts } from './identity-texts.ts'
@@ -69,11 +69,19 @@ const none = -1
  *
  * @param read the rows of a whole file
  * @param hashSalt with the mapping it decides what an identity is called in PostHog, as in the conversion
+ * @param onDamage told of files that cannot be read to their end; should it return, the rows before that count
+ * @throws OperatorError of the first such file, unless `onDamage` is given
  */
 export async function identityFacts(
   files: readonly ExportFile[],
   read: (file: ExportFile) => AsyncIterable<Slice>,
-  { mapping, hashSalt }: { mapping: Mapping; hashSalt: string | null },
+  {
+    mapping,
+    hashSalt,
+    onDamage = (_, fault) => {
+      throw fault
+    },
+  }: { mapping: Mapping; hashSalt: string | null; onDamage?: (file: ExportFile, fault: OperatorError) => void },
 ): Promise<IdentityFacts> {
   const distinctIdOf = identityNaming({ mapping, hash: hashOf(hashSalt) })
   const dumps = [...new Set(files.flatMap((file) => dumpOf(file) ?? []))].toSorted((a, b) => a - b)
@@ -81,8 +89,9 @@ export async function identityFacts(
   const from = new Int32Array(2)
   const to = new Int32Array(2)
   for (const file of files) {
+    const whenDamaged = (detail: string) => onDamage(file, peopleMissing(file, detail))
     if (file.table.kind === 'user_migrations') {
-      await eachRow(read(file), ['from_user_id', 'to_user_id'], (fromText, toText) => {
+      await eachRow(read(file), whenDamaged, ['from_user_id', 'to_user_id'], (fromText, toText) => {
         const fromId = idOf(fromText)
         const toId = idOf(toText)
         if (fromId === undefined || toId === undefined || fromId === toId) return
@@ -94,7 +103,7 @@ export async function identityFacts(
     if (file.table.kind === 'users' || file.table.kind === 'identify') {
       const dump = dumpOf(file)
       const rank = dump === undefined ? none : dumps.indexOf(dump)
-      await eachRow(read(file), ['user_id', 'identity'], (idText, identityText) => {
+      await eachRow(read(file), whenDamaged, ['user_id', 'identity'], (idText, identityText) => {
         const id = idOf(idText)
         const identity = identityOf(identityText)
         // Without an identity a row matters only where it takes the place of an older one.
@@ -109,8 +118,17 @@ export async function identityFacts(
   return facts
 }
 
+/** Merges cannot be taken back: who is who is not decided on a part of what the export knew. */
+function peopleMissing({ path }: ExportFile, detail: string): OperatorError {
+  return new OperatorError(
+    `${path} is damaged or cut off: ${detail}`,
+    'Who is who takes every row of it: get the file again. If there is no other, unpack what can be unpacked and give that file in its place.',
+  )
+}
+
 async function eachRow(
   slices: AsyncIterable<Slice>,
+  whenDamaged: (detail: string) => void,
   [first, second]: readonly [string, string],
   take: (first: string | null, second: string | null) => void,
 ): Promise<void> {
@@ -119,7 +137,10 @@ async function eachRow(
   let secondAt = -1
   for await (const { rows } of slices) {
     for (const row of rows) {
-      if (row.kind !== 'row') continue
+      if (row.kind !== 'row') {
+        if (row.reason === 'file_damaged') whenDamaged(row.detail)
+        continue
+      }
       if (row.columns !== known) {
         known = row.columns
         firstAt = known.indexOf(first)

@@ -15,6 +15,7 @@ export const skipText: Readonly<Record<SkipReason, string>> = {
 /** Why rows could not be sent. */
 export const rejectText: Readonly<Record<RejectReason, string>> = {
   not_decodable: 'No row could be read there: unclosed quote, wrong number of columns, or text that is not UTF-8.',
+  file_damaged: 'The file is damaged or cut off there. How many rows that costs, nobody knows: get the file again.',
   row_too_large: 'Longer than any event that PostHog takes.',
   missing_user_id: 'user_id is empty.',
   damaged_id: 'An id has lost digits, as it happens in spreadsheets.',

@@ -166,7 +166,7 @@ export function runStatus(
   return {
     run,
     state: state.kind,
-    message: messageOf(state, phaseOpen(progress)),
+    message: messageOf(state, phaseOpen(progress), total.tally.rejected.file_damaged ?? 0),
     details: detailsOf(progress, queue),
     phase: phaseOpen(progress),
     phases: [...progress.phases],
@@ -179,7 +179,8 @@ export function runStatus(
   }
 }
 
-function messageOf(state: RunState, phase: Phase): string {
+/** @param damages places at which files are damaged or cut off */
+function messageOf(state: RunState, phase: Phase, damages: number): string {
   switch (state.kind) {
     case 'planning':
       return 'Planning: files are being cut into chunks.'
@@ -200,7 +201,9 @@ function messageOf(state: RunState, phase: Phase): string {
     case 'completed':
       return 'Completed: every row has been sent or left out on purpose.'
     case 'completed_with_rejected_rows':
-      return 'Completed, but some rows were rejected.'
+      return damages === 0
+        ? 'Completed, but some rows were rejected.'
+        : `Completed, but files are damaged or cut off at ${grouped(damages)} ${damages === 1 ? 'place' : 'places'}: nobody knows how many rows are missing there.`
   }
 }
 

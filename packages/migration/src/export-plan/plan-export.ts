@@ -5,6 +5,7 @@ import {
   type FileId,
   type Identities,
   type Mapping,
+  type OperatorError,
   phaseOf,
   type ReadRow,
   type Run,
@@ -118,7 +119,11 @@ export async function planExport(found: FoundExport, work: ExportPlanWork): Prom
       tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
-  return planOf(found, work, { tables, people: people.summary, repeats: repeated.repeats() })
+  return planOf({ ...found, faults: [...found.faults, ...people.faults] }, work, {
+    tables,
+    people: people.summary,
+    repeats: repeated.repeats(),
+  })
 }
 
 function madeUpRun(mapping: Mapping, { includeRecent, nowMs }: ExportPlanWork): Run {
@@ -160,6 +165,9 @@ async function resolvePeople(
   { hashSalt, against, read, signal, onProgress }: ExportPlanWork,
 ) {
   const rowCounts = new Map<FileId, number>()
+  const faults: ExportPlan['faults'] = []
+  const onDamage = ({ path }: ExportFile, { message, hint }: OperatorError) =>
+    void faults.push({ file: path, problem: message, hint })
   async function* counted(file: ExportFile): AsyncGenerator<Slice> {
     let rows = 0
     for await (const slice of read(file)) {
@@ -173,9 +181,11 @@ async function resolvePeople(
   }
   const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
-  const resolved = resolveIdentities(await identityFacts(ofPeople, counted, { mapping, hashSalt }), { listNamed })
+  const resolved = resolveIdentities(await identityFacts(ofPeople, counted, { mapping, hashSalt, onDamage }), {
+    listNamed,
+  })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
-  return { identities, summary: resolved.summary, rowCounts }
+  return { identities, summary: resolved.summary, rowCounts, faults }
 }
 
 /** The files of each table, people first, then by name. */

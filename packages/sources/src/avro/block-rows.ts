@@ -63,7 +63,8 @@ class BlockRows {
     const values = this.#lost === null ? this.#values(index) : null
     const fault = this.#lost ?? this.#data.fault
     if (values !== null && fault === null) return { kind: 'row', place, columns: this.#columns, values }
-    return { kind: 'unreadable', place, reason: 'not_decodable', detail: fault ?? '' }
+    const reason = this.#block.kind === 'damaged' ? 'file_damaged' : 'not_decodable'
+    return { kind: 'unreadable', place, reason, detail: fault ?? '' }
   }
 
   #values(index: number): Values | null {

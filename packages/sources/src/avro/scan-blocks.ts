@@ -13,6 +13,8 @@ export const syncBytes = 16
 const maxHeadBytes = 20
 // Ids and a time take more than that, so no block has room for more rows.
 const minRowBytes = 16
+// Deflate reaches 1032, and no codec that much with rows whose ids differ: a damaged count must not become as many rows.
+const maxPacking = 2000
 
 /**
  * The blocks of a file without unpacking them. What it finds at a block's start depends on the bytes behind it alone, so
@@ -74,7 +76,8 @@ function blockHead(bytes: Buffer): { rows: number; headBytes: number; dataBytes:
   try {
     const rows = Number(head.long())
     const dataBytes = Number(head.long())
-    const isBlock = rows >= 0 && rows <= maxBlockBytes / minRowBytes && dataBytes >= 0 && dataBytes <= maxBlockBytes
+    const unpackedBytes = Math.min(maxBlockBytes, (dataBytes + 1) * maxPacking)
+    const isBlock = rows >= 0 && rows <= unpackedBytes / minRowBytes && dataBytes >= 0 && dataBytes <= maxBlockBytes
     return isBlock ? { rows, headBytes: head.at, dataBytes } : null
   } catch (error) {
     if (!(error instanceof Undecodable)) throw error

@@ -15,6 +15,6 @@ export function problemOf(span: RowSpan): { reason: RejectReason; detail: string
     case 'too_large':
       return { reason: 'row_too_large', detail: `the row has ${span.end - span.start} bytes` }
     case 'damaged':
-      return { reason: 'not_decodable', detail: span.damage ?? 'the file is damaged here' }
+      return { reason: 'file_damaged', detail: span.damage ?? 'the file is damaged here' }
   }
 }
