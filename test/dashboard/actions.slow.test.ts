@@ -73,6 +73,9 @@ browserTest(
       await page.getByRole('link', { name: link, exact: true }).click()
       expect(await readFile(await (await report).path(), 'utf8')).toContain(shows)
     }
+    await page.goto(`${url}/runs/acted`)
+    await page.getByText('rejected rows of clicks downloaded by operator').waitFor()
+    await page.getByText('report downloaded by operator').waitFor()
     expect(trouble).toEqual([])
   },
 )

@@ -58,6 +58,13 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
     expect([answered.status, answered.text.includes('There is no such row')]).toEqual([409, true])
   }
 
+  for (let time = 0; time < 2; time++) await ask(`${url}/runs/rows/report.html`, { headers: asViewer })
+  const timeline = await new RedisLedger(redis).timeline(RunId.parse('rows'))
+  expect(timeline.filter(({ kind }) => kind === 'downloaded')).toMatchObject([
+    { by: 'operator (token)', what: 'rejected_rows', table: 'clicks' },
+    { by: 'viewer (token)', what: 'report' },
+  ])
+
   const report = await ask(`${url}/runs/rows/report.json`, { headers: asViewer })
   expect(JSON.parse(report.text)).toMatchObject({ format: 'heapferry-report-1', totals: { read: 4, rejected: 3 } })
 })

@@ -46,6 +46,7 @@ const RowQuery = z.object({
   byte: z.coerce.number().int().nonnegative(),
 })
 const sampledRows = 3
+const toldAgainMs = 600_000
 
 /** What shows rows of an export, which only operators may see, and what is made from rejected ones. */
 export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun, statusOf, send }: RowRoutes): void {
@@ -56,6 +57,17 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     } finally {
       place.close()
     }
+  }
+
+  /** Who repeats a download soon is told once: the timeline is bounded, and no one shall push its older entries out. */
+  async function recordDownload(run: Run, what: 'report' | 'rejected_rows', by: string, table?: string): Promise<void> {
+    const atMs = Date.now()
+    const isKnown = (await ledger.timeline(run.id)).some((entry) => {
+      if (entry.kind !== 'downloaded' || atMs - entry.atMs > toldAgainMs) return false
+      return entry.what === what && entry.by === by && entry.table === table
+    })
+    if (isKnown) return
+    await ledger.record(run.id, { kind: 'downloaded', atMs, by, what, ...(table !== undefined && { table }) })
   }
 
   app.get('/runs/:id/rejected', async ({ params: { id } }, response) => {
@@ -92,6 +104,7 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     await within(run, async (place) => {
       const [table] = exportRejected(places, files, { run: run.id, ledger, reader: rowReader(place) })
       if (!table) throw new OperatorError('There are no such rejected rows', 'Look at the list of rejected rows.')
+      await recordDownload(run, 'rejected_rows', visitorOf(response).name, meant.table)
       response.attachment(`rejected-${run.id}.csv`).type('csv')
       await pipeline(Readable.from(table.lines), response)
     })
@@ -110,6 +123,7 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     if (run === null) return
     const work = { ledger, status: await statusOf(run), version, nowMs: Date.now(), checksum: null }
     const report = await makeReport(run, work)
+    await recordDownload(run, 'report', visitorOf(response).name)
     response.attachment(`report-${run.id}.${format}`)
     if (format === 'json') response.json(report)
     else response.type('html').send(reportPage(report))

@@ -38,6 +38,14 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('retry_failed'), ...moment, detail: z.string() }),
   /** Rows that had been rejected, or held back, were taken up again. */
   z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
+  /** By a person, from a page. */
+  z.object({
+    kind: z.literal('downloaded'),
+    ...moment,
+    by: By,
+    what: z.enum(['report', 'rejected_rows']),
+    table: z.string().optional(),
+  }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
 ])

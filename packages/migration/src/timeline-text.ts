@@ -35,6 +35,12 @@ export function timelineText(entry: TimelineEntry): string {
       const of = taken.length === 0 ? 'no row' : taken.join(', ')
       return `retried by ${entry.by} (${of}): ${grouped(sent)} sent, ${grouped(skipped)} skipped, ${grouped(rejected)} still rejected`
     }
+    case 'downloaded': {
+      const of = entry.table === undefined ? '' : ` of ${entry.table}`
+      return entry.what === 'report'
+        ? `report downloaded by ${entry.by}`
+        : `rejected rows${of} downloaded by ${entry.by}`
+    }
     case 'pace_changed':
       return `pace changed from ${paceText(entry.from)} to ${paceText(entry.to)} by ${entry.by}`
   }
