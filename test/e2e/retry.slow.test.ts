@@ -50,6 +50,7 @@ test('every kind of bad row of every format is written out as it stands, and giv
     'damaged_id',
     'distinct_id_too_long',
     'event_too_large',
+    'file_damaged',
     'identity_conflict',
     'illegal_distinct_id',
     'missing_time',
