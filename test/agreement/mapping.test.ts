@@ -12,11 +12,12 @@ import {
   knownUserColumns,
   textHash,
 } from '@heapferry/conversion'
-import { ColumnRule, defaultMapping, Mapping, RejectReason, RunId, SkipReason, tableOf } from '@heapferry/domain'
+import { ColumnRule, defaultMapping, Mapping, RunId, tableOf } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { reasonsOfConversion } from '../conversion/reasons-of-conversion.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 const page = readFileSync(new URL('../../docs/mapping.md', import.meta.url), 'utf8')
@@ -63,15 +64,7 @@ test('docs/mapping.md has an example of every column that means something to the
 })
 
 test('docs/mapping.md names every reason for which conversion leaves a row out', () => {
-  const elsewhere = new Set<string>([
-    'not_decodable',
-    'file_damaged',
-    'row_too_large',
-    'event_too_large',
-    'refused_by_posthog',
-  ])
-  for (const reason of [...SkipReason.options, ...RejectReason.options])
-    if (!elsewhere.has(reason)) expect(page).toContain(`\`${reason}\``)
+  for (const reason of reasonsOfConversion) expect(page).toContain(`\`${reason}\``)
 })
 
 // A cell of the page without code means that there is no such property.

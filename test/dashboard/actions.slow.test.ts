@@ -9,6 +9,7 @@ import { heapferry } from '../support/heapferry.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
 import { browserTest } from './browser-test.ts'
+import { dashboardProcess } from './support.ts'
 
 const apiKey = 'phc_actions000000000000000000000000000000000000'
 const operatorPassword = 'operator-password'
@@ -45,7 +46,7 @@ browserTest(
     posthog.fault({ kind: 'refuse_event', event: 'clicks' })
     expect(await migrated()).toBe(3)
     posthog.clearFaults()
-    const { url } = await dashboard()
+    const { url } = await dashboardProcess(folder, env)
     await page.goto(`${url}/runs/acted`)
     await signIn(page)
     await page.getByRole('link', { name: 'By fault' }).click()
@@ -84,7 +85,7 @@ browserTest('a run is cancelled only after it was asked once more, and then for 
   await exportOf('clicks.csv', ['1,7,2023-01-02 03:04:05,fine'])
   posthog.fault({ kind: 'status', status: 503 })
   const running = heapferry(['run', 'export', '--run', 'acted', '--no-dashboard'], { cwd: folder, env })
-  const { url } = await dashboard()
+  const { url } = await dashboardProcess(folder, env)
   await until('the run sends', () => posthog.batches.length > 0)
   await page.goto(`${url}/runs/acted`)
   await signIn(page)
@@ -105,13 +106,13 @@ browserTest(
     posthog.fault({ kind: 'status', status: 503 })
     const running = heapferry(['run', 'export', '--run', 'acted', '--no-dashboard'], { cwd: folder, env })
     await until('the run sends', () => posthog.batches.length > 0)
-    const first = await dashboard()
+    const first = await dashboardProcess(folder, env)
     await page.goto(`${first.url}/runs/acted`)
     await signIn(page)
     await page.getByText('Waiting for PostHog').first().waitFor()
     first.child.kill('SIGKILL')
     await page.getByText('Connection lost').waitFor()
-    await dashboard(new URL(first.url).port)
+    await dashboardProcess(folder, { ...env, HEAPFERRY_DASHBOARD_PORT: new URL(first.url).port })
     await page.getByRole('heading', { name: 'Sign in' }).waitFor()
     await signIn(page)
     await page.getByRole('heading', { name: 'acted' }).waitFor()
@@ -136,7 +137,7 @@ browserTest('no text of an export does anything on any page', async (page, troub
   )
   posthog.fault({ kind: 'refuse_event', event: '<script>planted()</script>', details: image })
   expect(await migrated('--mapping', 'heapferry.yaml')).toBe(3)
-  const { url } = await dashboard()
+  const { url } = await dashboardProcess(folder, env)
   await page.addInitScript('globalThis.calls = 0; globalThis.planted = () => { globalThis.calls++ }')
   await page.goto(url)
   await signIn(page)
@@ -182,12 +183,6 @@ async function exportOf(name: string, rows: readonly string[]): Promise<void> {
 async function migrated(...flags: string[]): Promise<number | null> {
   const command = ['run', 'export', '--run', 'acted', '--no-dashboard', '--max-rejected', '100', ...flags]
   return (await heapferry(command, { cwd: folder, env }).ended).code
-}
-
-async function dashboard(port = '0') {
-  const { child, stderr } = heapferry(['dashboard'], { cwd: folder, env: { ...env, HEAPFERRY_DASHBOARD_PORT: port } })
-  await until('the dashboard listens', () => /Dashboard: http/.test(stderr()))
-  return { child, url: /Dashboard: (\S+)/.exec(stderr())?.[1] ?? '' }
 }
 
 async function signIn(page: Page): Promise<void> {

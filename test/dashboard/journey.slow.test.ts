@@ -9,6 +9,7 @@ import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { until } from '../support/until.ts'
 import { browserTest } from './browser-test.ts'
+import { dashboardProcess } from './support.ts'
 
 const apiKey = 'phc_journey000000000000000000000000000000000000'
 const passwords = { operator: 'operator-password', viewer: 'viewer-password' }
@@ -96,7 +97,6 @@ async function started() {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: path.join(folder, 'home'),
-    HEAPFERRY_DASHBOARD_PORT: '0',
     HEAPFERRY_DASHBOARD_PASSWORD: passwords.operator,
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: passwords.viewer,
   }
@@ -104,9 +104,7 @@ async function started() {
     cwd: folder,
     env,
   })
-  const dashboard = heapferry(['dashboard'], { cwd: folder, env })
-  await until('the dashboard listens', () => /Dashboard: http/.test(dashboard.stderr()))
-  const url = /Dashboard: (\S+)/.exec(dashboard.stderr())?.[1] ?? ''
+  const { url } = await dashboardProcess(folder, env)
   await until('PostHog is sent events', () => posthog.batches.length > 0)
   return {
     url,

@@ -8,7 +8,7 @@ import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
-import { ask, open } from './support.ts'
+import { ask, dashboardProcess, open } from './support.ts'
 
 const apiKey = 'phc_rows000000000000000000000000000000000000000'
 const planted = '<script>alert(1)</script>'
@@ -84,12 +84,7 @@ test('of columns that the mapping drops or hashes operators see no value either,
 
 test('rejected rows are sent again from the page, by a process of its own, and the timeline says who wanted it', async () => {
   const { redis, env, folder } = await migrated()
-  const dashboard = heapferry(['dashboard'], {
-    cwd: folder,
-    env: { ...env, HEAPFERRY_DASHBOARD_PORT: '0', HEAPFERRY_DASHBOARD_PASSWORD: passwords.operator },
-  })
-  await until('the dashboard listens', () => /Dashboard: http/.test(dashboard.stderr()))
-  const url = /Dashboard: (\S+)/.exec(dashboard.stderr())?.[1] ?? ''
+  const { url } = await dashboardProcess(folder, { ...env, HEAPFERRY_DASHBOARD_PASSWORD: passwords.operator })
   const question = await ask(`${url}/runs/rows/retry?table=clicks&reason=missing_user_id`, { headers: asOperator })
   expect(question.text).toContain('Retry rejected rows of rows?')
   const wanted = { method: 'POST', headers: asOperator }

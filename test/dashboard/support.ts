@@ -14,12 +14,22 @@ import {
 import { ChunkQueue, type Redis, RedisLedger } from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
+import { heapferry } from '../support/heapferry.ts'
+import { until } from '../support/until.ts'
 
 /** A dashboard on a free port of 127.0.0.1, closed after the test. */
 export async function open(redis: Redis, changes: Partial<DashboardOptions> = {}): Promise<string> {
   const dashboard = await startDashboard({ ...optionsOf(redis), ...changes })
   onTestFinished(() => dashboard.close())
   return dashboard.url
+}
+
+/** `heapferry dashboard` as a process of its own, on a free port unless `env` names one. */
+export async function dashboardProcess(folder: string, env: Record<string, string>) {
+  const settings = { HEAPFERRY_DASHBOARD_PORT: '0', ...env }
+  const { child, stderr } = heapferry(['dashboard'], { cwd: folder, env: settings })
+  await until('the dashboard listens', () => /Dashboard: http/.test(stderr()))
+  return { child, url: /Dashboard: (\S+)/.exec(stderr())?.[1] ?? '' }
 }
 
 export function optionsOf(redis: Redis): DashboardOptions {

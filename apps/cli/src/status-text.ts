@@ -1,5 +1,13 @@
 import { Warning } from '@heapferry/domain'
-import { duration, grouped, paceText, type RunStatus, type TableStatus, warningText } from '@heapferry/migration'
+import {
+  duration,
+  grouped,
+  paceText,
+  percent,
+  type RunStatus,
+  type TableStatus,
+  warningText,
+} from '@heapferry/migration'
 import { wrapped } from './terminal.ts'
 import { table } from './print.ts'
 
@@ -30,7 +38,8 @@ export function progressLine(status: RunStatus, width: number): string {
   const text = progressFacts(status)
   const room = Math.min(30, width - text.length - 4)
   if (room < 8) return text.slice(0, Math.max(0, width - 1))
-  const filled = Math.round(shareOf(status) * room)
+  const { read, planned } = status.totals
+  const filled = planned === 0 ? 0 : Math.round((Math.min(read, planned) / planned) * room)
   return `${'█'.repeat(filled)}${'░'.repeat(room - filled)}  ${text}`
 }
 
@@ -38,17 +47,13 @@ export function progressLine(status: RunStatus, width: number): string {
 export function progressFacts(status: RunStatus): string {
   const { totals } = status
   const facts = [
-    `${Math.floor(shareOf(status) * 100)} %`,
+    percent(totals.read, totals.planned),
     `${grouped(totals.read)} of ${grouped(totals.planned)} rows`,
     status.rate === null ? null : `${grouped(status.rate)}/s`,
     status.eta_s === null ? null : `${duration(status.eta_s)} left`,
     totals.rejected === 0 ? null : `${grouped(totals.rejected)} rejected`,
   ]
   return facts.filter((fact) => fact !== null).join(' · ')
-}
-
-function shareOf({ totals: { read, planned } }: RunStatus): number {
-  return planned === 0 ? 0 : Math.min(1, read / planned)
 }
 
 export function shortened(text: string, length: number): string {

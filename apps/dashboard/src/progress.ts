@@ -1,5 +1,5 @@
-import { type Phase, phases } from '@heapferry/domain'
-import { duration, grouped, paceText, percent, type RunStatus } from '@heapferry/migration'
+import { phases } from '@heapferry/domain'
+import { duration, grouped, paceText, percent, phaseTexts, type RunStatus } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 
 const stateWords: Readonly<Record<RunStatus['state'], string>> = {
@@ -32,8 +32,6 @@ export function bar({ state, done, of, label }: { state: string; done: number; o
   const share = of === 0 ? 0 : Math.min(done / of, 1)
   return html`<progress class="${state}" value="${share}" aria-label="${label}"></progress>`
 }
-
-const phaseTexts: Readonly<Record<Phase, string>> = { identities: 'who people are', events: 'what they did' }
 
 /** How far each phase is, in chunks. */
 export function phasesOf({ state, phases: all }: RunStatus): Html {

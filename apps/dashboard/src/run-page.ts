@@ -49,7 +49,7 @@ const retryMs = 3_600_000
 
 /** Rows of a run that is over are sent again: one retry that ended, or none for an hour, is over too. */
 function isRetried(timeline: readonly TimelineEntry[]): boolean {
-  const last = timeline.findLast(({ kind }) => /^retr(?:y_wanted|y_failed|ied)$/.test(kind))
+  const last = timeline.findLast(({ kind }) => ['retry_wanted', 'retry_failed', 'retried'].includes(kind))
   return last?.kind === 'retry_wanted' && Date.now() - last.atMs < retryMs
 }
 

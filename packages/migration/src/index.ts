@@ -53,7 +53,7 @@ export { workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
 export { Report } from './report/report.ts'
 export { timelineText } from './timeline-text.ts'
-export { duration, grouped, paceText, percent } from './wording.ts'
+export { duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
   isRunComplete,
   phaseOpen,

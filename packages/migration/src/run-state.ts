@@ -6,6 +6,7 @@ import {
   isComplete,
   type Phase,
   type PhaseProgress,
+  phases as inOrder,
   type Run,
   type RunProgress,
   type Tally,
@@ -13,7 +14,7 @@ import {
   type TransportName,
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
-import { grouped } from './wording.ts'
+import { grouped, phaseTexts } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
 export type RunState =
@@ -163,12 +164,13 @@ export function runStatus(
   const rate = isMoving ? rateOf(progress, nowMs) : null
   const expected = isMoving ? expectedRate(progress, total.tally, rate, nowMs) : null
   const { limit, effective, reason } = progress.pace
+  const phase = phaseOpen(progress)
   return {
     run,
     state: state.kind,
-    message: messageOf(state, phaseOpen(progress), total.tally.rejected.file_damaged ?? 0),
+    message: messageOf(state, phase, total.tally.rejected.file_damaged ?? 0),
     details: detailsOf(progress, queue),
-    phase: phaseOpen(progress),
+    phase,
     phases: [...progress.phases],
     transport: progress.transport,
     tables: progress.tables.map(statusOf),
@@ -185,7 +187,7 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'planning':
       return 'Planning: files are being cut into chunks.'
     case 'running':
-      return phase === 'identities' ? 'Running, phase 1 of 2: who people are.' : 'Running, phase 2 of 2: what they did.'
+      return `Running, phase ${inOrder.indexOf(phase) + 1} of ${inOrder.length}: ${phaseTexts[phase]}.`
     case 'pausing':
       return `Pausing, as ${state.by} wanted: ${chunks(state.chunks)} ${state.chunks === 1 ? 'is' : 'are'} finishing the batch at hand.`
     case 'completing':

@@ -1,4 +1,4 @@
-import type { Pace } from '@heapferry/domain'
+import type { Pace, Phase } from '@heapferry/domain'
 
 /** `1,234,567`: the same for every reader, whatever the server's locale. */
 export function grouped(count: number): string {
@@ -16,6 +16,9 @@ export function duration(seconds: number): string {
   if (minutes < 60) return `${minutes} min`
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
+
+/** What a phase brings to PostHog. */
+export const phaseTexts: Readonly<Record<Phase, string>> = { identities: 'who people are', events: 'what they did' }
 
 export function paceText(pace: Pace): string {
   return pace === null ? 'no limit' : `${grouped(pace)} events/s`

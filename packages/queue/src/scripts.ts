@@ -214,9 +214,9 @@ return answers
  * and in the checkpoint of its chunk; a row that is rejected no more, or whose chunk is not done, moves nothing.
  *
  * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 retried · 6 sending · 7 run · 8 sent
- * ARGV  1 token · 2 batch · 3 how many totals of warnings grow by (JSON) · 4… of each row field, chunk id, counter ('sent', 'skipped.<reason>', 'rejected.<reason>'), value
- *       (JSON of one that is rejected again, else ''), field of the counts by day and day of its block (of one that is sent,
- *       else '')
+ * ARGV  1 token · 2 batch · 3 by how much totals of warnings grow (JSON) · 4… of each row field, chunk id, counter ('sent',
+ *       'skipped.<reason>', 'rejected.<reason>'), value (JSON of one that is rejected again, else ''), field of the counts
+ *       by day and day of its block (of one that is sent, else '')
  * Answers -1 when another has the right.
  */
 export const settleScript = `
@@ -268,7 +268,7 @@ return 1
  *
  * KEYS  1 retry · 2 rejected · 3 checkpoints · 4 totals · 5 heldBack · 6 run · 7 sent
  * ARGV  1 token · 2 chunk id · 3 table · 4 how far it was (JSON, '' where nothing is stored) · 5 how far it is (JSON) ·
- *       6 rows sent · 7 counts by day (as of a commit) · 8 how many totals of warnings grow by (JSON) · 9… field, reason,
+ *       6 rows sent · 7 counts by day (as of a commit) · 8 by how much totals of warnings grow (JSON) · 9… field, reason,
  *       value of each rejected row
  * Answers -1 when another has the right, -2 when the chunk is not where it was.
  */

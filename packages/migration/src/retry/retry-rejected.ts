@@ -116,8 +116,8 @@ async function retryBatch(
     const detail = refused.get(index)
     ended.push(detail === undefined ? taken : rejected(reread, 'refused_by_posthog', detail))
   }
-  const table = batch[0]?.file.table.name ?? ''
-  await ledger.settle(hold, batchNumber, ended, { table, counts: delivery.warned })
+  const warned = first && { table: first.reread.file.table.name, counts: delivery.warned }
+  await ledger.settle(hold, batchNumber, ended, warned)
   for (const { kind } of ended) counts[kind]++
   return 'settled'
 }
