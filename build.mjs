@@ -1,30 +1,70 @@
-// Compiles the command into dist/heapferry.mjs and pieces beside it. Dependencies stay in node_modules.
-import { rmSync } from 'node:fs'
-import { build } from 'esbuild'
+/**
+ * Compiles the command into dist/heapferry.mjs and pieces beside it.
+ *
+ * `npm start` and `npm test` call it through setup.mjs; `npm pack` and the image call it as a program.
+ */
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-rmSync('dist', { recursive: true, force: true })
+const root = fileURLToPath(new URL('.', import.meta.url))
+const folder = join(root, 'dist')
+const entry = join(folder, 'heapferry.mjs')
+const dayMs = 86_400_000
 
-await build({
-  entryPoints: { heapferry: 'apps/cli/src/main.ts' },
-  outdir: 'dist',
-  outExtension: { '.js': '.mjs' },
+/** Whether a source was written, or removed, since the build was begun. */
+export function isStale() {
+  const builtAtMs = statSync(entry, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  const sources = ['packages', 'apps'].flatMap((top) =>
+    readdirSync(join(root, top)).map((workspace) => join(top, workspace, 'src')),
+  )
+  return ['build.mjs', 'package-lock.json', ...sources].some((path) => isNewer(join(root, path), builtAtMs))
+}
+
+/** Of folders too: removing a file changes nothing else. */
+function isNewer(path, thanMs) {
+  const stat = statSync(path)
+  if (stat.mtimeMs > thanMs) return true
+  return stat.isDirectory() && readdirSync(path).some((name) => isNewer(join(path, name), thanMs))
+}
+
+/** @param {{ fresh?: boolean }} options fresh: nothing of other builds stays */
+export async function build({ fresh = false } = {}) {
+  const begunAt = new Date()
+  const { rolldown } = await import('rolldown')
+  const bundle = await rolldown({
+    cwd: root,
+    input: { heapferry: 'apps/cli/src/main.ts' },
+    tsconfig: 'tsconfig.json',
+    platform: 'node',
+    // Libraries stay outside, as they were published.
+    external: (id) => !/^(?:[./]|@heapferry\/)/.test(id),
+  })
   // A piece for each part that a command loads when it is called.
-  splitting: true,
-  bundle: true,
-  platform: 'node',
-  target: 'node20.20',
-  format: 'esm',
-  sourcemap: true,
-  banner: { js: '#!/usr/bin/env node' },
-  plugins: [
-    {
-      // Our own workspaces are compiled in; every library stays as it was published.
-      name: 'libraries-stay-outside',
-      setup({ onResolve }) {
-        onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
-          kind === 'entry-point' || path.startsWith('@heapferry/') ? undefined : { external: true },
-        )
-      },
-    },
-  ],
-})
+  const { output } = await bundle.generate({
+    format: 'esm',
+    entryFileNames: '[name].mjs',
+    chunkFileNames: '[name]-[hash].mjs',
+    banner: ({ isEntry }) => (isEntry ? '#!/usr/bin/env node' : ''),
+  })
+  await bundle.close()
+  mkdirSync(folder, { recursive: true })
+  // Whole files only, the one that names the others last: commands may be starting from here now.
+  for (const piece of output.toSorted((a, b) => Number(a.isEntry) - Number(b.isEntry))) {
+    const path = join(folder, piece.fileName)
+    writeFileSync(`${path}.${process.pid}`, piece.code)
+    renameSync(`${path}.${process.pid}`, path)
+  }
+  utimesSync(entry, begunAt, begunAt)
+  removeOld(new Set(output.map(({ fileName }) => fileName)), fresh ? 0 : 30 * dayMs)
+}
+
+/** Pieces are named for their content. A run that is going on may still load those that it was started with. */
+function removeOld(current, afterMs) {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (!current.has(name) && Date.now() - statSync(path).mtimeMs >= afterMs) rmSync(path, { recursive: true })
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build({ fresh: process.argv.includes('--fresh') })

@@ -11,7 +11,7 @@ import { serverCandidates } from '../test/support/server-candidates.ts'
 import { round1 } from './stages.ts'
 
 const ticksPerSecond = 100
-const bin = path.resolve(import.meta.dirname, '../apps/cli/bin/heapferry.mjs')
+const bin = path.resolve(import.meta.dirname, '../dist/heapferry.mjs')
 
 /** One and two workers with a million rows, then five million for what grows with the input. */
 export async function* benchRun(): AsyncGenerator<object> {

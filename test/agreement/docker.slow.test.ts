@@ -1,12 +1,9 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { startFakePostHog } from '@heapferry/fake-posthog'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { temporaryFolder } from '../support/folder.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const run = promisify(execFile)
@@ -45,21 +42,4 @@ test('docker-compose.yml is valid, and gives the key only to those that send', a
     JSON.stringify(environment ?? {}).includes(apiKey),
   )
   expect(withKey.map(([name]) => name).toSorted()).toEqual(['producer', 'worker'])
-})
-
-test('the compiled command of the image migrates', async () => {
-  const folder = await temporaryFolder()
-  await run('node', ['build.mjs'], { cwd: root })
-  const posthog = await startFakePostHog({ apiKey })
-  onTestFinished(() => posthog.stop())
-  await writeFile(path.join(folder, 'clicks.csv'), 'event_id,user_id,time\n1,2,2023-01-02 03:04:05\n')
-  const settings = {
-    PATH: process.env.PATH,
-    POSTHOG_HOST: posthog.url,
-    POSTHOG_API_KEY: apiKey,
-    HEAPFERRY_HOME: path.join(folder, 'home'),
-  }
-  const compiled = path.join(root, 'dist', 'heapferry.mjs')
-  await run('node', [compiled, 'run', 'clicks.csv', '--no-dashboard'], { cwd: folder, env: settings })
-  expect([...posthog.stored.values()].map(({ event, distinct_id }) => [event, distinct_id])).toEqual([['clicks', '2']])
 })

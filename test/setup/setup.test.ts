@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFile, spawn } from 'node:child_process'
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { cloneForSetup } from './clone.ts'
@@ -39,43 +40,15 @@ async function changeInstalled(change: (packages: z.infer<typeof Lock>['packages
   await writeFile(path, JSON.stringify(lock))
 }
 
-test.each(['redis-server', 'valkey-server'])(
-  'with all there and %s on PATH nothing is done and nothing said',
-  async (name) => {
-    await addProgram(name, 'exit 1')
-    expect(await setup()).toEqual({ code: 0, said: '' })
-  },
-)
-
-test('a Redis that somebody runs is enough, named in the environment or in .env', async () => {
-  expect(await setup({ REDIS_URL: 'redis://127.0.0.1:6379' })).toEqual({ code: 0, said: '' })
-  await writeFile(join(folder, '.env'), '# REDIS_URL=redis://no\nREDIS_URL=redis://127.0.0.1:6379\n')
+test('with all there nothing is done and nothing said', async () => {
   expect(await setup()).toEqual({ code: 0, said: '' })
-  await writeFile(join(folder, '.env'), '# REDIS_URL=redis://no\nREDIS_URL=\n')
-  expect((await setup()).code).toBe(1)
-})
-
-test('without Redis and without a way to get it, it says how to install one', async () => {
-  const { code, said } = await setup()
-  expect(code).toBe(1)
-  expect(said).toMatch(/apt-get install redis-server[^]*dnf install valkey[^]*apk add[^]*brew install[^]*REDIS_URL/)
-})
-
-test('what apt-get said is shown when it fails, and nothing half done stays', async () => {
-  await addProgram('apt-get', 'echo "Could not resolve deb.example"; exit 100')
-  await addProgram('dpkg-deb', 'exit 0')
-  const { code, said } = await setup()
-  expect(code).toBe(1)
-  expect(said).toContain('Could not resolve deb.example')
-  expect(said).toContain('REDIS_URL')
-  expect((await readdir(join(folder, '.heapferry'), { recursive: true })).toSorted()).toEqual(['bin'])
 })
 
 test('a Node that is too old is named together with the one that is needed', async () => {
   const manifest = await readFile(join(folder, 'package.json'), 'utf8')
   const check = async (range: string) => {
     await writeFile(join(folder, 'package.json'), manifest.replace(/"node": ".*"/, `"node": "${range}"`))
-    return setup({ REDIS_URL: 'redis://127.0.0.1:6379' })
+    return setup()
   }
   const [major = 0, minor = 0, patch = 0] = process.versions.node.split('.').map(Number)
   const refused = await check(`^${major}.${minor}.${patch + 1} || >=${major + 1}.0.0`)
@@ -87,13 +60,11 @@ test('a Node that is too old is named together with the one that is needed', asy
   expect((await check(`^${major - 2}.0.0 || >=${major - 1}.99.0`)).code).toBe(0)
 })
 
-const redis = { REDIS_URL: 'redis://127.0.0.1:6379' }
-
 test('missing dependencies are installed with the npm that runs it', async () => {
   const npm = join(folder, 'npm-cli.js')
   await writeFile(npm, 'console.log("npm was told to", process.argv.slice(2).join(" "))')
   await rm(join(folder, 'node_modules'), { recursive: true })
-  const { code, said } = await setup({ ...redis, npm_execpath: npm })
+  const { code, said } = await setup({ npm_execpath: npm })
   expect(code).toBe(0)
   expect(said).toMatch(/not installed: running npm ci[^]*npm was told to ci /)
 })
@@ -101,14 +72,14 @@ test('missing dependencies are installed with the npm that runs it', async () =>
 test('outside npm the one on PATH is taken, and its failure is a failure', async () => {
   await addProgram('npm', 'echo "npm was told to $1"; exit 7')
   await rm(join(folder, 'node_modules'), { recursive: true })
-  const { code, said } = await setup({ ...redis, npm_execpath: '/somewhere/yarn.js' })
+  const { code, said } = await setup({ npm_execpath: '/somewhere/yarn.js' })
   expect(code).toBe(1)
   expect(said).toContain('npm was told to ci')
 })
 
 test('without any npm it says what to do', async () => {
   await rm(join(folder, 'node_modules'), { recursive: true })
-  const { code, said } = await setup(redis)
+  const { code, said } = await setup()
   expect(code).toBe(1)
   expect(said).toContain('Run `npm ci`')
 })
@@ -118,23 +89,54 @@ test('a package of another version than the lock file names is a reason to insta
   await changeInstalled((packages) => {
     packages['node_modules/zod'] = { ...packages['node_modules/zod'], version: '0.0.1' }
   })
-  expect((await setup(redis)).said).toContain('out of date (node_modules/zod)')
+  expect((await setup()).said).toContain('out of date (node_modules/zod)')
   await changeInstalled((packages) => {
     delete packages['node_modules/zod']
   })
-  expect((await setup(redis)).said).toContain('out of date (node_modules/zod)')
+  expect((await setup()).said).toContain('out of date (node_modules/zod)')
 })
 
 test('where packages came from does not matter: package-lock.json may leave it out', async () => {
   await changeInstalled((packages) => {
     for (const [path, entry] of Object.entries(packages)) entry['resolved'] = `https://npm.example/${path}.tgz`
   })
-  expect(await setup(redis)).toEqual({ code: 0, said: '' })
+  expect(await setup()).toEqual({ code: 0, said: '' })
 })
 
 test('packages for other platforms are not missed', async () => {
   await changeInstalled((packages) => {
     for (const [path, entry] of Object.entries(packages)) if (entry['optional'] === true) delete packages[path]
   })
-  expect(await setup(redis)).toEqual({ code: 0, said: '' })
+  expect(await setup()).toEqual({ code: 0, said: '' })
 })
+
+test('a source that was written or removed since it was compiled is a reason to compile', async () => {
+  const isStale = async () => {
+    const script = `import { isStale } from './build.mjs'; process.stdout.write(String(isStale()))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: folder,
+    })
+    return stdout
+  }
+  const built = join(folder, 'dist', 'heapferry.mjs')
+  const source = join(folder, 'packages', 'domain', 'src', 'chunk.ts')
+  await mkdir(join(source, '..'), { recursive: true })
+  await writeFile(source, '')
+  for (const path of [source, join(source, '..'), join(folder, 'build.mjs'), join(folder, 'package-lock.json')])
+    await touch(path, 1000)
+  await touch(built, 2000)
+  expect(await isStale()).toBe('false')
+  await touch(source, 3000)
+  expect(await isStale()).toBe('true')
+  await touch(source, 1000)
+  expect(await isStale()).toBe('false')
+  await rm(source)
+  expect(await isStale()).toBe('true')
+  await touch(join(source, '..'), 1000)
+  await rm(built)
+  expect(await isStale()).toBe('true')
+})
+
+function touch(path: string, second: number): Promise<void> {
+  return utimes(path, second, second)
+}

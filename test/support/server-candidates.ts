@@ -1,6 +1,6 @@
 import path from 'node:path'
 
-/** Where a redis-server may be: on PATH, or where setup.mjs puts one. */
+/** Where a redis-server may be: on PATH, or where one is put for a clone. */
 export const serverCandidates = [
   'redis-server',
   'valkey-server',

@@ -1,16 +1,20 @@
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OperatorError, type Phase, type Run, type RunId } from '@heapferry/domain'
-import { type Logger, type Settings } from '@heapferry/config'
+import { type Logger, programsFolder, type Settings } from '@heapferry/config'
 import {
   assertNoEviction,
   ChunkQueue,
   connectRedis,
+  fetchedRedisServer,
+  fetchRedisServer,
+  NoRedisServer,
   openPrivateRedis,
   type PrivateRedis,
   type Redis,
   RedisLedger,
 } from '@heapferry/queue'
+import { say } from './print.ts'
 
 /** The ledger with all that lies behind it. */
 export interface OpenLedger {
@@ -22,21 +26,12 @@ export interface OpenLedger {
 }
 
 const reviveEveryMs = 1000
-// setup.mjs puts a redis-server below the clone where it may not install one for the whole machine. No other folder is
-// looked in: a server that somebody else has left there would be run.
 const here = path.dirname(fileURLToPath(import.meta.url))
-const clone = path.resolve(here, path.basename(here) === 'dist' ? '..' : '../../..')
-const rootlessServer = path.join(clone, '.heapferry/bin/redis-server')
+const installed = path.resolve(here, path.basename(here) === 'dist' ? '..' : '../../..')
 
 /** Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile. */
 export async function openLedger(settings: Settings, logger: Logger): Promise<OpenLedger> {
-  const own =
-    settings.REDIS_URL === undefined
-      ? await openPrivateRedis({
-          home: settings.HEAPFERRY_HOME,
-          serverCandidates: ['redis-server', 'valkey-server', rootlessServer],
-        })
-      : null
+  const own = settings.REDIS_URL === undefined ? await openOwnRedis(settings.HEAPFERRY_HOME) : null
   const url = own?.url ?? settings.REDIS_URL ?? ''
   const onError = (error: Error): void => logger.warn({ err: error }, 'redis')
   const redis = await connectRedis(url, onError)
@@ -66,6 +61,20 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
       return queue
     },
     close,
+  }
+}
+
+/** A Redis of heapferry's own; where this machine has no redis-server, one is fetched. */
+async function openOwnRedis(home: string): Promise<PrivateRedis> {
+  const folder = programsFolder(installed)
+  // No other folder is looked in: a server that somebody else has left there would be run.
+  const wanted = { home, serverCandidates: ['redis-server', 'valkey-server', fetchedRedisServer(folder)] }
+  try {
+    return await openPrivateRedis(wanted)
+  } catch (error) {
+    if (!(error instanceof NoRedisServer)) throw error
+    await fetchRedisServer(folder, say)
+    return openPrivateRedis(wanted)
   }
 }
 

@@ -1,7 +1,23 @@
 import { s3OptionsOf, type Settings } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
-import type { ExportPlan, ExportPlanWork, FoundExport, PlanProgress } from '@heapferry/migration'
-import type { Discovery, Inspected } from '@heapferry/sources'
+import {
+  type ExportPlan,
+  type ExportPlanWork,
+  type FoundExport,
+  planExport,
+  type PlanProgress,
+} from '@heapferry/migration'
+import {
+  countRows,
+  discover,
+  type Discovery,
+  type Inspected,
+  inspectExport,
+  readWhole,
+  sampleFile,
+} from '@heapferry/sources'
+import { logUpdateStderr } from 'log-update'
+import { planProgressText } from './plan-text.ts'
 
 type Wanted = Pick<
   ExportPlanWork,
@@ -13,11 +29,7 @@ type Wanted = Pick<
  * @returns null when the signal came
  */
 export async function planSource(source: string, settings: Settings, wanted: Wanted): Promise<ExportPlan | null> {
-  const [{ planExport }, { countRows, discover, inspectExport, readWhole, sampleFile }] = await Promise.all([
-    import('@heapferry/migration'),
-    import('@heapferry/sources'),
-  ])
-  const progress = await progressLine()
+  const progress = progressLine()
 
   const discovery = await discover(source, s3OptionsOf(settings))
   const { place } = discovery
@@ -54,12 +66,8 @@ function foundExport(source: string, { notices }: Discovery, inspected: readonly
 }
 
 /** One line that is written over again and again; nothing where nobody watches. */
-async function progressLine(): Promise<{ show(progress: PlanProgress): void; end(): void }> {
+function progressLine(): { show(progress: PlanProgress): void; end(): void } {
   if (!process.stderr.isTTY) return { show: () => {}, end: () => {} }
-  const [{ logUpdateStderr }, { planProgressText }] = await Promise.all([
-    import('log-update'),
-    import('./plan-text.ts'),
-  ])
   return {
     show: (progress) => logUpdateStderr(planProgressText(progress)),
     end: () => logUpdateStderr.clear(),

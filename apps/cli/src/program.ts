@@ -1,33 +1,121 @@
-import { Command } from 'commander'
-import { cancelCommand, pauseCommand, resumeCommand } from './commands/change-run.ts'
-import { dashboardCommand } from './commands/dashboard.ts'
-import { demoCommand } from './commands/demo.ts'
-import { enqueueCommand } from './commands/enqueue.ts'
-import { mappingCommand } from './commands/mapping.ts'
-import { paceCommand } from './commands/pace.ts'
-import { planCommand } from './commands/plan.ts'
-import { rejectedCommand } from './commands/rejected.ts'
-import { reportCommand } from './commands/report.ts'
-import { retryCommand } from './commands/retry.ts'
-import { runCommand } from './commands/run.ts'
-import { runsCommand } from './commands/runs.ts'
-import { statusCommand } from './commands/status.ts'
-import { verifyCommand } from './commands/verify.ts'
-import { workerCommand } from './commands/worker.ts'
+import { Command, Help } from 'commander'
 import { version } from './version.ts'
 
+interface Entry {
+  /** The name and the arguments, as help shows them. */
+  term: string
+  description: string
+  /** Gives the command its arguments, options and action. */
+  load(): Promise<(command: Command) => void>
+}
+
+const entries: readonly Entry[] = [
+  {
+    term: 'demo',
+    description: 'rehearse: a generated export goes into a stand-in for PostHog on this machine',
+    load: async () => (await import('./commands/demo.ts')).demoCommand,
+  },
+  {
+    term: 'plan SOURCE',
+    description: 'tell what an export holds, what becomes of it and how long that takes; sends nothing',
+    load: async () => (await import('./commands/plan.ts')).planCommand,
+  },
+  {
+    term: 'mapping init SOURCE',
+    description: 'write or check a mapping file: what becomes of tables and columns',
+    load: async () => (await import('./commands/mapping.ts')).mappingCommand,
+  },
+  {
+    term: 'run SOURCE',
+    description: 'migrate an export: plan, workers, dashboard and progress in one command',
+    load: async () => (await import('./commands/run.ts')).runCommand,
+  },
+  {
+    term: 'enqueue SOURCE',
+    description: 'plan a run and enqueue its chunks for workers that run elsewhere',
+    load: async () => (await import('./commands/enqueue.ts')).enqueueCommand,
+  },
+  {
+    term: 'worker',
+    description: 'take chunks of planned runs, convert their rows and send them; start as many as you like',
+    load: async () => (await import('./commands/worker.ts')).workerCommand,
+  },
+  {
+    term: 'dashboard',
+    description: 'serve the run page and Bull Board',
+    load: async () => (await import('./commands/dashboard.ts')).dashboardCommand,
+  },
+  {
+    term: 'status [RUN]',
+    description: 'how far a run is',
+    load: async () => (await import('./commands/status.ts')).statusCommand,
+  },
+  {
+    term: 'runs',
+    description: 'all runs, the newest first',
+    load: async () => (await import('./commands/runs.ts')).runsCommand,
+  },
+  {
+    term: 'pause [RUN]',
+    description: 'let workers stop after their current batches',
+    load: async () => (await import('./commands/change-run.ts')).pauseCommand,
+  },
+  {
+    term: 'resume [RUN]',
+    description: 'let workers go on',
+    load: async () => (await import('./commands/change-run.ts')).resumeCommand,
+  },
+  {
+    term: 'cancel [RUN]',
+    description: 'stop a run for good; what was sent stays in PostHog',
+    load: async () => (await import('./commands/change-run.ts')).cancelCommand,
+  },
+  {
+    term: 'pace [RUN] N',
+    description: 'change how many events a second all workers of a run send together',
+    load: async () => (await import('./commands/pace.ts')).paceCommand,
+  },
+  {
+    term: 'rejected [RUN]',
+    description: 'rows that were not sent: where they are and why',
+    load: async () => (await import('./commands/rejected.ts')).rejectedCommand,
+  },
+  {
+    term: 'retry RUN',
+    description: 'send rejected rows again after a fix, or rows that were held back',
+    load: async () => (await import('./commands/retry.ts')).retryCommand,
+  },
+  {
+    term: 'verify [RUN]',
+    description: 'prove that PostHog holds what a run has sent, by event and day',
+    load: async () => (await import('./commands/verify.ts')).verifyCommand,
+  },
+  {
+    term: 'report [RUN]',
+    description: 'what a run did: inputs, settings, tallies, rejected rows, history, how to undo',
+    load: async () => (await import('./commands/report.ts')).reportCommand,
+  },
+]
+
+/** What `--help` lists: term and description of every command, in the order of a migration. */
+export const commandList = entries.map(({ term, description }) => ({ name: nameOf(term), term, description }))
+
 /**
- * Every command with its options. What a command needs beyond that is loaded when it is called: a worker carries no
- * dashboard, and `--help` none of it.
+ * The command line, of which the commands that the arguments name are loaded: `--help` loads none, and none carries what
+ * only another needs.
  */
-export const program = new Command('heapferry')
-  .description('Moves a Heap export into PostHog: every row accounted for, none twice, through crashes.')
-  .version(version)
-  .showHelpAfterError('(heapferry --help shows every command)')
-  .exitOverride()
-  .addHelpText(
-    'after',
-    `
+export async function programFor(args: readonly string[]): Promise<Command> {
+  const help = new Help()
+  const terms = new Map(commandList.map(({ name, term }) => [name, term]))
+  const program = new Command('heapferry')
+    .description('Moves a Heap export into PostHog: every row accounted for, none twice, through crashes.')
+    .version(`heapferry ${version} (Node ${process.versions.node})`)
+    .showHelpAfterError('(heapferry --help shows every command)')
+    .configureHelp({ subcommandTerm: (command) => terms.get(command.name()) ?? help.subcommandTerm(command) })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
 Start here:
   heapferry demo             rehearse with generated data, without a PostHog
   heapferry plan ./export    what is in it, and what becomes of it; sends nothing
@@ -38,27 +126,15 @@ The same run command again goes on where it stopped, and sends nothing twice.
 Exit codes: 0 done · 1 failed or not finished · 2 wrong usage ·
             3 done, with rejected rows · 4, 5, 6 of verify: see its help ·
             130 stopped by Ctrl-C`,
-  )
+    )
+  for (const { term, description, load } of entries) {
+    const name = nameOf(term)
+    const command = program.command(name).description(description)
+    if (args.includes(name)) (await load())(command)
+  }
+  return program
+}
 
-for (const command of [
-  demoCommand(),
-  planCommand(),
-  mappingCommand(),
-  runCommand(),
-  enqueueCommand(),
-  workerCommand(),
-  dashboardCommand(),
-  statusCommand(),
-  runsCommand(),
-  pauseCommand(),
-  resumeCommand(),
-  cancelCommand(),
-  paceCommand(),
-  rejectedCommand(),
-  retryCommand(),
-  verifyCommand(),
-  reportCommand(),
-]) {
-  for (const one of [command, ...command.commands]) one.copyInheritedSettings(program)
-  program.addCommand(command)
+function nameOf(term: string): string {
+  return term.split(' ', 1)[0] ?? term
 }

@@ -1,9 +1,11 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
+import { reportPage } from '@heapferry/dashboard'
 import type { Run } from '@heapferry/domain'
 import { makeReport, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
+import { checksumOf, openPlace } from '@heapferry/sources'
 import { readRunStatus } from '@heapferry/queue'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
@@ -18,7 +20,6 @@ export async function reportOf(
   const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, checksum: null })
-  const { checksumOf, openPlace } = await import('@heapferry/sources')
   const place = await openPlace(run.root, s3OptionsOf(settings))
   try {
     return await makeReport(run, { ...made, checksum: (file) => checksumOf(place, file) })
@@ -47,7 +48,6 @@ export async function keepReport({ run, files }: Production, opened: OpenLedger,
 
 /** Writes `report.html` and `report.json` into a folder; those that are there are replaced. */
 export async function writeReport(report: Report, folder: string): Promise<{ html: string; json: string }> {
-  const { reportPage } = await import('@heapferry/dashboard')
   const files = { html: path.join(folder, 'report.html'), json: path.join(folder, 'report.json') }
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await replace(files.html, reportPage(report))

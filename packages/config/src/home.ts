@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
 import path from 'node:path'
 import type { RunId } from '@heapferry/domain'
 import type { Settings } from './settings.ts'
@@ -19,4 +21,13 @@ export function workStoreOf({ HEAPFERRY_HOME, HEAPFERRY_WORK_STORE }: Settings):
 /** In the work store: who every id of a person is joined to. Written by the producer, loaded by the workers. */
 export function identitiesPath(run: RunId): string {
   return `${run}/identities`
+}
+
+/**
+ * Where a redis-server is put on a machine that has none.
+ * @param installed the folder that heapferry runs from: a clone keeps it below itself, a package must not be written to
+ */
+export function programsFolder(installed: string): string {
+  if (existsSync(path.join(installed, 'setup.mjs'))) return path.join(installed, '.heapferry')
+  return path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'heapferry')
 }

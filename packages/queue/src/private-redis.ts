@@ -24,6 +24,11 @@ export interface PrivateRedis {
   close(): Promise<void>
 }
 
+/** None of the candidates exists: one may be fetched. */
+export class NoRedisServer extends OperatorError {
+  override name = 'NoRedisServer'
+}
+
 /** How long a server may take to start or to end; nobody holds the lock of its folder longer than twice that. */
 const startMs = 60_000
 /** Loopback answers within a millisecond or so; a server that forks to rewrite its file can take a good while longer. */
@@ -38,7 +43,7 @@ const hangUpMs = 250
  *
  * @param options.home state folder; the server lives in `<home>/redis`
  * @param options.serverCandidates programs tried in order; bare names are looked up on PATH
- * @throws OperatorError when no candidate exists, or the server ends or stays silent instead of starting
+ * @throws NoRedisServer when no candidate exists; OperatorError when the server ends or stays silent instead of starting
  */
 export async function openPrivateRedis(options: {
   home: string
@@ -230,7 +235,7 @@ async function spawnServer(folder: string, candidates: readonly string[]): Promi
   } finally {
     await log.close()
   }
-  throw new OperatorError(
+  throw new NoRedisServer(
     `no Redis found (tried ${candidates.join(', ')})`,
     'Install one (`apt-get install redis-server`, `brew install redis`, `dnf install valkey`), or set REDIS_URL to one that you run.',
   )

@@ -9,49 +9,40 @@ import { withLedger } from '../with-ledger.ts'
 
 const runName = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
 
-export function pauseCommand(): Command {
-  return new Command('pause')
-    .description('let workers stop after their current batches')
-    .argument(...runName)
-    .action((name: RunId | undefined) =>
-      changing(name, async ({ id }, _, { ledger }) => {
-        await ledger.setIntent(id, {
-          kind: 'pause',
-          by: person(),
-          reason: 'on request',
-          hint: `heapferry resume ${id} goes on.`,
-        })
-        answer(`${id} pauses. heapferry resume ${id} goes on.`)
-      }),
-    )
+export function pauseCommand(command: Command): void {
+  command.argument(...runName).action((name: RunId | undefined) =>
+    changing(name, async ({ id }, _, { ledger }) => {
+      await ledger.setIntent(id, {
+        kind: 'pause',
+        by: person(),
+        reason: 'on request',
+        hint: `heapferry resume ${id} goes on.`,
+      })
+      answer(`${id} pauses. heapferry resume ${id} goes on.`)
+    }),
+  )
 }
 
-export function resumeCommand(): Command {
-  return new Command('resume')
-    .description('let workers go on')
-    .argument(...runName)
-    .action((name: RunId | undefined) =>
-      changing(name, async (run, progress, { ledger }) => {
-        const { id } = run
-        await ledger.setIntent(id, wantedToGoOn(run, progress, person()))
-        answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
-      }),
-    )
+export function resumeCommand(command: Command): void {
+  command.argument(...runName).action((name: RunId | undefined) =>
+    changing(name, async (run, progress, { ledger }) => {
+      const { id } = run
+      await ledger.setIntent(id, wantedToGoOn(run, progress, person()))
+      answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
+    }),
+  )
 }
 
-export function cancelCommand(): Command {
-  return new Command('cancel')
-    .description('stop a run for good; what was sent stays in PostHog')
-    .argument(...runName)
-    .action((name: RunId | undefined) =>
-      changing(name, async ({ id }, _, { ledger, queueOf }) => {
-        await ledger.setIntent(id, { kind: 'cancel', by: person() })
-        for (const phase of phases) await queueOf(id, phase).remove()
-        answer(
-          `${id} is cancelled. To migrate the export after all, start another run with --run NAME: no event is doubled.`,
-        )
-      }),
-    )
+export function cancelCommand(command: Command): void {
+  command.argument(...runName).action((name: RunId | undefined) =>
+    changing(name, async ({ id }, _, { ledger, queueOf }) => {
+      await ledger.setIntent(id, { kind: 'cancel', by: person() })
+      for (const phase of phases) await queueOf(id, phase).remove()
+      answer(
+        `${id} is cancelled. To migrate the export after all, start another run with --run NAME: no event is doubled.`,
+      )
+    }),
+  )
 }
 
 export function changing(

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { Command } from 'commander'
 import { createLogger, s3OptionsOf, type Settings } from '@heapferry/config'
-import type { DashboardOptions } from '@heapferry/dashboard'
+import { type DashboardOptions, startDashboard } from '@heapferry/dashboard'
 import { OperatorError } from '@heapferry/domain'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
@@ -10,9 +10,8 @@ import { spawnRetry } from '../spawn-retry.ts'
 import { stopSignal } from '../stop-signal.ts'
 import { version } from '../version.ts'
 
-export function dashboardCommand(): Command {
-  return new Command('dashboard')
-    .description('serve the run page and Bull Board')
+export function dashboardCommand(command: Command): void {
+  command
     .addHelpText(
       'after',
       `
@@ -23,7 +22,6 @@ operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
     .action(async () => {
       const settings = settingsFrom({})
       const logger = createLogger({ level: settings.LOG_LEVEL, role: 'dashboard' })
-      const { startDashboard } = await import('@heapferry/dashboard')
       const { ledger, redis, url, close } = await openLedger(settings, logger)
       try {
         const dashboard = await startDashboard(dashboardOptions(settings, url, { redis, ledger, logger }))

@@ -6,7 +6,11 @@ import path from 'node:path'
 import { Command } from 'commander'
 import { createLogger, requireProject, s3OptionsOf } from '@heapferry/config'
 import { defaultMapping, RunId } from '@heapferry/domain'
+import { startFakePostHog } from '@heapferry/fake-posthog'
+import { openRun } from '@heapferry/producer'
+import { writeSampleExport } from '@heapferry/sample-export'
 import { exitCodes } from '../exit-codes.ts'
+import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
@@ -17,9 +21,8 @@ import { stopSignal } from '../stop-signal.ts'
 
 const apiKey = 'phc_rehearsal0000000000000000000000000000000000'
 
-export function demoCommand(): Command {
-  return new Command('demo')
-    .description('rehearse: a generated export goes into a stand-in for PostHog on this machine')
+export function demoCommand(command: Command): void {
+  command
     .addHelpText(
       'after',
       `
@@ -31,12 +34,6 @@ rows end as rejected: that is part of the show.`,
 }
 
 async function demo(): Promise<void> {
-  const [{ startFakePostHog }, { openRun }, { writeSampleExport }, { migrate }] = await Promise.all([
-    import('@heapferry/fake-posthog'),
-    import('@heapferry/producer'),
-    import('@heapferry/sample-export'),
-    import('../migrate.ts'),
-  ])
   const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-demo-'))
   const stop = stopSignal('Stopping the demo.')
   try {

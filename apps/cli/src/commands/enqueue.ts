@@ -2,6 +2,8 @@ import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
 import { createLogger, hashSaltFor, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import type { Pace, RunId } from '@heapferry/domain'
+import { openRun, produce } from '@heapferry/producer'
+import { openPlace } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, type ProjectFlags, settingsFrom } from '../options.ts'
@@ -9,9 +11,8 @@ import { person } from '../person.ts'
 import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
-export function enqueueCommand(): Command {
-  return new Command('enqueue')
-    .description('plan a run and enqueue its chunks for workers that run elsewhere')
+export function enqueueCommand(command: Command): void {
+  command
     .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
@@ -45,10 +46,6 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const hashSalt = hashSaltFor(mapping, settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
-  const [{ openRun, produce }, { openPlace }] = await Promise.all([
-    import('@heapferry/producer'),
-    import('@heapferry/sources'),
-  ])
   const { ledger, queueOf, close } = await openLedger(settings, logger)
   try {
     const production = await openRun(

@@ -3,17 +3,17 @@ import path from 'node:path'
 import { Command } from 'commander'
 import { editorSchema, hashSaltFor, loadMapping } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
+import { mappingFingerprint } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
+import { mappingTemplate } from '../mapping-template.ts'
 import { options, settingsFrom } from '../options.ts'
 import { planSource } from '../plan-source.ts'
 import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
-export function mappingCommand(): Command {
-  const command = new Command('mapping').description(
-    'write or check a mapping file: what becomes of tables and columns',
-  )
-  const init = new Command('init')
+export function mappingCommand(command: Command): void {
+  command
+    .command('init')
     .description('write a commented mapping file for the tables of an export')
     .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
     .option('--out <FILE>', 'where to write it', 'heapferry.yaml')
@@ -31,7 +31,8 @@ cannot be read without, such as files without headers.
   heapferry plan ./heap-export --mapping heapferry.yaml`,
     )
     .action(writeMapping)
-  const check = new Command('check')
+  command
+    .command('check')
     .description('name every fault of a mapping file with its line')
     .argument('<FILE>', 'a mapping file')
     .addOption(options.json())
@@ -46,8 +47,6 @@ Exit codes: 0 the file can be used · 1 it has faults (all of them are listed)
   heapferry mapping check heapferry.yaml`,
     )
     .action(checkMapping)
-  for (const one of [init, check]) command.addCommand(one)
-  return command
 }
 
 const schemaName = 'heapferry.schema.json'
@@ -80,7 +79,6 @@ async function writeMapping(
     process.exitCode = exitCodes.stopped
     return
   }
-  const { mappingTemplate } = await import('../mapping-template.ts')
   writeFileSync(out, mappingTemplate(plan, { schema: schemaName }), { flag: force ? 'w' : 'wx' })
   writeFileSync(schemaFile, editorSchema())
   for (const { problem, hint } of plan.faults) say(`${problem}\n  → ${hint}`)
@@ -94,7 +92,6 @@ function isOurs(schemaFile: string): boolean {
 
 async function checkMapping(file: string, { json }: { json: boolean }): Promise<void> {
   const mapping = loadMapping(file)
-  const { mappingFingerprint } = await import('@heapferry/migration')
   const fingerprint = mappingFingerprint(mapping)
   answer(
     json ? JSON.stringify({ fingerprint, mapping }) : `${file} is a mapping file. Its fingerprint is ${fingerprint}.`,

@@ -5,9 +5,8 @@ import { person } from '../person.ts'
 import { answer } from '../print.ts'
 import { changing } from './change-run.ts'
 
-export function paceCommand(): Command {
-  return new Command('pace')
-    .description('change how many events a second all workers of a run send together')
+export function paceCommand(command: Command): void {
+  command
     .usage('[options] [RUN] <N|none>')
     .argument('<RUN or N>', 'the name of a run; without it, the newest')
     .argument('[N|none]', 'events a second, or none: as many as the workers can')
@@ -21,7 +20,7 @@ Examples:
   heapferry pace 2000
   heapferry pace heap-export-3fa2c1d0 none`,
     )
-    .action((first: string, second: string | undefined, _flags: object, command: Command) => {
+    .action((first: string, second: string | undefined) => {
       const [name, pace] =
         second === undefined
           ? [undefined, parsed(first, parsePace, command)]

@@ -3,6 +3,7 @@ import { hashSaltFor, loadMapping } from '@heapferry/config'
 import { exitCodes } from '../exit-codes.ts'
 import { options, settingsFrom } from '../options.ts'
 import { planSource } from '../plan-source.ts'
+import { planText } from '../plan-text.ts'
 import { answer } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
 
@@ -19,9 +20,8 @@ interface Flags {
 // What PostHog's own managed migrations send.
 const defaultRate = 5000
 
-export function planCommand(): Command {
-  return new Command('plan')
-    .description('tell what an export holds, what becomes of it and how long that takes; sends nothing')
+export function planCommand(command: Command): void {
+  command
     .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
     .option('--full', 'read every row instead of samples: exact figures, rejected rows by place', false)
     .option('--rate <N>', 'events per second to reckon with', perSecond, defaultRate)
@@ -50,7 +50,6 @@ async function plan(source: string, flags: Flags): Promise<void> {
   const settings = settingsFrom({})
   const mapping = loadMapping(flags.mapping)
   const against = flags.against === undefined ? null : loadMapping(flags.against)
-  const { planText } = await import('../plan-text.ts')
   const found = await planSource(source, settings, {
     mapping,
     against,

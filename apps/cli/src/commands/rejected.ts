@@ -11,6 +11,7 @@ import {
   type RowFilter,
   type RowPlaces,
 } from '@heapferry/migration'
+import { openPlace, rowReader } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -30,9 +31,8 @@ interface Flags {
   force: boolean
 }
 
-export function rejectedCommand(): Command {
-  return new Command('rejected')
-    .description('rows that were not sent: where they are and why')
+export function rejectedCommand(command: Command): void {
+  command
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .addOption(options.reason())
     .addOption(options.table())
@@ -123,7 +123,6 @@ async function writeFiles(
   { ledger }: OpenLedger,
   settings: Settings,
 ): Promise<void> {
-  const { openPlace, rowReader } = await import('@heapferry/sources')
   const stop = stopSignal('Stopping: what is not whole is not written.')
   const places = await placesOf(ledger.rejectedRows(run.id), flags)
   const files = filesOf(places, await ledger.files(run.id))

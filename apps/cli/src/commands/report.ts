@@ -14,9 +14,8 @@ interface Flags {
   json: boolean
 }
 
-export function reportCommand(): Command {
-  return new Command('report')
-    .description('what a run did: inputs, settings, tallies, rejected rows, history, how to undo')
+export function reportCommand(command: Command): void {
+  command
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .option('--out <FOLDER>', "where report.html and report.json go; else the run's folder in HEAPFERRY_HOME")
     .option('--no-checksums', 'do not read the inputs once more for their SHA-256')

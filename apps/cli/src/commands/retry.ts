@@ -8,7 +8,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { findRun, openLedger } from '../open-ledger.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
 import { answer } from '../print.ts'
-import type { RetryWish } from '../retry-rows.ts'
+import { assertRetriable, retryRows, type RetryWish } from '../retry-rows.ts'
 import { retryText } from '../retry-text.ts'
 import { retryView } from '../retry-view.ts'
 import { withSourceHint } from '../source-hint.ts'
@@ -31,9 +31,8 @@ export interface RetryAnswer extends RetryOutcome {
   rejected_in_run: number
 }
 
-export function retryCommand(): Command {
-  return new Command('retry')
-    .description('send rejected rows again after a fix, or rows that were held back')
+export function retryCommand(command: Command): void {
+  command
     .argument('<RUN>', 'the name of a run', parseRunId)
     .addOption(options.reason(['held_back']))
     .addOption(options.table())
@@ -79,7 +78,6 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     const { ledger, queueOf } = opened
     const run = await findRun(ledger, name)
     const intent = await ledger.intent(run.id)
-    const { assertRetriable, retryRows } = await import('../retry-rows.ts')
     assertRetriable(run, destination, intent.kind === 'cancel' ? intent.by : null)
     await assertReachable(destination, apiKey)
     const { anyway, json } = flags

@@ -10,8 +10,10 @@ import {
 } from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
+import { openRun } from '@heapferry/producer'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, settingsFrom, wholeNumber } from '../options.ts'
 import { answer, say } from '../print.ts'
@@ -28,9 +30,8 @@ interface Flags extends RunFlags {
   json: boolean
 }
 
-export function runCommand(): Command {
-  return new Command('run')
-    .description('migrate an export: plan, workers, dashboard and progress in one command')
+export function runCommand(command: Command): void {
+  command
     .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
@@ -58,7 +59,6 @@ Examples:
 }
 
 async function run(source: string, flags: Flags): Promise<void> {
-  const [{ openRun }, { migrate }] = await Promise.all([import('@heapferry/producer'), import('../migrate.ts')])
   const settings = settingsFrom(flags)
   const { destination, apiKey } = requireDestination(settings)
   const mapping = loadMapping(flags.mapping)

@@ -31,9 +31,8 @@ function verificationLines(verifications: readonly (Verification | null)[]): str
   })
 }
 
-export function statusCommand(): Command {
-  return new Command('status')
-    .description('how far a run is')
+export function statusCommand(command: Command): void {
+  command
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .addOption(options.json())
     .action((name: RunId | undefined, flags: { json: boolean }) =>

@@ -2,15 +2,28 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hashSaltFor, createLogger, fingerprintOf, requireQueries, type Settings } from '@heapferry/config'
 import { OperatorError, type Run, type RunId, type Verdict, type Verification } from '@heapferry/domain'
-import { duration, grouped, type Look, type VerifiedDay, type VerifyProgress } from '@heapferry/migration'
+import {
+  duration,
+  grouped,
+  type Look,
+  type VerifiedDay,
+  verifyAgainstPostHog,
+  verifyAgainstSource,
+  type VerifyProgress,
+} from '@heapferry/migration'
+import { createQueries } from '@heapferry/posthog'
 import { Command, InvalidArgumentError } from 'commander'
+import { logUpdateStderr } from 'log-update'
 import { isDeepStrictEqual } from 'node:util'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger, openLedger } from '../open-ledger.ts'
+import { openRunExport } from '../open-run-export.ts'
+import { openScratch } from '../open-scratch.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
 import { person } from '../person.ts'
 import { answer, printable, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
+import { verificationText } from '../verification-text.ts'
 
 interface Flags extends ProjectFlags {
   offline: boolean
@@ -19,9 +32,8 @@ interface Flags extends ProjectFlags {
   json: boolean
 }
 
-export function verifyCommand(): Command {
-  return new Command('verify')
-    .description('prove that PostHog holds what a run has sent, by event and day')
+export function verifyCommand(command: Command): void {
+  command
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .option('--offline', 'compare the ledger with a fresh read of the export instead; asks nobody', false)
     .option('--wait <MINUTES>', 'look again and again for so long while events are on their way', minutes, 0)
@@ -56,8 +68,7 @@ async function verify(name: RunId | undefined, flags: Flags): Promise<void> {
   const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'verify' }))
   try {
     const run = await findRun(opened.ledger, name)
-    const { verificationText } = await import('../verification-text.ts')
-    const progress = await progressLine()
+    const progress = progressLine()
     const look = flags.offline ? againstSource : againstPostHog
     const { verification, days } = await look(run, { opened, settings, flags, stop, progress }).finally(progress.end)
     await opened.ledger.setVerification(run.id, verification)
@@ -86,10 +97,6 @@ interface Work {
 type Verified = { verification: Verification; days?: readonly VerifiedDay[] }
 
 async function againstSource(run: Run, { opened: { ledger }, settings, stop, progress }: Work): Promise<Verified> {
-  const [{ verifyAgainstSource }, { openRunExport }] = await Promise.all([
-    import('@heapferry/migration'),
-    import('../open-run-export.ts'),
-  ])
   const source = await openRunExport(run, ledger, settings)
   try {
     const verification = await verifyAgainstSource(run, {
@@ -112,12 +119,6 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
   const { opened, settings, flags, stop, progress } = work
   const { ledger } = opened
   const { appHost, personalKey } = requireQueries(settings, run.destination)
-  const [{ verifyAgainstPostHog }, { createQueries }, { openRunExport }, { openScratch }] = await Promise.all([
-    import('@heapferry/migration'),
-    import('@heapferry/posthog'),
-    import('../open-run-export.ts'),
-    import('../open-scratch.ts'),
-  ])
   const queries = createQueries({ appHost, personalKey, signal: stop, onWaiting: sayWaiting })
   const source = await openRunExport(run, ledger, settings)
   const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', run.id))
@@ -226,9 +227,8 @@ interface ProgressLine {
 }
 
 /** One line that is written over again and again; nothing where nobody watches. */
-async function progressLine(): Promise<ProgressLine> {
+function progressLine(): ProgressLine {
   if (!process.stderr.isTTY) return { show: () => {}, end: () => {} }
-  const { logUpdateStderr } = await import('log-update')
   return {
     show: (progress) =>
       logUpdateStderr(

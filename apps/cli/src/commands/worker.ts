@@ -11,13 +11,14 @@ import {
   workStoreOf,
 } from '@heapferry/config'
 import { OperatorError, type RunId } from '@heapferry/domain'
+import { preflight } from '@heapferry/posthog'
+import { startWorker } from '@heapferry/worker'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, type ProjectFlags, settingsFrom } from '../options.ts'
 
-export function workerCommand(): Command {
-  return new Command('worker')
-    .description('take chunks of planned runs, convert their rows and send them; start as many as you like')
+export function workerCommand(command: Command): void {
+  command
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())
@@ -47,7 +48,6 @@ async function untilKeyIsKnown(project: {
   logger: Logger
   signal: AbortSignal
 }): Promise<void> {
-  const { preflight } = await import('@heapferry/posthog')
   while (!project.signal.aborted) {
     const [first] = await preflight(project)
     if (!first) return
@@ -72,7 +72,6 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   // Without Redis no chunk can be handed back; its lock runs out by itself.
   stop.signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref())
 
-  const { startWorker } = await import('@heapferry/worker')
   if (destination.kind === 'posthog' && apiKey !== null) {
     await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   }
