@@ -3,7 +3,7 @@
  *
  * `npm start` and `npm test` call it through setup.mjs; `npm pack` and the image call it as a program.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -48,6 +48,7 @@ export async function build({ fresh = false } = {}) {
     banner: ({ isEntry }) => (isEntry ? '#!/usr/bin/env node' : ''),
   })
   await bundle.close()
+  assertDeclared(output.flatMap(({ imports, dynamicImports }) => [...imports, ...dynamicImports]))
   mkdirSync(folder, { recursive: true })
   // Whole files only, the one that names the others last: commands may be starting from here now.
   for (const piece of output.toSorted((a, b) => Number(a.isEntry) - Number(b.isEntry))) {
@@ -57,6 +58,17 @@ export async function build({ fresh = false } = {}) {
   }
   utimesSync(entry, begunAt, begunAt)
   removeOld(new Set(output.map(({ fileName }) => fileName)), fresh ? 0 : 30 * dayMs)
+}
+
+/** What a clone has by chance, a package that is installed alone lacks: compilers add helpers of their own, too. */
+function assertDeclared(imports) {
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const missing = imports.filter((id) => {
+    const [scope, name] = id.split('/')
+    const library = id.startsWith('@') ? `${scope}/${name}` : scope
+    return !id.startsWith('node:') && !id.endsWith('.mjs') && !(library in dependencies)
+  })
+  if (missing.length > 0) throw new Error(`package.json does not declare ${missing.join(', ')}`)
 }
 
 /** Pieces are named for their content. A run that is going on may still load those that it was started with. */

@@ -9,6 +9,7 @@ import { packers } from '../sources/packers.ts'
 import { avroRows, csv, json, jsonArray, jsonLines, nullFirst, type RowsTo } from '../sources/row-files.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { tableWriters } from '../support/write-table.ts'
 
 const apiKey = 'phc_damaged0000000000000000000000000000000000000'
@@ -129,7 +130,7 @@ test.each(['users.csv.gz', 'user_migrations.csv.gz'])(
     await writeFile(path.join(source, 'whole.csv'), csv()(table))
     const told = `${file} is damaged or cut off: the gzip data ends in the middle`
 
-    const refused = await command('run', source, '--run', 'damaged')
+    const refused = await heapferryHere(['run', source, '--run', 'damaged'], options())
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(told)])
     expect(posthog.batches).toEqual([])
     const plan = JSON.parse((await command('plan', source, '--json')).stdout)
@@ -174,7 +175,7 @@ test('files of which nothing can be told are all refused by name before anything
   for (const [name, [content]] of Object.entries(faulty)) await writeFile(path.join(source, name), content)
   await writeFile(path.join(source, 'whole.csv'), whole)
 
-  const { code, stderr } = await command('run', source)
+  const { code, stderr } = await heapferryHere(['run', source], options())
   expect(code).toBe(1)
   expect(stderr).toContain('7 files cannot be read')
   for (const [, message] of Object.values(faulty)) expect(stderr).toContain(message)
@@ -254,12 +255,17 @@ function lastLine(make: RowsTo, rows: number): string {
   return make(table).toString().split('\n')[rows] ?? ''
 }
 
+/** Only what sends starts workers. */
 function command(...args: string[]) {
+  return args[0] === 'run' ? heapferry(args, options()).ended : heapferryHere(args, options())
+}
+
+function options() {
   const env = {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: path.join(folder, 'home'),
     HEAPFERRY_DASHBOARD_PORT: '0',
   }
-  return heapferry(args, { cwd: folder, env }).ended
+  return { cwd: folder, env }
 }

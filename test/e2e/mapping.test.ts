@@ -4,6 +4,7 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 const apiKey = 'phc_mapping0000000000000000000000000000000000'
@@ -63,7 +64,7 @@ test('mapping check names every fault, and tells the fingerprint that status sho
 test('a mapping that hashes is refused without a salt, before anything is sent', async () => {
   await writeFile(path.join(folder, 'heapferry.yaml'), 'properties: { email: hash }\n')
   for (const name of ['run', 'plan']) {
-    const refused = await command({}, name, 'signup.csv', '--mapping', 'heapferry.yaml')
+    const refused = await heapferryHere([name, 'signup.csv', '--mapping', 'heapferry.yaml'], options({}))
     expect(refused).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/HEAPFERRY_HASH_SALT is not set[^]*openssl/),
@@ -82,17 +83,17 @@ test('a run refuses another salt and another mapping, and says which keys differ
     expect.stringMatching(/^[0-9a-f]{64}$/),
   ])
 
-  const otherSalt = await runAgain({ HEAPFERRY_HASH_SALT: `${salt}!` })
+  const otherSalt = await refusedAgain({ HEAPFERRY_HASH_SALT: `${salt}!` })
   expect(otherSalt).toMatchObject({ code: 1, stderr: expect.stringContaining('with another HEAPFERRY_HASH_SALT') })
 
   await writeFile(mapping, 'properties: { email: hash }\n')
-  const otherRules = await runAgain({ HEAPFERRY_HASH_SALT: salt })
+  const otherRules = await refusedAgain({ HEAPFERRY_HASH_SALT: salt })
   expect(otherRules.code).toBe(1)
   expect(otherRules.stderr).toContain('was created with another mapping')
   expect(otherRules.stderr).toContain('properties.plann: drop → (nothing)')
   expect(otherRules.stderr).toContain('Uuids, names, times and distinct_ids stay the same')
   await writeFile(mapping, 'properties: { email: hash, plann: drop }\ntables: { signup: { event: Signed up } }\n')
-  expect((await runAgain({ HEAPFERRY_HASH_SALT: salt })).stderr).toMatch(
+  expect((await refusedAgain({ HEAPFERRY_HASH_SALT: salt })).stderr).toMatch(
     /tables\.signup\.event: \(nothing\) → Signed up\n.*Events may get other names\./,
   )
 
@@ -166,20 +167,31 @@ test('events of ids that the export knows nothing about are personless, those of
   ])
 })
 
+const theRun = ['run', 'signup.csv', '--run', 'a', '--mapping', 'heapferry.yaml']
+
 function runAgain(env: Record<string, string>) {
-  return command(env, 'run', 'signup.csv', '--run', 'a', '--mapping', 'heapferry.yaml')
+  return command(env, ...theRun)
 }
 
+function refusedAgain(env: Record<string, string>) {
+  return heapferryHere(theRun, options(env))
+}
+
+/** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
-  return start(env, ...args).ended
+  return args[0] === 'run' ? start(env, ...args).ended : heapferryHere(args, options(env))
 }
 
 function start(env: Record<string, string>, ...args: string[]) {
+  return heapferry(args, options(env))
+}
+
+function options(env: Record<string, string>) {
   const settings = {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: path.join(folder, 'home'),
     HEAPFERRY_DASHBOARD_PORT: '0',
   }
-  return heapferry(args, { cwd: folder, env: { ...settings, ...env } })
+  return { cwd: folder, env: { ...settings, ...env } }
 }

@@ -4,6 +4,7 @@ import { writeBenchCsv } from '@heapferry/sample-export'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 const apiKey = 'phc_pace0000000000000000000000000000000000000000'
@@ -20,11 +21,11 @@ test('a run keeps to the pace it was started with until another command changes 
     HEAPFERRY_HOME: path.join(folder, 'home'),
     HEAPFERRY_DASHBOARD_PORT: '0',
   }
-  const command = (...args: string[]) => heapferry(args, { cwd: folder, env })
-  const answerOf = async (...args: string[]) => (await command(...args).ended).stdout
+  const here = { cwd: folder, env }
+  const answerOf = async (...args: string[]) => (await heapferryHere(args, here)).stdout
 
   // It would take more than an hour.
-  const run = command('run', source, '--run', 'e2e', '--pace', '1', '--workers', '1')
+  const run = heapferry(['run', source, '--run', 'e2e', '--pace', '1', '--workers', '1'], here)
   await until('PostHog is sent events', () => posthog.batches.length > 0, 60_000)
   expect(JSON.parse(await answerOf('status', '--json'))).toMatchObject({
     state: 'running',
@@ -37,6 +38,12 @@ test('a run keeps to the pace it was started with until another command changes 
   expect(posthog.batches[0]?.events).toBe(1)
 
   expect(await answerOf('status')).toContain('Pace: no limit\n')
-  expect(await command('pace', '100').ended).toMatchObject({ code: 1, stderr: expect.stringContaining('is complete') })
-  expect(await command('pace', '0').ended).toMatchObject({ code: 2, stderr: expect.stringContaining('1 to 999999') })
+  expect(await heapferryHere(['pace', '100'], here)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('is complete'),
+  })
+  expect(await heapferryHere(['pace', '0'], here)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('1 to 999999'),
+  })
 }, 120_000)

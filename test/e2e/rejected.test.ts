@@ -5,6 +5,7 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_rejected0000000000000000000000000000000000'
 
@@ -152,5 +153,6 @@ function command(...given: (string | Record<string, string>)[]) {
     HEAPFERRY_DASHBOARD_PORT: '0',
     ...given.find((arg) => typeof arg === 'object'),
   }
-  return heapferry(args, { cwd: folder, env }).ended
+  const options = { cwd: folder, env }
+  return args[0] === 'run' ? heapferry(args, options).ended : heapferryHere(args, options)
 }

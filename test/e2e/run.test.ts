@@ -10,6 +10,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 
 const apiKey = 'phc_endtoend000000000000000000000000000000000000'
@@ -102,10 +103,10 @@ test('a wrong key stops before anything is sent, and no output shows a key', asy
 })
 
 test('a source that does not exist, and one without tables, are told with what to do', async () => {
-  const missing = await command({}, 'run', path.join(folder, 'nothing'))
+  const missing = await heapferryHere(['run', path.join(folder, 'nothing')], options())
   expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('no such file or folder') })
   await writeFile(path.join(folder, 'empty.csv'), '')
-  const empty = await command({}, 'run', path.join(folder, 'empty.csv'))
+  const empty = await heapferryHere(['run', path.join(folder, 'empty.csv')], options())
   expect(empty).toMatchObject({ code: 1, stderr: expect.stringContaining('holds only empty files') })
 })
 
@@ -181,19 +182,24 @@ async function migrated(env: Record<string, string> = {}) {
 }
 
 async function refused(...flags: string[]): Promise<string> {
-  const { code, stderr } = await command({}, 'run', source, '--run', run, ...flags)
+  const { code, stderr } = await heapferryHere(['run', source, '--run', run, ...flags], options())
   expect(code).toBe(1)
   return stderr
 }
 
+/** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
+  return args[0] === 'run' ? heapferry(args, options(env)).ended : heapferryHere(args, options(env))
+}
+
+function options(env: Record<string, string> = {}) {
   const settings = {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: path.join(folder, 'home'),
     HEAPFERRY_DASHBOARD_PORT: '0',
   }
-  return heapferry(args, { cwd: folder, env: { ...settings, ...env } }).ended
+  return { cwd: folder, env: { ...settings, ...env } }
 }
 
 function stored() {

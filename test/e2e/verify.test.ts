@@ -6,6 +6,7 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 const apiKey = 'phc_verify00000000000000000000000000000000000000'
@@ -127,7 +128,7 @@ test('a key in a file is taken, and no file of heapferry holds it', async () => 
   const file = path.join(folder, 'personal.key')
   await writeFile(file, `${personalKey}\n`)
   const env = { POSTHOG_PERSONAL_API_KEY: '', LOG_LEVEL: 'trace' }
-  const { stdout, stderr } = await command(env, 'verify', 'e2e', '--personal-key-file', file)
+  const { stdout, stderr } = await start(env, 'verify', 'e2e', '--personal-key-file', file).ended
   expect(stdout).toContain('$pageview')
   expect(stdout + stderr).not.toContain(personalKey)
   const kept = await everyFile(path.join(folder, 'home'))
@@ -185,16 +186,21 @@ async function verified(...flags: string[]) {
   return { code, stderr, verification: PostHogVerification.parse(JSON.parse(stdout)) }
 }
 
+/** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
-  return start(env, ...args).ended
+  return args[0] === 'run' ? start(env, ...args).ended : heapferryHere(args, options(env))
 }
 
 function start(env: Record<string, string>, ...args: string[]) {
+  return heapferry(args, options(env))
+}
+
+function options(env: Record<string, string>) {
   const settings = {
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     POSTHOG_PERSONAL_API_KEY: personalKey,
     HEAPFERRY_HOME: path.join(folder, 'home'),
   }
-  return heapferry(args, { cwd: folder, env: { ...settings, ...env } })
+  return { cwd: folder, env: { ...settings, ...env } }
 }

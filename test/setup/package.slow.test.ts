@@ -27,7 +27,7 @@ beforeEach(async () => {
   const surroundings = Object.entries(process.env).filter(
     ([setting]) => !/^(?:npm_|REDIS_|POSTHOG_|HEAPFERRY_|XDG_)/i.test(setting),
   )
-  stranger = { cwd, env: { ...Object.fromEntries(surroundings), PATH: programs, HOME: cwd }, timeout: 180_000 }
+  stranger = { cwd, env: { ...Object.fromEntries(surroundings), PATH: programs, HOME: cwd }, timeout: 600_000 }
   if (process.getuid?.() !== 0) return
   await chmod(folder, 0o755)
   await chown(cwd, nobody, nobody)

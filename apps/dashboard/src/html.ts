@@ -10,6 +10,11 @@ export function html(template: TemplateStringsArray, ...parts: readonly Part[]):
   return { markup: template.reduce((markup, text, index) => markup + markupOf(parts[index - 1] ?? '') + text) }
 }
 
+/** Not written as a template: compilers break up a template that holds the end of a script. */
+export function script(source: string): Html {
+  return { markup: `<script src="${escaped(source)}" defer></` + 'script>' }
+}
+
 function markupOf(part: Part): string {
   if (typeof part === 'string') return escaped(part)
   if (typeof part === 'number') return String(part)

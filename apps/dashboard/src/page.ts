@@ -1,5 +1,5 @@
 import type { Visitor } from './access.ts'
-import { type Html, html } from './html.ts'
+import { type Html, html, script } from './html.ts'
 
 /** What a page consists of beside its frame. */
 export interface Content {
@@ -24,7 +24,7 @@ export function pageOf({ title, live, main, head = html``, visitor }: Content & 
 <title>${titleOf(title)}</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/style.css">
-<script src="/live.js" defer></script>
+${script('/live.js')}
 ${head}
 </head>
 <body>

@@ -1,6 +1,6 @@
 import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
 import { grouped, percent, type RunStatus, type TableStatus, timelineText } from '@heapferry/migration'
-import { type Html, html } from './html.ts'
+import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
 import { bar, factsOf, isOver, phasesOf, progressOf, stateBadge } from './progress.ts'
@@ -19,8 +19,8 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
     live: !isOver(status) || isRetried(view.timeline),
     head: html`<link rel="stylesheet" href="/uplot.css">
-<script src="/uplot.js" defer></script>
-<script src="/chart.js" defer></script>`,
+${script('/uplot.js')}
+${script('/chart.js')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status">${status.message}</p>
 <div id="actions">${actionsBar}</div>
