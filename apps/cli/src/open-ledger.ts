@@ -1,7 +1,5 @@
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { OperatorError, type Phase, type Run, type RunId } from '@heapferry/domain'
-import { type Logger, programsFolder, type Settings } from '@heapferry/config'
+import type { Logger, Settings } from '@heapferry/config'
 import {
   assertNoEviction,
   ChunkQueue,
@@ -14,6 +12,7 @@ import {
   type Redis,
   RedisLedger,
 } from '@heapferry/queue'
+import { programsFolder } from './installation.ts'
 import { say } from './print.ts'
 
 /** The ledger with all that lies behind it. */
@@ -26,8 +25,6 @@ export interface OpenLedger {
 }
 
 const reviveEveryMs = 1000
-const here = path.dirname(fileURLToPath(import.meta.url))
-const installed = path.resolve(here, path.basename(here) === 'dist' ? '..' : '../../..')
 
 /** Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile. */
 export async function openLedger(settings: Settings, logger: Logger): Promise<OpenLedger> {
@@ -66,14 +63,13 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
 
 /** A Redis of heapferry's own; where this machine has no redis-server, one is fetched. */
 async function openOwnRedis(home: string): Promise<PrivateRedis> {
-  const folder = programsFolder(installed)
   // No other folder is looked in: a server that somebody else has left there would be run.
-  const wanted = { home, serverCandidates: ['redis-server', 'valkey-server', fetchedRedisServer(folder)] }
+  const wanted = { home, serverCandidates: ['redis-server', 'valkey-server', fetchedRedisServer(programsFolder)] }
   try {
     return await openPrivateRedis(wanted)
   } catch (error) {
     if (!(error instanceof NoRedisServer)) throw error
-    await fetchRedisServer(folder, say)
+    await fetchRedisServer(programsFolder, say)
     return openPrivateRedis(wanted)
   }
 }

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import type { RunId } from '@heapferry/domain'
@@ -23,11 +22,7 @@ export function identitiesPath(run: RunId): string {
   return `${run}/identities`
 }
 
-/**
- * Where a redis-server is put on a machine that has none.
- * @param installed the folder that heapferry runs from: a clone keeps it below itself, a package must not be written to
- */
-export function programsFolder(installed: string): string {
-  if (existsSync(path.join(installed, 'setup.mjs'))) return path.join(installed, '.heapferry')
+/** The user's folder for what can be fetched again. */
+export function cacheFolder(): string {
   return path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'heapferry')
 }

@@ -10,6 +10,7 @@ import { startFakePostHog } from '@heapferry/fake-posthog'
 import { openRun } from '@heapferry/producer'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { exitCodes } from '../exit-codes.ts'
+import { typed } from '../installation.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
 import { settingsFrom } from '../options.ts'
@@ -97,8 +98,8 @@ async function demo(): Promise<void> {
       say(
         `\n4. The stand-in holds ${grouped(posthog.stored.size)} events. It was sent more: rows that Heap\n   exported twice have one uuid, and PostHog keeps one of them.\n`,
       )
-      say('Now your own:   npm start -- run ./your-export --host us --api-key-file key.txt')
-      say('Everything else: npm start -- --help')
+      say(`Now your own:   ${typed} run ./your-export --host us --api-key-file key.txt`)
+      say(`Everything else: ${typed} --help`)
       const complete = status.state === 'completed' || status.state === 'completed_with_rejected_rows'
       process.exitCode = complete ? exitCodes.done : exitCodes.failed
     } finally {
