@@ -2,9 +2,9 @@ import { crc32, deflateRawSync } from 'node:zlib'
 import { chunkIdOf, type Cut, FileId, type ReadRow, RunId } from '@heapferry/domain'
 import avro from 'avsc'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
-import { inspectAvro } from '../../packages/sources/src/avro/inspect-avro.ts'
-import { cutAvro, readAvro } from '../../packages/sources/src/avro/read-avro.ts'
-import type { Content } from '../../packages/sources/src/content.ts'
+import { inspectAvro } from '../../packages/sources/src/formats/avro/inspect-avro.ts'
+import { cutAvro, readAvro } from '../../packages/sources/src/formats/avro/read-avro.ts'
+import type { Content } from '../../packages/sources/src/unpacking/content.ts'
 
 export const sync = Buffer.from('0123456789abcdef')
 

@@ -1,7 +1,7 @@
 import avro from 'avsc'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { inspectAvro } from '../../packages/sources/src/avro/inspect-avro.ts'
+import { inspectAvro } from '../../packages/sources/src/formats/avro/inspect-avro.ts'
 import {
   avroBlock,
   avroFile,

@@ -2,9 +2,9 @@ import { type Chunk, chunkIdOf, FileId, type ReadRow, RunId } from '@heapferry/d
 import { parquetMetadata } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { type ColumnSource, type ParquetWriteOptions, parquetWriteBuffer } from 'hyparquet-writer'
-import type { Blob } from '../../packages/sources/src/blob.ts'
-import { inspectParquet } from '../../packages/sources/src/parquet/inspect-parquet.ts'
-import { cutParquet, readParquet } from '../../packages/sources/src/parquet/read-parquet.ts'
+import type { Blob } from '../../packages/sources/src/places/blob.ts'
+import { inspectParquet } from '../../packages/sources/src/formats/parquet/inspect-parquet.ts'
+import { cutParquet, readParquet } from '../../packages/sources/src/formats/parquet/read-parquet.ts'
 
 /** A file as most writers make it, without an index of its pages, and not packed unless told otherwise. */
 export function parquetFile(columns: ColumnSource[], options: Omit<ParquetWriteOptions, 'columnData' | 'writer'> = {}) {

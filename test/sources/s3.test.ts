@@ -1,6 +1,6 @@
 import type { S3Options } from '@heapferry/sources'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { openBucket } from '../../packages/sources/src/s3/open-bucket.ts'
+import { openBucket } from '../../packages/sources/src/places/s3/open-bucket.ts'
 import { awsForTests } from '../support/aws-for-tests.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { type StandInOptions, startS3StandIn } from '../support/s3-stand-in.ts'

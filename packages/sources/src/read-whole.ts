@@ -1,6 +1,6 @@
 import { chunkIdOf, type ExportFile, RunId, type Slice, type SliceLimits } from '@heapferry/domain'
 import { cutFile, fileReader } from './files.ts'
-import type { Place } from './place.ts'
+import type { Place } from './places/open-place.ts'
 
 /** All rows of a file, in order, without a run: for looking at an export, and for what needs whole tables. */
 export async function* readWhole(place: Place, file: ExportFile, limits: SliceLimits): AsyncGenerator<Slice> {

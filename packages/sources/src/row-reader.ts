@@ -11,11 +11,11 @@ import {
   RunId,
   type Slice,
 } from '@heapferry/domain'
-import { contentOf } from './content.ts'
+import { contentOf } from './unpacking/content.ts'
 import { cutFile, fileReader, textFormat } from './files.ts'
-import type { Place } from './place.ts'
-import { readRowText, readTextAt } from './text/read-text-at.ts'
-import { WantedPlaces } from './wanted-places.ts'
+import type { Place } from './places/open-place.ts'
+import { readRowText, readTextAt } from './formats/text/read-text-at.ts'
+import { WantedPlaces } from './formats/wanted-places.ts'
 
 const limits = { rows: 1000, bytes: 1_500_000 }
 // Of Parquet, whose rows are decoded by windows of this size at the most.
