@@ -4,7 +4,7 @@ import { OperatorError } from '@heapferry/domain'
 import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { dumpsOf, type PlannedWith } from './dumps.ts'
-import { type ListedFile, openPlace, type Place, type S3Options } from '../places/open-place.ts'
+import { type ListedFile, openPlace, type ExportPlace, type S3Options } from '../places/open-place.ts'
 import { tableNamesOf } from './table-name.ts'
 
 /** A file of an export. */
@@ -19,7 +19,7 @@ export interface FoundFile {
 
 /** What a SOURCE holds. */
 export interface Discovery {
-  place: Place
+  place: ExportPlace
   files: FoundFile[]
   /** What was found and is left out, for the user: notes, checksums, dumps that are not complete. */
   notices: string[]
@@ -111,7 +111,7 @@ async function ofObject(address: string, s3: S3Options): Promise<Discovery> {
 
 async function choose(
   source: string,
-  place: Place,
+  place: ExportPlace,
   found: readonly ListedFile[],
   plannedWith: PlannedWith,
 ): Promise<Discovery> {
@@ -138,7 +138,7 @@ async function choose(
   return { place, files: filesAt(place, tables), notices: notesOf(ignored) }
 }
 
-function filesAt({ root }: Place, paths: readonly string[]): FoundFile[] {
+function filesAt({ root }: ExportPlace, paths: readonly string[]): FoundFile[] {
   // A bucket is not named for a table, a folder may be.
   const folder = isBucket(root) ? '' : path.posix.basename(root)
   const tables = tableNamesOf(paths, folder)

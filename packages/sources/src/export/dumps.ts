@@ -2,7 +2,7 @@ import { OperatorError } from '@heapferry/domain'
 import pMap from 'p-map'
 import { z } from 'zod'
 import type { FoundFile } from './discover.ts'
-import type { Place } from '../places/open-place.ts'
+import type { ExportPlace } from '../places/open-place.ts'
 
 /**
  * What Heap Connect writes of a dump when all of its files are there. A manifest holds more than this, but the files tell
@@ -58,7 +58,7 @@ export type PlannedWith = (root: string) => Promise<number | undefined>
  * @throws OperatorError when dumps are not whole, have no manifests, or are of different environments
  */
 export async function dumpsOf(
-  place: Place,
+  place: ExportPlace,
   paths: readonly string[],
   plannedWith: PlannedWith,
 ): Promise<ChosenDumps | null> {
@@ -209,7 +209,7 @@ function laterNotices(later: readonly number[]): string[] {
   ]
 }
 
-async function readManifest(place: Place, path: string): Promise<DumpManifest> {
+async function readManifest(place: ExportPlace, path: string): Promise<DumpManifest> {
   const blob = await place.open(path)
   try {
     const text = Buffer.alloc(blob.version.sizeBytes)

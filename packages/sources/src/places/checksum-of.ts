@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { type ExportFile, OperatorError } from '@heapferry/domain'
-import type { Place } from './open-place.ts'
+import type { ExportPlace } from './open-place.ts'
 
 const stepBytes = 4 * 1024 * 1024
 
 /** SHA-256 of a file as it lies there, in hex; null where it is not the one that was planned any more, or gone. */
-export async function checksumOf(place: Place, { path, version }: ExportFile): Promise<string | null> {
+export async function checksumOf(place: ExportPlace, { path, version }: ExportFile): Promise<string | null> {
   try {
     const blob = await place.open(path, version)
     try {

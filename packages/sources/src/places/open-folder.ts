@@ -3,11 +3,11 @@ import { mkdir, open, readdir, realpath, rename, writeFile } from 'node:fs/promi
 import path from 'node:path'
 import { type FileVersion, OperatorError } from '@heapferry/domain'
 import type { Blob } from './blob.ts'
-import type { ListedFile, Place } from './open-place.ts'
+import type { ListedFile, ExportPlace } from './open-place.ts'
 import { sourceChanged } from './source-changed.ts'
 
 /** A folder of this machine as the place of an export. */
-export function openFolder(root: string): Place {
+export function openFolder(root: string): ExportPlace {
   return {
     root,
     list: () => listFolder(root),

@@ -6,7 +6,7 @@ import { openFolder } from './open-folder.ts'
  * Where an export lies, or what producer and workers of a run share: a folder, or a prefix of a bucket. Paths are relative
  * to its root, with `/`.
  */
-export interface Place {
+export interface ExportPlace {
   /** As a run stores it: an absolute path, or `s3://bucket/prefix`. */
   readonly root: string
   /** Every file below the root, sorted by path. */
@@ -38,7 +38,7 @@ export interface S3Options {
   requesterPays: boolean
 }
 
-export async function openPlace(root: string, s3: S3Options): Promise<Place> {
+export async function openPlace(root: string, s3: S3Options): Promise<ExportPlace> {
   if (!root.startsWith('s3://')) return openFolder(root)
   // The AWS SDK takes 80 ms and 20 MB to load: only those who need it pay for it.
   const { openBucket } = await import('./s3/open-bucket.ts')

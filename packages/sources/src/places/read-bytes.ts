@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer'
 import { OperatorError } from '@heapferry/domain'
-import type { Place } from './open-place.ts'
+import type { ExportPlace } from './open-place.ts'
 
 const stepBytes = 8 * 1024 * 1024
 
@@ -8,7 +8,7 @@ const stepBytes = 8 * 1024 * 1024
  * A whole file, in memory.
  * @throws OperatorError when it is not there, or too large to be held
  */
-export async function readBytes(place: Place, path: string): Promise<Buffer> {
+export async function readBytes(place: ExportPlace, path: string): Promise<Buffer> {
   const blob = await place.open(path)
   try {
     const { sizeBytes } = blob.version

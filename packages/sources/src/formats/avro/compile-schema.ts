@@ -13,7 +13,7 @@ import {
 import { UnusableFile } from '../../unusable-file.ts'
 
 /** A column of a file, and how its cells are read. */
-export interface AvroColumn {
+export interface CompiledColumn {
   /** Lower case. */
   name: string
   nested: boolean
@@ -22,7 +22,7 @@ export interface AvroColumn {
 }
 
 /** A type of the schema. */
-interface ValueType extends Omit<AvroColumn, 'name'> {
+interface ValueType extends Omit<CompiledColumn, 'name'> {
   /** The value as JSON, inside of a nested one. */
   json(from: AvroBytes): string
 }
@@ -45,7 +45,7 @@ const maxDecimalScale = 100
  *
  * @throws UnusableFile when the schema is none of a table
  */
-export function compileSchema(json: string): AvroColumn[] {
+export function compileSchema(json: string): CompiledColumn[] {
   const schema = parseJson(json)
   if (!isObject(schema) || !Array.isArray(schema.fields)) {
     throw new UnusableFile(

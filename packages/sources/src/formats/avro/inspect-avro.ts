@@ -1,14 +1,10 @@
-import { type Format, OperatorError } from '@heapferry/domain'
-import type { Content } from '../../unpacking/content.ts'
-import { type Container, readContainer } from './read-container.ts'
-import { withPath } from '../../unusable-file.ts'
+import { OperatorError } from '@heapferry/domain'
+import type { TableInFile, UnknownFile } from '../file-format.ts'
+import { readContainer } from './read-container.ts'
 
-/** @throws OperatorError when no row can be read from the file */
-export async function inspectAvro(
-  content: Content,
-  path: string,
-): Promise<{ format: Format; columns: string[]; firstRowByte: number; notices: string[] }> {
-  const container = await containerOf(content, path)
+/** @throws OperatorError or UnusableFile when no row can be read from the file */
+export async function inspectAvro({ content, path }: Pick<UnknownFile, 'content' | 'path'>): Promise<TableInFile[]> {
+  const container = await readContainer(content)
   const columns = container.columns.map(({ name }) => name)
   const twice = columns.find((column, index) => columns.indexOf(column) !== index)
   if (twice !== undefined) {
@@ -18,18 +14,12 @@ export async function inspectAvro(
     )
   }
   const nested = columns.filter((_, index) => container.columns[index]?.nested)
-  return {
-    format: { kind: 'avro' },
-    columns,
-    firstRowByte: container.firstBlockByte,
-    notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
-  }
-}
-
-async function containerOf(content: Content, path: string): Promise<Container> {
-  try {
-    return await readContainer(content)
-  } catch (error) {
-    throw withPath(path, error)
-  }
+  return [
+    {
+      format: { kind: 'avro' },
+      columns,
+      firstRowByte: container.firstBlockByte,
+      notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
+    },
+  ]
 }

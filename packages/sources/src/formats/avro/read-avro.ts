@@ -1,5 +1,6 @@
-import type { Chunk, Columns, Cut, Position, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
-import type { Content } from '../../unpacking/content.ts'
+import type { Columns, Cut, ReadRow, Slice } from '@heapferry/domain'
+import type { FileContent } from '../../unpacking/content.ts'
+import type { Piece, Reading } from '../file-format.ts'
 import { openBlock } from './block-rows.ts'
 import { type Container, readContainer } from './read-container.ts'
 import { type Block, scanBlocks } from './scan-blocks.ts'
@@ -10,7 +11,7 @@ import { type Block, scanBlocks } from './scan-blocks.ts'
  *
  * @param chunkBytes null: one chunk, for what can only be read from its beginning
  */
-export async function* cutAvro(content: Content, chunkBytes: number | null): AsyncGenerator<Cut> {
+export async function* cutAvro(content: FileContent, chunkBytes: number | null): AsyncGenerator<Cut> {
   const container = await readContainer(content)
   let start = container.firstBlockByte
   let end = start
@@ -38,16 +39,14 @@ export async function* cutAvro(content: Content, chunkBytes: number | null): Asy
   if (rows > 0 || end > start) yield cut()
 }
 
-/** The rows of a chunk. A cursor is the number of rows before it: blocks before it are passed without unpacking them. */
+/** The rows of a piece. A cursor is the number of rows before it: blocks before it are passed without unpacking them. */
 export async function* readAvro(
-  content: Content,
+  content: FileContent,
   columns: Columns,
-  chunk: Chunk,
-  from: Position,
-  limits: SliceLimits,
+  { piece, from, limits }: Reading,
 ): AsyncGenerator<Slice> {
   const container = await readContainer(content)
-  const { start, end } = boundsOf(chunk, container)
+  const { start, end } = boundsOf(piece, container)
   let blockAt = 0
   let parts: Iterable<ReadRow>[] = []
   let rows = 0
@@ -63,7 +62,7 @@ export async function* readAvro(
     const blockEnd = blockAt + block.rows
     let at = Math.max(blockAt, from.cursor)
     if (at < blockEnd) {
-      const decoded = await openBlock(block, container, chunk.firstRow + blockAt, columns)
+      const decoded = await openBlock(block, container, piece.firstRow + blockAt, columns)
       const rowBytes = decoded.bytes / block.rows
       while (at < blockEnd) {
         const room = Math.min(limits.rows - rows, Math.max(1, Math.floor((limits.bytes - bytes) / rowBytes)))
@@ -80,14 +79,14 @@ export async function* readAvro(
   if (rows > 0) yield takeSlice(blockAt)
 }
 
-function boundsOf({ range }: Chunk, { firstBlockByte }: Container): { start: number; end?: number } {
+function boundsOf({ range }: Piece, { firstBlockByte }: Container): { start: number; end?: number } {
   switch (range.kind) {
     case 'bytes':
       return range
     case 'whole':
       return { start: firstBlockByte }
     case 'rows':
-      throw new Error('a chunk of an Avro file is given in rows')
+      throw new Error('a piece of an Avro file is given in rows')
   }
 }
 

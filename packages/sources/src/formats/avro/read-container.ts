@@ -1,6 +1,6 @@
-import { type Content, headOf } from '../../unpacking/content.ts'
+import { type FileContent, beginningOf } from '../../unpacking/content.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
-import { type AvroColumn, compileSchema } from './compile-schema.ts'
+import { type CompiledColumn, compileSchema } from './compile-schema.ts'
 import { syncBytes } from './scan-blocks.ts'
 import { type UnpackBlock, unpackerOf } from './unpack-block.ts'
 import { UnusableFile } from '../../unusable-file.ts'
@@ -10,7 +10,7 @@ import { UnusableFile } from '../../unusable-file.ts'
  * https://avro.apache.org/docs/1.12.0/specification/#object-container-files
  */
 export interface Container {
-  columns: AvroColumn[]
+  columns: CompiledColumn[]
   unpack: UnpackBlock
   /** Stands behind every block. */
   sync: Buffer
@@ -23,9 +23,9 @@ const firstTryBytes = 64 * 1024
 const maxHeaderBytes = 16 * 1024 * 1024
 
 /** @throws UnusableFile when nothing can be read from the file */
-export async function readContainer(content: Content): Promise<Container> {
+export async function readContainer(content: FileContent): Promise<Container> {
   for (let bytes = firstTryBytes; ; bytes *= 4) {
-    const { bytes: head, damage } = await headOf(content, bytes)
+    const { bytes: head, damage } = await beginningOf(content, bytes)
     const header = headerOf(head)
     if (header !== null) {
       const { meta, sync, firstBlockByte } = header

@@ -1,16 +1,11 @@
 import { isUtf8 } from 'node:buffer'
-import { type CsvDialect, type Mapping, OperatorError } from '@heapferry/domain'
-import { type Content, headOf } from '../../unpacking/content.ts'
+import { type CsvDialect, OperatorError } from '@heapferry/domain'
+import { beginningBytes } from '../../places/blob.ts'
+import { beginningOf } from '../../unpacking/content.ts'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
+import type { TableInFile, UnknownFile } from '../file-format.ts'
 import { parseLine } from './parse-rows.ts'
 import { RowScanner } from './row-scanner.ts'
-
-/** What a CSV file says of itself before its first row. */
-export interface CsvHead {
-  dialect: CsvDialect
-  columns: string[]
-  firstRowByte: number
-}
 
 // A header of 450 columns (the widest known users table) takes 10 kB.
 const headBytes = 256 * 1024
@@ -30,25 +25,29 @@ const otherFormats: { magic: Buffer; name: string }[] = [
 
 /**
  * Reads the header of a CSV file, or takes the columns that the mapping gives for a file that has none.
- * @returns null for an empty file
- * @throws OperatorError when the file is no CSV file of a table
+ * @returns none for an empty file
+ * @throws OperatorError or UnusableFile when the file is no CSV file of a table
  */
-export async function inspectCsv(
-  content: Content,
-  { path, table, mapping }: { path: string; table: string; mapping: Mapping },
-): Promise<CsvHead | null> {
-  const { bytes: head, damage } = await headOf(content, headBytes)
+export async function inspectCsv({
+  content,
+  path,
+  table,
+  mapping,
+  beginning,
+}: Pick<UnknownFile, 'content' | 'path' | 'table' | 'mapping' | 'beginning'>): Promise<TableInFile[]> {
+  const quote = mapping.csv.quote ?? '"'
+  // The header's own delimiter is not known yet; where its line ends does not depend on it unless a name holds a line end.
+  const assumed: CsvDialect = { delimiter: mapping.csv.delimiter ?? ',', quote }
+  const near = firstLineIn(beginning.bytes, beginningBytes, assumed)
+  const { bytes: head, damage } = near === null ? await beginningOf(content, headBytes) : beginning
   // A header that is cut off would give the columns of another table.
   if (damage !== null && !head.includes(0x0a)) throw damagedBeforeRows(damage)
-  const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
-  if (head.length === start) return null
+  const start = startOf(head)
+  if (head.length === start) return []
 
   assertText(head, path)
   const given = mapping.tables[table]?.columns
-  const quote = mapping.csv.quote ?? '"'
-  const whole = head.length < headBytes
-  // The header's own delimiter is not known yet; where its line ends does not depend on it unless a name holds a line end.
-  const firstLine = lineAt(head, start, whole, { delimiter: mapping.csv.delimiter ?? ',', quote })
+  const firstLine = near ?? firstLineIn(head, headBytes, assumed)
   if (firstLine === null) {
     throw new OperatorError(
       `${path}: its first line does not end within ${headBytes} bytes`,
@@ -57,6 +56,7 @@ export async function inspectCsv(
   }
   const delimiter = mapping.csv.delimiter ?? guessDelimiter(firstLine.text, quote, given?.length)
   const dialect: CsvDialect = { delimiter, quote }
+  const format = { kind: 'csv', ...dialect } as const
   const cells = parseLine(firstLine.text, dialect)?.map((cell) => cell.trim().toLowerCase())
   if (!cells) {
     throw new OperatorError(
@@ -73,7 +73,8 @@ export async function inspectCsv(
         `Take tables: { ${table}: { columns } } out of the mapping: the file's own header is enough.`,
       )
     }
-    return { dialect, columns: unique(columns, path), firstRowByte: repeatsThem ? firstLine.end : start }
+    const firstRowByte = repeatsThem ? firstLine.end : start
+    return [{ format, columns: unique(columns, path), firstRowByte }]
   }
   const datum = cells.find((cell) => looksLikeData.test(cell))
   if (datum !== undefined) {
@@ -82,7 +83,12 @@ export async function inspectCsv(
       `Give the columns in the mapping file: tables: { ${table}: { columns: [...] } }.`,
     )
   }
-  return { dialect, columns: unique(cells, path), firstRowByte: firstLine.end }
+  return [{ format, columns: unique(cells, path), firstRowByte: firstLine.end }]
+}
+
+/** Behind what some writers put before everything else. */
+function startOf(head: Buffer): number {
+  return head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
 }
 
 function assertText(head: Buffer, path: string): void {
@@ -108,15 +114,13 @@ function endOfLine(bytes: Buffer): number {
   return end === -1 ? Math.max(0, bytes.length - 4) : end
 }
 
-function lineAt(
-  head: Buffer,
-  start: number,
-  whole: boolean,
-  dialect: CsvDialect,
-): { text: string; end: number } | null {
+/** Null where it does not end within so many bytes, or is none. */
+function firstLineIn(head: Buffer, askedBytes: number, dialect: CsvDialect): { text: string; end: number } | null {
+  const start = startOf(head)
+  if (start === head.length) return null
   const scanner = new RowScanner(dialect)
   scanner.scan(head)
-  const row = scanner.next(start, whole)
+  const row = scanner.next(start, head.length < askedBytes)
   if (typeof row === 'string') return null
   return { text: head.toString('utf8', start, row.end).replace(/\r?\n$/, ''), end: row.end }
 }

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { type CsvDialect, OperatorError, type ReadRow } from '@heapferry/domain'
-import { contentOf, headOf } from '../../unpacking/content.ts'
+import { beginningOf, contentOf } from '../../unpacking/content.ts'
 import { openFolder } from '../../places/open-folder.ts'
 import { scanRows } from '../text/scan-rows.ts'
 import { parseLine, parseRows } from './parse-rows.ts'
@@ -30,7 +30,7 @@ export async function openRowsFile(given: string, leading: readonly string[]): P
   const name = path.basename(file)
   const blob = await place.open(name)
   try {
-    const { bytes: head } = await headOf(contentOf(blob, 'none'), headBytes)
+    const { bytes: head } = await beginningOf(contentOf(blob, 'none'), headBytes)
     const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
     const header = headerOf(head, start, leading)
     if (!header) {

@@ -3,14 +3,14 @@ import type { Columns, CsvDialect, Place, ReadRow } from '@heapferry/domain'
 import { parse } from 'csv-parse/sync'
 import { problemOf } from '../text/problem-of.ts'
 import { defaultMaxRowBytes, type RowSpan } from '../text/row-finder.ts'
-import type { RowGroup } from '../text/scan-rows.ts'
+import type { ScannedRows } from '../text/scan-rows.ts'
 
 /**
  * The rows of a group, one by one. csv-parse reads those with doubled quotes, all in one call; rows without any need no
  * parser, and it would cost a worker a sixth of its time (docs/benchmarks.md).
  */
 export function* parseRows(
-  group: RowGroup,
+  group: ScannedRows,
   firstRow: number,
   dialect: CsvDialect,
   columns: Columns,

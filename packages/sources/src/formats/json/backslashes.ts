@@ -1,4 +1,4 @@
-import type { Content } from '../../unpacking/content.ts'
+import type { FileContent } from '../../unpacking/content.ts'
 import type { RowFinder } from '../text/row-finder.ts'
 import { scanRows } from '../text/scan-rows.ts'
 
@@ -26,7 +26,7 @@ export function withSingleBackslashes(text: string): string {
  * taken for single ones, or one that is JSON with a single one in it. Where no row can tell, the whole file was read: it has
  * next to no backslashes, and passing over those without any costs hardly more than reading.
  */
-export async function isDoubled(content: Content, firstRowByte: number, finder: RowFinder): Promise<boolean> {
+export async function isDoubled(content: FileContent, firstRowByte: number, finder: RowFinder): Promise<boolean> {
   const group = { rows: Number.POSITIVE_INFINITY, bytes: 1024 * 1024 }
   for await (const { bytes, bytesAt, spans } of scanRows(content.blocks(firstRowByte), {
     start: firstRowByte,

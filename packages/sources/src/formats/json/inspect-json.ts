@@ -1,21 +1,13 @@
-import { type Mapping, OperatorError, type Table, tableIn, tableOf } from '@heapferry/domain'
+import { type Mapping, OperatorError, tableIn, tableOf } from '@heapferry/domain'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
-import { type Content, type Head, headOf } from '../../unpacking/content.ts'
+import { type Beginning, beginningOf } from '../../unpacking/content.ts'
+import type { TableInFile, UnknownFile } from '../file-format.ts'
 import { defaultMaxRowBytes } from '../text/row-finder.ts'
 import { scanRows } from '../text/scan-rows.ts'
 import { isDoubled } from './backslashes.ts'
 import { finderOf, type JsonFormat, readRow } from './json-format.ts'
-import { isObject, type JsonObject } from './parse-object.ts'
+import { isObject, type RowObject } from './parse-object.ts'
 import { compositeUserId, type FlatRow, isAboutPerson, RowShapes, wholeNumber } from './row-shapes.ts'
-
-/** What a JSON file says of itself with its first rows. */
-export interface JsonHead {
-  format: JsonFormat
-  columns: string[]
-  firstRowByte: number
-  table: Table
-  notices: string[]
-}
 
 /** A thousand rows or more: enough to see what a file is, and all keys but the rare ones. */
 const sampleBytes = 1024 * 1024
@@ -28,11 +20,8 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
  * @returns none for a file without rows
  * @throws OperatorError when it holds neither one object a line nor all objects in one array
  */
-export async function inspectJson(
-  content: Content,
-  { path, table, mapping }: { path: string; table: string; mapping: Mapping },
-): Promise<JsonHead[]> {
-  const head = await headOf(content, sampleBytes)
+export async function inspectJson({ content, path, table, mapping }: UnknownFile): Promise<TableInFile[]> {
+  const head = await beginningOf(content, sampleBytes)
   const firstRowByte = head.bytes.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
   const kind = kindOf(head.bytes.subarray(firstRowByte), path)
   if (kind === null && head.damage !== null) throw damagedBeforeRows(head.damage)
@@ -41,7 +30,7 @@ export async function inspectJson(
   const sampled = { firstRowByte, kind, undoubled: undouble === 'always', path }
   const sample =
     (await sampleOf(head, sampleBytes, sampled)) ??
-    (await sampleOf(await headOf(content, defaultMaxRowBytes), defaultMaxRowBytes, sampled))
+    (await sampleOf(await beginningOf(content, defaultMaxRowBytes), defaultMaxRowBytes, sampled))
   if (sample === null) throw notRows(path, `has no row that ends within its first ${defaultMaxRowBytes} bytes`)
   if (sample.length === 0) return []
 
@@ -100,7 +89,7 @@ function kindOf(head: Buffer, path: string): JsonFormat['kind'] | null {
 
 /** The readable rows of a file's first bytes, none where it has no rows at all; null where more bytes are needed for one. */
 async function sampleOf(
-  { bytes: head, damage }: Head,
+  { bytes: head, damage }: Beginning,
   askedBytes: number,
   file: { firstRowByte: number; kind: JsonFormat['kind']; undoubled: boolean; path: string },
 ): Promise<FlatRow[] | null> {
@@ -142,7 +131,7 @@ function notRows(path: string, fault: string): OperatorError {
   )
 }
 
-function holdsRows(object: JsonObject): boolean {
+function holdsRows(object: RowObject): boolean {
   const isRow = ['id', 'user_id', 'event_id', 'from_user_id'].some((key) => key in object)
   return !isRow && Object.values(object).some((value) => Array.isArray(value) && value.every(isObject))
 }
@@ -204,7 +193,7 @@ function traitsOf({ object, isIdentify }: FlatRow): Traits {
   }
 }
 
-function has(object: JsonObject, key: string): boolean {
+function has(object: RowObject, key: string): boolean {
   return (object[key] ?? '') !== ''
 }
 

@@ -1,9 +1,11 @@
 import { isUtf8 } from 'node:buffer'
-import type { Columns, Format, ReadRow } from '@heapferry/domain'
+import type { Columns, ExportFile, Format, ReadRow } from '@heapferry/domain'
 import { problemOf } from '../text/problem-of.ts'
 import type { RowFinder, RowSpan } from '../text/row-finder.ts'
-import type { RowGroup } from '../text/scan-rows.ts'
-import type { TextFormat } from '../text/text-format.ts'
+import type { ScannedRows } from '../text/scan-rows.ts'
+import type { TextRows } from '../text/read-text.ts'
+import { textFormat } from '../text/text-format.ts'
+import type { FileFormat } from '../file-format.ts'
 import { ElementFinder } from './element-finder.ts'
 import { LineFinder } from './line-finder.ts'
 import { parseObject } from './parse-object.ts'
@@ -11,12 +13,16 @@ import { type FlatRow, RowShapes } from './row-shapes.ts'
 
 export type JsonFormat = Extract<Format, { kind: 'json_lines' | 'json_array' }>
 
-/** @param fileColumns those that were found when the file was inspected */
-export function jsonFormat(format: JsonFormat, fileColumns: Columns): TextFormat {
+/** Its columns are those that were found when the file was inspected. */
+export function jsonFormat(file: ExportFile, format: JsonFormat): FileFormat {
+  return textFormat(file, rowsOf(format, file.columns), { isEnterable: format.kind === 'json_lines' })
+}
+
+function rowsOf(format: JsonFormat, fileColumns: Columns): TextRows {
   const { records, undoubled } = format
   const shapes = new RowShapes({ idIsUserId: records !== 'all', fileColumns })
   const read = (text: string): Read => readRow(text, undoubled, shapes)
-  const every: TextFormat = {
+  const every: TextRows = {
     finder: () => finderOf(format),
     parse: (group, firstRow) => parseRows(group, firstRow, read),
   }
@@ -40,7 +46,7 @@ export function readRow(text: string, undoubled: boolean, shapes: RowShapes): Re
   }
 }
 
-function* parseRows(group: RowGroup, firstRow: number, read: (text: string) => Read): Generator<ReadRow> {
+function* parseRows(group: ScannedRows, firstRow: number, read: (text: string) => Read): Generator<ReadRow> {
   const textOf = decoderOf(group)
   let row = firstRow
   for (const span of group.spans) {
@@ -61,7 +67,7 @@ function* parseRows(group: RowGroup, firstRow: number, read: (text: string) => R
 const notUtf8 = { kind: 'fault', detail: 'the row is not valid UTF-8' } as const
 
 /** The rows that are identify records, or all others: what cannot be read counts among the events. */
-function selectRows(group: RowGroup, identify: boolean, read: (text: string) => Read): RowSpan[] {
+function selectRows(group: ScannedRows, identify: boolean, read: (text: string) => Read): RowSpan[] {
   const { bytes, bytesAt, spans } = group
   const textOf = decoderOf(group)
   let key = -1
@@ -83,7 +89,7 @@ function indexOrEnd(bytes: Buffer, text: string, start: number): number {
 }
 
 /** The text of rows; null where the bytes are no UTF-8. */
-function decoderOf({ bytes, bytesAt, spans, next }: RowGroup): (span: RowSpan) => string | null {
+function decoderOf({ bytes, bytesAt, spans, next }: ScannedRows): (span: RowSpan) => string | null {
   const isWhole = isUtf8(bytes.subarray((spans[0]?.start ?? bytesAt) - bytesAt, next - bytesAt))
   return (span) => {
     const start = span.start - bytesAt

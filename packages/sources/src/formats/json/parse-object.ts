@@ -1,10 +1,10 @@
 import { LosslessNumber, parse } from 'lossless-json'
 import { hasDoubledBackslashes, hasOnlyDoubledBackslashes, withSingleBackslashes } from './backslashes.ts'
 
-export type JsonObject = Readonly<Record<string, unknown>>
+export type RowObject = Readonly<Record<string, unknown>>
 
 /** A row's object, or why it is none: never with the parser's message, which quotes the row. */
-export type ParsedObject = { kind: 'object'; object: JsonObject } | { kind: 'fault'; detail: string }
+export type ParsedObject = { kind: 'object'; object: RowObject } | { kind: 'fault'; detail: string }
 
 /**
  * Parses one row. Whole numbers that a double cannot hold are `LosslessNumber`s; of keys that come twice the last counts.
@@ -24,7 +24,7 @@ export function parseObject(text: string, undoubled: boolean): ParsedObject {
     : { kind: 'fault', detail: 'the row is JSON, but no object' }
 }
 
-export function isObject(value: unknown): value is JsonObject {
+export function isObject(value: unknown): value is RowObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof LosslessNumber)
 }
 

@@ -1,10 +1,10 @@
 import type { Columns } from '@heapferry/domain'
 import { LosslessNumber, stringify } from 'lossless-json'
-import { isObject, type JsonObject } from './parse-object.ts'
+import { isObject, type RowObject } from './parse-object.ts'
 
 export interface FlatRow {
   kind: 'row'
-  object: JsonObject
+  object: RowObject
   columns: Columns
   values: (string | null)[]
   /** It joins a user id to an identity, and says nothing of what somebody did. */
@@ -31,10 +31,10 @@ export class RowShapes {
   }
 
   /** The object's keys, behind them those of its `properties`, all in lower case. */
-  flatten(object: JsonObject): FlatRow {
+  flatten(object: RowObject): FlatRow {
     const values: (string | null)[] = []
     let keys = this.#root
-    let properties: JsonObject | undefined
+    let properties: RowObject | undefined
     for (const key of Object.keys(object)) {
       const value = object[key]
       if (key === 'properties' && isObject(value)) {
@@ -66,7 +66,7 @@ export class RowShapes {
     return keys
   }
 
-  #rowOf(shape: Shape, object: JsonObject, values: (string | null)[]): FlatRow {
+  #rowOf(shape: Shape, object: RowObject, values: (string | null)[]): FlatRow {
     const isIdentify = isIdentifyRecord(shape, values)
     const { idAt, userIdAt } = shape
     const id = values[idAt] ?? null

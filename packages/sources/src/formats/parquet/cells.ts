@@ -1,13 +1,13 @@
-import type { Cell } from './value-text.ts'
+import type { ParquetCell } from './value-text.ts'
 
 /** What rows have in a column, to be passed once and in order. */
 export interface Cells {
   skip(rows: number): void
-  take(rows: number, taken: Cell[]): void
+  take(rows: number, taken: ParquetCell[]): void
 }
 
 /** @param present for every row whether it has a value; null where all have one */
-export function cellsOf(present: Uint8Array | null, cellAt: (value: number) => Cell): Cells {
+export function cellsOf(present: Uint8Array | null, cellAt: (value: number) => ParquetCell): Cells {
   let row = 0
   let value = 0
   return {

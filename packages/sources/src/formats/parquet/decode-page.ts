@@ -7,12 +7,12 @@ import { readVarInt } from 'hyparquet/src/thrift.js'
 import { type Cells, cellsOf } from './cells.ts'
 import type { PageHeader } from './page-header.ts'
 import { unpackPage } from './unpack-page.ts'
-import type { Cell } from './value-text.ts'
+import type { ParquetCell } from './value-text.ts'
 
 /** How a column with one value a row is stored in a row group. */
 export interface FlatStorage {
   decoder: Parameters<typeof convert>[1]
-  cellOf(value: unknown): Cell
+  cellOf(value: unknown): ParquetCell
 }
 
 /**
@@ -27,7 +27,7 @@ export async function decodePage(
   header: ValuesHeader,
   bytes: Buffer,
   { decoder, cellOf }: FlatStorage,
-  dictionary: readonly Cell[] | Error | null,
+  dictionary: readonly ParquetCell[] | Error | null,
 ): Promise<Cells> {
   const { present, values } = await openPage(header, bytes, decoder)
   const count = present === null ? header.rows : countPresent(present)
@@ -53,7 +53,7 @@ export async function decodeDictionary(
   header: DictionaryHeader,
   bytes: Buffer,
   { decoder, cellOf }: FlatStorage,
-): Promise<Cell[]> {
+): Promise<ParquetCell[]> {
   const page = exact(await unpackPage(bytes, header.unpackedBytes, decoder.codec))
   return Array.from(convert(readValues(readerOf(page), 'PLAIN', header.values, decoder), decoder), cellOf)
 }

@@ -3,7 +3,7 @@ import type { ColumnPages } from './column-pages.ts'
 import { decodeDictionary, decodePage, type FlatStorage } from './decode-page.ts'
 import type { ColumnCells } from './open-column.ts'
 import type { PageHeader } from './page-header.ts'
-import type { Cell } from './value-text.ts'
+import type { ParquetCell } from './value-text.ts'
 
 /**
  * A column with one value a row, which nearly all of them are. Holds one page and the dictionary.
@@ -17,7 +17,7 @@ export class FlatColumn implements ColumnCells {
   readonly #pages: ColumnPages
   readonly #storage: FlatStorage
   readonly #group: { firstRow: number; rows: number }
-  #dictionary: readonly Cell[] | Error | null = null
+  #dictionary: readonly ParquetCell[] | Error | null = null
   /** Of the row group: rows behind, and rows up to the end of the page that is read. */
   #at = 0
   #end = 0
@@ -39,8 +39,8 @@ export class FlatColumn implements ColumnCells {
     }
   }
 
-  async take(rows: number): Promise<Cell[]> {
-    const taken: Cell[] = []
+  async take(rows: number): Promise<ParquetCell[]> {
+    const taken: ParquetCell[] = []
     for (const to = this.#at + rows; this.#at < to; ) {
       if (this.#at === this.#end) await this.#openPage(this.#at)
       const passed = Math.min(to, this.#end) - this.#at

@@ -1,14 +1,20 @@
-import { type Format, OperatorError } from '@heapferry/domain'
-import { UnusableFile } from '../../unusable-file.ts'
-import type { Blob } from '../../places/blob.ts'
-import { openParquet, type ParquetFile } from './open-parquet.ts'
+import { OperatorError } from '@heapferry/domain'
+import type { TableInFile, UnknownFile } from '../file-format.ts'
+import { openParquet } from './open-parquet.ts'
 
-/** @throws OperatorError when its footer cannot be read, and so no row */
-export async function inspectParquet(
-  blob: Blob,
-  path: string,
-): Promise<{ format: Format; columns: string[]; firstRowByte: number; notices: string[] }> {
-  const { columns } = await openNamed(blob, path)
+/** @throws OperatorError or UnusableFile when its footer cannot be read, and so no row */
+export async function inspectParquet({
+  blob,
+  path,
+  compression,
+}: Pick<UnknownFile, 'blob' | 'path' | 'compression'>): Promise<TableInFile[]> {
+  if (compression !== 'none') {
+    throw new OperatorError(
+      `${path} is a Parquet file inside of ${compression}: it cannot be read without unpacking it first`,
+      'Unpack it; Parquet is compressed inside.',
+    )
+  }
+  const { columns } = await openParquet(blob)
   const names = columns.map(({ name }) => name.toLowerCase())
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) {
@@ -18,19 +24,12 @@ export async function inspectParquet(
     )
   }
   const nested = columns.filter((column) => column.nested).map(({ name }) => name)
-  return {
-    format: { kind: 'parquet' },
-    columns: names,
-    firstRowByte: 0,
-    notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
-  }
-}
-
-async function openNamed(blob: Blob, path: string): Promise<ParquetFile> {
-  try {
-    return await openParquet(blob)
-  } catch (error) {
-    if (!(error instanceof UnusableFile)) throw error
-    throw new OperatorError(`${path}: ${error.message}`, error.hint, { cause: error })
-  }
+  return [
+    {
+      format: { kind: 'parquet' },
+      columns: names,
+      firstRowByte: 0,
+      notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
+    },
+  ]
 }

@@ -2,7 +2,7 @@ import { type AsyncBuffer, parquetRead } from 'hyparquet'
 import type { ColumnCells } from './open-column.ts'
 import type { ParquetColumn, ParquetFile, RowGroup } from './open-parquet.ts'
 import { safeCompressors } from './unpack-page.ts'
-import { type Cell, exactParsers } from './value-text.ts'
+import { type ParquetCell, exactParsers } from './value-text.ts'
 
 // Every time costs as much as the whole column, if there is no offset index.
 const rowsAtOnce = 10_000
@@ -19,7 +19,7 @@ export class NestedColumn implements ColumnCells {
   /** Of the row group: rows that are read or skipped. */
   #at = 0
   /** Read, and not yet asked for. */
-  #ahead: Cell[] = []
+  #ahead: ParquetCell[] = []
 
   constructor(file: ParquetFile, group: RowGroup, column: ParquetColumn) {
     this.#file = file
@@ -32,7 +32,7 @@ export class NestedColumn implements ColumnCells {
     this.#at += rows - passed
   }
 
-  async take(rows: number): Promise<Cell[]> {
+  async take(rows: number): Promise<ParquetCell[]> {
     while (this.#ahead.length < rows) {
       const more = Math.min(rowsAtOnce, this.#group.rows - this.#at)
       this.#ahead = this.#ahead.concat(await this.#read(more))
@@ -41,10 +41,10 @@ export class NestedColumn implements ColumnCells {
     return this.#ahead.splice(0, rows)
   }
 
-  async #read(rows: number): Promise<Cell[]> {
+  async #read(rows: number): Promise<ParquetCell[]> {
     const { name, cellOf } = this.#column
     const start = this.#group.firstRow + this.#at
-    const lost = (why: unknown): Cell => ({
+    const lost = (why: unknown): ParquetCell => ({
       detail: `rows ${start + 1} to ${start + rows} of its column "${name}" cannot be decoded: ${messageOf(why)}`,
     })
     const values = await valuesOf(this.#file, name, start, start + rows)

@@ -2,7 +2,7 @@ import { ColumnPages } from './column-pages.ts'
 import { FlatColumn } from './flat-column.ts'
 import { NestedColumn } from './nested-column.ts'
 import { type ParquetColumn, type ParquetFile, pathOf, type RowGroup } from './open-parquet.ts'
-import { type Cell, exactParsers } from './value-text.ts'
+import { type ParquetCell, exactParsers } from './value-text.ts'
 
 /**
  * A column in a row group, to be read once and in order. Has as many rows as the footer says, readable or not.
@@ -10,7 +10,7 @@ import { type Cell, exactParsers } from './value-text.ts'
  */
 export interface ColumnCells {
   skip(rows: number): Promise<void>
-  take(rows: number): Promise<Cell[]>
+  take(rows: number): Promise<ParquetCell[]>
 }
 
 // What was fetched for all columns of a row group and is not decoded yet, times four chunks a worker.

@@ -10,7 +10,7 @@ import {
 import { UnusableFile } from '../../unusable-file.ts'
 import type { Blob } from '../../places/blob.ts'
 import { unpackableCodecs } from './unpack-page.ts'
-import { type Cell, cellOf, jsonCellOf, simplify } from './value-text.ts'
+import { type ParquetCell, cellOf, jsonCellOf, simplify } from './value-text.ts'
 
 /** What the footer of a Parquet file says. */
 export interface ParquetFile {
@@ -28,7 +28,7 @@ export interface ParquetColumn {
   /** Lists, maps and records: several stored columns, or several values a row. */
   nested: boolean
   /** Of a value as hyparquet hands it out. */
-  cellOf(value: unknown): Cell
+  cellOf(value: unknown): ParquetCell
 }
 
 /** Row groups lie one behind the other, each with a part of every column. */

@@ -1,8 +1,9 @@
-import type { Chunk, Columns, Cut, Position, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
-import type { Blob } from '../../places/blob.ts'
+import type { Columns, Cut, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
+import { type Blob, holding } from '../../places/blob.ts'
+import type { Piece, Reading } from '../file-format.ts'
 import { maxBlockBytes, openColumn } from './open-column.ts'
 import { openParquet, type ParquetFile, type RowGroup } from './open-parquet.ts'
-import type { Cell } from './value-text.ts'
+import type { ParquetCell } from './value-text.ts'
 
 /**
  * Row groups are the least that a chunk can have: no part of one can be had for less. Small ones go together, as every
@@ -58,20 +59,17 @@ async function firstTimeOf(file: ParquetFile, group: RowGroup): Promise<ReadRow 
 const windowCells = 50_000
 const maxWindowRows = 10_000
 
-/** The rows of a chunk, a window at a time. A cursor is the number of rows from the chunk's start. */
+/** The rows of a piece, a window at a time. A cursor is the number of rows from the piece's start. */
 export async function* readParquet(
   blob: Blob,
   columns: Columns,
-  chunk: Chunk,
-  from: Position,
-  limits: SliceLimits,
+  { piece, from, limits }: Reading,
 ): AsyncGenerator<Slice> {
-  const { range } = chunk
-  if (range.kind !== 'rows') throw new Error('a chunk of a Parquet file is not given in rows')
+  const { start, end: endRow } = boundsOf(piece)
   const file = await openParquet(blob)
-  for await (const window of windowsOf(file, range.start + from.cursor, range.end)) {
+  for await (const window of windowsOf(file, start + from.cursor, endRow)) {
     const rows = window.cells[0]?.length ?? 0
-    const before = window.group.firstRow + window.start - range.start
+    const before = window.group.firstRow + window.start - start
     for (let at = 0; at < rows; ) {
       const end = sliceEnd(window, at, rows, limits)
       yield { rows: rowsOf(window, columns, at, end), next: before + end }
@@ -80,12 +78,23 @@ export async function* readParquet(
   }
 }
 
+function boundsOf({ range }: Piece): { start: number; end: number } {
+  switch (range.kind) {
+    case 'rows':
+      return range
+    case 'whole':
+      return { start: 0, end: Number.POSITIVE_INFINITY }
+    case 'bytes':
+      throw new Error('a piece of a Parquet file is given in bytes')
+  }
+}
+
 /** Some rows of a row group, column by column. */
 interface Window {
   group: RowGroup
   /** Rows of the row group before it. */
   start: number
-  cells: readonly (readonly Cell[])[]
+  cells: readonly (readonly ParquetCell[])[]
 }
 
 async function* windowsOf(file: ParquetFile, start: number, end: number): AsyncGenerator<Window> {
@@ -106,16 +115,8 @@ async function* windowsOf(file: ParquetFile, start: number, end: number): AsyncG
 
 /** With the bytes of a small row group at hand, which would else take a fetch for each of its columns. */
 async function inOneFetch(blob: Blob, { start, end }: RowGroup): Promise<Blob> {
-  if (!(start >= 0 && end <= blob.version.sizeBytes && end - start <= maxBlockBytes)) return blob
-  const held = Buffer.allocUnsafe(end - start)
-  await blob.fill(held, start)
-  return {
-    ...blob,
-    async fill(target, at) {
-      if (at < start || at + target.length > end) await blob.fill(target, at)
-      else held.copy(target, 0, at - start)
-    },
-  }
+  const isWithin = start >= 0 && end <= blob.version.sizeBytes
+  return isWithin && end - start <= maxBlockBytes ? holding(blob, start, end) : blob
 }
 
 /** Where the rows from `start` on reach one of the limits; at least one row. */

@@ -5,7 +5,7 @@ import { isListLike, isMapLike } from 'hyparquet/src/schema.js'
 import { bytesText, dateText, decimalText, timestampText, timeText, unscaledOf, uuidText } from '../cell-text.ts'
 
 /** What a row has in a column: text, nothing, or what cannot be read. */
-export type Cell = string | null | Unreadable
+export type ParquetCell = string | null | Unreadable
 
 export interface Unreadable {
   /** Why, for people. */
@@ -49,7 +49,7 @@ function isDecimal({ converted_type, logical_type }: SchemaElement): boolean {
 }
 
 /** What to make of the values of a column, as hyparquet hands them out with the parsers above. */
-export function cellOf(element: SchemaElement): (value: unknown) => Cell {
+export function cellOf(element: SchemaElement): (value: unknown) => ParquetCell {
   const text = textOf({ ...element })
   const broken = { detail: `its column "${element.name}" has text that is not valid UTF-8` }
   return (value) => {
@@ -90,7 +90,7 @@ function plainText(value: unknown): string {
 }
 
 /** The same of a nested column. Throws where it holds text that is not valid UTF-8. */
-export function jsonCellOf(node: SchemaTree): (value: unknown) => Cell {
+export function jsonCellOf(node: SchemaTree): (value: unknown) => ParquetCell {
   const json = jsonOf(node)
   return (value) => (value === null || value === undefined ? null : json(value))
 }

@@ -1,10 +1,10 @@
 import type { FoundRow, Place, ReadRow } from '@heapferry/domain'
-import type { Content } from '../../unpacking/content.ts'
+import type { FileContent } from '../../unpacking/content.ts'
 import type { WantedPlaces } from '../wanted-places.ts'
 import { problemOf } from './problem-of.ts'
 import type { RowSpan } from './row-finder.ts'
-import { type RowGroup, scanRows } from './scan-rows.ts'
-import type { TextFormat } from './text-format.ts'
+import { type ScannedRows, scanRows } from './scan-rows.ts'
+import type { TextRows } from './read-text.ts'
 
 const group = { rows: 1000, bytes: 256 * 1024 }
 // Reading so much costs less than asking a store for another part of the file.
@@ -15,8 +15,8 @@ const jumpBytes = 4 * 1024 * 1024
  * it is much and the file can be entered anywhere.
  */
 export async function* readTextAt(
-  content: Content,
-  format: TextFormat,
+  content: FileContent,
+  format: TextRows,
   wanted: WantedPlaces,
   canJump: boolean,
 ): AsyncGenerator<FoundRow> {
@@ -39,20 +39,20 @@ export async function* readTextAt(
   }
 }
 
-function foundRow(rows: RowGroup, span: RowSpan, place: Place, format: TextFormat): FoundRow {
+function foundRow(rows: ScannedRows, span: RowSpan, place: Place, format: TextRows): FoundRow {
   const [row] = format.parse({ ...rows, spans: [span], next: span.end }, place.row)
   if (!row) throw new Error(`the row at byte ${place.byte} was not parsed`)
   return { row, text: row.kind === 'unreadable' ? textOf(rows, span) : null }
 }
 
 /** Null for a row that was too large to be held, and where the file breaks off. */
-function textOf({ bytes, bytesAt }: RowGroup, { state, start, end }: RowSpan): string | null {
+function textOf({ bytes, bytesAt }: ScannedRows, { state, start, end }: RowSpan): string | null {
   if (state === 'too_large' || state === 'damaged') return null
   return bytes.toString('utf8', start - bytesAt, end - bytesAt).replace(/\r?\n$/, '')
 }
 
 /** Reads a text that should hold one row and nothing else. */
-export async function readRowText(text: string, format: TextFormat, place: Place): Promise<ReadRow> {
+export async function readRowText(text: string, format: TextRows, place: Place): Promise<ReadRow> {
   const unreadable = (detail: string): ReadRow => ({ kind: 'unreadable', place, reason: 'not_decodable', detail })
   if (text.includes('\uFFFD')) return unreadable('its text still has � where the file has bytes that are no UTF-8')
   const bytes = Buffer.from(text)

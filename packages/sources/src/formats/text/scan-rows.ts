@@ -2,7 +2,7 @@ import { DamagedContent } from '../../unpacking/damaged-content.ts'
 import { moreBytesNeeded, type RowFinder, type RowSpan } from './row-finder.ts'
 
 /** Some rows of a file, in order. Offsets of `spans` and `next` are those of the file; `bytes` start at `bytesAt`. */
-export interface RowGroup {
+export interface ScannedRows {
   bytes: Buffer
   bytesAt: number
   spans: RowSpan[]
@@ -28,7 +28,7 @@ const carriageReturn = 0x0d
 export async function* scanRows(
   blocks: AsyncIterable<Buffer>,
   { start, finder, group }: { start: number; finder: RowFinder; group: GroupLimits },
-): AsyncGenerator<RowGroup> {
+): AsyncGenerator<ScannedRows> {
   const source = blocks[Symbol.asyncIterator]()
   let bytes: Buffer = Buffer.alloc(0)
   let bytesAt = start
@@ -39,7 +39,7 @@ export async function* scanRows(
   let damage: string | undefined
   const readTo = (): number => bytesAt + bytes.length
 
-  const takeGroup = (): RowGroup => {
+  const takeGroup = (): ScannedRows => {
     const taken = { bytes, bytesAt, spans, next: rowAt }
     spans = []
     groupAt = rowAt

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { ListObjectsV2Command, PutObjectCommand, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import { OperatorError } from '@heapferry/domain'
-import type { ListedFile, Place, S3Options } from '../open-place.ts'
+import type { ListedFile, ExportPlace, S3Options } from '../open-place.ts'
 import { createClient } from './create-client.ts'
 import { openObject } from './open-object.ts'
 import { operatorFault } from './operator-fault.ts'
@@ -13,7 +13,11 @@ import { parseS3Address } from './s3-address.ts'
  * @param root `s3://bucket` or `s3://bucket/prefix`
  * @throws OperatorError when it is neither
  */
-export async function openBucket(root: string, options: S3Options, patience: Patience = usualPatience): Promise<Place> {
+export async function openBucket(
+  root: string,
+  options: S3Options,
+  patience: Patience = usualPatience,
+): Promise<ExportPlace> {
   const { bucket, key } = parseS3Address(root)
   const prefix = key === '' ? '' : `${key}/`
   const payer = options.requesterPays ? ({ RequestPayer: 'requester' } as const) : {}

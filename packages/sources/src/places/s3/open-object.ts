@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
 import { GetObjectCommand, type GetObjectCommandOutput, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { type FileVersion, OperatorError } from '@heapferry/domain'
-import type { Blob } from '../blob.ts'
+import { beginningBytes, type Blob } from '../blob.ts'
 import { sourceChanged } from '../source-changed.ts'
 import { operatorFault } from './operator-fault.ts'
 import { type Patience, passes, retried, ShortBody, statusOf } from './retried.ts'
@@ -13,9 +13,6 @@ export interface ObjectName {
   Key: string
   RequestPayer?: 'requester'
 }
-
-// As much as inspecting most files takes, so that one request is enough for it.
-const headBytes = 64 * 1024
 
 /**
  * An object as bytes. Every read asks for the version that was planned (If-Match), so that no byte of a replaced object is
@@ -50,14 +47,14 @@ export async function openObject(
     },
   }
 
-  /** The version and the first bytes, in one request. */
+  /** The version and as many bytes as inspecting most files takes, in one request. */
   async function beginning(): Promise<{ version: FileVersion; head: Buffer }> {
     try {
       return await retried(
         async () => {
-          const answer = await get({ Range: `bytes=0-${headBytes - 1}` })
+          const answer = await get({ Range: `bytes=0-${beginningBytes - 1}` })
           const found = versionOf(answer)
-          const first = Buffer.alloc(Math.min(headBytes, found.sizeBytes))
+          const first = Buffer.alloc(Math.min(beginningBytes, found.sizeBytes))
           await copyBody(answer, first)
           return { version: found, head: first }
         },
