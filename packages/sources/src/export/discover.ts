@@ -4,7 +4,7 @@ import { OperatorError } from '@heapferry/domain'
 import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { dumpsOf, type PlannedWith } from './dumps.ts'
-import { type ListedFile, openPlace, type ExportPlace, type S3Options } from '../places/open-place.ts'
+import { openPlace, type ExportPlace, type S3Options } from '../places/open-place.ts'
 import { tableNamesOf } from './table-name.ts'
 
 /** A file of an export. */
@@ -96,7 +96,7 @@ async function ofBucketGlob(pattern: string, s3: S3Options): Promise<Discovery> 
   const fixed = parts.findIndex((part) => isDynamicPattern(part))
   const place = await openPlace(parts.slice(0, fixed).join('/'), s3)
   const matches = picomatch(parts.slice(fixed).join('/'))
-  const paths = (await place.list()).map((file) => file.path).filter((file) => matches(file))
+  const paths = (await place.list()).filter((file) => matches(file))
   if (paths.length === 0) throw matchesNothing(pattern)
   return { place, files: filesAt(place, paths), notices: [] }
 }
@@ -112,10 +112,9 @@ async function ofObject(address: string, s3: S3Options): Promise<Discovery> {
 async function choose(
   source: string,
   place: ExportPlace,
-  found: readonly ListedFile[],
+  paths: readonly string[],
   plannedWith: PlannedWith,
 ): Promise<Discovery> {
-  const paths = found.map((file) => file.path)
   const dumps = await dumpsOf(place, paths, plannedWith)
   if (dumps) return { place, ...dumps }
   assertNoDeltaTable(source, paths)

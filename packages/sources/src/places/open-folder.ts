@@ -3,7 +3,7 @@ import { mkdir, open, readdir, realpath, rename, writeFile } from 'node:fs/promi
 import path from 'node:path'
 import { type FileVersion, OperatorError } from '@heapferry/domain'
 import type { Blob } from './blob.ts'
-import type { ListedFile, ExportPlace } from './open-place.ts'
+import type { ExportPlace } from './open-place.ts'
 import { sourceChanged } from './source-changed.ts'
 
 /** A folder of this machine as the place of an export. */
@@ -18,7 +18,7 @@ export function openFolder(root: string): ExportPlace {
 }
 
 /** Hidden files and folders are left out: desktops and editors make them, exports do not. */
-async function listFolder(root: string): Promise<ListedFile[]> {
+async function listFolder(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
     throw new OperatorError(
       `${root} cannot be listed: ${messageOf(cause)}`,
@@ -31,7 +31,6 @@ async function listFolder(root: string): Promise<ListedFile[]> {
     .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'))
     .filter((file) => !file.split('/').some((part) => part.startsWith('.')))
     .toSorted()
-    .map((file) => ({ path: file }))
 }
 
 /** @throws OperatorError when it is missing, unreadable, or lies outside of the root (links are followed) */

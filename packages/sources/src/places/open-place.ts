@@ -9,8 +9,8 @@ import { openFolder } from './open-folder.ts'
 export interface ExportPlace {
   /** As a run stores it: an absolute path, or `s3://bucket/prefix`. */
   readonly root: string
-  /** Every file below the root, sorted by path. */
-  list(): Promise<ListedFile[]>
+  /** The path of every file below the root, sorted. */
+  list(): Promise<string[]>
   /**
    * @param expected of a file that was planned before
    * @throws OperatorError when the file is missing, unreadable, or not below the root
@@ -20,12 +20,6 @@ export interface ExportPlace {
   /** Writes a file whole or not at all; one that is there is replaced. Only its owner may read it, as far as the place knows owners. */
   put(path: string, parts: readonly Uint8Array[]): Promise<void>
   close(): void
-}
-
-export interface ListedFile {
-  path: string
-  /** Where the listing tells. */
-  sizeBytes?: number
 }
 
 /** How S3 and its kin are reached; credentials come from the AWS SDK's own chain. */

@@ -1,4 +1,5 @@
 import type { Columns, ReadRow, Values } from '@heapferry/domain'
+import { DamagedContent } from '../../unpacking/damaged-content.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
 import type { Container } from './read-container.ts'
 import type { Block } from './scan-blocks.ts'
@@ -18,7 +19,7 @@ async function unpackedOf(block: Block, { unpack }: Container): Promise<Buffer |
   try {
     return await unpack(block.data)
   } catch (error) {
-    if (!(error instanceof Undecodable)) throw error
+    if (!(error instanceof DamagedContent)) throw error
     return `its block cannot be unpacked: ${error.message}`
   }
 }

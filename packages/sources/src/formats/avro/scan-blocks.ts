@@ -1,6 +1,6 @@
 import { DamagedContent } from '../../unpacking/damaged-content.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
-import { maxBlockBytes } from './unpack-block.ts'
+import { maxUnpackedBytes } from '../../unpacking/unpack-bytes.ts'
 
 /** One part of a file behind its header. Offsets are those of the file. */
 export type Block =
@@ -76,8 +76,8 @@ function blockHead(bytes: Buffer): { rows: number; headBytes: number; dataBytes:
   try {
     const rows = Number(head.long())
     const dataBytes = Number(head.long())
-    const unpackedBytes = Math.min(maxBlockBytes, (dataBytes + 1) * maxPacking)
-    const isBlock = rows >= 0 && rows <= unpackedBytes / minRowBytes && dataBytes >= 0 && dataBytes <= maxBlockBytes
+    const unpackedBytes = Math.min(maxUnpackedBytes, (dataBytes + 1) * maxPacking)
+    const isBlock = rows >= 0 && rows <= unpackedBytes / minRowBytes && dataBytes >= 0 && dataBytes <= maxUnpackedBytes
     return isBlock ? { rows, headBytes: head.at, dataBytes } : null
   } catch (error) {
     if (!(error instanceof Undecodable)) throw error

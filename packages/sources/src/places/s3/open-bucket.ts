@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { ListObjectsV2Command, PutObjectCommand, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import { OperatorError } from '@heapferry/domain'
-import type { ListedFile, ExportPlace, S3Options } from '../open-place.ts'
+import type { ExportPlace, S3Options } from '../open-place.ts'
 import { createClient } from './create-client.ts'
 import { openObject } from './open-object.ts'
 import { operatorFault } from './operator-fault.ts'
@@ -26,19 +26,19 @@ export async function openBucket(
   return {
     root: key === '' ? `s3://${bucket}` : `s3://${bucket}/${key}`,
     async list() {
-      const files: ListedFile[] = []
+      const paths: string[] = []
       let after: string | undefined
       do {
         const page = await listPage(after)
-        for (const { Key, Size } of page.Contents ?? []) {
+        for (const { Key } of page.Contents ?? []) {
           // Consoles make an empty object whose key ends in "/" to show a folder.
           if (Key === undefined || Key.endsWith('/')) continue
-          files.push({ path: Key.slice(prefix.length), ...(Size !== undefined && { sizeBytes: Size }) })
+          paths.push(Key.slice(prefix.length))
         }
         after = page.NextContinuationToken
       } while (after !== undefined)
       // S3 sorts by bytes, folders are sorted by UTF-16 units, and compatible stores do as they like.
-      return files.toSorted((a, b) => (a.path < b.path ? -1 : 1))
+      return paths.toSorted()
     },
     async open(path, expected) {
       assertBelow(path)
