@@ -2,11 +2,11 @@ import { crc32, deflateRawSync } from 'node:zlib'
 import { type Cut, type ReadRow } from '@heapferry/domain'
 import avro from 'avsc'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
-import type { TableInFile } from '../../packages/sources/src/formats/file-format.ts'
-import { withPath } from '../../packages/sources/src/unusable-file.ts'
 import { inspectAvro } from '../../packages/sources/src/formats/avro/inspect-avro.ts'
 import { cutAvro, readAvro } from '../../packages/sources/src/formats/avro/read-avro.ts'
+import type { TableInFile } from '../../packages/sources/src/formats/file-format.ts'
 import type { FileContent } from '../../packages/sources/src/unpacking/content.ts'
+import { withPath } from '../../packages/sources/src/unusable-file.ts'
 
 export const sync = Buffer.from('0123456789abcdef')
 

@@ -1,6 +1,6 @@
-import { gzipSync } from 'node:zlib'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { defaultMapping } from '@heapferry/domain'
 import { type ExportPlace, inspectFile } from '@heapferry/sources'
 import { expect, test } from 'vitest'

@@ -4,9 +4,9 @@ import { parquetHeader } from 'hyparquet/src/column.js'
 import { type ColumnSource, type ParquetWriteOptions, parquetWriteBuffer } from 'hyparquet-writer'
 import type { TableInFile } from '../../packages/sources/src/formats/file-format.ts'
 import { inspectParquet } from '../../packages/sources/src/formats/parquet/inspect-parquet.ts'
-import { withPath } from '../../packages/sources/src/unusable-file.ts'
-import type { Blob } from '../../packages/sources/src/places/blob.ts'
 import { cutParquet, readParquet } from '../../packages/sources/src/formats/parquet/read-parquet.ts'
+import type { Blob } from '../../packages/sources/src/places/blob.ts'
+import { withPath } from '../../packages/sources/src/unusable-file.ts'
 
 /** A file as most writers make it, without an index of its pages, and not packed unless told otherwise. */
 export function parquetFile(columns: ColumnSource[], options: Omit<ParquetWriteOptions, 'columnData' | 'writer'> = {}) {

@@ -7,7 +7,7 @@ import { countRows, type ExportPlace, readWhole, sampleFile } from '@heapferry/s
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
-import { tableWriters, type TextTable } from '../support/write-table.ts'
+import { type TextTable, tableWriters } from '../support/write-table.ts'
 
 const megabyte = 1024 * 1024
 const extensions = {

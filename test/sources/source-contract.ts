@@ -5,12 +5,12 @@ import {
   defaultMapping,
   type ExportFile,
   type Mapping,
-  type Place as RowPlace,
   type ReadRow,
+  type Place as RowPlace,
   RunId,
   type SliceLimits,
 } from '@heapferry/domain'
-import { cutFile, fileReader, type ExportPlace, rowReader } from '@heapferry/sources'
+import { cutFile, type ExportPlace, fileReader, rowReader } from '@heapferry/sources'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'

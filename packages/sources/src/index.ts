@@ -1,6 +1,6 @@
-export { discover, type Discovery, type FoundFile } from './export/discover.ts'
+export { type Discovery, discover, type FoundFile } from './export/discover.ts'
 export { type Inspected, inspectExport } from './export/inspect-export.ts'
-export { inspectFile, type Inspection } from './export/inspect-file.ts'
+export { type Inspection, inspectFile } from './export/inspect-file.ts'
 export { tableNameOf } from './export/table-name.ts'
 export { countRows, cutFile, fileReader, readWhole, rowOfText, rowReader, sampleFile } from './files.ts'
 export { openRowsFile, type RowsFile } from './formats/csv/open-rows-file.ts'

@@ -3,8 +3,8 @@ import path from 'node:path'
 import { OperatorError } from '@heapferry/domain'
 import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
+import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { dumpsOf, type PlannedWith } from './dumps.ts'
-import { openPlace, type ExportPlace, type S3Options } from '../places/open-place.ts'
 import { tableNamesOf } from './table-name.ts'
 
 /** A file of an export. */

@@ -1,8 +1,8 @@
 import { OperatorError } from '@heapferry/domain'
 import pMap from 'p-map'
 import { z } from 'zod'
-import type { FoundFile } from './discover.ts'
 import type { ExportPlace } from '../places/open-place.ts'
+import type { FoundFile } from './discover.ts'
 
 /**
  * What Heap Connect writes of a dump when all of its files are there. A manifest holds more than this, but the files tell
@@ -144,14 +144,14 @@ export function chooseDumps(manifests: readonly DumpManifest[], tree: DumpTree, 
   }
 }
 
-interface Part {
+interface DumpedFiles {
   dump: number
   incremental: boolean
   uris: readonly string[]
 }
 
-function partsByTable(dumps: readonly DumpManifest[]): Map<string, Part[]> {
-  const tables = new Map<string, Part[]>()
+function partsByTable(dumps: readonly DumpManifest[]): Map<string, DumpedFiles[]> {
+  const tables = new Map<string, DumpedFiles[]>()
   for (const { dump_id: dump, tables: listed } of dumps) {
     for (const { name, incremental, files } of listed) {
       listOf(tables, name).push({ dump, incremental, uris: files })

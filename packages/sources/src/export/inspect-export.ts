@@ -1,7 +1,7 @@
 import { type Mapping, OperatorError } from '@heapferry/domain'
 import pMap from 'p-map'
 import type { Discovery, FoundFile } from './discover.ts'
-import { inspectFile, type Inspection } from './inspect-file.ts'
+import { type Inspection, inspectFile } from './inspect-file.ts'
 
 /** What one file of an export holds, or why it cannot be told. */
 export type Inspected =

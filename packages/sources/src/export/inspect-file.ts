@@ -11,7 +11,7 @@ import {
 } from '@heapferry/domain'
 import type { TableInFile, UnknownFile } from '../formats/file-format.ts'
 import { inspectors } from '../formats/formats.ts'
-import { beginningBytes, type Blob, holding } from '../places/blob.ts'
+import { type Blob, beginningBytes, holding } from '../places/blob.ts'
 import type { ExportPlace } from '../places/open-place.ts'
 import { compressionOf } from '../unpacking/compression-of.ts'
 import { beginningOf, contentOf } from '../unpacking/content.ts'

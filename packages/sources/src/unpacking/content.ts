@@ -1,5 +1,5 @@
 import type { Compression } from '@heapferry/domain'
-import { beginningBytes, type Blob } from '../places/blob.ts'
+import { type Blob, beginningBytes } from '../places/blob.ts'
 import { DamagedContent } from './damaged-content.ts'
 import { decompress } from './decompress.ts'
 

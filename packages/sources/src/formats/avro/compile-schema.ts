@@ -1,4 +1,4 @@
-import { type AvroBytes, Undecodable } from './avro-bytes.ts'
+import { UnusableFile } from '../../unusable-file.ts'
 import {
   bytesText,
   dateText,
@@ -10,7 +10,7 @@ import {
   unscaledOf,
   uuidText,
 } from '../cell-text.ts'
-import { UnusableFile } from '../../unusable-file.ts'
+import { type AvroBytes, Undecodable } from './avro-bytes.ts'
 
 /** A column of a file, and how its cells are read. */
 export interface CompiledColumn {

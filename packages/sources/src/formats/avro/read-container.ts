@@ -1,9 +1,9 @@
-import { type FileContent, beginningOf } from '../../unpacking/content.ts'
+import { beginningOf, type FileContent } from '../../unpacking/content.ts'
+import { UnusableFile } from '../../unusable-file.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
 import { type CompiledColumn, compileSchema } from './compile-schema.ts'
 import { syncBytes } from './scan-blocks.ts'
 import { type UnpackBlock, unpackerOf } from './unpack-block.ts'
-import { UnusableFile } from '../../unusable-file.ts'
 
 /**
  * What an object container file says of itself before its blocks.

@@ -1,6 +1,6 @@
 import { DamagedContent } from '../../unpacking/damaged-content.ts'
-import { AvroBytes, Undecodable } from './avro-bytes.ts'
 import { maxUnpackedBytes } from '../../unpacking/unpack-bytes.ts'
+import { AvroBytes, Undecodable } from './avro-bytes.ts'
 
 /** One part of a file behind its header. Offsets are those of the file. */
 export type Block =

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { type CsvDialect, OperatorError, type ReadRow } from '@heapferry/domain'
-import { beginningOf, contentOf } from '../../unpacking/content.ts'
 import { openFolder } from '../../places/open-folder.ts'
+import { beginningOf, contentOf } from '../../unpacking/content.ts'
 import { scanRows } from '../text/scan-rows.ts'
 import { parseLine, parseRows } from './parse-rows.ts'
 import { RowScanner } from './row-scanner.ts'

@@ -1,6 +1,6 @@
 import { type Mapping, OperatorError, tableIn, tableOf } from '@heapferry/domain'
-import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import { type Beginning, beginningOf } from '../../unpacking/content.ts'
+import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
 import { defaultMaxRowBytes } from '../text/row-finder.ts'
 import { scanRows } from '../text/scan-rows.ts'

@@ -2,7 +2,7 @@ import { type AsyncBuffer, parquetRead } from 'hyparquet'
 import type { ColumnCells } from './open-column.ts'
 import type { ParquetColumn, ParquetFile, RowGroup } from './open-parquet.ts'
 import { safeCompressors } from './unpack-page.ts'
-import { type ParquetCell, exactParsers } from './value-text.ts'
+import { exactParsers, type ParquetCell } from './value-text.ts'
 
 // Every time costs as much as the whole column, if there is no offset index.
 const rowsAtOnce = 10_000

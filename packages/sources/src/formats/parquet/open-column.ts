@@ -2,7 +2,7 @@ import { ColumnPages } from './column-pages.ts'
 import { FlatColumn } from './flat-column.ts'
 import { NestedColumn } from './nested-column.ts'
 import { type ParquetColumn, type ParquetFile, pathOf, type RowGroup } from './open-parquet.ts'
-import { type ParquetCell, exactParsers } from './value-text.ts'
+import { exactParsers, type ParquetCell } from './value-text.ts'
 
 /**
  * A column in a row group, to be read once and in order. Has as many rows as the footer says, readable or not.

@@ -1,16 +1,16 @@
 import {
   type CompressionCodec,
   type FileMetaData,
-  parquetMetadata,
   type ParquetType,
+  parquetMetadata,
   parquetSchema,
   type SchemaElement,
   type SchemaTree,
 } from 'hyparquet'
-import { UnusableFile } from '../../unusable-file.ts'
 import type { Blob } from '../../places/blob.ts'
+import { UnusableFile } from '../../unusable-file.ts'
 import { unpackableCodecs } from './unpack-page.ts'
-import { type ParquetCell, cellOf, jsonCellOf, simplify } from './value-text.ts'
+import { cellOf, jsonCellOf, type ParquetCell, simplify } from './value-text.ts'
 
 /** What the footer of a Parquet file says. */
 export interface ParquetFile {

@@ -2,9 +2,9 @@ import type { FoundRow, Place, ReadRow } from '@heapferry/domain'
 import type { FileContent } from '../../unpacking/content.ts'
 import type { WantedPlaces } from '../wanted-places.ts'
 import { problemOf } from './problem-of.ts'
+import type { TextRows } from './read-text.ts'
 import type { RowSpan } from './row-finder.ts'
 import { type ScannedRows, scanRows } from './scan-rows.ts'
-import type { TextRows } from './read-text.ts'
 
 const group = { rows: 1000, bytes: 256 * 1024 }
 // Reading so much costs less than asking a store for another part of the file.

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { ListObjectsV2Command, PutObjectCommand, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import { ListObjectsV2Command, type ListObjectsV2CommandOutput, PutObjectCommand } from '@aws-sdk/client-s3'
 import { OperatorError } from '@heapferry/domain'
 import type { ExportPlace, S3Options } from '../open-place.ts'
 import { createClient } from './create-client.ts'
