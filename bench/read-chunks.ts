@@ -1,12 +1,12 @@
 import { type Chunk, chunkIdOf, defaultMapping, type ExportFile, type ReadRow, RunId } from '@heapferry/domain'
 import { convertersOf, noIdentities } from '@heapferry/migration'
-import { cutFile, fileReader, inspectFile, openPlace, type Place } from '@heapferry/sources'
+import { cutFile, fileReader, inspectFile, openPlace, type ExportPlace } from '@heapferry/sources'
 import { runOf } from '../test/support/chunk.ts'
 
 const chunkBytes = 8 * 1024 * 1024
 const run = RunId.parse('bench')
 
-export async function openFile(folder: string, path: string): Promise<{ place: Place; file: ExportFile }> {
+export async function openFile(folder: string, path: string): Promise<{ place: ExportPlace; file: ExportFile }> {
   const place = await openPlace(folder, { pathStyle: false, requesterPays: false })
   const { files } = await inspectFile(place, { path }, defaultMapping)
   if (!files[0]) throw new Error(`${path} is empty`)
@@ -14,7 +14,7 @@ export async function openFile(folder: string, path: string): Promise<{ place: P
 }
 
 /** As the producer cuts them. */
-export async function chunksOf(place: Place, file: ExportFile): Promise<Chunk[]> {
+export async function chunksOf(place: ExportPlace, file: ExportFile): Promise<Chunk[]> {
   const chunks: Chunk[] = []
   for await (const { range, firstRow, rows } of cutFile(place, file, chunkBytes)) {
     chunks.push({ id: chunkIdOf(file.id, chunks.length), run, file: file.id, range, firstRow, rows, day: null })
@@ -24,7 +24,7 @@ export async function chunksOf(place: Place, file: ExportFile): Promise<Chunk[]>
 
 /** As a worker reads: chunk after chunk, in slices of one request. @returns the number of rows */
 export async function readChunks(
-  place: Place,
+  place: ExportPlace,
   file: ExportFile,
   chunks: readonly Chunk[],
   take: (row: ReadRow) => void,

@@ -4,7 +4,7 @@ import path from 'node:path'
 import type { ExportFile } from '@heapferry/domain'
 import { outgoing } from '@heapferry/migration'
 import { writeBenchCsv } from '@heapferry/sample-export'
-import type { Place } from '@heapferry/sources'
+import type { ExportPlace } from '@heapferry/sources'
 import { chunksOf, converters, openFile, readChunks, stopwatch } from './read-chunks.ts'
 
 const rows = 500_000
@@ -47,7 +47,7 @@ export async function benchConversion(): Promise<object[]> {
   })
 }
 
-async function withCsv(use: (place: Place, file: ExportFile) => Promise<object[]>): Promise<object[]> {
+async function withCsv(use: (place: ExportPlace, file: ExportFile) => Promise<object[]>): Promise<object[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
   try {
     await writeBenchCsv(path.join(folder, 'pageviews.csv'), { rows, seed: 1 })

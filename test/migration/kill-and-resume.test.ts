@@ -13,7 +13,7 @@ import {
   type Slice,
 } from '@heapferry/domain'
 import { type ChunkWork, convertersOf, processChunk } from '@heapferry/migration'
-import { cutFile, fileReader, inspectFile, type Place } from '@heapferry/sources'
+import { cutFile, fileReader, inspectFile, type ExportPlace } from '@heapferry/sources'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { packers } from '../sources/packers.ts'
@@ -136,7 +136,7 @@ interface CutFile {
   chunks: Chunk[]
 }
 
-async function cut(place: Place, fileName: string): Promise<CutFile[]> {
+async function cut(place: ExportPlace, fileName: string): Promise<CutFile[]> {
   const { files } = await inspectFile(place, { path: fileName }, defaultMapping)
   return Promise.all(
     files.map(async (file) => {

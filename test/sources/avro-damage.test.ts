@@ -1,7 +1,7 @@
 import type { ReadRow } from '@heapferry/domain'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DamagedContent } from '../../packages/sources/src/compression/damaged-content.ts'
+import { DamagedContent } from '../../packages/sources/src/unpacking/damaged-content.ts'
 import {
   avroBlock,
   avroFile,

@@ -1,10 +1,12 @@
 import { crc32, deflateRawSync } from 'node:zlib'
-import { chunkIdOf, type Cut, FileId, type ReadRow, RunId } from '@heapferry/domain'
+import { type Cut, type ReadRow } from '@heapferry/domain'
 import avro from 'avsc'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
-import { inspectAvro } from '../../packages/sources/src/avro/inspect-avro.ts'
-import { cutAvro, readAvro } from '../../packages/sources/src/avro/read-avro.ts'
-import type { Content } from '../../packages/sources/src/content.ts'
+import { inspectAvro } from '../../packages/sources/src/formats/avro/inspect-avro.ts'
+import { cutAvro, readAvro } from '../../packages/sources/src/formats/avro/read-avro.ts'
+import type { TableInFile } from '../../packages/sources/src/formats/file-format.ts'
+import type { FileContent } from '../../packages/sources/src/unpacking/content.ts'
+import { withPath } from '../../packages/sources/src/unusable-file.ts'
 
 export const sync = Buffer.from('0123456789abcdef')
 
@@ -89,7 +91,7 @@ export async function cellsOf(type: unknown, cells: readonly Buffer[]): Promise<
   return rows.map((row) => (row.kind === 'row' ? (row.values[0] ?? null) : `unreadable: ${row.detail}`))
 }
 
-export function contentOf(bytes: Buffer, blockBytes = 1000): Content {
+export function contentOf(bytes: Buffer, blockBytes = 1000): FileContent {
   return {
     async *blocks(start, end = bytes.length) {
       for (let at = start; at < end; at += blockBytes) yield bytes.subarray(at, Math.min(at + blockBytes, end))
@@ -97,12 +99,22 @@ export function contentOf(bytes: Buffer, blockBytes = 1000): Content {
   }
 }
 
+/** Its only table. */
+export async function inspected(content: FileContent): Promise<TableInFile> {
+  const path = 'clicks.avro'
+  const [table] = await inspectAvro({ content, path }).catch((error: unknown) => {
+    throw withPath(path, error)
+  })
+  if (!table) throw new Error('no table is found')
+  return table
+}
+
 /** Cuts a file, reads every chunk, and checks that they are what the contract of a format asks for. */
 export async function readAll(
   file: Buffer,
-  { chunkBytes = 200, content = contentOf(file) }: { chunkBytes?: number | null; content?: Content } = {},
-): Promise<{ columns: string[]; notices: string[]; cuts: Cut[]; rows: ReadRow[] }> {
-  const { columns, notices, firstRowByte } = await inspectAvro(content, 'clicks.avro')
+  { chunkBytes = 200, content = contentOf(file) }: { chunkBytes?: number | null; content?: FileContent } = {},
+): Promise<{ columns: readonly string[]; notices: string[]; cuts: Cut[]; rows: ReadRow[] }> {
+  const { columns, notices = [], firstRowByte } = await inspected(content)
   const cuts: Cut[] = []
   for await (const cut of cutAvro(content, chunkBytes)) cuts.push(cut)
 
@@ -123,15 +135,13 @@ export async function readAll(
 }
 
 export async function readChunk(
-  content: Content,
-  columns: string[],
+  content: FileContent,
+  columns: readonly string[],
   cut: Cut,
   limits = { rows: 7, bytes: 500 },
 ): Promise<ReadRow[]> {
-  const file = FileId.parse('0123456789ab')
-  const chunk = { ...cut, id: chunkIdOf(file, 0), run: RunId.parse('r'), file, day: null }
   const rows = []
-  for await (const slice of readAvro(content, columns, chunk, { cursor: 0, rows: 0 }, limits)) {
+  for await (const slice of readAvro(content, columns, { piece: cut, from: { cursor: 0, rows: 0 }, limits })) {
     for (const row of slice.rows) rows.push(row)
     if (slice.next !== rows.length) throw new Error(`the cursor behind ${rows.length} rows is ${slice.next}`)
   }

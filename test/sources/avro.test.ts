@@ -1,7 +1,6 @@
 import avro from 'avsc'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { inspectAvro } from '../../packages/sources/src/avro/inspect-avro.ts'
 import {
   avroBlock,
   avroFile,
@@ -10,6 +9,7 @@ import {
   cellsOf,
   codecs,
   contentOf,
+  inspected,
   readAll,
   recordOf,
   sync,
@@ -330,12 +330,12 @@ test.each<[string, Buffer, string]>([
     'more than 100 levels deep',
   ],
 ])('%s: the file is refused by name, with what to do', async (_, file, message) => {
-  await expect(inspectAvro(contentOf(file), 'clicks.avro')).rejects.toMatchObject({
+  await expect(inspected(contentOf(file))).rejects.toMatchObject({
     name: 'OperatorError',
     message: expect.stringContaining(`clicks.avro: `),
     hint: expect.stringMatching(/export the table|Write the table|Only files/i),
   })
-  await expect(inspectAvro(contentOf(file), 'clicks.avro')).rejects.toThrow(message)
+  await expect(inspected(contentOf(file))).rejects.toThrow(message)
 })
 
 test('rows know the block that they stand in', async () => {

@@ -2,7 +2,7 @@ import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/pro
 import path from 'node:path'
 import { type Columns, defaultMapping, type ReadRow } from '@heapferry/domain'
 import { type SampleDumpManifest, writeSampleDump } from '@heapferry/sample-export'
-import { discover, type Discovery, inspectExport, readWhole, type S3Options } from '@heapferry/sources'
+import { type Discovery, discover, inspectExport, readWhole, type S3Options } from '@heapferry/sources'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { noS3 } from '../support/place.ts'

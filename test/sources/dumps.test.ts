@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { chooseDumps, DumpManifest } from '../../packages/sources/src/dumps.ts'
+import { chooseDumps, DumpManifest } from '../../packages/sources/src/export/dumps.ts'
 
 /** `full` or `more` of a table in a dump, with so many files. */
 type Sent = readonly [table: string, kind: 'full' | 'more', files?: number]

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ElementFinder } from '../../packages/sources/src/json/element-finder.ts'
-import { LineFinder } from '../../packages/sources/src/json/line-finder.ts'
-import type { RowFinder } from '../../packages/sources/src/text/row-finder.ts'
-import { scanRows } from '../../packages/sources/src/text/scan-rows.ts'
+import { ElementFinder } from '../../packages/sources/src/formats/json/element-finder.ts'
+import { LineFinder } from '../../packages/sources/src/formats/json/line-finder.ts'
+import type { RowFinder } from '../../packages/sources/src/formats/text/row-finder.ts'
+import { scanRows } from '../../packages/sources/src/formats/text/scan-rows.ts'
 
 const maxRowBytes = 60
 const finders: [string, () => RowFinder][] = [

@@ -2,9 +2,11 @@ import { type Chunk, chunkIdOf, FileId, type ReadRow, RunId } from '@heapferry/d
 import { parquetMetadata } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { type ColumnSource, type ParquetWriteOptions, parquetWriteBuffer } from 'hyparquet-writer'
-import type { Blob } from '../../packages/sources/src/blob.ts'
-import { inspectParquet } from '../../packages/sources/src/parquet/inspect-parquet.ts'
-import { cutParquet, readParquet } from '../../packages/sources/src/parquet/read-parquet.ts'
+import type { TableInFile } from '../../packages/sources/src/formats/file-format.ts'
+import { inspectParquet } from '../../packages/sources/src/formats/parquet/inspect-parquet.ts'
+import { cutParquet, readParquet } from '../../packages/sources/src/formats/parquet/read-parquet.ts'
+import type { Blob } from '../../packages/sources/src/places/blob.ts'
+import { withPath } from '../../packages/sources/src/unusable-file.ts'
 
 /** A file as most writers make it, without an index of its pages, and not packed unless told otherwise. */
 export function parquetFile(columns: ColumnSource[], options: Omit<ParquetWriteOptions, 'columnData' | 'writer'> = {}) {
@@ -31,16 +33,26 @@ export function blobOf(bytes: Uint8Array, fetches: Fetch[] = []): Blob {
   }
 }
 
+/** Its only table. */
+export async function inspected(blob: Blob): Promise<TableInFile> {
+  const path = 'clicks.parquet'
+  const [table] = await inspectParquet({ blob, path, compression: 'none' }).catch((error: unknown) => {
+    throw withPath(path, error)
+  })
+  if (!table) throw new Error('no table is found')
+  return table
+}
+
 /** A file, inspected, cut and read as a run does it. */
 export async function readAll(
   bytes: Uint8Array,
   { chunkBytes = 1, blob = blobOf(bytes) }: { chunkBytes?: number; blob?: Blob } = {},
-): Promise<{ columns: string[]; notices: string[]; rows: ReadRow[] }> {
-  const { columns, notices } = await inspectParquet(blob, 'clicks.parquet')
+): Promise<{ columns: readonly string[]; notices: string[]; rows: ReadRow[] }> {
+  const { columns, notices = [] } = await inspected(blob)
   const rows: ReadRow[] = []
   for await (const { range, firstRow, rows: count } of cutParquet(blob, chunkBytes)) {
     const chunk = chunkOf(range, firstRow, count)
-    for await (const slice of readParquet(blob, columns, chunk, { cursor: 0, rows: 0 }, limits))
+    for await (const slice of readParquet(blob, columns, { piece: chunk, from: { cursor: 0, rows: 0 }, limits }))
       rows.push(...slice.rows)
   }
   return { columns, notices, rows }

@@ -2,13 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { OperatorError, type ReadRow } from '@heapferry/domain'
-import { cutFile, fileReader, type Place } from '@heapferry/sources'
+import { cutFile, type ExportPlace, fileReader } from '@heapferry/sources'
 import { expect, test } from 'vitest'
-import { inspectParquet } from '../../packages/sources/src/parquet/inspect-parquet.ts'
-import { cutParquet, readParquet } from '../../packages/sources/src/parquet/read-parquet.ts'
+import { cutParquet, readParquet } from '../../packages/sources/src/formats/parquet/read-parquet.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
-import { blobOf, chunkOf, type Fetch, pagesOf, parquetFile, readAll, valuesOf } from './parquet-file.ts'
+import { blobOf, chunkOf, type Fetch, inspected, pagesOf, parquetFile, readAll, valuesOf } from './parquet-file.ts'
 
 const folder = new URL('./fixtures/parquet/', import.meta.url)
 const fixtures = readdirSync(folder).filter((name) => name.endsWith('.parquet'))
@@ -28,7 +27,11 @@ test.each(fixtures)('reading %s on from any row gives exactly the rest', async (
   const chunk = chunkOf({ kind: 'rows', start: 0, end: rows.length }, 1, rows.length)
   for (let cursor = 0; cursor < rows.length; cursor += rows.length > 10 ? 17 : 1) {
     const rest: ReadRow[] = []
-    const slices = readParquet(blob, columns, chunk, { cursor, rows: cursor }, { rows: 90, bytes: 10_000 })
+    const slices = readParquet(blob, columns, {
+      piece: chunk,
+      from: { cursor, rows: cursor },
+      limits: { rows: 90, bytes: 10_000 },
+    })
     for await (const slice of slices) {
       rest.push(...slice.rows)
       expect(slice.next).toBe(cursor + rest.length)
@@ -70,13 +73,8 @@ test('pages that are passed are not fetched where they are large', async () => {
   const fetches: Fetch[] = []
   const chunk = chunkOf({ kind: 'rows', start: 0, end: 4000 }, 1, 4000)
   const limits = { rows: 10, bytes: 1_000_000 }
-  for await (const slice of readParquet(
-    blobOf(bytes, fetches),
-    ['text'],
-    chunk,
-    { cursor: 3990, rows: 3990 },
-    limits,
-  )) {
+  const from = { cursor: 3990, rows: 3990 }
+  for await (const slice of readParquet(blobOf(bytes, fetches), ['text'], { piece: chunk, from, limits })) {
     expect([...slice.rows].map(valuesOf)).toEqual(values.slice(3990).map((value) => [value]))
   }
   expect(pagesOf(bytes)).toHaveLength(4)
@@ -171,10 +169,10 @@ test.each<[string, Buffer, string]>([
   ],
   ['an empty footer', Buffer.from('PAR1\0\0\0\0PAR1'), 'its footer is damaged'],
 ])('%s: the file is refused by name, with what to do', async (_, bytes, message) => {
-  const inspected = inspectParquet(blobOf(bytes), 'clicks.parquet')
-  await expect(inspected).rejects.toBeInstanceOf(OperatorError)
-  await expect(inspected).rejects.toThrow(`clicks.parquet: it`)
-  await expect(inspected).rejects.toThrow(message)
+  const refused = inspected(blobOf(bytes))
+  await expect(refused).rejects.toBeInstanceOf(OperatorError)
+  await expect(refused).rejects.toThrow(`clicks.parquet: it`)
+  await expect(refused).rejects.toThrow(message)
 })
 
 /** A file of one row group of more than 4 MB, and what is fetched of it. */
@@ -189,7 +187,7 @@ async function largeRowGroup() {
   await writeFile(path.join(root, 'clicks.parquet'), parquetFile(columns, { rowGroupSize: 40_000, pageSize: 20_000 }))
   const inFolder = await folderPlace(root)
   const fetches: Fetch[] = []
-  const place: Place = {
+  const place: ExportPlace = {
     ...inFolder,
     async open(file, expected) {
       const blob = await inFolder.open(file, expected)
@@ -213,7 +211,7 @@ async function largeRowGroup() {
 
 type Reading = Pick<Awaited<ReturnType<typeof largeRowGroup>>, 'file' | 'chunk'> & { cursor: number }
 
-async function rowsFrom(place: Place, { file, chunk, cursor }: Reading): Promise<ReadRow[]> {
+async function rowsFrom(place: ExportPlace, { file, chunk, cursor }: Reading): Promise<ReadRow[]> {
   const rows: ReadRow[] = []
   const limits = { rows: 1000, bytes: 1_000_000 }
   for await (const slice of fileReader(place).read(file, chunk, { cursor, rows: cursor }, limits))

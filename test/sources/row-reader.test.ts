@@ -1,8 +1,8 @@
 import { utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { type ExportFile, type FoundRow, type Place as RowPlace, type ReadRow } from '@heapferry/domain'
-import { openRowsFile, type Place, readWhole, rowOfText, rowReader } from '@heapferry/sources'
+import { type ExportFile, type FoundRow, type ReadRow, type Place as RowPlace } from '@heapferry/domain'
+import { type ExportPlace, openRowsFile, readWhole, rowOfText, rowReader } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
@@ -45,7 +45,7 @@ test('between rows that lie far apart nothing is read', async () => {
   const place = await folderPlace(folder)
   const file = await onlyTable(place, 'clicks.csv')
   let bytes = 0
-  const counting: Place = {
+  const counting: ExportPlace = {
     ...place,
     async open(name, version) {
       const blob = await place.open(name, version)
@@ -162,13 +162,13 @@ test('the lines of an edited file are numbered as an editor numbers them', async
   await expect(openRowsFile(file, leading)).rejects.toThrow('does not begin with the columns reason, row')
 })
 
-async function wholeFile(place: Place, file: ExportFile): Promise<ReadRow[]> {
+async function wholeFile(place: ExportPlace, file: ExportFile): Promise<ReadRow[]> {
   const all: ReadRow[] = []
   for await (const { rows } of readWhole(place, file, { rows: 1000, bytes: 1_000_000 })) all.push(...rows)
   return all
 }
 
-async function foundAt(place: Place, file: ExportFile, places: RowPlace[]): Promise<FoundRow[]> {
+async function foundAt(place: ExportPlace, file: ExportFile, places: RowPlace[]): Promise<FoundRow[]> {
   const found: FoundRow[] = []
   for await (const one of rowReader(place).rowsAt(file, places)) found.push(one)
   return found

@@ -1,6 +1,7 @@
-import type { S3Options } from '@heapferry/sources'
+import { defaultMapping } from '@heapferry/domain'
+import { inspectFile, type S3Options } from '@heapferry/sources'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { openBucket } from '../../packages/sources/src/s3/open-bucket.ts'
+import { openBucket } from '../../packages/sources/src/places/s3/open-bucket.ts'
 import { awsForTests } from '../support/aws-for-tests.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { type StandInOptions, startS3StandIn } from '../support/s3-stand-in.ts'
@@ -86,12 +87,16 @@ describe('a bucket', () => {
   })
 
   test('is inspected with one request a file', async () => {
-    const { place, requests } = await opened({})
+    const { place, store, requests } = await opened({})
     const blob = await place.open('users.csv')
     await blob.fill(Buffer.alloc(4), 0)
     await blob.fill(Buffer.alloc(10), 0)
     await blob.close()
     expect(requests).toHaveLength(1)
+    await store.put('clicks.csv', `user_id,time\n${'1,2023-01-02 03:04:05\n'.repeat(100_000)}`)
+    const { files } = await inspectFile(place, { path: 'clicks.csv' }, defaultMapping)
+    expect(files[0]?.version.sizeBytes).toBeGreaterThan(2_000_000)
+    expect(requests).toHaveLength(2)
   })
 
   test('is not read beyond the end of an object: that is a fault of the reader', async () => {

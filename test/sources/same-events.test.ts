@@ -14,7 +14,7 @@ import { runOf } from '../support/chunk.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { noS3 } from '../support/place.ts'
 import { sampleTables } from '../support/sample-tables.ts'
-import { tableWriters, type TextTable } from '../support/write-table.ts'
+import { type TextTable, tableWriters } from '../support/write-table.ts'
 
 const limits = { rows: 1000, bytes: 1_000_000 }
 test.each([

@@ -3,11 +3,11 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { ExportFile, ReadRow, Values } from '@heapferry/domain'
-import { countRows, type Place, readWhole, sampleFile } from '@heapferry/sources'
+import { countRows, type ExportPlace, readWhole, sampleFile } from '@heapferry/sources'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
-import { tableWriters, type TextTable } from '../support/write-table.ts'
+import { type TextTable, tableWriters } from '../support/write-table.ts'
 
 const megabyte = 1024 * 1024
 const extensions = {
@@ -23,7 +23,7 @@ const kinds = ['csv', 'csvGzip', 'jsonLines', 'jsonArray', 'avro', 'parquet'] as
 const rows = 40_000
 
 describe.each(kinds)('of a large file, as %s', (kind) => {
-  let place: Place
+  let place: ExportPlace
   let file: ExportFile
   let all: ReadRow[]
 
@@ -132,7 +132,7 @@ async function written(folder: string, kind: keyof typeof tableWriters, count: n
   return { place, file: await onlyTable(place, `clicks.${extensions[kind]}`) }
 }
 
-async function wholeOf(place: Place, file: ExportFile): Promise<ReadRow[]> {
+async function wholeOf(place: ExportPlace, file: ExportFile): Promise<ReadRow[]> {
   const all: ReadRow[] = []
   for await (const slice of readWhole(place, file, { rows: 10_000, bytes: 4 * megabyte })) all.push(...slice.rows)
   return all
@@ -143,9 +143,9 @@ function valuesOf(row: ReadRow): Values {
   return row.values
 }
 
-function countingPlace(place: Place): { counting: Place; readBytes(): number } {
+function countingPlace(place: ExportPlace): { counting: ExportPlace; readBytes(): number } {
   let read = 0
-  const counting: Place = {
+  const counting: ExportPlace = {
     ...place,
     async open(file, expected) {
       const blob = await place.open(file, expected)

@@ -1,8 +1,8 @@
 import type { CsvDialect } from '@heapferry/domain'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { RowScanner } from '../../packages/sources/src/csv/row-scanner.ts'
-import { scanRows } from '../../packages/sources/src/text/scan-rows.ts'
+import { RowScanner } from '../../packages/sources/src/formats/csv/row-scanner.ts'
+import { scanRows } from '../../packages/sources/src/formats/text/scan-rows.ts'
 
 const comma: CsvDialect = { delimiter: ',', quote: '"' }
 

@@ -5,12 +5,12 @@ import {
   defaultMapping,
   type ExportFile,
   type Mapping,
-  type Place as RowPlace,
   type ReadRow,
+  type Place as RowPlace,
   RunId,
   type SliceLimits,
 } from '@heapferry/domain'
-import { cutFile, fileReader, type Place, rowReader } from '@heapferry/sources'
+import { cutFile, type ExportPlace, fileReader, rowReader } from '@heapferry/sources'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
@@ -30,7 +30,7 @@ export interface SourceUnderTest {
   /** What cells may hold. */
   cell: fc.Arbitrary<string | null>
   /** Where what was written into a folder is read from; the folder itself, unless told otherwise. */
-  openPlace?(folder: string): Promise<Place>
+  openPlace?(folder: string): Promise<ExportPlace>
   /** How often the first property is tried; fewer where others have shown the same code. */
   runs?: number
 }
@@ -187,7 +187,7 @@ async function opener({ write, fileName, mapping = defaultMapping, openPlace = f
   }
 }
 
-async function chunksOf(place: Place, file: ExportFile, chunkBytes: number): Promise<Chunk[]> {
+async function chunksOf(place: ExportPlace, file: ExportFile, chunkBytes: number): Promise<Chunk[]> {
   const chunks: Chunk[] = []
   for await (const { range, firstRow, rows } of cutFile(place, file, chunkBytes)) {
     const id = chunkIdOf(file.id, chunks.length)

@@ -2,7 +2,7 @@ import path from 'node:path'
 import { defaultMapping, type RunId } from '@heapferry/domain'
 import { identitiesPath } from '@heapferry/config'
 import { convertersOf, decodeIdentities } from '@heapferry/migration'
-import { discover, inspectFile, openPlace, type Place, readBytes, readWhole } from '@heapferry/sources'
+import { discover, inspectFile, openPlace, type ExportPlace, readBytes, readWhole } from '@heapferry/sources'
 import { runOf } from './chunk.ts'
 import { noS3 } from './place.ts'
 
@@ -11,7 +11,7 @@ interface WhereAndWhen {
   home: string
   startedAtMs?: number
   /** Where the run has left the resolved identities; below its home, unless it was told otherwise. */
-  store?: Place
+  store?: ExportPlace
 }
 
 /** What becomes of every row of an export, read in one piece and without any of the machinery that is tested. */

@@ -19,7 +19,7 @@ import {
   type RunStatus,
   shownRow,
 } from '@heapferry/migration'
-import { openPlace, type Place, rowReader, type S3Options, sampleFile } from '@heapferry/sources'
+import { openPlace, type ExportPlace as Place, rowReader, type S3Options, sampleFile } from '@heapferry/sources'
 import type { Express, Response } from 'express'
 import { z } from 'zod'
 import { onlyOperators, visitorOf } from './access.ts'

@@ -36,7 +36,7 @@ import {
   discover,
   inspectExport,
   type Inspected,
-  type Place,
+  type ExportPlace as Place,
   readBytes,
   readWhole,
   type S3Options,

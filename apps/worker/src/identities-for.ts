@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { identitiesPath } from '@heapferry/config'
 import { type Identities, OperatorError, type Phase, type Run, type RunLedger } from '@heapferry/domain'
 import { decodeIdentities, noIdentities } from '@heapferry/migration'
-import { type Place, readBytes } from '@heapferry/sources'
+import { type ExportPlace as Place, readBytes } from '@heapferry/sources'
 
 /**
  * Events are sent under the ids that the export has, so those who send them need no identities in memory; unless they

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { allTaken, type BatchOrigin, type EventSink, OperatorError, phaseOf, phases } from '@heapferry/domain'
-import type { Place } from '@heapferry/sources'
+import type { ExportPlace as Place } from '@heapferry/sources'
 
 const gzipAsync = promisify(gzip)
 const lineEnd = Buffer.from('\n')

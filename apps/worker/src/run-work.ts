@@ -16,7 +16,7 @@ import {
 } from '@heapferry/domain'
 import { type ChunkOutcome, convertersOf, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
-import { fileReader, type Place } from '@heapferry/sources'
+import { fileReader, type ExportPlace as Place } from '@heapferry/sources'
 import { identitiesFor } from './identities-for.ts'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */

@@ -1,0 +1,125 @@
+import { isUtf8 } from 'node:buffer'
+import type { Columns, CsvDialect, Place, ReadRow } from '@heapferry/domain'
+import { parse } from 'csv-parse/sync'
+import { problemOf } from '../text/problem-of.ts'
+import { defaultMaxRowBytes, type RowSpan } from '../text/row-finder.ts'
+import type { ScannedRows } from '../text/scan-rows.ts'
+
+/**
+ * The rows of a group, one by one. csv-parse reads those with doubled quotes, all in one call; rows without any need no
+ * parser, and it would cost a worker a sixth of its time (docs/benchmarks.md).
+ */
+export function* parseRows(
+  group: ScannedRows,
+  firstRow: number,
+  dialect: CsvDialect,
+  columns: Columns,
+): Generator<ReadRow> {
+  const { bytes, bytesAt, spans } = group
+  const isWhole = isUtf8(bytes.subarray((spans[0]?.start ?? bytesAt) - bytesAt, group.next - bytesAt))
+  /** Null where the bytes are no UTF-8. */
+  const textOf = (span: RowSpan): string | null => {
+    const start = span.start - bytesAt
+    const end = withoutLineEnd(bytes, span.end - bytesAt)
+    return isWhole || isUtf8(bytes.subarray(start, end)) ? bytes.toString('utf8', start, end) : null
+  }
+  const records = escapedRecords(spans, textOf, dialect)
+
+  let row = firstRow
+  for (const span of spans) {
+    const place = { row: row++, byte: span.start }
+    const problem = problemOf(span)
+    const text = problem ? null : textOf(span)
+    if (problem) yield { kind: 'unreadable', place, ...problem }
+    else if (text === null) yield unreadable(place, 'the row is not valid UTF-8')
+    else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter), columns)
+    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect), columns)
+    else {
+      const cells = records.get(span)
+      yield cells ? rowOf(place, cells, columns) : unreadable(place, 'the quotes of the row do not pair up')
+    }
+  }
+}
+
+/** The cells of the rows with doubled quotes, null where they do not pair up. */
+function escapedRecords(
+  spans: readonly RowSpan[],
+  textOf: (span: RowSpan) => string | null,
+  dialect: CsvDialect,
+): Map<RowSpan, string[] | null> {
+  const texts = new Map<RowSpan, string>()
+  for (const span of spans) {
+    const text = span.state === 'quoted' ? textOf(span) : null
+    if (text?.includes('""')) texts.set(span, text)
+  }
+  const records = texts.size > 0 ? parseEscaped([...texts.values()], dialect) : []
+  return new Map([...texts.keys()].map((span, nth) => [span, records[nth] ?? null]))
+}
+
+function unreadable(place: Place, detail: string): ReadRow {
+  return { kind: 'unreadable', place, reason: 'not_decodable', detail }
+}
+
+/** One record's cells, as a header line is read. Null where the quotes do not pair up. */
+export function parseLine(text: string, dialect: CsvDialect): string[] | null {
+  if (dialect.quote === '' || !text.includes(dialect.quote)) return text.split(dialect.delimiter)
+  return parseEscaped([text], dialect)[0] ?? null
+}
+
+/**
+ * The cells of a row that the scanner found well quoted and that holds no doubled quote: every quoted cell ends at the
+ * next quote, which a delimiter or the end of the row follows.
+ */
+function splitQuoted(text: string, { delimiter, quote }: CsvDialect): string[] {
+  const cells: string[] = []
+  for (let at = 0; ; at++) {
+    const isQuoted = text.startsWith(quote, at)
+    const found = isQuoted ? text.indexOf(quote, at + 1) : text.indexOf(delimiter, at)
+    const end = found === -1 ? text.length : found
+    cells.push(text.slice(isQuoted ? at + 1 : at, end))
+    at = isQuoted ? end + 1 : end
+    if (at >= text.length) return cells
+  }
+}
+
+function parseEscaped(texts: string[], dialect: CsvDialect): (string[] | null)[] {
+  const records = tryParse(texts.join('\n'), dialect)
+  if (records?.length === texts.length) return records
+  return texts.map((text) => {
+    const record = tryParse(text, dialect)
+    return record?.length === 1 ? (record[0] ?? null) : null
+  })
+}
+
+function tryParse(text: string, dialect: CsvDialect): string[][] | null {
+  try {
+    return parse(text, {
+      delimiter: dialect.delimiter,
+      quote: dialect.quote,
+      escape: dialect.quote,
+      record_delimiter: '\n',
+      relax_column_count: true,
+      // A quote inside of an unquoted cell is text, as the row scanner has it.
+      relax_quotes: true,
+      max_record_size: 2 * defaultMaxRowBytes,
+    })
+  } catch {
+    return null
+  }
+}
+
+function rowOf(place: Place, cells: (string | null)[], columns: Columns): ReadRow {
+  const columnCount = columns.length
+  if (cells.length !== columnCount) {
+    return unreadable(place, `the row has ${cells.length} cells, its table ${columnCount} columns`)
+  }
+  for (let column = 0; column < columnCount; column++) {
+    if (cells[column] === '' || cells[column] === '\\N') cells[column] = null
+  }
+  return { kind: 'row', place, columns, values: cells }
+}
+
+function withoutLineEnd(bytes: Buffer, end: number): number {
+  if (bytes[end - 1] !== 0x0a) return bytes[end - 1] === 0x0d ? end - 1 : end
+  return bytes[end - 2] === 0x0d ? end - 2 : end - 1
+}

@@ -1,0 +1,112 @@
+import { constants } from 'node:fs'
+import { mkdir, open, readdir, realpath, rename, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { type FileVersion, OperatorError } from '@heapferry/domain'
+import type { Blob } from './blob.ts'
+import type { ExportPlace } from './open-place.ts'
+import { sourceChanged } from './source-changed.ts'
+
+/** A folder of this machine as the place of an export. */
+export function openFolder(root: string): ExportPlace {
+  return {
+    root,
+    list: () => listFolder(root),
+    open: (file, expected) => openFile(root, file, expected),
+    put: (file, parts) => putFile(path.join(root, file), parts),
+    close() {},
+  }
+}
+
+/** Hidden files and folders are left out: desktops and editors make them, exports do not. */
+async function listFolder(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
+    throw new OperatorError(
+      `${root} cannot be listed: ${messageOf(cause)}`,
+      'Check that this user may read the folder and everything below it.',
+      { cause },
+    )
+  })
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'))
+    .filter((file) => !file.split('/').some((part) => part.startsWith('.')))
+    .toSorted()
+}
+
+/** @throws OperatorError when it is missing, unreadable, or lies outside of the root (links are followed) */
+async function openFile(root: string, relativePath: string, expected?: FileVersion): Promise<Blob> {
+  const file = await pathInside(root, relativePath)
+  const handle = await open(file, constants.O_RDONLY).catch((cause: unknown) => {
+    throw new OperatorError(
+      `${relativePath} cannot be read: ${messageOf(cause)}`,
+      `Check that ${file} is readable by this user.`,
+      { cause },
+    )
+  })
+  const found = versionOf(await handle.stat())
+  const version = expected ?? found
+
+  function assertUnchanged(now: FileVersion): void {
+    if (now.sizeBytes !== version.sizeBytes || now.mark !== version.mark) {
+      throw sourceChanged(relativePath, version, now)
+    }
+  }
+
+  try {
+    assertUnchanged(found)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+  return {
+    version,
+    async fill(target, at) {
+      let filled = 0
+      while (filled < target.length) {
+        const { bytesRead } = await handle.read(target, filled, target.length - filled, at + filled)
+        if (bytesRead === 0) break
+        filled += bytesRead
+      }
+      // After the read, so that no byte of another version is handed out.
+      assertUnchanged(versionOf(await handle.stat()))
+      if (filled < target.length)
+        throw new Error(`${relativePath}: ${at + filled} bytes expected, the file ends earlier`)
+    },
+    close: () => handle.close(),
+  }
+}
+
+async function putFile(file: string, parts: readonly Uint8Array[]): Promise<void> {
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
+  // Hidden, so that nobody takes for whole what a killed process has left.
+  const draft = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`)
+  await writeFile(draft, parts, { mode: 0o600, flush: true })
+  await rename(draft, file)
+}
+
+/** Job payloads and ledgers can be tampered with: no path of theirs may lead out of the run's source. */
+async function pathInside(root: string, relativePath: string): Promise<string> {
+  const file = path.resolve(root, relativePath)
+  const [realRoot, realFile] = await Promise.all([realpath(root), realpath(file)]).catch((cause: unknown) => {
+    throw new OperatorError(
+      `${relativePath} cannot be read below ${root}: ${messageOf(cause)}`,
+      'Check that the export is still where it was planned, and mounted at the same path on every machine with workers.',
+      { cause },
+    )
+  })
+  if (realFile !== realRoot && !realFile.startsWith(realRoot.endsWith(path.sep) ? realRoot : realRoot + path.sep)) {
+    throw new OperatorError(
+      `${relativePath} leads out of the export (${realRoot})`,
+      'Copy the file into the export folder instead of linking to it.',
+    )
+  }
+  return realFile
+}
+
+function versionOf(stats: { size: number; mtimeMs: number }): FileVersion {
+  return { sizeBytes: stats.size, mark: `modified ${new Date(stats.mtimeMs).toISOString()}` }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

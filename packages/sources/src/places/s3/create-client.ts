@@ -1,0 +1,61 @@
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
+import type { S3Options } from '../open-place.ts'
+
+// Four chunks a process, a few reads ahead of each, and sixteen files that are inspected at once.
+const maxSockets = 64
+
+/**
+ * Credentials, profile and region are found as by every program with the AWS SDK. A region is not needed: a bucket
+ * elsewhere tells where it is, and is believed from then on.
+ * @param stallMs without a byte for so long, a connection is given up
+ */
+export async function createClient(options: S3Options, stallMs: number): Promise<S3Client> {
+  const agent = { maxSockets }
+  const config: S3ClientConfig = {
+    ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
+    forcePathStyle: options.pathStyle,
+    maxAttempts: 1, // see `retried`
+    // Else the SDK writes to the console when an upload fails that is about to be tried again.
+    logger: { debug: silence, info: silence, warn: silence, error: silence },
+    // Ranges have no checksums of their own, and compatible stores do not all know the header that asks for them.
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    requestHandler: { connectionTimeout: stallMs, socketTimeout: stallMs, httpAgent: agent, httpsAgent: agent },
+  }
+  let region = await configuredRegion(config)
+  const client = new S3Client({ ...config, region: () => Promise.resolve(region) })
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      try {
+        return await next(args)
+      } catch (error) {
+        const actual = regionToldBy(error)
+        if (actual === undefined || actual === region) throw error
+        region = actual
+        return next(args)
+      }
+    },
+    { step: 'initialize', name: 'goToBucketRegion' },
+  )
+  return client
+}
+
+function silence(): void {}
+
+async function configuredRegion(config: S3ClientConfig): Promise<string> {
+  const client = new S3Client(config)
+  // It rejects where no region is set anywhere.
+  const region = await client.config.region().catch(() => 'us-east-1')
+  client.destroy()
+  return region
+}
+
+function regionToldBy(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('$response' in error)) return undefined
+  const { $response: response } = error
+  if (typeof response !== 'object' || response === null || !('headers' in response)) return undefined
+  const { headers } = response
+  if (typeof headers !== 'object' || headers === null || !('x-amz-bucket-region' in headers)) return undefined
+  const region = headers['x-amz-bucket-region']
+  return typeof region === 'string' ? region : undefined
+}
