@@ -13,7 +13,7 @@ type Wanted = Pick<
  * @returns null when the signal came
  */
 export async function planSource(source: string, settings: Settings, wanted: Wanted): Promise<ExportPlan | null> {
-  const [{ planExport }, { countRows, discover, inspectExport, readWhole, sampleFile }] = await Promise.all([
+  const [{ planExport }, { discover, inspectExport, sourceAt }] = await Promise.all([
     import('@heapferry/migration'),
     import('@heapferry/sources'),
   ])
@@ -25,9 +25,7 @@ export async function planSource(source: string, settings: Settings, wanted: Wan
     return await planExport(foundExport(source, discovery, await inspectExport(discovery, wanted.mapping)), {
       ...wanted,
       nowMs: Date.now(),
-      read: (file) => readWhole(place, file, slices),
-      sample: (file, rows) => sampleFile(place, file, rows),
-      countRows: (file, maxBytes) => countRows(place, file, maxBytes),
+      source: sourceAt(place),
       onProgress: progress.show,
     })
   } finally {
@@ -35,8 +33,6 @@ export async function planSource(source: string, settings: Settings, wanted: Wan
     place.close()
   }
 }
-
-const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
 function foundExport(source: string, { notices }: Discovery, inspected: readonly Inspected[]): FoundExport {
   const found = {

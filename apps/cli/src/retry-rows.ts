@@ -12,6 +12,7 @@ import {
   type RetryHold,
   type RetryOutcome,
   type Run,
+  type Source,
 } from '@heapferry/domain'
 import {
   assertSameFiles,
@@ -32,16 +33,7 @@ import {
   RowPlaces,
 } from '@heapferry/migration'
 import { redisPacer, type RunPacer } from '@heapferry/queue'
-import {
-  cutFile,
-  discover,
-  fileReader,
-  inspectFile,
-  openPlace,
-  openRowsFile,
-  rowOfText,
-  rowReader,
-} from '@heapferry/sources'
+import { discover, inspectFile, openPlace, openRowsFile, openSource } from '@heapferry/sources'
 import { identitiesFor, limitsFor, openSink } from '@heapferry/worker'
 import { holdingRetry } from './hold-retry.ts'
 import type { OpenLedger } from './open-ledger.ts'
@@ -79,7 +71,7 @@ export async function retryRows(request: RetryRequest): Promise<RetryResult> {
   if (wish.kind !== 'held_back' && wish.mapping !== null) assertSamePeople(run, wish.mapping)
   const access = { apiKey, transport: settings.HEAPFERRY_TRANSPORT, s3: s3OptionsOf(settings) }
   const { result, outcome } = await holdingRetry(opened.ledger, run.id, stop, async (hold, signal) => {
-    const place = await openPlace(run.root, access.s3)
+    const source = await openSource(run.root, access.s3)
     const { pace } = await opened.ledger.progress(run.id)
     const pacer = redisPacer(opened.redis, run.id, pace.limit)
     const { sink, closeSink } = await openSink(run.destination, access, pacer, {
@@ -92,11 +84,11 @@ export async function retryRows(request: RetryRequest): Promise<RetryResult> {
       onOtherWarning: (words) => say(`PostHog remarked on an event that it took: ${words}`),
     })
     try {
-      return await retryHeld(request, { hold, sink, pacer, place, signal })
+      return await retryHeld(request, { hold, sink, pacer, source, signal })
     } finally {
       view.end()
       await closeSink()
-      place.close()
+      source.close()
     }
   })
   return { ...result, outcome }
@@ -106,7 +98,7 @@ interface Desk {
   hold: RetryHold
   sink: Awaited<ReturnType<typeof openSink>>['sink']
   pacer: RunPacer
-  place: Awaited<ReturnType<typeof openPlace>>
+  source: Source
   signal: AbortSignal
 }
 
@@ -116,7 +108,7 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
   const files = await ledger.files(run.id)
   switch (wish.kind) {
     case 'held_back': {
-      const { hold, sink, pacer, place, signal } = desk
+      const { hold, sink, pacer, source, signal } = desk
       const { tables } = await ledger.progress(run.id)
       const meant = files.filter(({ table }) => wish.table === undefined || table.name === wish.table)
       const names = new Set(meant.map(({ table }) => table.name))
@@ -129,8 +121,7 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
         ledger,
         sink,
         convertersAt: (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, identities, hashSalt),
-        reader: fileReader(place),
-        cut: (file: ExportFile, bytes: number) => cutFile(place, file, bytes),
+        source,
         limits: limitsFor(run.destination, pacer),
         nowMs: Date.now(),
         onBatch: view.show,
@@ -142,14 +133,14 @@ async function retryHeld(request: RetryRequest, desk: Desk): Promise<Omit<RetryR
       const planned = filesOf(places, files)
       const read = wish.mapping === null ? planned : await readAsMapped(run, planned, wish.mapping, request)
       view.begin(read.reduce((sum, { id }) => sum + places.countOf(id), 0))
-      const result = await send(request, wish.mapping, rereadRows(places, read, rowReader(desk.place)), desk)
+      const result = await send(request, wish.mapping, rereadRows(places, read, desk.source), desk)
       return { ...result, corrected: null }
     }
     case 'from_files': {
       const rejected = await placesOf(ledger.rejectedRows(run.id), {})
       const retried = new RowPlaces()
       for await (const { chunk, row } of ledger.retriedRows(run.id)) retried.add({ chunk, row, byte: 0 })
-      const work = { files, rejected, retried, rowOfText }
+      const work = { files, rejected, retried, source: desk.source }
       const given = await Promise.all(wish.files.map((file) => openRowsFile(file, leadingColumns)))
       const corrected = { rows: 0, retriedBefore: 0, unmended: 0 }
       for (const file of given) {

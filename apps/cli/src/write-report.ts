@@ -17,13 +17,13 @@ export async function reportOf(
 ): Promise<Report> {
   const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
   const made = { ledger, status, version, nowMs: Date.now() }
-  if (!checksums) return makeReport(run, { ...made, checksum: null })
-  const { checksumOf, openPlace } = await import('@heapferry/sources')
-  const place = await openPlace(run.root, s3OptionsOf(settings))
+  if (!checksums) return makeReport(run, { ...made, source: null })
+  const { openSource } = await import('@heapferry/sources')
+  const source = await openSource(run.root, s3OptionsOf(settings))
   try {
-    return await makeReport(run, { ...made, checksum: (file) => checksumOf(place, file) })
+    return await makeReport(run, { ...made, source })
   } finally {
-    place.close()
+    source.close()
   }
 }
 

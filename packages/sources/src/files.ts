@@ -1,15 +1,15 @@
 import {
-  type Chunk,
-  type ChunkReader,
   type Compression,
   type Cut,
   type ExportFile,
   type Format,
   type Mapping,
   OperatorError,
+  type Piece,
   type Position,
   type Slice,
   type SliceLimits,
+  type Source,
   requiredColumns,
   type Table,
   tableIn,
@@ -109,10 +109,10 @@ export async function* cutFile(place: Place, file: ExportFile, chunkBytes: numbe
   }
 }
 
-/** Reads chunks of files of a place. */
-export function fileReader(place: Place): ChunkReader {
+/** Reads pieces of files of a place. */
+export function fileReader(place: Place): Pick<Source, 'read'> {
   return {
-    async *read(file: ExportFile, chunk: Chunk, from: Position, limits: SliceLimits): AsyncGenerator<Slice> {
+    async *read(file: ExportFile, piece: Piece, from: Position, limits: SliceLimits): AsyncGenerator<Slice> {
       const blob = await place.open(file.path, file.version)
       try {
         const content = contentOf(blob, file.compression)
@@ -120,13 +120,13 @@ export function fileReader(place: Place): ChunkReader {
           case 'csv':
           case 'json_lines':
           case 'json_array':
-            yield* readText(content, textFormat(file.format, file.columns), file, chunk, from, limits)
+            yield* readText(content, textFormat(file.format, file.columns), file, piece, from, limits)
             return
           case 'avro':
-            yield* readAvro(content, file.columns, chunk, from, limits)
+            yield* readAvro(content, file.columns, piece, from, limits)
             return
           case 'parquet':
-            yield* readParquet(blob, file.columns, chunk, from, limits)
+            yield* readParquet(blob, file.columns, piece, from, limits)
         }
       } catch (error) {
         throw withPath(file.path, error)

@@ -7,9 +7,9 @@ import {
   type Position,
   type Range,
   type ReadRow,
-  type RowReader,
   RunId,
   type Slice,
+  type Source,
 } from '@heapferry/domain'
 import { contentOf } from './content.ts'
 import { cutFile, fileReader, textFormat } from './files.ts'
@@ -22,7 +22,7 @@ const limits = { rows: 1000, bytes: 1_500_000 }
 const jumpRows = 10_000
 
 /** Reads rows of a place again, for those that were rejected. */
-export function rowReader(place: Place): RowReader {
+export function rowReader(place: Place): Pick<Source, 'rowsAt'> {
   return {
     async *rowsAt(file, places) {
       const wanted = new WantedPlaces(places)

@@ -1,4 +1,12 @@
-import { type Chunk, chunkIdOf, type ExportFile, type Range, type ReadRow, RunId } from '@heapferry/domain'
+import {
+  type Chunk,
+  chunkIdOf,
+  type ExportFile,
+  type FileSample,
+  type Range,
+  type ReadRow,
+  RunId,
+} from '@heapferry/domain'
 import type { Blob } from './blob.ts'
 import { DamagedContent } from './compression/damaged-content.ts'
 import { decompress } from './compression/decompress.ts'
@@ -6,16 +14,6 @@ import { cutFile, fileReader } from './files.ts'
 import { type RowRange, rowGroupRanges } from './parquet/read-parquet.ts'
 import type { Place } from './place.ts'
 import { withPath } from './unusable-file.ts'
-
-/** Some rows of a file. */
-export interface FileSample {
-  /** In the file's order. Where they are not from its beginning, only the byte of their place is true. */
-  rows: ReadRow[]
-  /** Mean size of a row in the file as it lies there, packed or not; null where no row was read. */
-  bytesPerRow: number | null
-  /** These are all rows of the file. */
-  whole: boolean
-}
 
 /**
  * About so many rows from the beginning, the middle and the end of a file; all from its beginning where nothing else can be

@@ -123,13 +123,13 @@ async function writeFiles(
   { ledger }: OpenLedger,
   settings: Settings,
 ): Promise<void> {
-  const { openPlace, rowReader } = await import('@heapferry/sources')
+  const { openSource } = await import('@heapferry/sources')
   const stop = stopSignal('Stopping: what is not whole is not written.')
   const places = await placesOf(ledger.rejectedRows(run.id), flags)
   const files = filesOf(places, await ledger.files(run.id))
-  const place = await openPlace(run.root, s3OptionsOf(settings))
+  const source = await openSource(run.root, s3OptionsOf(settings))
   try {
-    const tables = exportRejected(places, files, { run: run.id, ledger, reader: rowReader(place) })
+    const tables = exportRejected(places, files, { run: run.id, ledger, source })
     const { force } = flags
     const written = await withSourceHint(run.id, () => writeRows(tables, out, { force, signal: stop }))
     if (flags.json) answer(JSON.stringify(written))
@@ -142,6 +142,6 @@ async function writeFiles(
     if (!stop.aborted) throw error
     process.exitCode = exitCodes.stopped
   } finally {
-    place.close()
+    source.close()
   }
 }

@@ -2,6 +2,7 @@ import { canonicalId, earliestMs, isInRange, parseHeapTime } from '@heapferry/co
 import {
   type Columns,
   type Conversion,
+  type ConverterFor,
   emptyTally,
   type ReadRow,
   type RejectReason,
@@ -37,7 +38,7 @@ export interface RowSurvey {
 export type RowEnd = { timeMs: number | undefined; conversion: Conversion }
 
 export interface SurveyWork {
-  converterFor(table: Table, columns: Columns): (values: Values) => Conversion
+  converterFor: ConverterFor
   nowMs: number
   /** Told the canonical id of every row of events that has one. */
   onEventId?(table: string, id: string): void

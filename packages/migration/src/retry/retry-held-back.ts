@@ -3,9 +3,9 @@ import {
   type Chunk,
   type ChunkId,
   chunkIdOf,
-  type ChunkReader,
   type Columns,
   type Conversion,
+  type ConverterFor,
   type Cut,
   type EventSink,
   type EndedRows,
@@ -17,7 +17,7 @@ import {
   type RetryLedger,
   type Run,
   type SliceLimits,
-  type Table,
+  type Source,
   type Values,
 } from '@heapferry/domain'
 import { convertSlice } from '../convert-slice.ts'
@@ -28,11 +28,10 @@ export interface HeldBackWork {
   hold: RetryHold
   ledger: Pick<RetryLedger, 'heldBackChunks' | 'settleHeldBack'>
   sink: EventSink
-  reader: ChunkReader
-  cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
+  source: Pick<Source, 'cut' | 'read'>
   limits: SliceLimits
   /** What becomes of rows in a run that began at a moment. */
-  convertersAt(startedAtMs: number): (table: Table, columns: Columns) => (values: Values) => Conversion
+  convertersAt(startedAtMs: number): ConverterFor
   nowMs: number
   /** Told after every batch. */
   onBatch?(counts: RetryCounts): void
@@ -76,7 +75,7 @@ async function* chunksOf(
   run: Run,
   file: ExportFile,
   wanted: ReadonlyMap<ChunkId, unknown>,
-  { cut }: HeldBackWork,
+  { source }: HeldBackWork,
 ): AsyncGenerator<Chunk> {
   const of = (index: number, { range, firstRow, rows }: Omit<Cut, 'first'>): Chunk => ({
     id: chunkIdOf(file.id, index),
@@ -94,7 +93,7 @@ async function* chunksOf(
   }
   const last = Math.max(...[...wanted.keys()].map(indexOf))
   let index = 0
-  for await (const one of cut(file, run.chunkBytes)) {
+  for await (const one of source.cut(file, run.chunkBytes)) {
     const chunk = of(index, one)
     if (wanted.has(chunk.id)) yield chunk
     if (index === last) return
@@ -116,7 +115,7 @@ async function retryChunk(
     const sinceMs = stored?.sinceMs ?? run.createdAtMs
     const convert = convertAsOf(work.convertersAt, file, sinceMs, toMs)
     let rowsRead = rows
-    for await (const slice of work.reader.read(file, chunk, { cursor, rows }, work.limits)) {
+    for await (const slice of work.source.read(file, chunk, { cursor, rows }, work.limits)) {
       const batch = convertSlice({ chunk, file }, slice, convert)
       const name = `${chunk.id}-held-back-since-${sinceMs}-${stored?.pass?.cursor ?? 0}`
       const origin = { table: file.table, day: null, name }

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto'
 import {
   allTaken,
   type BatchOrigin,
-  type Columns,
-  type Conversion,
+  type ConverterFor,
   type EventSink,
   type OutgoingEvent,
   type Phase,
@@ -15,8 +14,6 @@ import {
   type RetryHold,
   type RetryLedger,
   type RetryObstacle,
-  type Table,
-  type Values,
 } from '@heapferry/domain'
 import { dayOf } from '../convert-slice.ts'
 import { outgoing } from '../outgoing.ts'
@@ -36,8 +33,6 @@ export interface RetryCounts {
   rejected: number
   left: Partial<Record<LeftReason, number>>
 }
-
-type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
 
 export interface RetryWork {
   hold: RetryHold

@@ -2,14 +2,13 @@ import {
   addTallies,
   countOf,
   emptyTally,
-  type ExportFile,
   type Identities,
   phaseOf,
   RejectReason,
   type Run,
   type RunLedger,
   SkipReason,
-  type Slice,
+  type Source,
   type SourceVerification,
   type TableProgress,
   type Tally,
@@ -23,8 +22,7 @@ import { rowsByFile } from './recount.ts'
 
 export interface SourceVerifyWork {
   ledger: Pick<RunLedger, 'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'>
-  /** All rows of a file. */
-  read(file: ExportFile): AsyncIterable<Slice>
+  source: Pick<Source, 'readAll'>
   identities(): Promise<Identities>
   /** What hashes of the run are keyed with; null where it hashes nothing. */
   hashSalt: string | null
@@ -64,7 +62,7 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
     const isRetried = retried.get(file.id)
     const { add, survey } = surveyRows(file.table, { converterFor, nowMs: run.createdAtMs })
     const before = tallies.get(name) ?? emptyTally
-    for await (const { rows } of work.read(file)) {
+    for await (const { rows } of work.source.readAll(file)) {
       work.signal.throwIfAborted()
       for (const row of rows) {
         const { conversion } = add(row, file.table, { file: file.path, ...row.place })

@@ -1,4 +1,4 @@
-import type { Chunk, Columns, Cut, Position, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
+import type { Columns, Cut, Piece, Position, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
 import type { Content } from '../content.ts'
 import { openBlock } from './block-rows.ts'
 import { type Container, readContainer } from './read-container.ts'
@@ -42,7 +42,7 @@ export async function* cutAvro(content: Content, chunkBytes: number | null): Asy
 export async function* readAvro(
   content: Content,
   columns: Columns,
-  chunk: Chunk,
+  chunk: Piece,
   from: Position,
   limits: SliceLimits,
 ): AsyncGenerator<Slice> {
@@ -80,7 +80,7 @@ export async function* readAvro(
   if (rows > 0) yield takeSlice(blockAt)
 }
 
-function boundsOf({ range }: Chunk, { firstBlockByte }: Container): { start: number; end?: number } {
+function boundsOf({ range }: Piece, { firstBlockByte }: Container): { start: number; end?: number } {
   switch (range.kind) {
     case 'bytes':
       return range

@@ -1,4 +1,4 @@
-import type { Chunk, Columns, Cut, Position, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
+import type { Columns, Cut, Piece, Position, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
 import type { Blob } from '../blob.ts'
 import { maxBlockBytes, openColumn } from './open-column.ts'
 import { openParquet, type ParquetFile, type RowGroup } from './open-parquet.ts'
@@ -62,7 +62,7 @@ const maxWindowRows = 10_000
 export async function* readParquet(
   blob: Blob,
   columns: Columns,
-  chunk: Chunk,
+  chunk: Piece,
   from: Position,
   limits: SliceLimits,
 ): AsyncGenerator<Slice> {

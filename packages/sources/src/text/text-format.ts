@@ -1,4 +1,4 @@
-import type { Chunk, Cut, Position, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
+import type { Cut, Piece, Position, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
 import type { Content } from '../content.ts'
 import type { RowFinder, RowSpan } from './row-finder.ts'
 import { type RowGroup, scanRows } from './scan-rows.ts'
@@ -61,7 +61,7 @@ export async function* readText(
   content: Content,
   format: TextFormat,
   { firstRowByte }: { firstRowByte: number },
-  chunk: Chunk,
+  chunk: Piece,
   from: Position,
   limits: SliceLimits,
 ): AsyncGenerator<Slice> {
@@ -75,7 +75,7 @@ export async function* readText(
   }
 }
 
-function boundsOf({ range }: Chunk, firstRowByte: number): { start: number; end?: number } {
+function boundsOf({ range }: Piece, firstRowByte: number): { start: number; end?: number } {
   switch (range.kind) {
     case 'bytes':
       return range
