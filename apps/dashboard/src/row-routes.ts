@@ -10,6 +10,7 @@ import {
   type Source,
 } from '@heapferry/domain'
 import {
+  conversionOf,
   convertersToShow,
   exportRejected,
   filesOf,
@@ -162,10 +163,7 @@ async function samplesOf(run: Run, files: readonly ExportFile[], source: Source)
       const { rows } = await source.sample(file, sampledRows)
       const shown = rows.slice(0, sampledRows).map((row) => ({
         row: shownRow(row, file.table, run.mapping),
-        conversion:
-          row.kind === 'row'
-            ? converterFor(file.table, row.columns)(row.values)
-            : ({ kind: 'reject', reason: row.reason, detail: row.detail } as const),
+        conversion: conversionOf(row, file.table, converterFor),
       }))
       tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no row.' : null })
     } catch (error) {

@@ -1,4 +1,5 @@
 export { convertersOf, convertersToShow } from './converters.ts'
+export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export {
   decodeIdentities,
   encodeIdentities,
@@ -31,7 +32,6 @@ export { type FoundTable, mappingNotices } from './mapping-notices.ts'
 export { shownRow } from './hidden-columns.ts'
 export { identityFacts } from './identity-facts.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
-export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
 export {

@@ -4,7 +4,6 @@ import {
   type Checkpoint,
   type ChunkLedger,
   type Claim,
-  type Conversion,
   type ConverterFor,
   emptyTally,
   type EventSink,
@@ -13,6 +12,7 @@ import {
   type Source,
 } from '@heapferry/domain'
 import { convertSlice } from './convert-slice.ts'
+import { endOfRow, type RowEnd } from './end-of-row.ts'
 
 /** How a worker's turn at a chunk ended. */
 export type ChunkOutcome =
@@ -44,14 +44,10 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   let checkpoint = (await work.ledger.checkpoint(chunk)) ?? { cursor: 0, tally: emptyTally, done: false }
   if (checkpoint.done) return { kind: 'finished' }
 
-  const convert = (row: ReadRow): Conversion =>
-    row.kind === 'row'
-      ? work.converterFor(file.table, row.columns)(row.values)
-      : { kind: 'reject', reason: row.reason, detail: row.detail }
-
+  const endOf = (row: ReadRow): RowEnd => endOfRow(row, file.table, work.converterFor)
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
   for await (const slice of work.source.read(file, chunk, position, work.limits)) {
-    const batch = convertSlice(claim, slice, convert)
+    const batch = convertSlice(claim, slice, endOf)
     const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
     const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
     if (delivery.kind === 'interrupted') return delivery

@@ -24,7 +24,7 @@ import type { ExportPlan, Figure, PlannedRow, RowPlace, TableChanges } from './e
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { RepeatedIds } from './repeated-ids.ts'
-import { endOf, type RowEnd, type RowSurvey, type SurveyWork, surveyRows } from './survey-rows.ts'
+import { type RowSurvey, type SurveyedRow, type SurveyWork, surveyRows, wholeEndOf } from './survey-rows.ts'
 
 /** What is known of an export before any of its rows was read. */
 export interface FoundExport {
@@ -222,11 +222,11 @@ async function surveySamples(
     for (const row of sample.rows) {
       // Where rows were passed over, numbers count from anywhere.
       const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
-      const end = add(row, file.table, place)
+      const surveyed = add(row, file.table, place)
       if (row.kind !== 'row') continue
-      candidates.push({ row, place, end })
+      candidates.push({ row, place, ...surveyed })
       if (otherConverterFor)
-        comparison.add(place, end.conversion, endOf(otherConverterFor(file.table, row.columns)(row.values)).conversion)
+        comparison.add(place, surveyed.becomes, wholeEndOf(row, file.table, otherConverterFor).becomes)
     }
     if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
     if (sample.whole) wholeFiles++
@@ -277,18 +277,17 @@ async function rowsOf(
   return { count: Math.round(count), exact }
 }
 
-interface Candidate {
+interface Candidate extends SurveyedRow {
   row: ReadRow & { kind: 'row' }
   place: RowPlace
-  end: RowEnd
 }
 
 const samplesShown = 3
 
 /** The first, the middle and the last of the rows that become events; of the others where none does. */
 function spreadOverTime(candidates: readonly Candidate[], hidden: ReadonlyMap<string, string>): PlannedRow[] {
-  const events = candidates.filter(({ end }) => end.conversion.kind === 'event')
-  const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.end.timeMs ?? 0) - (b.end.timeMs ?? 0))
+  const events = candidates.filter(({ becomes }) => becomes.kind === 'event')
+  const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.timeMs ?? 0) - (b.timeMs ?? 0))
   const indexes = Array.from({ length: samplesShown }, (_, nth) =>
     Math.round((nth * (sorted.length - 1)) / (samplesShown - 1)),
   )
@@ -296,14 +295,14 @@ function spreadOverTime(candidates: readonly Candidate[], hidden: ReadonlyMap<st
 }
 
 function plannedRow(
-  { row: { columns, values }, place, end }: Candidate,
+  { row: { columns, values }, place, becomes }: Candidate,
   hidden: ReadonlyMap<string, string>,
 ): PlannedRow {
   const cells = columns.flatMap((column, index): [string, string][] => {
     const value = values[index] ?? null
     return value === null ? [] : [[column, hidden.get(column) ?? value]]
   })
-  return { place, values: Object.fromEntries(cells), becomes: end.conversion }
+  return { place, values: Object.fromEntries(cells), becomes }
 }
 
 async function surveyAll(

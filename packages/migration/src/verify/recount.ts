@@ -1,5 +1,6 @@
 import type { ConverterFor, ExportFile, FileId, RowKey, Source } from '@heapferry/domain'
 import { dayOf } from '../convert-slice.ts'
+import { conversionOf } from '../end-of-row.ts'
 import { fileOf } from '../retry/row-places.ts'
 import { DayMap } from './day-map.ts'
 import { DistinctCounter, type Scratch } from './distinct-counter.ts'
@@ -44,8 +45,8 @@ export async function recount(
       work.signal.throwIfAborted()
       for (const row of rows) {
         seen++
-        if (row.kind !== 'row' || left?.has(row.place.row)) continue
-        const conversion = work.converterFor(file.table, row.columns)(row.values)
+        if (left?.has(row.place.row)) continue
+        const conversion = conversionOf(row, file.table, work.converterFor)
         if (conversion.kind !== 'event') continue
         const { event, uuid, distinct_id } = conversion.event
         const day = dayOf(conversion.event)

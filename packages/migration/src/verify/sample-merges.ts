@@ -1,4 +1,5 @@
 import type { ConverterFor, ExportFile, PostHogEvent, Source } from '@heapferry/domain'
+import { conversionOf } from '../end-of-row.ts'
 
 /** Two ids of one person. */
 export interface Merge {
@@ -30,8 +31,7 @@ export async function sampleMerges(files: readonly ExportFile[], work: MergeSamp
     for (const file of some) {
       const { rows } = await work.source.sample(file, Math.ceil(rowsPerTable / some.length))
       for (const row of rows) {
-        if (row.kind !== 'row') continue
-        const conversion = work.converterFor(file.table, row.columns)(row.values)
+        const conversion = conversionOf(row, file.table, work.converterFor)
         const merge = conversion.kind === 'event' ? mergeOf(conversion.event) : null
         if (merge) found.push(merge)
       }
