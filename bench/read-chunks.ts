@@ -1,6 +1,6 @@
 import { type Chunk, chunkIdOf, defaultMapping, type ExportFile, type ReadRow, RunId } from '@heapferry/domain'
 import { convertersOf, noIdentities } from '@heapferry/migration'
-import { cutFile, fileReader, inspectFile, openPlace, type ExportPlace } from '@heapferry/sources'
+import { inspectFile, openPlace, type ExportPlace, sourceAt } from '@heapferry/sources'
 import { runOf } from '../test/support/chunk.ts'
 
 const chunkBytes = 8 * 1024 * 1024
@@ -16,7 +16,7 @@ export async function openFile(folder: string, path: string): Promise<{ place: E
 /** As the producer cuts them. */
 export async function chunksOf(place: ExportPlace, file: ExportFile): Promise<Chunk[]> {
   const chunks: Chunk[] = []
-  for await (const { range, firstRow, rows } of cutFile(place, file, chunkBytes)) {
+  for await (const { range, firstRow, rows } of sourceAt(place).cut(file, chunkBytes)) {
     chunks.push({ id: chunkIdOf(file.id, chunks.length), run, file: file.id, range, firstRow, rows, day: null })
   }
   return chunks
@@ -31,7 +31,7 @@ export async function readChunks(
 ): Promise<number> {
   let rows = 0
   for (const chunk of chunks) {
-    const slices = fileReader(place).read(file, chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_500_000 })
+    const slices = sourceAt(place).read(file, chunk, { cursor: 0, rows: 0 }, { rows: 1000, bytes: 1_500_000 })
     for await (const slice of slices) {
       for (const row of slice.rows) {
         rows++

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { defaultMapping } from '@heapferry/domain'
 import { encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
-import { discover, inspectExport, openPlace, readWhole } from '@heapferry/sources'
+import { discover, inspectExport, openPlace, sourceAt } from '@heapferry/sources'
 import { tell } from './in-own-process.ts'
 
 /** As `enqueue` does it before anything else: reads all people of an export, resolves them and leaves them to workers. */
@@ -11,11 +11,7 @@ const startedMs = performance.now()
 const discovery = await discover(source, s3)
 const inspected = await inspectExport(discovery, defaultMapping)
 const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
-const facts = await identityFacts(
-  files,
-  (file) => readWhole(discovery.place, file, { rows: 10_000, bytes: 4 * 1024 * 1024 }),
-  { mapping: defaultMapping, hashSalt: null },
-)
+const facts = await identityFacts(files, sourceAt(discovery.place).readAll, { mapping: defaultMapping, hashSalt: null })
 const migrations = facts.migrations.length
 const readMs = performance.now()
 const resolved = resolveIdentities(facts, { listNamed: false })

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { ExportFile } from '@heapferry/domain'
-import { outgoing } from '@heapferry/migration'
+import { conversionOf, endOf } from '@heapferry/migration'
 import { writeBenchCsv } from '@heapferry/sample-export'
 import type { ExportPlace } from '@heapferry/sources'
 import { chunksOf, converters, openFile, readChunks, stopwatch } from './read-chunks.ts'
@@ -30,10 +30,10 @@ export async function benchConversion(): Promise<object[]> {
       let jsonBytes = 0
       await readChunks(place, file, chunks, (row) => {
         if (stage === 'reading') return
-        const conversion = row.kind === 'row' ? convertersFor(file.table, row.columns)(row.values) : null
-        if (stage === 'reading and converting' || conversion?.kind !== 'event') return
-        const sized = outgoing(conversion.event)
-        if (sized.kind === 'outgoing') jsonBytes += sized.json.length
+        const conversion = conversionOf(row, file.table, convertersFor)
+        if (stage === 'reading and converting' || conversion.kind !== 'event') return
+        const end = endOf(conversion)
+        if (end.kind === 'event') jsonBytes += end.json.length
       })
       const { seconds, cpuSeconds } = spent()
       results.push({

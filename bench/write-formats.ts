@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { crc32, createGzip } from 'node:zlib'
 import type { Values } from '@heapferry/domain'
-import { readWhole } from '@heapferry/sources'
+import { sourceAt } from '@heapferry/sources'
 import avro from 'avsc'
 import { fileWriter, ParquetWriter, schemaFromColumnData } from 'hyparquet-writer'
 import { snappyCompress } from 'hyparquet-writer/src/snappy.js'
@@ -51,7 +51,7 @@ async function byProgram(program: string, args: readonly string[]): Promise<void
 
 async function* tableRows(folder: string): AsyncGenerator<{ columns: readonly string[]; values: Values }[]> {
   const { place, file } = await openFile(folder, 'pageviews.csv')
-  for await (const { rows } of readWhole(place, file, { rows: 5000, bytes: 8_000_000 }))
+  for await (const { rows } of sourceAt(place).readAll(file, { rows: 5000, bytes: 8_000_000 }))
     yield [...rows].flatMap((row) => (row.kind === 'row' ? [{ columns: row.columns, values: row.values }] : []))
 }
 

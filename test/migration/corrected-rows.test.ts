@@ -155,8 +155,10 @@ function workOf(rejected: Rows, retried: Rows = {}) {
     files: [clicks, users, taps],
     rejected: placesOf(rejected),
     retried: placesOf(retried),
-    rowOfText: (file: ExportFile, text: string, place: ReadRow['place']) =>
-      Promise.resolve({ kind: 'row', place, columns: own, values: [`text of ${file.path}`, text] } as const),
+    source: {
+      rowOfText: (file: ExportFile, text: string, place: ReadRow['place']) =>
+        Promise.resolve({ kind: 'row', place, columns: own, values: [`text of ${file.path}`, text] } as const),
+    },
   }
 }
 

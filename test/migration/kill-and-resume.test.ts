@@ -13,7 +13,7 @@ import {
   type Slice,
 } from '@heapferry/domain'
 import { type ChunkWork, convertersOf, processChunk } from '@heapferry/migration'
-import { cutFile, fileReader, inspectFile, type ExportPlace } from '@heapferry/sources'
+import { inspectFile, type ExportPlace, sourceAt } from '@heapferry/sources'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { packers } from '../sources/packers.ts'
@@ -141,7 +141,7 @@ async function cut(place: ExportPlace, fileName: string): Promise<CutFile[]> {
   return Promise.all(
     files.map(async (file) => {
       const chunks: Chunk[] = []
-      for await (const { range, firstRow, rows } of cutFile(place, file, 4000)) {
+      for await (const { range, firstRow, rows } of sourceAt(place).cut(file, 4000)) {
         const id = chunkIdOf(file.id, chunks.length)
         chunks.push({ id, run: RunId.parse('kills'), file: file.id, range, firstRow, rows, day: null })
       }
@@ -194,7 +194,7 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
 
   /** A process of its own: nothing of it is left when it dies. */
   async function worker(rows: number, left: { row: number; moment: string }[]): Promise<ChunkWork> {
-    const reader = fileReader(await folderPlace(folder))
+    const source = sourceAt(await folderPlace(folder))
     let due: string | null = null
     const dieAt = (now: string): void => {
       if (due !== now) return
@@ -210,9 +210,9 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
       }
     }
     return {
-      reader: {
+      source: {
         async *read(...where) {
-          for await (const slice of reader.read(...where)) yield { ...slice, rows: watched(slice) }
+          for await (const slice of source.read(...where)) yield { ...slice, rows: watched(slice) }
         },
       },
       sink: {

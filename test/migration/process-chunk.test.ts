@@ -191,7 +191,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
     },
   }
   const work: ChunkWork = {
-    reader: {
+    source: {
       async *read(_file, _chunk, from): AsyncGenerator<Slice> {
         for (let at = from.cursor; at < rowCount; at += sliceRows) {
           const next = Math.min(rowCount, at + sliceRows)

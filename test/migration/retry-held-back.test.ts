@@ -117,15 +117,15 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
         hold,
         ledger: withAccidents(),
         sink,
-        reader: {
+        source: {
           async *read(_file: unknown, _chunk: unknown, from: { cursor: number }): AsyncGenerator<Slice> {
             for (let at = from.cursor; at < rows.length; at += 3)
               yield await Promise.resolve({ rows: rows.slice(at, at + 3), next: Math.min(rows.length, at + 3) })
           },
-        },
-        async *cut() {
-          const range = { kind: 'bytes', start: 0, end: rows.length } as const
-          yield await Promise.resolve({ range, firstRow: 1, rows: rows.length, first: null })
+          async *cut() {
+            const range = { kind: 'bytes', start: 0, end: rows.length } as const
+            yield await Promise.resolve({ range, firstRow: 1, rows: rows.length, first: null })
+          },
         },
         convertersAt: (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, noIdentities, null),
         limits: { rows: 3, bytes: 1000 },

@@ -332,7 +332,7 @@ function workbench(clicks: readonly Click[]) {
     offline: () =>
       verifyAgainstSource(run, {
         ledger,
-        read,
+        source: { readAll: read },
         identities: () => Promise.resolve(noIdentities),
         hashSalt: null,
         by: 'ada',
@@ -446,11 +446,13 @@ function workbench(clicks: readonly Click[]) {
       return Promise.resolve(ranges.flatMap(found))
     },
     personIds: () => Promise.resolve(bench.persons),
-    read,
-    sample: async (one) => {
-      const rows: ReadRow[] = []
-      for await (const slice of read(one)) rows.push(...slice.rows)
-      return { rows }
+    source: {
+      readAll: read,
+      sample: async (one) => {
+        const rows: ReadRow[] = []
+        for await (const slice of read(one)) rows.push(...slice.rows)
+        return { rows, bytesPerRow: null, whole: true }
+      },
     },
     identities: () => Promise.resolve(noIdentities),
     hashSalt: null,

@@ -122,23 +122,25 @@ async function planner() {
           },
           known: (phase, chunks) => queueOf(phase).known(chunks),
         },
-        async *cut(file): AsyncGenerator<Cut> {
-          cuts.push(file.path)
-          for (let index = 0; index < 3; index++) {
-            word()
-            const range = { kind: 'bytes', start: index * 100, end: (index + 1) * 100 } as const
-            yield await Promise.resolve({
-              range,
-              firstRow: index * 10 + 1,
-              rows: 10,
-              first: {
-                kind: 'row',
-                place: { row: 1, byte: 0 },
-                columns: clicks.columns,
-                values: ['1', '2', '2023-01-01 00:00:00'],
-              },
-            })
-          }
+        source: {
+          async *cut(file): AsyncGenerator<Cut> {
+            cuts.push(file.path)
+            for (let index = 0; index < 3; index++) {
+              word()
+              const range = { kind: 'bytes', start: index * 100, end: (index + 1) * 100 } as const
+              yield await Promise.resolve({
+                range,
+                firstRow: index * 10 + 1,
+                rows: 10,
+                first: {
+                  kind: 'row',
+                  place: { row: 1, byte: 0 },
+                  columns: clicks.columns,
+                  values: ['1', '2', '2023-01-01 00:00:00'],
+                },
+              })
+            }
+          },
         },
       })
     },

@@ -1,7 +1,7 @@
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { chunkIdOf, defaultMapping, Mapping, RunId } from '@heapferry/domain'
-import { cutFile, discover as discoverIn, fileReader, inspectFile } from '@heapferry/sources'
+import { discover as discoverIn, inspectFile, sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, noS3, onlyTable } from '../support/place.ts'
@@ -146,7 +146,7 @@ test('a file that changes after it was planned is not read: its version stops th
   const file = await onlyTable(place, 'clicks.csv')
   await writeFile(path.join(folder, 'clicks.csv'), `${text}3,4\n`)
   const chunk = { id: chunkIdOf(file.id, 0), run: RunId.parse('r'), file: file.id, firstRow: 1, rows: 1, day: null }
-  const slices = fileReader(place).read(file, { ...chunk, range: { kind: 'bytes', start: 13, end: 17 } }, start, limits)
+  const slices = sourceAt(place).read(file, { ...chunk, range: { kind: 'bytes', start: 13, end: 17 } }, start, limits)
   await expect(slices[Symbol.asyncIterator]().next()).rejects.toMatchObject({ name: 'SourceChanged' })
 })
 
@@ -185,7 +185,7 @@ async function readRows(bytes: Buffer) {
   const place = await folderPlace(folder)
   const file = await onlyTable(place, 'clicks.csv')
   const rows = []
-  for await (const { range, firstRow, rows: count } of cutFile(place, file, 1_000_000)) {
+  for await (const { range, firstRow, rows: count } of sourceAt(place).cut(file, 1_000_000)) {
     const chunk = {
       id: chunkIdOf(file.id, 0),
       run: RunId.parse('r'),
@@ -195,7 +195,7 @@ async function readRows(bytes: Buffer) {
       rows: count,
       day: null,
     }
-    for await (const slice of fileReader(place).read(file, chunk, start, limits)) rows.push(...slice.rows)
+    for await (const slice of sourceAt(place).read(file, chunk, start, limits)) rows.push(...slice.rows)
   }
   return rows
 }

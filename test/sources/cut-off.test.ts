@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { defaultMapping, OperatorError, type ReadRow } from '@heapferry/domain'
-import { inspectFile, readWhole } from '@heapferry/sources'
+import { inspectFile, sourceAt } from '@heapferry/sources'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace } from '../support/place.ts'
@@ -99,7 +99,7 @@ async function reading(fileName: string, bytes: Buffer): Promise<Reading> {
   if (found instanceof OperatorError) return { kind: 'refused', message: found.message }
   const rows: ReadRow[] = []
   for (const file of found.files)
-    for await (const slice of readWhole(place, file, { rows: 9, bytes: 500 })) rows.push(...slice.rows)
+    for await (const slice of sourceAt(place).readAll(file, { rows: 9, bytes: 500 })) rows.push(...slice.rows)
   return { kind: 'read', rows }
 }
 

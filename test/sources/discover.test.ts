@@ -2,7 +2,7 @@ import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/pro
 import path from 'node:path'
 import { type Columns, defaultMapping, type ReadRow } from '@heapferry/domain'
 import { type SampleDumpManifest, writeSampleDump } from '@heapferry/sample-export'
-import { type Discovery, discover, inspectExport, readWhole, type S3Options } from '@heapferry/sources'
+import { discover, type Discovery, inspectExport, type S3Options, sourceAt } from '@heapferry/sources'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { noS3 } from '../support/place.ts'
@@ -260,7 +260,7 @@ async function tablesOf(discovery: Discovery): Promise<Map<string, Map<string, s
     for (const file of one.files) {
       const rows = tables.get(file.table.name) ?? []
       tables.set(file.table.name, rows)
-      for await (const slice of readWhole(discovery.place, file, { rows: 1000, bytes: 1_000_000 })) {
+      for await (const slice of sourceAt(discovery.place).readAll(file, { rows: 1000, bytes: 1_000_000 })) {
         for (const row of slice.rows) rows.push(cellsOf(row))
       }
     }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { OperatorError, type ReadRow } from '@heapferry/domain'
-import { cutFile, type ExportPlace, fileReader } from '@heapferry/sources'
+import { type ExportPlace, sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { cutParquet, readParquet } from '../../packages/sources/src/formats/parquet/read-parquet.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -202,7 +202,7 @@ async function largeRowGroup() {
   }
   const file = await onlyTable(place, 'clicks.parquet')
   const cuts = []
-  for await (const cut of cutFile(place, file, 1_000_000)) cuts.push(cut)
+  for await (const cut of sourceAt(place).cut(file, 1_000_000)) cuts.push(cut)
   const [cut] = cuts
   if (!cut || cuts.length > 1) throw new Error(`${cuts.length} chunks`)
   fetches.length = 0
@@ -214,7 +214,7 @@ type Reading = Pick<Awaited<ReturnType<typeof largeRowGroup>>, 'file' | 'chunk'>
 async function rowsFrom(place: ExportPlace, { file, chunk, cursor }: Reading): Promise<ReadRow[]> {
   const rows: ReadRow[] = []
   const limits = { rows: 1000, bytes: 1_000_000 }
-  for await (const slice of fileReader(place).read(file, chunk, { cursor, rows: cursor }, limits))
+  for await (const slice of sourceAt(place).read(file, chunk, { cursor, rows: cursor }, limits))
     rows.push(...slice.rows)
   return rows
 }

@@ -1,8 +1,8 @@
 import { utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { type ExportFile, type FoundRow, type ReadRow, type Place as RowPlace } from '@heapferry/domain'
-import { type ExportPlace, openRowsFile, readWhole, rowOfText, rowReader } from '@heapferry/sources'
+import { type ExportFile, type FoundRow, type Place as RowPlace, type ReadRow } from '@heapferry/domain'
+import { openRowsFile, type ExportPlace, sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
@@ -123,8 +123,10 @@ test('a mended text is read as a row of its file; one that is no row, or several
   await tableWriters.jsonArray(path.join(folder, 'taps.json'), { columns, rows })
   const place = await folderPlace(folder)
   const at = { row: 17, byte: 400 }
-  const ofCsv = (text: string) => onlyTable(place, 'clicks.csv').then((file) => rowOfText(file, text, at))
-  const ofJson = (text: string) => onlyTable(place, 'taps.json').then((file) => rowOfText(file, text, at))
+  const ofCsv = (text: string) =>
+    onlyTable(place, 'clicks.csv').then((file) => sourceAt(place).rowOfText(file, text, at))
+  const ofJson = (text: string) =>
+    onlyTable(place, 'taps.json').then((file) => sourceAt(place).rowOfText(file, text, at))
   expect(await ofCsv('1,2,2023-01-02 03:04:05,"say ""hi"", now"')).toMatchObject({
     kind: 'row',
     place: at,
@@ -164,13 +166,13 @@ test('the lines of an edited file are numbered as an editor numbers them', async
 
 async function wholeFile(place: ExportPlace, file: ExportFile): Promise<ReadRow[]> {
   const all: ReadRow[] = []
-  for await (const { rows } of readWhole(place, file, { rows: 1000, bytes: 1_000_000 })) all.push(...rows)
+  for await (const { rows } of sourceAt(place).readAll(file, { rows: 1000, bytes: 1_000_000 })) all.push(...rows)
   return all
 }
 
 async function foundAt(place: ExportPlace, file: ExportFile, places: RowPlace[]): Promise<FoundRow[]> {
   const found: FoundRow[] = []
-  for await (const one of rowReader(place).rowsAt(file, places)) found.push(one)
+  for await (const one of sourceAt(place).rowsAt(file, places)) found.push(one)
   return found
 }
 

@@ -8,7 +8,7 @@ import {
   identityFacts,
   resolveIdentities,
 } from '@heapferry/migration'
-import { discover, inspectExport, readWhole } from '@heapferry/sources'
+import { discover, inspectExport, sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -50,12 +50,12 @@ async function eventsOf(folder: string): Promise<Map<string, string>> {
     return one.files
   })
   const hashing = { mapping: defaultMapping, hashSalt: null }
-  const facts = await identityFacts(files, (file) => readWhole(discovery.place, file, limits), hashing)
+  const facts = await identityFacts(files, (file) => sourceAt(discovery.place).readAll(file, limits), hashing)
   const identities = decodeIdentities(Buffer.concat(encodeIdentities(resolveIdentities(facts, { listNamed: false }))))
   const convertersFor = convertersOf(runOf('same', { createdAtMs: Date.UTC(2030) }), identities, null)
   const events = new Map<string, string>()
   for (const file of files) {
-    for await (const { rows } of readWhole(discovery.place, file, limits)) {
+    for await (const { rows } of sourceAt(discovery.place).readAll(file, limits)) {
       for (const row of rows) {
         if (row.kind === 'unreadable') throw new Error(row.detail)
         const conversion = convertersFor(file.table, row.columns)(row.values)

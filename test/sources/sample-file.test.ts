@@ -3,7 +3,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { ExportFile, ReadRow, Values } from '@heapferry/domain'
-import { countRows, type ExportPlace, readWhole, sampleFile } from '@heapferry/sources'
+import { type ExportPlace, sourceAt } from '@heapferry/sources'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
@@ -36,7 +36,7 @@ describe.each(kinds)('of a large file, as %s', (kind) => {
   afterAll(() => rm(place.root, { recursive: true, force: true }))
 
   test('samples are rows of it, in its order, and not many more than were asked for', async () => {
-    const sample = await sampleFile(place, file, 300)
+    const sample = await sourceAt(place).sample(file, 300)
     const known = new Map(all.map((row) => [valuesOf(row)[1], row]))
     expect(sample.rows.length).toBeGreaterThan(200)
     expect(sample.rows.length).toBeLessThanOrEqual(303)
@@ -49,7 +49,7 @@ describe.each(kinds)('of a large file, as %s', (kind) => {
   })
 
   test('of parts that are read to their ends, no row is sampled that is cut there', async () => {
-    const { rows: sampled } = await sampleFile(place, file, rows)
+    const { rows: sampled } = await sourceAt(place).sample(file, rows)
     const known = new Map(all.map((row) => [valuesOf(row)[1], valuesOf(row)]))
     expect(sampled.length).toBeGreaterThan(250)
     expect(sampled.filter((row) => row.kind === 'unreadable')).toEqual([])
@@ -57,21 +57,21 @@ describe.each(kinds)('of a large file, as %s', (kind) => {
   })
 
   test('the mean size of a row tells the number of rows to a tenth', async () => {
-    const { bytesPerRow } = await sampleFile(place, file, 300)
+    const { bytesPerRow } = await sourceAt(place).sample(file, 300)
     const estimate = (file.version.sizeBytes - file.firstRowByte) / (bytesPerRow ?? 0)
     expect(Math.abs(estimate - rows)).toBeLessThan(rows / 10)
   })
 
   test('no sample takes more than a few megabytes of it', async () => {
     const { counting, readBytes } = countingPlace(place)
-    await sampleFile(counting, file, 300)
+    await sourceAt(counting).sample(file, 300)
     expect(readBytes()).toBeLessThan(6 * megabyte)
   })
 
   test('rows are counted as they are cut, and only where that is cheap', async () => {
-    expect(await countRows(place, file, Number.POSITIVE_INFINITY)).toBe(rows)
+    expect(await sourceAt(place).countRows(file, Number.POSITIVE_INFINITY)).toBe(rows)
     // The number of rows stands at the end of a Parquet file.
-    expect(await countRows(place, file, 1000)).toBe(kind === 'parquet' ? rows : null)
+    expect(await sourceAt(place).countRows(file, 1000)).toBe(kind === 'parquet' ? rows : null)
   })
 })
 
@@ -79,7 +79,7 @@ test.each(['csv', 'jsonLines', 'avro', 'parquet'] as const)(
   'a sample of a large file, as %s, comes from its beginning, its middle and its end',
   async (kind) => {
     const { place, file } = await written(await temporaryFolder(), kind, rows)
-    const { rows: sampled } = await sampleFile(place, file, 300)
+    const { rows: sampled } = await sourceAt(place).sample(file, 300)
     const numbers = sampled.map((row) => Number(valuesOf(row)[1]))
     const thirds = [0, 1, 2].map((third) => numbers.filter((n) => Math.floor((3 * (n - 1)) / rows) === third).length)
     for (const count of thirds) expect(count).toBeGreaterThan(50)
@@ -88,7 +88,7 @@ test.each(['csv', 'jsonLines', 'avro', 'parquet'] as const)(
 
 test.each(kinds)('a small file, as %s, is sampled whole, with all its places', async (kind) => {
   const { place, file } = await written(await temporaryFolder(), kind, 200)
-  const sample = await sampleFile(place, file, 300)
+  const sample = await sourceAt(place).sample(file, 300)
   expect(sample.whole).toBe(true)
   expect(sample.rows).toEqual(await wholeOf(place, file))
 })
@@ -97,7 +97,7 @@ test('a file without rows has none to sample, and tells no size of one', async (
   const folder = await temporaryFolder()
   await writeFile(path.join(folder, 'clicks.csv'), 'event_id,user_id,time\n')
   const place = await folderPlace(folder)
-  const sample = await sampleFile(place, await onlyTable(place, 'clicks.csv'), 300)
+  const sample = await sourceAt(place).sample(await onlyTable(place, 'clicks.csv'), 300)
   expect(sample).toEqual({ rows: [], bytesPerRow: null, whole: true })
 })
 
@@ -106,7 +106,7 @@ test('a packed file that is cut off is sampled as far as it can be unpacked', as
   const cut = Math.floor(file.version.sizeBytes / 2)
   await truncate(path.join(place.root, file.path), cut)
   const shortened = await onlyTable(place, file.path)
-  const { bytesPerRow, rows: sampled } = await sampleFile(place, shortened, 300)
+  const { bytesPerRow, rows: sampled } = await sourceAt(place).sample(shortened, 300)
   expect(sampled).toHaveLength(300)
   expect(Math.abs(cut / (bytesPerRow ?? 0) - rows / 2)).toBeLessThan(rows / 10)
 })
@@ -134,7 +134,8 @@ async function written(folder: string, kind: keyof typeof tableWriters, count: n
 
 async function wholeOf(place: ExportPlace, file: ExportFile): Promise<ReadRow[]> {
   const all: ReadRow[] = []
-  for await (const slice of readWhole(place, file, { rows: 10_000, bytes: 4 * megabyte })) all.push(...slice.rows)
+  for await (const slice of sourceAt(place).readAll(file, { rows: 10_000, bytes: 4 * megabyte }))
+    all.push(...slice.rows)
   return all
 }
 

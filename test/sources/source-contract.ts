@@ -10,7 +10,7 @@ import {
   RunId,
   type SliceLimits,
 } from '@heapferry/domain'
-import { cutFile, type ExportPlace, fileReader, rowReader } from '@heapferry/sources'
+import { type ExportPlace, sourceAt } from '@heapferry/sources'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
@@ -162,7 +162,7 @@ function expectToTile(chunks: readonly Chunk[], { firstRowByte, version }: Expor
 async function opener({ write, fileName, mapping = defaultMapping, openPlace = folderPlace }: SourceUnderTest) {
   const root = await temporaryFolder()
   const place = await openPlace(root)
-  const reader = fileReader(place)
+  const source = sourceAt(place)
   return async (rows: Rows, chunkBytes: number) => {
     await write(path.join(root, fileName), rows)
     const again = async () => {
@@ -171,7 +171,7 @@ async function opener({ write, fileName, mapping = defaultMapping, openPlace = f
     }
     const { file, chunks } = await again()
     const slices = (chunk: Chunk, from: { cursor: number; rows: number }, limits: SliceLimits) =>
-      reader.read(file, chunk, from, limits)
+      source.read(file, chunk, from, limits)
     const read = async (...where: Parameters<typeof slices>): Promise<ReadRow[]> => {
       const all = []
       for await (const slice of slices(...where)) all.push(...slice.rows)
@@ -182,14 +182,14 @@ async function opener({ write, fileName, mapping = defaultMapping, openPlace = f
       for (const chunk of chunks) all.push(...(await read(chunk, { cursor: 0, rows: 0 }, limits)))
       return all
     }
-    const rowsAt = (places: RowPlace[]) => rowReader(place).rowsAt(file, places)
+    const rowsAt = (places: RowPlace[]) => source.rowsAt(file, places)
     return { file, chunks, again, slices, read, readAll, rowsAt }
   }
 }
 
 async function chunksOf(place: ExportPlace, file: ExportFile, chunkBytes: number): Promise<Chunk[]> {
   const chunks: Chunk[] = []
-  for await (const { range, firstRow, rows } of cutFile(place, file, chunkBytes)) {
+  for await (const { range, firstRow, rows } of sourceAt(place).cut(file, chunkBytes)) {
     const id = chunkIdOf(file.id, chunks.length)
     chunks.push({ id, run: RunId.parse('test'), file: file.id, range, firstRow, rows, day: null })
   }

@@ -2,7 +2,7 @@ import path from 'node:path'
 import { defaultMapping, type RunId } from '@heapferry/domain'
 import { identitiesPath } from '@heapferry/config'
 import { convertersOf, decodeIdentities } from '@heapferry/migration'
-import { discover, inspectFile, openPlace, type ExportPlace, readBytes, readWhole } from '@heapferry/sources'
+import { discover, inspectFile, openPlace, type ExportPlace, readBytes, sourceAt } from '@heapferry/sources'
 import { runOf } from './chunk.ts'
 import { noS3 } from './place.ts'
 
@@ -26,7 +26,7 @@ export async function convertible(source: string, { run, home, startedAtMs = Dat
   for (const file of (await Promise.all(found.map((one) => inspectFile(place, one, defaultMapping)))).flatMap(
     ({ files }) => files,
   )) {
-    for await (const slice of readWhole(place, file, { rows: 5000, bytes: 8_000_000 })) {
+    for await (const slice of sourceAt(place).readAll(file, { rows: 5000, bytes: 8_000_000 })) {
       for (const row of slice.rows) {
         rows++
         const conversion = row.kind === 'row' ? convertersFor(file.table, row.columns)(row.values) : null

@@ -1,6 +1,6 @@
 import { defaultMapping, type Values } from '@heapferry/domain'
 import { type SampleOptions, writeSampleExport } from '@heapferry/sample-export'
-import { discover, inspectExport, readWhole } from '@heapferry/sources'
+import { discover, inspectExport, sourceAt } from '@heapferry/sources'
 import { temporaryFolder } from './folder.ts'
 import { noS3 } from './place.ts'
 import type { TextTable } from './write-table.ts'
@@ -18,7 +18,7 @@ export async function sampleTables(
     for (const file of one.files) {
       const table = tables.get(file.table.name) ?? { columns: file.columns, rows: [] }
       tables.set(file.table.name, table)
-      for await (const { rows } of readWhole(discovery.place, file, { rows: 1000, bytes: 1_000_000 })) {
+      for await (const { rows } of sourceAt(discovery.place).readAll(file, { rows: 1000, bytes: 1_000_000 })) {
         for (const row of rows) if (row.kind === 'row') table.rows.push(row.values.map(withPlainTime))
       }
     }

@@ -1,36 +1,23 @@
 import { createHash } from 'node:crypto'
 import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
-import {
-  type ExportFile,
-  type Identities,
-  OperatorError,
-  phaseOf,
-  type ReadRow,
-  type Run,
-  type RunLedger,
-  type Slice,
-} from '@heapferry/domain'
+import { type Identities, OperatorError, phaseOf, type Run, type RunLedger, type Source } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
-import { openPlace, readWhole, sampleFile } from '@heapferry/sources'
+import { openPlace, openSource } from '@heapferry/sources'
 import { identitiesFor } from '@heapferry/worker'
 
 /** The export that a run was made from, to be read again. Files that are not what they were then are refused. */
 export interface RunExport {
-  read(file: ExportFile): AsyncIterable<Slice>
-  sample(file: ExportFile, rows: number): Promise<{ rows: readonly ReadRow[] }>
+  source: Source
   /** Who is who: as the work store has it, or where that was cleared, resolved again. */
   identities(): Promise<Identities>
   close(): void
 }
 
-const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
-
 export async function openRunExport(run: Run, ledger: RunLedger, settings: Settings): Promise<RunExport> {
   const s3 = s3OptionsOf(settings)
-  const place = await openPlace(run.root, s3)
+  const source = await openSource(run.root, s3)
   const store = await openPlace(workStoreOf(settings), s3)
   let resolved: Promise<Identities> | undefined
-  const read = (file: ExportFile) => readWhole(place, file, slices)
 
   async function resolve(): Promise<Identities> {
     const wanted = await ledger.identities(run.id)
@@ -41,7 +28,7 @@ export async function openRunExport(run: Run, ledger: RunLedger, settings: Setti
     if (stored) return stored
     const files = (await ledger.files(run.id)).filter(({ table }) => phaseOf(table.kind) === 'identities')
     const { mapping } = run
-    const facts = await identityFacts(files, read, { mapping, hashSalt: hashSaltFor(mapping, settings) })
+    const facts = await identityFacts(files, source.readAll, { mapping, hashSalt: hashSaltFor(mapping, settings) })
     const people = resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' })
     const bytes = Buffer.concat(encodeIdentities(people))
     if (createHash('sha256').update(bytes).digest('hex') === wanted?.resolved) return decodeIdentities(bytes)
@@ -52,11 +39,10 @@ export async function openRunExport(run: Run, ledger: RunLedger, settings: Setti
   }
 
   return {
-    read,
-    sample: (file, rows) => sampleFile(place, file, rows),
+    source,
     identities: () => (resolved ??= resolve()),
     close() {
-      place.close()
+      source.close()
       store.close()
     },
   }

@@ -7,15 +7,7 @@ import {
   planExport,
   type PlanProgress,
 } from '@heapferry/migration'
-import {
-  countRows,
-  discover,
-  type Discovery,
-  type Inspected,
-  inspectExport,
-  readWhole,
-  sampleFile,
-} from '@heapferry/sources'
+import { discover, type Discovery, type Inspected, inspectExport, sourceAt } from '@heapferry/sources'
 import { logUpdateStderr } from 'log-update'
 import { planProgressText } from './plan-text.ts'
 
@@ -37,9 +29,7 @@ export async function planSource(source: string, settings: Settings, wanted: Wan
     return await planExport(foundExport(source, discovery, await inspectExport(discovery, wanted.mapping)), {
       ...wanted,
       nowMs: Date.now(),
-      read: (file) => readWhole(place, file, slices),
-      sample: (file, rows) => sampleFile(place, file, rows),
-      countRows: (file, maxBytes) => countRows(place, file, maxBytes),
+      source: sourceAt(place),
       onProgress: progress.show,
     })
   } finally {
@@ -47,8 +37,6 @@ export async function planSource(source: string, settings: Settings, wanted: Wan
     place.close()
   }
 }
-
-const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
 function foundExport(source: string, { notices }: Discovery, inspected: readonly Inspected[]): FoundExport {
   const found = {

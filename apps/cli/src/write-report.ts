@@ -5,7 +5,7 @@ import { reportPage } from '@heapferry/dashboard'
 import type { Run } from '@heapferry/domain'
 import { makeReport, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
-import { checksumOf, openPlace } from '@heapferry/sources'
+import { openSource } from '@heapferry/sources'
 import { readRunStatus } from '@heapferry/queue'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
@@ -19,12 +19,12 @@ export async function reportOf(
 ): Promise<Report> {
   const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
   const made = { ledger, status, version, nowMs: Date.now() }
-  if (!checksums) return makeReport(run, { ...made, checksum: null })
-  const place = await openPlace(run.root, s3OptionsOf(settings))
+  if (!checksums) return makeReport(run, { ...made, source: null })
+  const source = await openSource(run.root, s3OptionsOf(settings))
   try {
-    return await makeReport(run, { ...made, checksum: (file) => checksumOf(place, file) })
+    return await makeReport(run, { ...made, source })
   } finally {
-    place.close()
+    source.close()
   }
 }
 

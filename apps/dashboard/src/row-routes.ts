@@ -7,8 +7,10 @@ import {
   type RetryLedger,
   type Run,
   type RunLedger,
+  type Source,
 } from '@heapferry/domain'
 import {
+  conversionOf,
   convertersToShow,
   exportRejected,
   filesOf,
@@ -19,7 +21,7 @@ import {
   type RunStatus,
   shownRow,
 } from '@heapferry/migration'
-import { openPlace, type ExportPlace as Place, rowReader, type S3Options, sampleFile } from '@heapferry/sources'
+import { openSource, type S3Options } from '@heapferry/sources'
 import type { Express, Response } from 'express'
 import { z } from 'zod'
 import { onlyOperators, visitorOf } from './access.ts'
@@ -50,12 +52,12 @@ const toldAgainMs = 600_000
 
 /** What shows rows of an export, which only operators may see, and what is made from rejected ones. */
 export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun, statusOf, send }: RowRoutes): void {
-  const within = async <T>(run: Run, use: (place: Place) => Promise<T>): Promise<T> => {
-    const place = await openPlace(run.root, s3)
+  const within = async <T>(run: Run, use: (source: Source) => Promise<T>): Promise<T> => {
+    const source = await openSource(run.root, s3)
     try {
-      return await use(place)
+      return await use(source)
     } finally {
-      place.close()
+      source.close()
     }
   }
 
@@ -87,8 +89,8 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     if (!asked.success || !file)
       throw new OperatorError('There is no such row', 'Take it from the list of rejected rows.')
     const { row, byte } = asked.data
-    await within(run, async (place) => {
-      for await (const found of rowReader(place).rowsAt(file, [{ row, byte }])) {
+    await within(run, async (source) => {
+      for await (const found of source.rowsAt(file, [{ row, byte }])) {
         const shown = shownRow(found.row, file.table, run.mapping)
         send(response, rowPage(run, { file: file.path, row }, shown, found.text))
       }
@@ -101,8 +103,8 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     const meant = MeantQuery.parse(query)
     const places = await placesOf(ledger.rejectedRows(run.id), meant)
     const files = filesOf(places, await ledger.files(run.id))
-    await within(run, async (place) => {
-      const [table] = exportRejected(places, files, { run: run.id, ledger, reader: rowReader(place) })
+    await within(run, async (source) => {
+      const [table] = exportRejected(places, files, { run: run.id, ledger, source })
       if (!table) throw new OperatorError('There are no such rejected rows', 'Look at the list of rejected rows.')
       await recordDownload(run, 'rejected_rows', visitorOf(response).name, meant.table)
       response.attachment(`rejected-${run.id}.csv`).type('csv')
@@ -114,14 +116,14 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     const run = await findRun(id, response)
     if (run === null) return
     const files = await ledger.files(run.id)
-    await within(run, async (place) => send(response, samplesPage(run, await samplesOf(run, files, place))))
+    await within(run, async (source) => send(response, samplesPage(run, await samplesOf(run, files, source))))
   })
 
   app.get('/runs/:id/report.:format', async ({ params: { id, format } }, response, next) => {
     if (format !== 'html' && format !== 'json') return next()
     const run = await findRun(id, response)
     if (run === null) return
-    const work = { ledger, status: await statusOf(run), version, nowMs: Date.now(), checksum: null }
+    const work = { ledger, status: await statusOf(run), version, nowMs: Date.now(), source: null }
     const report = await makeReport(run, work)
     await recordDownload(run, 'report', visitorOf(response).name)
     response.attachment(`report-${run.id}.${format}`)
@@ -151,20 +153,17 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
   })
 }
 
-async function samplesOf(run: Run, files: readonly ExportFile[], place: Place): Promise<SampledTable[]> {
+async function samplesOf(run: Run, files: readonly ExportFile[], source: Source): Promise<SampledTable[]> {
   const converterFor = convertersToShow(run)
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
   const tables: SampledTable[] = []
   for (const file of oneOfEach.values()) {
     const table = { table: file.table.name, file: file.path }
     try {
-      const { rows } = await sampleFile(place, file, sampledRows)
+      const { rows } = await source.sample(file, sampledRows)
       const shown = rows.slice(0, sampledRows).map((row) => ({
         row: shownRow(row, file.table, run.mapping),
-        conversion:
-          row.kind === 'row'
-            ? converterFor(file.table, row.columns)(row.values)
-            : ({ kind: 'reject', reason: row.reason, detail: row.detail } as const),
+        conversion: conversionOf(row, file.table, converterFor),
       }))
       tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no row.' : null })
     } catch (error) {

@@ -16,6 +16,7 @@ import {
   type Run,
   RunId,
   type RunLedger,
+  type Source,
 } from '@heapferry/domain'
 import {
   assertSameFiles,
@@ -32,14 +33,13 @@ import {
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
 import {
-  cutFile,
   discover,
   inspectExport,
   type Inspected,
-  type ExportPlace as Place,
+  type ExportPlace as ExportPlace,
   readBytes,
-  readWhole,
   type S3Options,
+  sourceAt,
 } from '@heapferry/sources'
 
 export interface RunRequest {
@@ -62,8 +62,7 @@ export interface RunRequest {
 export interface Production {
   run: Run
   hashSalt: string | null
-  /** Where the files lie. */
-  place: Place
+  source: Source
   files: ExportFile[]
   /** What was found and needs no migration, and what looks wrong. */
   notices: string[]
@@ -82,7 +81,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     const planned = await ledger.run(idAt(root))
     return planned?.root === root ? planned.newestDump : undefined
   })
-  const { place } = discovery
+  const source = sourceAt(discovery.place)
   const inspected = await inspectExport(discovery, request.mapping)
   assertReadable(inspected)
   const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
@@ -95,9 +94,9 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : [])),
     ...helperNotices(files),
     ...mappingNotices(request.mapping, files),
-    ...(await roundedNotices(place, files)),
+    ...(await roundedNotices(source, files)),
   ]
-  const { root } = place
+  const { root } = discovery.place
 
   const wanted: Run = {
     id: idAt(root),
@@ -123,7 +122,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
     )
   }
   if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
-  return { run, hashSalt: request.hashSalt, place, files, notices }
+  return { run, hashSalt: request.hashSalt, source, files, notices }
 }
 
 export interface ProductionWork {
@@ -131,7 +130,7 @@ export interface ProductionWork {
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
   /** Where producer and workers share what is too large or too personal for Redis. */
-  store: Place
+  store: ExportPlace
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
@@ -142,18 +141,18 @@ export interface ProductionWork {
  * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
  */
 export async function produce(
-  { run, hashSalt, place, files }: Production,
+  { run, hashSalt, source, files }: Production,
   { ledger, queueOf, store, signal, onFile }: ProductionWork,
 ): Promise<void> {
   for (const phase of phases) await queueOf(phase).removeFailed()
-  await saveIdentities({ run, hashSalt, place, files }, ledger, store)
+  await saveIdentities({ run, hashSalt, source, files }, ledger, store)
   await planRun(run, files, {
     ledger,
     schedule: {
       add: (phase, chunks) => queueOf(phase).add(chunks),
       known: (phase, chunks) => queueOf(phase).known(chunks),
     },
-    cut: (file, bytes) => cutFile(place, file, bytes),
+    source,
     signal,
     ...(onFile && { onFile }),
   })
@@ -164,9 +163,9 @@ export async function produce(
  * bytes, so doing it again after a crash changes nothing.
  */
 async function saveIdentities(
-  { run, hashSalt, place, files }: Omit<Production, 'notices'>,
+  { run, hashSalt, source, files }: Omit<Production, 'notices'>,
   ledger: RunLedger,
-  store: Place,
+  store: ExportPlace,
 ): Promise<void> {
   const identityFiles = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
   const fingerprint = sha256([JSON.stringify(identityFiles.map(({ path: name, version }) => [name, version]))])
@@ -181,14 +180,14 @@ async function saveIdentities(
   if (stored && stored.resolved === (await hashIn(store, name))) return
 
   const { mapping } = run
-  const facts = await identityFacts(identityFiles, (wanted) => readWhole(place, wanted, slices), { mapping, hashSalt })
+  const facts = await identityFacts(identityFiles, source.readAll, { mapping, hashSalt })
   const parts = encodeIdentities(resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' }))
   await store.put(name, parts)
   await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
 }
 
 /** Undefined where the file is not there, or cannot be read. */
-async function hashIn(store: Place, name: string): Promise<string | undefined> {
+async function hashIn(store: ExportPlace, name: string): Promise<string | undefined> {
   const bytes = await readBytes(store, name).catch((error: unknown) => {
     if (error instanceof OperatorError) return undefined
     throw error
@@ -197,7 +196,6 @@ async function hashIn(store: Place, name: string): Promise<string | undefined> {
 }
 
 const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
-const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
 /** A source is known by one name, wherever the command is typed. */
 function sourceName(source: string): string {
@@ -281,11 +279,11 @@ function helperNotices(files: readonly ExportFile[]): string[] {
 }
 
 /** One file of a table tells for all of it, since a table is exported in one go. */
-async function roundedNotices(place: Place, files: readonly ExportFile[]): Promise<string[]> {
+async function roundedNotices(source: Source, files: readonly ExportFile[]): Promise<string[]> {
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
   const notices = []
   for (const file of oneOfEach.values()) {
-    if (!looksRounded(await firstRows(place, file))) continue
+    if (!looksRounded(await firstRows(source, file))) continue
     notices.push(
       `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
     )
@@ -293,7 +291,7 @@ async function roundedNotices(place: Place, files: readonly ExportFile[]): Promi
   return notices
 }
 
-async function firstRows(place: Place, file: ExportFile): Promise<Iterable<ReadRow>> {
-  for await (const { rows } of readWhole(place, file, firstSlice)) return rows
+async function firstRows(source: Source, file: ExportFile): Promise<Iterable<ReadRow>> {
+  for await (const { rows } of source.readAll(file, firstSlice)) return rows
   return []
 }

@@ -2,13 +2,18 @@ import { createHash } from 'node:crypto'
 import { identitiesPath } from '@heapferry/config'
 import { type Identities, OperatorError, type Phase, type Run, type RunLedger } from '@heapferry/domain'
 import { decodeIdentities, noIdentities } from '@heapferry/migration'
-import { type ExportPlace as Place, readBytes } from '@heapferry/sources'
+import { type ExportPlace as ExportPlace, readBytes } from '@heapferry/sources'
 
 /**
  * Events are sent under the ids that the export has, so those who send them need no identities in memory; unless they
  * have to know who has none.
  */
-export async function identitiesFor(phase: Phase, run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
+export async function identitiesFor(
+  phase: Phase,
+  run: Run,
+  ledger: RunLedger,
+  store: ExportPlace,
+): Promise<Identities> {
   switch (phase) {
     case 'identities':
       return loadIdentities(run, ledger, store)
@@ -17,7 +22,7 @@ export async function identitiesFor(phase: Phase, run: Run, ledger: RunLedger, s
   }
 }
 
-async function loadIdentities(run: Run, ledger: RunLedger, store: Place): Promise<Identities> {
+async function loadIdentities(run: Run, ledger: RunLedger, store: ExportPlace): Promise<Identities> {
   const hint =
     'Workers on other machines need the same HEAPFERRY_WORK_STORE (a shared folder or s3://bucket/prefix), and the export at the same place.'
   const name = identitiesPath(run.id)

@@ -1,7 +1,6 @@
 import {
   type Chunk,
-  type Columns,
-  type Conversion,
+  type ConverterFor,
   type Destination,
   type EventSink,
   type ExportFile,
@@ -11,12 +10,10 @@ import {
   type Run,
   type RunLedger,
   type SliceLimits,
-  type Table,
-  type Values,
 } from '@heapferry/domain'
 import { type ChunkOutcome, convertersOf, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
-import { fileReader, type ExportPlace as Place } from '@heapferry/sources'
+import { type ExportPlace, sourceAt } from '@heapferry/sources'
 import { identitiesFor } from './identities-for.ts'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
@@ -55,8 +52,8 @@ export function runWork(
   }: {
     ledger: RunLedger
     sink: EventSink
-    place: Place
-    store: Place
+    place: ExportPlace
+    store: ExportPlace
     limits: SliceLimits
     /** What hashes are keyed with; null where none is set. */
     hashSalt: string | null
@@ -64,9 +61,9 @@ export function runWork(
     onProgress(progress: { chunk: Chunk; file: ExportFile; read: number }): void
   },
 ) {
-  const reader = fileReader(place)
+  const source = sourceAt(place)
   const files = new Map<FileId, Promise<ExportFile>>()
-  let converters: Promise<(table: Table, columns: Columns) => (values: Values) => Conversion> | undefined
+  let converters: Promise<ConverterFor> | undefined
 
   return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
     const file = await remembered(files, chunk.file, () => findFile(run, chunk.file, ledger))
@@ -84,7 +81,7 @@ export function runWork(
     return processChunk(
       { chunk, file, token },
       {
-        reader,
+        source,
         sink,
         ledger,
         converterFor,

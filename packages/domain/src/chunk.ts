@@ -29,10 +29,11 @@ export const Chunk = z.object({
 })
 export type Chunk = z.infer<typeof Chunk>
 
+/** What tells where to read: of a chunk, or of any other part of a file. */
+export type Piece = Pick<Chunk, 'range' | 'firstRow'>
+
 /** A piece of a file as the producer cuts it: what a chunk is made from. */
-export interface Cut {
-  range: Range
-  firstRow: number
+export interface Cut extends Piece {
   rows: number
   first: ReadRow | null
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { Columns, Values } from './reading.ts'
+import type { Table } from './table.ts'
 
 /** Why a row was left out on purpose. A closed list: reports and totals group by it. */
 export const SkipReason = z.enum([
@@ -57,3 +59,6 @@ export type Conversion =
   | { kind: 'event'; event: PostHogEvent }
   | { kind: 'skip'; reason: SkipReason }
   | { kind: 'reject'; reason: RejectReason; detail: string }
+
+/** Compiled once for a table and its columns, then called for every row that has them. */
+export type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion

@@ -1,6 +1,4 @@
 import type { RejectReason } from './conversion.ts'
-import type { Chunk } from './chunk.ts'
-import type { ExportFile } from './export.ts'
 
 /**
  * Column names, lower case. Rows with the same columns share one array, so that converters compile once for it: all rows
@@ -33,7 +31,7 @@ export interface Position {
   rows: number
 }
 
-/** Some rows of a chunk, in order, small enough to be held in memory and sent as one batch. */
+/** Some rows of a file, in order, small enough to be held in memory and sent as one batch. */
 export interface Slice {
   /** Made as they are asked for, and once: a thousand rows held together cost a worker a tenth of its time. */
   rows: Iterable<ReadRow>
@@ -45,28 +43,4 @@ export interface SliceLimits {
   rows: number
   /** Of input. A single row may be larger. */
   bytes: number
-}
-
-export interface ChunkReader {
-  /**
-   * The rows of a chunk after a position.
-   * @throws SourceChanged when the file is not the one that was planned
-   */
-  read(file: ExportFile, chunk: Chunk, from: Position, limits: SliceLimits): AsyncIterable<Slice>
-}
-
-/** A row that was read again by its place. */
-export interface FoundRow {
-  row: ReadRow
-  /** Of a row that cannot be read: what stands there, � for bytes that are no UTF-8; null where it is no text. */
-  text: string | null
-}
-
-export interface RowReader {
-  /**
-   * The rows at some places of a file, one for each place, which are given in the file's order. Where no row begins at a
-   * place it is unreadable.
-   * @throws SourceChanged when the file is not the one that was planned
-   */
-  rowsAt(file: ExportFile, places: Iterable<Place>): AsyncIterable<FoundRow>
 }

@@ -2,17 +2,15 @@ import { compileConverter, type ConversionContext, textHash } from '@heapferry/c
 import {
   type Columns,
   type Conversion,
+  type ConverterFor,
   type Identities,
   OperatorError,
   type Run,
-  type Table,
   type Values,
 } from '@heapferry/domain'
 import { hiddenText } from './hidden-columns.ts'
 import { noIdentities } from './identities.ts'
 import { fingerprintOfSalt } from './salt-fingerprint.ts'
-
-type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
 
 /**
  * The converters of a run, compiled once for each table and order of columns.

@@ -1,4 +1,5 @@
 export { convertersOf, convertersToShow } from './converters.ts'
+export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export {
   decodeIdentities,
   encodeIdentities,
@@ -31,22 +32,22 @@ export { type FoundTable, mappingNotices } from './mapping-notices.ts'
 export { shownRow } from './hidden-columns.ts'
 export { identityFacts } from './identity-facts.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
-export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
-export {
-  checkCorrected,
-  type CorrectedFile,
-  correctedRows,
-  type CorrectedSummary,
-  type CorrectedWork,
-} from './retry/corrected-rows.ts'
+export { checkCorrected, type CorrectedFile, correctedRows } from './retry/corrected-rows.ts'
 export { exportRejected, leadingColumns } from './retry/export-rejected.ts'
 export { groupRejected, type RejectedGroup, shapeOf } from './retry/group-rejected.ts'
 export { lateIdentities } from './retry/late-identities.ts'
-export { filesOf, type RereadRow, rereadRows } from './retry/reread-rows.ts'
+export { filesOf, type RereadRow } from './retry/reread-rows.ts'
 export { type HeldBackWork, retryHeldBack } from './retry/retry-held-back.ts'
 export { type LeftReason, type RetryCounts, retryRejected, type RetryWork } from './retry/retry-rejected.ts'
+export {
+  assertSamePeople,
+  type RetriedRows,
+  retryRows,
+  type RetryRowsWork,
+  type RetryWish,
+} from './retry/retry-rows.ts'
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
 export { rejectText, skipText, transportText, warningText } from './reason-text.ts'
 export { workerFault } from './worker-fault.ts'

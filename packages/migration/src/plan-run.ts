@@ -3,7 +3,6 @@ import {
   type Chunk,
   type ChunkId,
   chunkIdOf,
-  type Cut,
   type ExportFile,
   OperatorError,
   type Phase,
@@ -12,6 +11,7 @@ import {
   type ReadRow,
   type Run,
   type RunLedger,
+  type Source,
   SourceChanged,
 } from '@heapferry/domain'
 import pMap from 'p-map'
@@ -27,7 +27,7 @@ export interface ChunkSchedule {
 export interface PlanWork {
   ledger: RunLedger
   schedule: ChunkSchedule
-  cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
+  source: Pick<Source, 'cut'>
   /** Ends planning between two chunks; nothing is sealed then. */
   signal: AbortSignal
   /** Told after every file. */
@@ -96,7 +96,7 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<num
     pending = []
   }
 
-  for await (const cut of work.cut(file, run.chunkBytes)) {
+  for await (const cut of work.source.cut(file, run.chunkBytes)) {
     if (signal.aborted) return null
     const { range, firstRow } = cut
     const day = dayOf(cut.first)

@@ -3,18 +3,16 @@ import {
   addTallies,
   type Checkpoint,
   type ChunkLedger,
-  type ChunkReader,
   type Claim,
-  type Columns,
-  type Conversion,
+  type ConverterFor,
   emptyTally,
   type EventSink,
   type ReadRow,
   type SliceLimits,
-  type Table,
-  type Values,
+  type Source,
 } from '@heapferry/domain'
 import { convertSlice } from './convert-slice.ts'
+import { endOfRow, type RowEnd } from './end-of-row.ts'
 
 /** How a worker's turn at a chunk ended. */
 export type ChunkOutcome =
@@ -26,11 +24,10 @@ export type ChunkOutcome =
   | { kind: 'lock_lost' }
 
 export interface ChunkWork {
-  reader: ChunkReader
+  source: Pick<Source, 'read'>
   sink: EventSink
   ledger: ChunkLedger
-  /** Compiled once per table and columns, then called for every row. */
-  converterFor(table: Table, columns: Columns): (values: Values) => Conversion
+  converterFor: ConverterFor
   limits: SliceLimits
   /** Told after every commit. */
   onCommit?(checkpoint: Checkpoint): void
@@ -47,14 +44,10 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   let checkpoint = (await work.ledger.checkpoint(chunk)) ?? { cursor: 0, tally: emptyTally, done: false }
   if (checkpoint.done) return { kind: 'finished' }
 
-  const convert = (row: ReadRow): Conversion =>
-    row.kind === 'row'
-      ? work.converterFor(file.table, row.columns)(row.values)
-      : { kind: 'reject', reason: row.reason, detail: row.detail }
-
+  const endOf = (row: ReadRow): RowEnd => endOfRow(row, file.table, work.converterFor)
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
-  for await (const slice of work.reader.read(file, chunk, position, work.limits)) {
-    const batch = convertSlice(claim, slice, convert)
+  for await (const slice of work.source.read(file, chunk, position, work.limits)) {
+    const batch = convertSlice(claim, slice, endOf)
     const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
     const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
     if (delivery.kind === 'interrupted') return delivery

@@ -11,7 +11,7 @@ import {
   type RowFilter,
   type RowPlaces,
 } from '@heapferry/migration'
-import { openPlace, rowReader } from '@heapferry/sources'
+import { openSource } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -126,9 +126,9 @@ async function writeFiles(
   const stop = stopSignal('Stopping: what is not whole is not written.')
   const places = await placesOf(ledger.rejectedRows(run.id), flags)
   const files = filesOf(places, await ledger.files(run.id))
-  const place = await openPlace(run.root, s3OptionsOf(settings))
+  const source = await openSource(run.root, s3OptionsOf(settings))
   try {
-    const tables = exportRejected(places, files, { run: run.id, ledger, reader: rowReader(place) })
+    const tables = exportRejected(places, files, { run: run.id, ledger, source })
     const { force } = flags
     const written = await withSourceHint(run.id, () => writeRows(tables, out, { force, signal: stop }))
     if (flags.json) answer(JSON.stringify(written))
@@ -141,6 +141,6 @@ async function writeFiles(
     if (!stop.aborted) throw error
     process.exitCode = exitCodes.stopped
   } finally {
-    place.close()
+    source.close()
   }
 }

@@ -1,14 +1,14 @@
 import { Command } from 'commander'
 import { createLogger, loadMapping, requireDestination } from '@heapferry/config'
 import type { RejectReason, RetryOutcome, RunId } from '@heapferry/domain'
-import type { LeftReason } from '@heapferry/migration'
+import type { LeftReason, RetryWish } from '@heapferry/migration'
 import { readRunStatus } from '@heapferry/queue'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, openLedger } from '../open-ledger.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
 import { answer } from '../print.ts'
-import { assertRetriable, retryRows, type RetryWish } from '../retry-rows.ts'
+import { assertRetriable, retryRun } from '../retry-run.ts'
 import { retryText } from '../retry-text.ts'
 import { retryView } from '../retry-view.ts'
 import { withSourceHint } from '../source-hint.ts'
@@ -82,7 +82,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     await assertReachable(destination, apiKey)
     const { anyway, json } = flags
     const request = { run, wish, anyway, opened, settings, apiKey, view: retryView(json), stop }
-    const { kind, outcome, counts, corrected } = await withSourceHint(run.id, () => retryRows(request))
+    const { kind, outcome, counts, corrected } = await withSourceHint(run.id, () => retryRun(request))
 
     const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
     const { retriedBefore = 0, unmended = 0 } = corrected ?? {}

@@ -97,12 +97,12 @@ interface Work {
 type Verified = { verification: Verification; days?: readonly VerifiedDay[] }
 
 async function againstSource(run: Run, { opened: { ledger }, settings, stop, progress }: Work): Promise<Verified> {
-  const source = await openRunExport(run, ledger, settings)
+  const exported = await openRunExport(run, ledger, settings)
   try {
     const verification = await verifyAgainstSource(run, {
       ledger,
-      read: source.read,
-      identities: source.identities,
+      source: exported.source,
+      identities: exported.identities,
       hashSalt: hashSaltFor(run.mapping, settings),
       by: person(),
       nowMs: Date.now(),
@@ -111,7 +111,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
     })
     return { verification }
   } finally {
-    source.close()
+    exported.close()
   }
 }
 
@@ -120,7 +120,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
   const { ledger } = opened
   const { appHost, personalKey } = requireQueries(settings, run.destination)
   const queries = createQueries({ appHost, personalKey, signal: stop, onWaiting: sayWaiting })
-  const source = await openRunExport(run, ledger, settings)
+  const exported = await openRunExport(run, ledger, settings)
   const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', run.id))
   const breakOff = (): void => void queries.close()
   stop.addEventListener('abort', breakOff)
@@ -130,9 +130,8 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
       ledger,
       countEvents: (ranges) => queries.countEvents(project.id, run.id, ranges),
       personIds: (ids) => queries.personIds(project.id, ids),
-      read: source.read,
-      sample: source.sample,
-      identities: source.identities,
+      source: exported.source,
+      identities: exported.identities,
       hashSalt: hashSaltFor(run.mapping, settings),
       scratch,
       by: person(),
@@ -151,7 +150,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
     return await lookUntilSettled(verifying, flags.wait * minuteMs, stop)
   } finally {
     stop.removeEventListener('abort', breakOff)
-    source.close()
+    exported.close()
     await scratch.close()
     await queries.close()
   }

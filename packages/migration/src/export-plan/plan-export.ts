@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { Cast } from '@heapferry/conversion'
 import {
+  type ConverterFor,
   type ExportFile,
   type FileId,
   type Identities,
@@ -11,6 +12,7 @@ import {
   type Run,
   RunId,
   type Slice,
+  type Source,
   type Table,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
@@ -22,7 +24,7 @@ import type { ExportPlan, Figure, PlannedRow, RowPlace, TableChanges } from './e
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { RepeatedIds } from './repeated-ids.ts'
-import { endOf, type RowEnd, type RowSurvey, type SurveyWork, surveyRows } from './survey-rows.ts'
+import { type RowSurvey, type SurveyedRow, type SurveyWork, surveyRows, wholeEndOf } from './survey-rows.ts'
 
 /** What is known of an export before any of its rows was read. */
 export interface FoundExport {
@@ -44,15 +46,7 @@ export interface ExportPlanWork {
   /** Reads every row instead of samples. */
   full: boolean
   eventsPerSecond: number
-  /** All rows of a file. */
-  read(file: ExportFile): AsyncIterable<Slice>
-  /** About so many rows, spread over a file. `whole`: there are no others. */
-  sample(
-    file: ExportFile,
-    rows: number,
-  ): Promise<{ rows: readonly ReadRow[]; bytesPerRow: number | null; whole: boolean }>
-  /** How many rows a file has; null where more than so many bytes would have to be read to tell. */
-  countRows(file: ExportFile, maxBytes: number): Promise<number | null>
+  source: Pick<Source, 'readAll' | 'sample' | 'countRows'>
   /** Looked at between slices. */
   signal: AbortSignal
   onProgress?(progress: PlanProgress): void
@@ -162,7 +156,7 @@ class UncastCells {
 async function resolvePeople(
   files: readonly ExportFile[],
   mapping: Mapping,
-  { hashSalt, against, read, signal, onProgress }: ExportPlanWork,
+  { hashSalt, against, source, signal, onProgress }: ExportPlanWork,
 ) {
   const rowCounts = new Map<FileId, number>()
   const faults: ExportPlan['faults'] = []
@@ -170,7 +164,7 @@ async function resolvePeople(
     void faults.push({ file: path, problem: message, hint })
   async function* counted(file: ExportFile): AsyncGenerator<Slice> {
     let rows = 0
-    for await (const slice of read(file)) {
+    for await (const slice of source.readAll(file)) {
       if (signal.aborted) return
       const all = [...slice.rows]
       rows += all.length
@@ -207,7 +201,7 @@ const countedBytes = 32 * 1024 * 1024
 async function surveySamples(
   files: readonly ExportFile[],
   rowCounts: ReadonlyMap<FileId, number>,
-  { otherConverterFor, ...surveyWork }: SurveyWork & { otherConverterFor: SurveyWork['converterFor'] | null },
+  { otherConverterFor, ...surveyWork }: SurveyWork & { otherConverterFor: ConverterFor | null },
   work: ExportPlanWork,
 ): Promise<Omit<SurveyedTable, 'uncast'>> {
   const [first] = files
@@ -224,15 +218,15 @@ async function surveySamples(
   const chosen = firstMiddleLast(files)
   for (const file of chosen) {
     work.onProgress?.({ doing: 'sampling', table: table.name, rows: survey.tally.read, of: null })
-    const sample = await work.sample(file, Math.ceil(sampledRows / chosen.length))
+    const sample = await work.source.sample(file, Math.ceil(sampledRows / chosen.length))
     for (const row of sample.rows) {
       // Where rows were passed over, numbers count from anywhere.
       const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
-      const end = add(row, file.table, place)
+      const surveyed = add(row, file.table, place)
       if (row.kind !== 'row') continue
-      candidates.push({ row, place, end })
+      candidates.push({ row, place, ...surveyed })
       if (otherConverterFor)
-        comparison.add(place, end.conversion, endOf(otherConverterFor(file.table, row.columns)(row.values)).conversion)
+        comparison.add(place, surveyed.becomes, wholeEndOf(row, file.table, otherConverterFor).becomes)
     }
     if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
     if (sample.whole) wholeFiles++
@@ -266,7 +260,7 @@ async function rowsOf(
   files: readonly ExportFile[],
   bytesPerRow: readonly number[],
   rowCounts: ReadonlyMap<FileId, number>,
-  { countRows }: ExportPlanWork,
+  { source }: ExportPlanWork,
 ): Promise<Figure> {
   const mean = bytesPerRow.reduce((sum, bytes) => sum + bytes, 0) / bytesPerRow.length
   let bytesLeft = countedBytes
@@ -275,7 +269,7 @@ async function rowsOf(
   for (const file of files) {
     // Where no sample tells how large a row is, only counting helps.
     const maxBytes = bytesPerRow.length === 0 ? Number.POSITIVE_INFINITY : bytesLeft
-    const counted = rowCounts.get(file.id) ?? (await countRows(file, maxBytes))
+    const counted = rowCounts.get(file.id) ?? (await source.countRows(file, maxBytes))
     bytesLeft = Math.max(0, bytesLeft - file.version.sizeBytes)
     exact &&= counted !== null
     count += counted ?? (file.version.sizeBytes - file.firstRowByte) / mean
@@ -283,18 +277,17 @@ async function rowsOf(
   return { count: Math.round(count), exact }
 }
 
-interface Candidate {
+interface Candidate extends SurveyedRow {
   row: ReadRow & { kind: 'row' }
   place: RowPlace
-  end: RowEnd
 }
 
 const samplesShown = 3
 
 /** The first, the middle and the last of the rows that become events; of the others where none does. */
 function spreadOverTime(candidates: readonly Candidate[], hidden: ReadonlyMap<string, string>): PlannedRow[] {
-  const events = candidates.filter(({ end }) => end.conversion.kind === 'event')
-  const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.end.timeMs ?? 0) - (b.end.timeMs ?? 0))
+  const events = candidates.filter(({ becomes }) => becomes.kind === 'event')
+  const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.timeMs ?? 0) - (b.timeMs ?? 0))
   const indexes = Array.from({ length: samplesShown }, (_, nth) =>
     Math.round((nth * (sorted.length - 1)) / (samplesShown - 1)),
   )
@@ -302,24 +295,24 @@ function spreadOverTime(candidates: readonly Candidate[], hidden: ReadonlyMap<st
 }
 
 function plannedRow(
-  { row: { columns, values }, place, end }: Candidate,
+  { row: { columns, values }, place, becomes }: Candidate,
   hidden: ReadonlyMap<string, string>,
 ): PlannedRow {
   const cells = columns.flatMap((column, index): [string, string][] => {
     const value = values[index] ?? null
     return value === null ? [] : [[column, hidden.get(column) ?? value]]
   })
-  return { place, values: Object.fromEntries(cells), becomes: end.conversion }
+  return { place, values: Object.fromEntries(cells), becomes }
 }
 
 async function surveyAll(
   { table, files, rows }: SurveyedTable,
   surveyWork: SurveyWork,
-  { read, signal, onProgress }: ExportPlanWork,
+  { source, signal, onProgress }: ExportPlanWork,
 ): Promise<RowSurvey> {
   const { add, survey } = surveyRows(table, surveyWork)
   for (const file of files) {
-    for await (const slice of read(file)) {
+    for await (const slice of source.readAll(file)) {
       if (signal.aborted) return survey
       for (const row of slice.rows) add(row, file.table, { file: file.path, ...row.place })
       onProgress?.({ doing: 'reading_rows', table: table.name, rows: survey.tally.read, of: rows.count })

@@ -2,15 +2,15 @@ import { canonicalId, earliestMs, isInRange, parseHeapTime } from '@heapferry/co
 import {
   type Columns,
   type Conversion,
+  type ConverterFor,
   emptyTally,
   type ReadRow,
   type RejectReason,
   type Table,
   type TableKind,
   type Tally,
-  type Values,
 } from '@heapferry/domain'
-import { outgoing } from '../outgoing.ts'
+import { conversionOf, countEnd, endOf, type RowEnd } from '../end-of-row.ts'
 import type { RowPlace } from './export-plan.ts'
 
 /** What rows of one table were found to be. */
@@ -33,11 +33,14 @@ export interface RowSurvey {
   allEvents: Map<string, number>
 }
 
-/** How a row ends if PostHog takes every event. */
-export type RowEnd = { timeMs: number | undefined; conversion: Conversion }
+/** What a row was found to be. */
+export interface SurveyedRow {
+  timeMs: number | undefined
+  becomes: Conversion
+}
 
 export interface SurveyWork {
-  converterFor(table: Table, columns: Columns): (values: Values) => Conversion
+  converterFor: ConverterFor
   nowMs: number
   /** Told the canonical id of every row of events that has one. */
   onEventId?(table: string, id: string): void
@@ -68,53 +71,41 @@ export function surveyRows(table: Table, work: SurveyWork) {
   return {
     survey,
     /** @param fileTable what the row's file says of the table: files of one table come from several dumps */
-    add(row: ReadRow, fileTable: Table, place: RowPlace): RowEnd {
-      tally.read++
-      if (row.kind === 'unreadable') {
-        const { reason, detail } = row
-        return rejected(place, { timeMs: undefined, conversion: { kind: 'reject', reason, detail } })
+    add(row: ReadRow, fileTable: Table, place: RowPlace): SurveyedRow {
+      const { end, becomes } = wholeEndOf(row, fileTable, converterFor)
+      const timeMs = row.kind === 'row' ? timeIn(row) : undefined
+      countEnd(tally, end)
+      if (end.kind === 'event') {
+        survey.jsonBytes += end.json.length
+        count(survey.eventNames, end.event)
+        if (isOfEvents && timeMs !== undefined) count(survey.days, Math.floor(timeMs / dayMs))
       }
-      const { columns, values } = row
-      const reading = readings.get(columns) ?? readingOf(columns, converterFor(fileTable, columns))
-      readings.set(columns, reading)
-      const { convert, timeAt, eventIdAt, tableNameAt } = reading
-
-      const timeMs = parseHeapTime(values[timeAt] ?? '')
-      if (timeMs !== undefined) addTime(timeMs)
-      if (onEventId && isOfEvents) {
-        const eventId = canonicalId(values[eventIdAt] ?? null)
-        // Exporters write 0 for null.
-        if (eventId.kind === 'id' && eventId.id !== '0') onEventId(table.name, eventId.id)
-      }
-      if (table.kind === 'all_events') count(survey.allEvents, (values[tableNameAt] ?? '').trim().toLowerCase())
-
-      const { conversion, jsonBytes } = endOf(convert(values))
-      switch (conversion.kind) {
-        case 'event': {
-          const { event } = conversion
-          tally.sent++
-          survey.jsonBytes += jsonBytes
-          count(survey.eventNames, event.event)
-          if (isOfEvents && timeMs !== undefined) count(survey.days, Math.floor(timeMs / dayMs))
-          break
-        }
-        case 'skip':
-          tally.skipped[conversion.reason] = (tally.skipped[conversion.reason] ?? 0) + 1
-          break
-        case 'reject':
-          return rejected(place, { timeMs, conversion })
-      }
-      return { timeMs, conversion }
+      if (end.kind === 'reject') addPlace(end.reason, place)
+      return { timeMs, becomes }
     },
   }
 
-  function rejected(place: RowPlace, end: RowEnd & { conversion: { kind: 'reject'; reason: RejectReason } }): RowEnd {
-    const { reason } = end.conversion
-    tally.rejected[reason] = (tally.rejected[reason] ?? 0) + 1
+  /** Looks at what a plan tells of all rows, whatever becomes of them. @returns the row's time, if it has one */
+  function timeIn({ columns, values }: Extract<ReadRow, { kind: 'row' }>): number | undefined {
+    const reading = readings.get(columns) ?? readingOf(columns)
+    readings.set(columns, reading)
+    const { timeAt, eventIdAt, tableNameAt } = reading
+
+    const timeMs = parseHeapTime(values[timeAt] ?? '')
+    if (timeMs !== undefined) addTime(timeMs)
+    if (onEventId && isOfEvents) {
+      const eventId = canonicalId(values[eventIdAt] ?? null)
+      // Exporters write 0 for null.
+      if (eventId.kind === 'id' && eventId.id !== '0') onEventId(table.name, eventId.id)
+    }
+    if (table.kind === 'all_events') count(survey.allEvents, (values[tableNameAt] ?? '').trim().toLowerCase())
+    return timeMs
+  }
+
+  function addPlace(reason: RejectReason, place: RowPlace): void {
     const places = survey.places.get(reason) ?? []
     if (places.length < placesShown) places.push(place)
     survey.places.set(reason, places)
-    return end
   }
 
   function addTime(timeMs: number): void {
@@ -129,13 +120,15 @@ export function surveyRows(table: Table, work: SurveyWork) {
   }
 }
 
-/** How a row ends that was converted, and how many bytes of JSON are sent of it. */
-export function endOf(conversion: Conversion): { conversion: Conversion; jsonBytes: number } {
-  if (conversion.kind !== 'event') return { conversion, jsonBytes: 0 }
-  const sized = outgoing(conversion.event)
-  if (sized.kind === 'outgoing') return { conversion, jsonBytes: sized.json.length }
-  const detail = `the event would take ${sized.bytes} bytes of PostHog's 1 MB`
-  return { conversion: { kind: 'reject', reason: 'event_too_large', detail }, jsonBytes: 0 }
+/** How a row ends, and what it becomes: of an event also its properties. */
+export function wholeEndOf(
+  row: ReadRow,
+  table: Table,
+  converterFor: ConverterFor,
+): { end: RowEnd; becomes: Conversion } {
+  const conversion = conversionOf(row, table, converterFor)
+  const end = endOf(conversion)
+  return { end, becomes: end.kind === 'event' ? conversion : end }
 }
 
 /** The tables that say what people did. */
@@ -143,16 +136,14 @@ export const eventTables: ReadonlySet<TableKind> = new Set<TableKind>(['pageview
 
 /** Looked up once for all rows that share their columns. */
 interface RowReading {
-  convert: (values: Values) => Conversion
   timeAt: number
   eventIdAt: number
   tableNameAt: number
 }
 
-function readingOf(columns: Columns, convert: (values: Values) => Conversion): RowReading {
+function readingOf(columns: Columns): RowReading {
   const firstOf = (...names: string[]): number => columns.findIndex((column) => names.includes(column))
   return {
-    convert,
     timeAt: firstOf('time', 'joindate'),
     eventIdAt: firstOf('event_id'),
     // Older exports call it event_name.

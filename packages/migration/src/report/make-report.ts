@@ -1,4 +1,4 @@
-import { destinationText, type ExportFile, type Run, type RunLedger, type TimelineEntry } from '@heapferry/domain'
+import { destinationText, type Run, type RunLedger, type Source, type TimelineEntry } from '@heapferry/domain'
 import { groupRejected } from '../retry/group-rejected.ts'
 import type { RunStatus } from '../run-state.ts'
 import { timelineText } from '../timeline-text.ts'
@@ -11,12 +11,12 @@ export interface ReportWork {
   status: RunStatus
   version: string
   nowMs: number
-  /** SHA-256 in hex; null where the file is not the one that was planned any more. Not called where `null`. */
-  checksum: ((file: ExportFile) => Promise<string | null>) | null
+  /** Null where the inputs are not read once more for their checksums. */
+  source: Pick<Source, 'checksum'> | null
 }
 
 /** Everything that the ledger knows of a run, put together for reading and for keeping. */
-export async function makeReport(run: Run, { ledger, status, version, nowMs, checksum }: ReportWork): Promise<Report> {
+export async function makeReport(run: Run, { ledger, status, version, nowMs, source }: ReportWork): Promise<Report> {
   const files = await ledger.files(run.id)
   const paths = new Map(files.map(({ id, path }) => [id, path]))
   const [timeline, history, answers, progress, rejected, verifications] = await Promise.all([
@@ -37,7 +37,7 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, che
       compression: file.compression,
       size_bytes: file.version.sizeBytes,
       version: file.version.mark,
-      sha256: checksum === null ? null : await checksum(file),
+      sha256: source === null ? null : await source.checksum(file),
       columns: file.columns.length,
       rows: plan?.rows ?? null,
       read,

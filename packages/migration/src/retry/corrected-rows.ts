@@ -4,8 +4,8 @@ import {
   OperatorError,
   type Phase,
   phaseOf,
-  type Place,
   type ReadRow,
+  type Source,
   type Values,
 } from '@heapferry/domain'
 import { looksRounded } from '../export-plan/looks-rounded.ts'
@@ -28,8 +28,7 @@ export interface CorrectedWork {
   rejected: RowPlaces
   /** Rows that were, until a retry settled them; their bytes are not known. */
   retried: RowPlaces
-  /** Reads what a person has mended in the column `raw`. */
-  rowOfText(file: ExportFile, text: string, place: Place): Promise<ReadRow>
+  source: Pick<Source, 'rowOfText'>
 }
 
 /** What the lines of a file come to. */
@@ -95,7 +94,7 @@ export function correctedRows(
         if (found.kind !== 'rejected' || isUnmended(found) || phaseOf(found.file.table.kind) !== phase) continue
         const { file, place, raw, values } = found
         const isText = raw !== null && values.every((value) => value === null)
-        const mended = isText ? await work.rowOfText(file, raw, place) : shapes.rowOf(file, place, values)
+        const mended = isText ? await work.source.rowOfText(file, raw, place) : shapes.rowOf(file, place, values)
         yield { file, place, row: mended, text: raw }
       }
     }
@@ -160,7 +159,7 @@ class Shapes {
     this.#header = header
   }
 
-  rowOf(file: ExportFile, place: Place, values: Values): ReadRow {
+  rowOf(file: ExportFile, place: RowPlace, values: Values): ReadRow {
     const { columns, indexes } = hasOwnColumns(file) ? this.#ofRow(file, values) : this.#ofFile(file)
     return { kind: 'row', place, columns, values: indexes.map((index) => values[index] ?? null) }
   }

@@ -1,4 +1,4 @@
-import type { ExportFile, ReadRow, RejectedRow, RetryLedger, RowReader, RunId } from '@heapferry/domain'
+import type { ExportFile, ReadRow, RejectedRow, RetryLedger, RunId, Source } from '@heapferry/domain'
 import { batchesOf, rereadFile, type RereadRow } from './reread-rows.ts'
 import type { RowPlaces } from './row-places.ts'
 
@@ -14,7 +14,7 @@ export interface ExportedTable {
 interface ExportWork {
   run: RunId
   ledger: Pick<RetryLedger, 'rejectedAt'>
-  reader: RowReader
+  source: Pick<Source, 'rowsAt'>
 }
 
 /**
@@ -36,12 +36,12 @@ export function exportRejected(places: RowPlaces, files: readonly ExportFile[], 
 async function* linesOf(
   places: RowPlaces,
   files: readonly ExportFile[],
-  { run, ledger, reader }: ExportWork,
+  { run, ledger, source }: ExportWork,
 ): AsyncGenerator<string> {
-  const columns = await columnsOf(places, files, reader)
+  const columns = await columnsOf(places, files, source)
   yield csvLine([...leadingColumns, ...columns])
   for (const file of files) {
-    for await (const rows of batchesOf(rereadFile(places, file, reader))) {
+    for await (const rows of batchesOf(rereadFile(places, file, source))) {
       const stored = await ledger.rejectedAt(
         run,
         rows.map(({ place }) => place),
@@ -75,7 +75,11 @@ function cellsIn(columns: readonly string[], row: Extract<ReadRow, { kind: 'row'
 }
 
 /** All columns of the rows. Of JSON each row has its own: they are read once more, only for their columns. */
-async function columnsOf(places: RowPlaces, files: readonly ExportFile[], reader: RowReader): Promise<string[]> {
+async function columnsOf(
+  places: RowPlaces,
+  files: readonly ExportFile[],
+  source: ExportWork['source'],
+): Promise<string[]> {
   const columns: string[] = []
   const known = new Set<readonly string[]>()
   const add = (more: readonly string[]): void => {
@@ -90,7 +94,7 @@ async function columnsOf(places: RowPlaces, files: readonly ExportFile[], reader
   for (const file of files) {
     add(file.columns)
     if (!hasOwnColumns(file)) continue
-    for await (const { row } of reader.rowsAt(file, places.in(file.id))) if (row.kind === 'row') add(row.columns)
+    for await (const { row } of source.rowsAt(file, places.in(file.id))) if (row.kind === 'row') add(row.columns)
   }
   return columns
 }

@@ -5,7 +5,7 @@ import {
   type Phase,
   phaseOf,
   type ReadRow,
-  type RowReader,
+  type Source,
 } from '@heapferry/domain'
 import type { RowPlace, RowPlaces } from './row-places.ts'
 
@@ -36,9 +36,13 @@ function unknownFile(id: FileId): never {
 }
 
 /** Reads the rows at the places of a file again. */
-export async function* rereadFile(places: RowPlaces, file: ExportFile, reader: RowReader): AsyncGenerator<RereadRow> {
+export async function* rereadFile(
+  places: RowPlaces,
+  file: ExportFile,
+  source: Pick<Source, 'rowsAt'>,
+): AsyncGenerator<RereadRow> {
   const wanted = places.in(file.id)
-  for await (const { row, text } of reader.rowsAt(file, places.in(file.id))) {
+  for await (const { row, text } of source.rowsAt(file, places.in(file.id))) {
     const { value: place, done } = wanted.next()
     if (done) throw new Error(`more rows of ${file.path} were read than asked for`)
     yield { file, place, row, text }
@@ -48,10 +52,10 @@ export async function* rereadFile(places: RowPlaces, file: ExportFile, reader: R
 export function rereadRows(
   places: RowPlaces,
   files: readonly ExportFile[],
-  reader: RowReader,
+  source: Pick<Source, 'rowsAt'>,
 ): (phase: Phase) => AsyncGenerator<RereadRow> {
   return async function* (phase) {
-    for (const file of files) if (phaseOf(file.table.kind) === phase) yield* rereadFile(places, file, reader)
+    for (const file of files) if (phaseOf(file.table.kind) === phase) yield* rereadFile(places, file, source)
   }
 }
 

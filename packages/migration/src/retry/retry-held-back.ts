@@ -1,26 +1,23 @@
 import {
   allTaken,
-  type Chunk,
   type ChunkId,
   chunkIdOf,
-  type ChunkReader,
-  type Columns,
-  type Conversion,
-  type Cut,
+  type ConverterFor,
   type EventSink,
   type EndedRows,
   type ExportFile,
   type FileId,
   type HeldBack,
+  type Piece,
   type ReadRow,
   type RetryHold,
   type RetryLedger,
   type Run,
   type SliceLimits,
-  type Table,
-  type Values,
+  type Source,
 } from '@heapferry/domain'
 import { convertSlice } from '../convert-slice.ts'
+import { conversionOf, endOfRow, type RowEnd } from '../end-of-row.ts'
 import { fileOf, indexOf } from './row-places.ts'
 import type { RetryCounts } from './retry-rejected.ts'
 
@@ -28,11 +25,10 @@ export interface HeldBackWork {
   hold: RetryHold
   ledger: Pick<RetryLedger, 'heldBackChunks' | 'settleHeldBack'>
   sink: EventSink
-  reader: ChunkReader
-  cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
+  source: Pick<Source, 'cut' | 'read'>
   limits: SliceLimits
   /** What becomes of rows in a run that began at a moment. */
-  convertersAt(startedAtMs: number): (table: Table, columns: Columns) => (values: Values) => Conversion
+  convertersAt(startedAtMs: number): ConverterFor
   nowMs: number
   /** Told after every batch. */
   onBatch?(counts: RetryCounts): void
@@ -71,32 +67,26 @@ async function heldBackByFile(run: Run, ledger: HeldBackWork['ledger']) {
   return byFile
 }
 
+/** What is known of a chunk without its job. */
+type HeldBackChunk = Piece & { id: ChunkId }
+
 /** The ledger has no ranges: the file is cut again as the producer did, up to the last chunk that is wanted. */
 async function* chunksOf(
   run: Run,
   file: ExportFile,
   wanted: ReadonlyMap<ChunkId, unknown>,
-  { cut }: HeldBackWork,
-): AsyncGenerator<Chunk> {
-  const of = (index: number, { range, firstRow, rows }: Omit<Cut, 'first'>): Chunk => ({
-    id: chunkIdOf(file.id, index),
-    run: run.id,
-    file: file.id,
-    range,
-    firstRow,
-    rows,
-    day: null,
-  })
+  { source }: HeldBackWork,
+): AsyncGenerator<HeldBackChunk> {
   // One chunk, which would be unpacked only to be counted.
   if (file.compression !== 'none') {
-    yield of(0, { range: { kind: 'whole' }, firstRow: 1, rows: 0 })
+    yield { id: chunkIdOf(file.id, 0), range: { kind: 'whole' }, firstRow: 1 }
     return
   }
   const last = Math.max(...[...wanted.keys()].map(indexOf))
   let index = 0
-  for await (const one of cut(file, run.chunkBytes)) {
-    const chunk = of(index, one)
-    if (wanted.has(chunk.id)) yield chunk
+  for await (const { range, firstRow } of source.cut(file, run.chunkBytes)) {
+    const id = chunkIdOf(file.id, index)
+    if (wanted.has(id)) yield { id, range, firstRow }
     if (index === last) return
     index++
   }
@@ -105,7 +95,7 @@ async function* chunksOf(
 /** A pass that was cut off goes on as of the moment that it began with; another one follows it as of now. */
 async function retryChunk(
   run: Run,
-  { chunk, file, heldBack }: { chunk: Chunk; file: ExportFile; heldBack: HeldBack | null },
+  { chunk, file, heldBack }: { chunk: HeldBackChunk; file: ExportFile; heldBack: HeldBack | null },
   work: HeldBackWork,
   counts: RetryCounts,
   signal: AbortSignal,
@@ -114,10 +104,10 @@ async function retryChunk(
   const passes = stored?.pass ? [stored.pass, begun(work.nowMs)] : [begun(work.nowMs)]
   for (const { toMs, cursor, rows } of passes) {
     const sinceMs = stored?.sinceMs ?? run.createdAtMs
-    const convert = convertAsOf(work.convertersAt, file, sinceMs, toMs)
+    const endOf = endAsOf(work.convertersAt, file, sinceMs, toMs)
     let rowsRead = rows
-    for await (const slice of work.reader.read(file, chunk, { cursor, rows }, work.limits)) {
-      const batch = convertSlice({ chunk, file }, slice, convert)
+    for await (const slice of work.source.read(file, chunk, { cursor, rows }, work.limits)) {
+      const batch = convertSlice({ chunk, file }, slice, endOf)
       const name = `${chunk.id}-held-back-since-${sinceMs}-${stored?.pass?.cursor ?? 0}`
       const origin = { table: file.table, day: null, name }
       const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
@@ -154,19 +144,17 @@ function begun(toMs: number): NonNullable<HeldBack['pass']> {
   return { toMs, cursor: 0, rows: 0 }
 }
 
-/** What becomes of a row as of `toMs` if it was held back as of `sinceMs`; null of all others. */
-function convertAsOf(
+/** How a row ends as of `toMs` that was held back as of `sinceMs`; null of all others. */
+function endAsOf(
   convertersAt: HeldBackWork['convertersAt'],
-  file: ExportFile,
+  { table }: ExportFile,
   sinceMs: number,
   toMs: number,
-): (row: ReadRow) => Conversion | null {
+): (row: ReadRow) => RowEnd | null {
   const before = convertersAt(sinceMs)
   const now = convertersAt(toMs)
-  const isHeldBack = (columns: Columns, values: Values): boolean => {
-    const conversion = before(file.table, columns)(values)
-    return conversion.kind === 'skip' && conversion.reason === 'held_back'
+  return (row) => {
+    const was = conversionOf(row, table, before)
+    return was.kind === 'skip' && was.reason === 'held_back' ? endOfRow(row, table, now) : null
   }
-  return (row) =>
-    row.kind === 'row' && isHeldBack(row.columns, row.values) ? now(file.table, row.columns)(row.values) : null
 }

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto'
 import {
   allTaken,
   type BatchOrigin,
-  type Columns,
-  type Conversion,
+  type ConverterFor,
   type EventSink,
   type OutgoingEvent,
   type Phase,
@@ -15,11 +14,9 @@ import {
   type RetryHold,
   type RetryLedger,
   type RetryObstacle,
-  type Table,
-  type Values,
 } from '@heapferry/domain'
 import { dayOf } from '../convert-slice.ts'
-import { outgoing } from '../outgoing.ts'
+import { endOfRow } from '../end-of-row.ts'
 import { batchesOf, type RereadRow } from './reread-rows.ts'
 import type { RowPlace } from './row-places.ts'
 
@@ -36,8 +33,6 @@ export interface RetryCounts {
   rejected: number
   left: Partial<Record<LeftReason, number>>
 }
-
-type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
 
 export interface RetryWork {
   hold: RetryHold
@@ -135,29 +130,19 @@ type Outcome =
 
 function outcomeOf(reread: RereadRow, converterFor: ConverterFor): Outcome {
   const { file, row, place } = reread
-  if (row.kind === 'unreadable') return rejected(reread, row.reason, row.detail)
-  const conversion = converterFor(file.table, row.columns)(row.values)
-  switch (conversion.kind) {
+  const end = endOfRow(row, file.table, converterFor)
+  switch (end.kind) {
     case 'event': {
-      const { event } = conversion
-      const sized = outgoing(event)
-      if (sized.kind === 'too_large')
-        return rejected(reread, 'event_too_large', `the event would take ${sized.bytes} bytes of PostHog's 1 MB`)
-      const taken = {
-        kind: 'sent',
-        table: file.table.name,
-        event: event.event,
-        day: dayOf(event),
-        ...keyOf(place),
-      } as const
-      return { kind: 'event', outgoing: sized, sentAs: sentAs(event), taken }
+      const { event } = end
+      const taken = { kind: 'sent', table: file.table.name, event, day: dayOf(end), ...keyOf(place) } as const
+      return { kind: 'event', outgoing: end, sentAs: sentAs(end), taken }
     }
     case 'skip':
       // Its place would be forgotten with the row still to be sent.
-      if (conversion.reason === 'held_back') return { kind: 'too_young' }
-      return { kind: 'skipped', reason: conversion.reason, ...keyOf(place) }
+      if (end.reason === 'held_back') return { kind: 'too_young' }
+      return { kind: 'skipped', reason: end.reason, ...keyOf(place) }
     case 'reject':
-      return rejected(reread, conversion.reason, conversion.detail)
+      return rejected(reread, end.reason, end.detail)
   }
 }
 
@@ -167,7 +152,7 @@ function rejected({ file, place }: RereadRow, reason: RejectReason, detail: stri
 }
 
 /** PostHog keeps one of the events that have all of these in common. A digest, as Redis holds nothing personal. */
-function sentAs({ uuid, event, distinct_id, timestamp }: PostHogEvent): string {
+function sentAs({ uuid, event, distinct_id, timestamp }: Omit<PostHogEvent, 'properties'>): string {
   const digest = createHash('sha256').update([uuid, event, distinct_id, timestamp].join('\0'))
   return digest.digest('base64url').slice(0, 16)
 }

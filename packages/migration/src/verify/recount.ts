@@ -1,13 +1,13 @@
-import type { Columns, Conversion, ExportFile, FileId, RowKey, Slice, Table, Values } from '@heapferry/domain'
+import type { ConverterFor, ExportFile, FileId, RowKey, Source } from '@heapferry/domain'
 import { dayOf } from '../convert-slice.ts'
+import { conversionOf } from '../end-of-row.ts'
 import { fileOf } from '../retry/row-places.ts'
 import { DayMap } from './day-map.ts'
 import { DistinctCounter, type Scratch } from './distinct-counter.ts'
 
 export interface RecountWork {
-  /** All rows of a file. */
-  read(file: ExportFile): AsyncIterable<Slice>
-  converterFor(table: Table, columns: Columns): (values: Values) => Conversion
+  source: Pick<Source, 'readAll'>
+  converterFor: ConverterFor
   /** Rows that ended otherwise than the export tells: rejected by PostHog, too large as an event, sent by a retry. */
   otherwise: AsyncIterable<RowKey>
   scratch: Scratch
@@ -41,12 +41,12 @@ export async function recount(
     tables.set(name, days)
     const left = otherwise.get(file.id)
     let seen = 0
-    for await (const { rows } of work.read(file)) {
+    for await (const { rows } of work.source.readAll(file)) {
       work.signal.throwIfAborted()
       for (const row of rows) {
         seen++
-        if (row.kind !== 'row' || left?.has(row.place.row)) continue
-        const conversion = work.converterFor(file.table, row.columns)(row.values)
+        if (left?.has(row.place.row)) continue
+        const conversion = conversionOf(row, file.table, work.converterFor)
         if (conversion.kind !== 'event') continue
         const { event, uuid, distinct_id } = conversion.event
         const day = dayOf(conversion.event)

@@ -1,4 +1,5 @@
-import type { Columns, Conversion, ExportFile, PostHogEvent, ReadRow, Table, Values } from '@heapferry/domain'
+import type { ConverterFor, ExportFile, PostHogEvent, Source } from '@heapferry/domain'
+import { conversionOf } from '../end-of-row.ts'
 
 /** Two ids of one person. */
 export interface Merge {
@@ -7,9 +8,8 @@ export interface Merge {
 }
 
 export interface MergeSampling {
-  /** About so many rows, spread over a file. */
-  sample(file: ExportFile, rows: number): Promise<{ rows: readonly ReadRow[] }>
-  converterFor(table: Table, columns: Columns): (values: Values) => Conversion
+  source: Pick<Source, 'sample'>
+  converterFor: ConverterFor
 }
 
 const mergesPerTable = 100
@@ -29,10 +29,9 @@ export async function sampleMerges(files: readonly ExportFile[], work: MergeSamp
     const some = group.slice(0, filesPerTable)
     const found: Merge[] = []
     for (const file of some) {
-      const { rows } = await work.sample(file, Math.ceil(rowsPerTable / some.length))
+      const { rows } = await work.source.sample(file, Math.ceil(rowsPerTable / some.length))
       for (const row of rows) {
-        if (row.kind !== 'row') continue
-        const conversion = work.converterFor(file.table, row.columns)(row.values)
+        const conversion = conversionOf(row, file.table, work.converterFor)
         const merge = conversion.kind === 'event' ? mergeOf(conversion.event) : null
         if (merge) found.push(merge)
       }

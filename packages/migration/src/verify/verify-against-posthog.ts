@@ -1,16 +1,14 @@
 import {
-  type ExportFile,
   type FoundEvents,
   type Identities,
   OperatorError,
   phaseOf,
   type PostHogVerification,
-  type ReadRow,
   type RowKey,
   type Run,
   type RunLedger,
   type SentTable,
-  type Slice,
+  type Source,
   type TimeRange,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
@@ -32,8 +30,7 @@ export interface VerifyWork {
   countEvents(ranges: readonly TimeRange[]): Promise<readonly FoundEvents[]>
   personIds(distinctIds: readonly string[]): Promise<ReadonlyMap<string, string>>
   /** The export that the run was made from. */
-  read(file: ExportFile): AsyncIterable<Slice>
-  sample(file: ExportFile, rows: number): Promise<{ rows: readonly ReadRow[] }>
+  source: Pick<Source, 'readAll' | 'sample'>
   identities(): Promise<Identities>
   /** What hashes of the run are keyed with; null where it hashes nothing. */
   hashSalt: string | null
@@ -145,7 +142,7 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
         files,
         (table, event, day) => isWanted(event, day) && recounted.get(table)?.get(event, day) === undefined,
         {
-          read: work.read,
+          source: work.source,
           converterFor: convertersOf({ ...run, includeRecent }, identities, work.hashSalt),
           otherwise: endedOtherwise(),
           scratch: work.scratch,
@@ -281,7 +278,7 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
     if (files.length === 0) return []
     try {
       const converterFor = convertersOf(run, await work.identities(), work.hashSalt)
-      return await sampleMerges(files, { sample: work.sample, converterFor })
+      return await sampleMerges(files, { source: work.source, converterFor })
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error
       sourceFault ??= error.message

@@ -1,21 +1,19 @@
 import {
-  addTallies,
   countOf,
   emptyTally,
-  type ExportFile,
   type Identities,
   phaseOf,
   RejectReason,
   type Run,
   type RunLedger,
   SkipReason,
-  type Slice,
+  type Source,
   type SourceVerification,
   type TableProgress,
   type Tally,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
-import { surveyRows } from '../export-plan/survey-rows.ts'
+import { countEnd, endOfRow } from '../end-of-row.ts'
 import { noIdentities } from '../identities.ts'
 import { isRunComplete } from '../run-state.ts'
 import { grouped } from '../wording.ts'
@@ -23,8 +21,7 @@ import { rowsByFile } from './recount.ts'
 
 export interface SourceVerifyWork {
   ledger: Pick<RunLedger, 'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'>
-  /** All rows of a file. */
-  read(file: ExportFile): AsyncIterable<Slice>
+  source: Pick<Source, 'readAll'>
   identities(): Promise<Identities>
   /** What hashes of the run are keyed with; null where it hashes nothing. */
   hashSalt: string | null
@@ -62,19 +59,19 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
     const { name } = file.table
     const isRejected = rejected.get(file.id)
     const isRetried = retried.get(file.id)
-    const { add, survey } = surveyRows(file.table, { converterFor, nowMs: run.createdAtMs })
-    const before = tallies.get(name) ?? emptyTally
-    for await (const { rows } of work.read(file)) {
+    const tally = tallies.get(name) ?? structuredClone(emptyTally)
+    tallies.set(name, tally)
+    for await (const { rows } of work.source.readAll(file)) {
       work.signal.throwIfAborted()
       for (const row of rows) {
-        const { conversion } = add(row, file.table, { file: file.path, ...row.place })
+        const end = endOfRow(row, file.table, converterFor)
+        countEnd(tally, end)
         const number = row.place.row
-        if (isRetried?.has(number) || (conversion.kind !== 'reject' && !isRejected?.has(number))) continue
+        if (isRetried?.has(number) || (end.kind !== 'reject' && !isRejected?.has(number))) continue
         rejectedRows.set(name, (rejectedRows.get(name) ?? 0) + 1)
       }
-      work.onRows?.(name, before.read + survey.tally.read)
+      work.onRows?.(name, tally.read)
     }
-    tallies.set(name, addTallies(before, survey.tally))
   }
 
   const names = new Set([...tallies.keys(), ...progress.tables.map(({ table }) => table)])

@@ -1,10 +1,11 @@
 import type {
-  Chunk,
   Compression,
   Cut,
+  FileSample,
   Format,
   FoundRow,
   Mapping,
+  Piece,
   Place,
   Position,
   ReadRow,
@@ -48,9 +49,6 @@ export interface TableInFile {
  */
 export type Inspect = (file: UnknownFile) => Promise<TableInFile[]>
 
-/** A part of a file that is read: a chunk, or what somebody else wants to see. */
-export type Piece = Pick<Chunk, 'range' | 'firstRow'>
-
 export const wholeFile: Piece = { range: { kind: 'whole' }, firstRow: 1 }
 export const fromFirstRow: Position = { cursor: 0, rows: 0 }
 
@@ -58,16 +56,6 @@ export interface Reading {
   piece: Piece
   from: Position
   limits: SliceLimits
-}
-
-/** Some rows of a file. */
-export interface FileSample {
-  /** In the file's order. Where they are not from its beginning, only the byte of their place is true. */
-  rows: ReadRow[]
-  /** Mean size of a row in the file as it lies there, packed or not; null where no row was read. */
-  bytesPerRow: number | null
-  /** These are all rows of the file. */
-  whole: boolean
 }
 
 /** What can be done with a file that was inspected. There is one for each kind of format. */

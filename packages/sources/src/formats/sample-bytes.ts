@@ -1,8 +1,8 @@
-import type { ExportFile, Range, ReadRow } from '@heapferry/domain'
+import type { ExportFile, FileSample, Range, ReadRow } from '@heapferry/domain'
 import type { Blob } from '../places/blob.ts'
 import { DamagedContent } from '../unpacking/damaged-content.ts'
 import { decompress } from '../unpacking/decompress.ts'
-import { type FileFormat, type FileSample, fromFirstRow, type OpenFile } from './file-format.ts'
+import { type FileFormat, fromFirstRow, type OpenFile } from './file-format.ts'
 
 /** A file whose rows lie one behind the other, and how it is read. */
 export interface SampledFile {

@@ -1,6 +1,6 @@
-import type { Columns, Cut, ReadRow, Slice } from '@heapferry/domain'
+import type { Columns, Cut, Piece, ReadRow, Slice } from '@heapferry/domain'
 import type { FileContent } from '../../unpacking/content.ts'
-import type { Piece, Reading } from '../file-format.ts'
+import type { Reading } from '../file-format.ts'
 import { openBlock } from './block-rows.ts'
 import { type Container, readContainer } from './read-container.ts'
 import { type Block, scanBlocks } from './scan-blocks.ts'

@@ -1,6 +1,6 @@
-import type { Columns, Cut, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
+import type { Columns, Cut, Piece, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
 import { type Blob, holding } from '../../places/blob.ts'
-import type { Piece, Reading } from '../file-format.ts'
+import type { Reading } from '../file-format.ts'
 import { maxBlockBytes, openColumn } from './open-column.ts'
 import { openParquet, type ParquetFile, type RowGroup } from './open-parquet.ts'
 import type { ParquetCell } from './value-text.ts'

@@ -1,5 +1,5 @@
-import type { ReadRow } from '@heapferry/domain'
-import { type FileFormat, type FileSample, fromFirstRow, type OpenFile } from '../file-format.ts'
+import type { FileSample, ReadRow } from '@heapferry/domain'
+import { type FileFormat, fromFirstRow, type OpenFile } from '../file-format.ts'
 import { rowGroupRanges } from './read-parquet.ts'
 
 const sampledGroups = 3

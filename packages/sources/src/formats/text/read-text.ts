@@ -1,6 +1,6 @@
-import type { Cut, ReadRow, Slice } from '@heapferry/domain'
+import type { Cut, Piece, ReadRow, Slice } from '@heapferry/domain'
 import type { FileContent } from '../../unpacking/content.ts'
-import type { Piece, Reading } from '../file-format.ts'
+import type { Reading } from '../file-format.ts'
 import type { RowFinder, RowSpan } from './row-finder.ts'
 import { type ScannedRows, scanRows } from './scan-rows.ts'
 

@@ -1,0 +1,121 @@
+import { isDeepStrictEqual } from 'node:util'
+import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
+import {
+  type Destination,
+  destinationText,
+  type ExportFile,
+  type Identities,
+  type Mapping,
+  OperatorError,
+  type Phase,
+  type RetryOutcome,
+  type Run,
+} from '@heapferry/domain'
+import { assertSamePeople, type RetriedRows, retryRows, type RetryWish } from '@heapferry/migration'
+import { redisPacer } from '@heapferry/queue'
+import { discover, inspectFile, openPlace, openRowsFile, openSource } from '@heapferry/sources'
+import { identitiesFor, limitsFor, openSink } from '@heapferry/worker'
+import { holdingRetry } from './hold-retry.ts'
+import type { OpenLedger } from './open-ledger.ts'
+import { say } from './print.ts'
+import type { RetryView } from './retry-view.ts'
+
+export interface RetryRequest {
+  run: Run
+  wish: RetryWish
+  /** Also sends what may have been sent otherwise. */
+  anyway: boolean
+  opened: OpenLedger
+  settings: Settings
+  apiKey: string | null
+  view: RetryView
+  stop: AbortSignal
+}
+
+/** Opens what a retry needs and does it, while nobody else retries rows of the run. */
+export async function retryRun(request: RetryRequest): Promise<RetriedRows & { outcome: RetryOutcome }> {
+  const { run, wish, anyway, opened, stop, settings, apiKey, view } = request
+  const { ledger } = opened
+  assertSamePeople(run, wish)
+  const access = { apiKey, transport: settings.HEAPFERRY_TRANSPORT, s3: s3OptionsOf(settings) }
+  const { result, outcome } = await holdingRetry(ledger, run.id, stop, async (hold, signal) => {
+    const source = await openSource(run.root, access.s3)
+    const { pace } = await ledger.progress(run.id)
+    const pacer = redisPacer(opened.redis, run.id, pace.limit)
+    const { sink, closeSink } = await openSink(run.destination, access, pacer, {
+      onWaiting: view.waiting,
+      onTransport: (transport, reason) => {
+        ledger
+          .setTransport(run.id, transport, reason)
+          .catch((error: unknown) => say(`How rows are sent could not be noted: ${String(error)}`))
+      },
+      onOtherWarning: (words) => say(`PostHog remarked on an event that it took: ${words}`),
+    })
+    try {
+      const work = {
+        hold,
+        ledger,
+        sink,
+        source,
+        anyway,
+        limits: limitsFor(run.destination, pacer),
+        nowMs: Date.now(),
+        identities: (phase: Phase) => identitiesOf(phase, request),
+        hashSaltFor: (mapping: Mapping) => hashSaltFor(mapping, settings),
+        inspect: (paths: readonly string[], mapping: Mapping) => inspectedAs(paths, mapping, request),
+        openCorrected: openRowsFile,
+        onBegin: view.begin,
+        onBatch: view.show,
+      }
+      return await retryRows(run, wish, work, signal)
+    } finally {
+      view.end()
+      await closeSink()
+      source.close()
+    }
+  })
+  return { ...result, outcome }
+}
+
+async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {
+  const store = await openPlace(workStoreOf(settings), s3OptionsOf(settings))
+  try {
+    return await identitiesFor(phase, run, opened.ledger, store)
+  } finally {
+    store.close()
+  }
+}
+
+/** Looks into files of the run's export again. */
+async function inspectedAs(
+  paths: readonly string[],
+  mapping: Mapping,
+  { run, settings }: RetryRequest,
+): Promise<ExportFile[]> {
+  const { place, files: found } = await discover(run.source, s3OptionsOf(settings), async () => run.newestDump)
+  const inspected: ExportFile[] = []
+  try {
+    for (const file of found) {
+      if (paths.includes(file.path)) inspected.push(...(await inspectFile(place, file, mapping)).files)
+    }
+  } finally {
+    place.close()
+  }
+  return inspected
+}
+
+/** @throws OperatorError unless the run goes where the settings say, and still goes at all */
+export function assertRetriable(run: Run, destination: Destination, cancelledBy: string | null): void {
+  if (!isDeepStrictEqual(run.destination, destination)) {
+    throw new OperatorError(
+      `The run ${run.id} goes to ${destinationText(run.destination)}${run.destination.kind === 'posthog' ? ', and to the project of another key' : ''}: these settings say ${destinationText(destination)}`,
+      'Give host and project key that the run was started with.',
+    )
+  }
+  if (cancelledBy !== null) {
+    throw new OperatorError(
+      `The run ${run.id} was cancelled by ${cancelledBy}`,
+      'To migrate the export after all, start another run with --run NAME: no event is doubled.',
+    )
+  }
+}

@@ -1,0 +1,64 @@
+import type { ExportFile, Source } from '@heapferry/domain'
+import { fromFirstRow, type OpenFile, wholeFile } from './formats/file-format.ts'
+import { formatOf } from './formats/formats.ts'
+import { WantedPlaces } from './formats/wanted-places.ts'
+import { checksumOf } from './places/checksum-of.ts'
+import { type ExportPlace, openPlace, type S3Options } from './places/open-place.ts'
+import { contentOf } from './unpacking/content.ts'
+import { withPath } from './unusable-file.ts'
+
+/** The export at a folder, or at a prefix of a bucket, whose files are known. */
+export async function openSource(root: string, s3: S3Options): Promise<Source> {
+  return sourceAt(await openPlace(root, s3))
+}
+
+/** The same for a place that is open; closing one closes the other. */
+export function sourceAt(place: ExportPlace): Source {
+  const read: Source['read'] = (file, piece, from, limits) =>
+    streamed(place, file, (open) => formatOf(file).read(open, { piece, from, limits }))
+  return {
+    cut: (file, chunkBytes) => streamed(place, file, (open) => formatOf(file).cut(open, chunkBytes)),
+    read,
+    readAll: (file, limits = wholeSlices) => read(file, wholeFile, fromFirstRow, limits),
+    rowsAt: (file, places) => streamed(place, file, (open) => formatOf(file).rowsAt(open, new WantedPlaces(places))),
+    async rowOfText(file, text, at) {
+      const { rowOfText } = formatOf(file)
+      if (rowOfText) return rowOfText(text, at)
+      const detail = `${file.path} is no text: fill in the columns of the row instead`
+      return { kind: 'unreadable', place: at, reason: 'not_decodable', detail }
+    },
+    sample: (file, rows) => opened(place, file, (open) => formatOf(file).sample(open, rows)),
+    countRows: (file, maxBytes) => opened(place, file, (open) => formatOf(file).countRows(open, maxBytes)),
+    checksum: (file) => checksumOf(place, file),
+    close: () => place.close(),
+  }
+}
+
+// Nothing is sent of them, so they may be large.
+const wholeSlices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
+
+async function opened<T>(place: ExportPlace, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {
+  const blob = await place.open(file.path, file.version)
+  try {
+    return await use({ blob, content: contentOf(blob, file.compression) })
+  } catch (error) {
+    throw withPath(file.path, error)
+  } finally {
+    await blob.close()
+  }
+}
+
+async function* streamed<T>(
+  place: ExportPlace,
+  file: ExportFile,
+  use: (open: OpenFile) => AsyncGenerator<T>,
+): AsyncGenerator<T> {
+  const blob = await place.open(file.path, file.version)
+  try {
+    yield* use({ blob, content: contentOf(blob, file.compression) })
+  } catch (error) {
+    throw withPath(file.path, error)
+  } finally {
+    await blob.close()
+  }
+}
