@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
 import { OperatorError, type Phase } from '@heapferry/domain'
-import type { RunStatus } from '@heapferry/migration'
+import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import { type ChunkQueue, readRun, readRunStatus } from '@heapferry/queue'
+import type { ChunkQueue } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openPlace } from '@heapferry/sources'
@@ -55,7 +55,7 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
     await local.stop()
     await page?.close()
   }
-  return unlessAborted(readRunStatus(id, opened.ledger, queueOf(migration)), AbortSignal.timeout(lastLookMs))
+  return unlessAborted(readRunStatus(id, opened.ledger, queueOf(migration), Date.now), AbortSignal.timeout(lastLookMs))
 }
 
 /** Produces, and looks at the run until it is over, stuck (nothing is left in the queue and still not all done) or stopped. */
@@ -107,7 +107,7 @@ async function look(migration: Migration) {
       'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
     )
   }
-  const { status, progress, queue } = await readRun(id, ledger, queueOf(migration))
+  const { status, progress, queue } = await readRun(id, ledger, queueOf(migration), Date.now)
   const { intent } = progress
   const isOver = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {

@@ -9,7 +9,8 @@ import {
   openPrivateRedis,
   type PrivateRedis,
   type Redis,
-  RedisLedger,
+  type RedisLedger,
+  redisLedger,
 } from '@heapferry/queue'
 
 /** The ledger with all that lies behind it. */
@@ -56,7 +57,7 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
     throw error
   }
   return {
-    ledger: new RedisLedger(redis),
+    ledger: redisLedger(redis),
     redis,
     url,
     queueOf(run, phase) {

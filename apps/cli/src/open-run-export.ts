@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import {
   type ExportFile,
+  type FileLedger,
   type Identities,
   OperatorError,
   phaseOf,
@@ -25,7 +26,7 @@ export interface RunExport {
 
 const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
-export async function openRunExport(run: Run, ledger: RunLedger, settings: Settings): Promise<RunExport> {
+export async function openRunExport(run: Run, ledger: RunLedger & FileLedger, settings: Settings): Promise<RunExport> {
   const s3 = s3OptionsOf(settings)
   const place = await openPlace(run.root, s3)
   const store = await openPlace(workStoreOf(settings), s3)

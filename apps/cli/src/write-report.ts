@@ -2,9 +2,8 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
 import type { Run } from '@heapferry/domain'
-import { makeReport, type Report } from '@heapferry/migration'
+import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
-import { readRunStatus } from '@heapferry/queue'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import { version } from './version.ts'
@@ -15,7 +14,7 @@ export async function reportOf(
   { ledger, queueOf }: OpenLedger,
   { settings, checksums }: { settings: Settings; checksums: boolean },
 ): Promise<Report> {
-  const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
+  const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase), Date.now)
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, checksum: null })
   const { checksumOf, openPlace } = await import('@heapferry/sources')

@@ -1,11 +1,14 @@
 import {
   type Chunk,
+  type ChunkLedger,
+  type ChunkOutcome,
   type Columns,
   type Conversion,
   type Destination,
   type EventSink,
   type ExportFile,
   type FileId,
+  type FileLedger,
   OperatorError,
   type Phase,
   type Run,
@@ -14,7 +17,7 @@ import {
   type Table,
   type Values,
 } from '@heapferry/domain'
-import { type ChunkOutcome, convertersOf, processChunk } from '@heapferry/migration'
+import { convertersOf, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
 import { fileReader, type Place } from '@heapferry/sources'
 import { identitiesFor } from './identities-for.ts'
@@ -53,7 +56,7 @@ export function runWork(
     hashSalt,
     onProgress,
   }: {
-    ledger: RunLedger
+    ledger: RunLedger & FileLedger & ChunkLedger
     sink: EventSink
     place: Place
     store: Place
@@ -107,7 +110,7 @@ export function runWork(
   }
 }
 
-async function findFile(run: Run, id: FileId, ledger: RunLedger): Promise<ExportFile> {
+async function findFile(run: Run, id: FileId, ledger: FileLedger): Promise<ExportFile> {
   const file = await ledger.file(run.id, id)
   if (file) return file
   throw new OperatorError(

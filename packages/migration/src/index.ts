@@ -33,7 +33,7 @@ export { identityFacts } from './identity-facts.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
 export { maxEncodedBytes, outgoing } from './outgoing.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
-export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
+export { type ChunkWork, processChunk } from './process-chunk.ts'
 export {
   checkCorrected,
   type CorrectedFile,
@@ -49,6 +49,7 @@ export { type HeldBackWork, retryHeldBack } from './retry/retry-held-back.ts'
 export { type LeftReason, type RetryCounts, retryRejected, type RetryWork } from './retry/retry-rejected.ts'
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
 export { rejectText, skipText, transportText, warningText } from './reason-text.ts'
+export { readRun, readRunStatus } from './read-run-status.ts'
 export { workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
 export { Report } from './report/report.ts'
@@ -57,7 +58,6 @@ export { duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
   isRunComplete,
   phaseOpen,
-  type QueueState,
   rejectedTooMany,
   type RunState,
   type RunStatus,

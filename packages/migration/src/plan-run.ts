@@ -9,9 +9,9 @@ import {
   type Phase,
   phaseOf,
   phases,
+  type PlanLedger,
   type ReadRow,
   type Run,
-  type RunLedger,
   SourceChanged,
 } from '@heapferry/domain'
 import pMap from 'p-map'
@@ -25,7 +25,7 @@ export interface ChunkSchedule {
 }
 
 export interface PlanWork {
-  ledger: RunLedger
+  ledger: PlanLedger
   schedule: ChunkSchedule
   cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>
   /** Ends planning between two chunks; nothing is sealed then. */

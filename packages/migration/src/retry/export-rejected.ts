@@ -1,4 +1,4 @@
-import type { ExportFile, ReadRow, RejectedRow, RetryLedger, RowReader, RunId } from '@heapferry/domain'
+import type { ExportFile, ReadRow, RejectedLedger, RejectedRow, RowReader, RunId } from '@heapferry/domain'
 import { batchesOf, rereadFile, type RereadRow } from './reread-rows.ts'
 import type { RowPlaces } from './row-places.ts'
 
@@ -13,7 +13,7 @@ export interface ExportedTable {
 
 interface ExportWork {
   run: RunId
-  ledger: Pick<RetryLedger, 'rejectedAt'>
+  ledger: Pick<RejectedLedger, 'rejectedAt'>
   reader: RowReader
 }
 

@@ -12,9 +12,9 @@ import {
   type ExportFile,
   type FileId,
   type HeldBack,
+  type HeldBackLedger,
   type ReadRow,
   type RetryHold,
-  type RetryLedger,
   type Run,
   type SliceLimits,
   type Table,
@@ -26,7 +26,7 @@ import type { RetryCounts } from './retry-rejected.ts'
 
 export interface HeldBackWork {
   hold: RetryHold
-  ledger: Pick<RetryLedger, 'heldBackChunks' | 'settleHeldBack'>
+  ledger: HeldBackLedger
   sink: EventSink
   reader: ChunkReader
   cut(file: ExportFile, chunkBytes: number): AsyncIterable<Cut>

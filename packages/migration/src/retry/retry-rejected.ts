@@ -41,7 +41,7 @@ type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conv
 
 export interface RetryWork {
   hold: RetryHold
-  ledger: Pick<RetryLedger, 'announce' | 'settle'>
+  ledger: RetryLedger
   sink: EventSink
   /** Asked for once for each phase that has rows. */
   convertersFor(phase: Phase): Promise<ConverterFor>

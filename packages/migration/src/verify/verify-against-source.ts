@@ -3,8 +3,10 @@ import {
   countOf,
   emptyTally,
   type ExportFile,
+  type FileLedger,
   type Identities,
   phaseOf,
+  type RejectedLedger,
   RejectReason,
   type Run,
   type RunLedger,
@@ -13,6 +15,7 @@ import {
   type SourceVerification,
   type TableProgress,
   type Tally,
+  type TimelineLedger,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { surveyRows } from '../export-plan/survey-rows.ts'
@@ -22,7 +25,10 @@ import { grouped } from '../wording.ts'
 import { rowsByFile } from './recount.ts'
 
 export interface SourceVerifyWork {
-  ledger: Pick<RunLedger, 'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'>
+  ledger: Pick<
+    RunLedger & FileLedger & TimelineLedger & RejectedLedger,
+    'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'
+  >
   /** All rows of a file. */
   read(file: ExportFile): AsyncIterable<Slice>
   identities(): Promise<Identities>
