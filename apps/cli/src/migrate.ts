@@ -85,7 +85,7 @@ async function untilOver(migration: Migration, local: LocalWorkers): Promise<'ov
       view.show(looked.status)
       const trouble = local.trouble()
       if (trouble !== null) throw new OperatorError(trouble, 'Mend what it says, then start the same command again.')
-      if (looked.needsSomeone || (allPlanned && looked.isOver)) break
+      if (looked.needsSomeone || (allPlanned && looked.hasEnded)) break
       quietLooks = allPlanned && looked.isQuiet ? quietLooks + 1 : 0
       if (quietLooks >= quietLooksUntilStuck) return 'stuck'
       const pause = sleep(lookEveryMs, undefined, { signal: stop }).catch(() => {})
@@ -109,13 +109,13 @@ async function look(migration: Migration) {
   }
   const { status, progress, queue } = await readRun(id, ledger, queueOf(migration), Date.now)
   const { intent } = progress
-  const isOver = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
+  const hasEnded = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {
     status,
-    isOver,
+    hasEnded,
     // A pause that heapferry made itself because no worker could go on, or a person's end of the run.
     needsSomeone: intent.kind === 'cancel' || (intent.kind === 'pause' && intent.by === 'heapferry'),
-    isQuiet: !isOver && intent.kind === 'run' && queue.waiting + queue.active + queue.failed === 0,
+    isQuiet: !hasEnded && intent.kind === 'run' && queue.waiting + queue.active + queue.failed === 0,
   }
 }
 

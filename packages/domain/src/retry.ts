@@ -121,8 +121,7 @@ export interface HeldBackLedger {
   settleHeldBack(
     hold: RetryHold,
     chunk: { id: ChunkId; table: string },
-    was: HeldBack | null,
-    is: HeldBack,
+    howFar: { was: HeldBack | null; is: HeldBack },
     ended: EndedRows,
   ): Promise<void>
 }

@@ -1,15 +1,3 @@
-import type {
-  ChunkLedger,
-  HeldBackLedger,
-  PlanLedger,
-  RejectedLedger,
-  RetryHoldLedger,
-  RetryLedger,
-  RunLedger,
-  TimelineLedger,
-  VerificationLedger,
-  WorkerLedger,
-} from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { chunkLedger } from './ledger/chunk-ledger.ts'
 import { heldBackLedger } from './ledger/held-back-ledger.ts'
@@ -22,20 +10,10 @@ import { timelineLedger } from './ledger/timeline-ledger.ts'
 import { verificationLedger } from './ledger/verification-ledger.ts'
 import { workerLedger } from './ledger/worker-ledger.ts'
 
-export interface RedisLedger
-  extends RunLedger,
-    PlanLedger,
-    ChunkLedger,
-    WorkerLedger,
-    TimelineLedger,
-    VerificationLedger,
-    RejectedLedger,
-    RetryHoldLedger,
-    RetryLedger,
-    HeldBackLedger {}
+export type RedisLedger = ReturnType<typeof redisLedger>
 
 /** The ledger in Redis: the truth about every run. BullMQ's queues are only the schedule. */
-export function redisLedger(redis: Redis): RedisLedger {
+export function redisLedger(redis: Redis) {
   return {
     ...runLedger(redis),
     ...planLedger(redis),

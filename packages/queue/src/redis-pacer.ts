@@ -63,7 +63,7 @@ export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
           await takeScript(redis, {
             keys,
             args: { known: limitText(limit), events: part.events },
-            each: [...part.busy].map(([id, events]) => ({ busyId: keys.busyId(hashOf(id)), ofBusyId: events })),
+            each: [...part.busy].map(([id, ofBusyId]) => ({ busyId: keys.busyId(hashOf(id)), ofBusyId })),
           }),
         )
         if (answer[0] !== 'go') heldBackMs = performance.now()

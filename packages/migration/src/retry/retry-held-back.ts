@@ -145,7 +145,7 @@ async function retryChunk(
   return 'finished'
 
   async function store(is: HeldBack, ended: EndedRows): Promise<void> {
-    await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
+    await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, { was: stored, is }, ended)
     stored = is
   }
 }

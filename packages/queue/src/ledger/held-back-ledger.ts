@@ -24,7 +24,7 @@ export function heldBackLedger(redis: Redis): HeldBackLedger {
       }
     },
 
-    async settleHeldBack({ run, token }, { id, table }, was, is, ended) {
+    async settleHeldBack({ run, token }, { id, table }, { was, is }, ended) {
       const answer = await settleHeldBackScript(redis, {
         keys: runKeys(run),
         args: {
