@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Chunk, chunkIdOf, type ExportFile, FileId, RunId } from '@heapferry/domain'
-import { ChunkQueue, connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+import { ChunkQueue, connectRedis, openPrivateRedis, redisLedger } from '@heapferry/queue'
 import { serverCandidates } from '../test/support/server-candidates.ts'
 
 const chunks = 20_000
@@ -25,7 +25,7 @@ export async function benchRedisMemory(): Promise<object[]> {
   const server = await openPrivateRedis({ home, serverCandidates })
   const redis = await connectRedis(server.url, () => {})
   const queue = new ChunkQueue(redis, run, 'events', () => {})
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   try {
     await queue.add([jobOf(0)])
     const emptyBytes = await usedBytes()

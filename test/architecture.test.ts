@@ -9,7 +9,7 @@ const allowed: Record<string, string[]> = {
   'packages/migration': ['conversion', 'domain'],
   'packages/sources': ['domain'],
   'packages/posthog': ['domain'],
-  'packages/queue': ['domain', 'migration'],
+  'packages/queue': ['domain'],
   'packages/config': ['domain'],
   'packages/sample-export': [],
   'apps/producer': ['config', 'domain', 'migration', 'queue', 'sources'],

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { createLogger } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
-import { ChunkConsumer, connectRedis, openPrivateRedis, readRunStatus } from '@heapferry/queue'
+import { readRunStatus } from '@heapferry/migration'
+import { ChunkConsumer, connectRedis, openPrivateRedis } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -17,7 +18,7 @@ test('the JSON of a run is what the ledger says', async () => {
   await run.table('users', 10, [tallyOf({ read: 10, sent: 10 })])
   await run.table('clicks', 30, [tallyOf({ read: 10, sent: 8, rejected: { missing_time: 2 } }), null])
   const url = await open(server.redis)
-  const status = await readRunStatus(run.id, run.ledger, run.queue)
+  const status = await readRunStatus(run.id, run.ledger, run.queue, Date.now)
   expect(JSON.parse((await ask(`${url}/api/runs/equal`)).text)).toEqual(status)
   expect(status.totals).toMatchObject({ planned: 40, read: 20, sent: 18, rejected: 2 })
 })
@@ -77,7 +78,7 @@ test('a run is failed once nothing but failed chunks is left in its phase', asyn
   const run = await seedRun(server.redis, 'broken')
   await run.table('users', 20, [null, null])
   const { queue } = run.queue('identities')
-  const state = async () => (await readRunStatus(run.id, run.ledger, run.queue)).state
+  const state = async () => (await readRunStatus(run.id, run.ledger, run.queue, Date.now)).state
   const consumer = new ChunkConsumer({
     redis: server.redis,
     run: run.id,

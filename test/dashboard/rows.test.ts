@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { startFakePostHog } from '@heapferry/fake-posthog'
-import { connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+import { connectRedis, openPrivateRedis, redisLedger } from '@heapferry/queue'
 import { RunId } from '@heapferry/domain'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
@@ -59,7 +59,7 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
   }
 
   for (let time = 0; time < 2; time++) await ask(`${url}/runs/rows/report.html`, { headers: asViewer })
-  const timeline = await new RedisLedger(redis).timeline(RunId.parse('rows'))
+  const timeline = await redisLedger(redis).timeline(RunId.parse('rows'))
   expect(timeline.filter(({ kind }) => kind === 'downloaded')).toMatchObject([
     { by: 'operator (token)', what: 'rejected_rows', table: 'clicks' },
     { by: 'viewer (token)', what: 'report' },
@@ -90,7 +90,7 @@ test('rejected rows are sent again from the page, by a process of its own, and t
   const wanted = { method: 'POST', headers: asOperator }
   expect((await ask(`${url}/runs/rows/retry?table=clicks&reason=missing_user_id`, wanted)).status).toBe(303)
 
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   const run = RunId.parse('rows')
   await until('the retry is over', async () => (await ledger.timeline(run)).some(({ kind }) => kind === 'retried'))
   const entries = (await ledger.timeline(run)).filter(({ kind }) => kind === 'retried' || kind === 'retry_wanted')

@@ -11,7 +11,7 @@ import {
   type RunId,
   type Tally,
 } from '@heapferry/domain'
-import { ChunkQueue, type Redis, RedisLedger } from '@heapferry/queue'
+import { ChunkQueue, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { heapferry } from '../support/heapferry.ts'
@@ -34,7 +34,7 @@ export async function dashboardProcess(folder: string, env: Record<string, strin
 
 export function optionsOf(redis: Redis): DashboardOptions {
   const logger = createLogger({ level: 'silent', role: 'dashboard' })
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   return {
     redis,
     ledger,
@@ -81,7 +81,7 @@ export interface SeededRun {
 
 /** A run as producer and workers leave it in the ledger. */
 export async function seedRun(redis: Redis, name: string, changes: Partial<Run> = {}): Promise<SeededRun> {
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   const { id } = await ledger.createRun(runOf(name, changes), 'ada')
   const queues = new Map<Phase, ChunkQueue>()
   onTestFinished(async () => {

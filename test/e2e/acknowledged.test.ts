@@ -1,7 +1,8 @@
 import path from 'node:path'
 import { countOf, type Phase, type RejectedRow } from '@heapferry/domain'
 import { isAbout } from '@heapferry/fake-posthog'
-import { ChunkQueue, connectRedis, readRunStatus } from '@heapferry/queue'
+import { readRunStatus } from '@heapferry/migration'
+import { ChunkQueue, connectRedis } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
@@ -95,7 +96,7 @@ async function statusOf({ run, ledger, redisServer }: Crew) {
     await Promise.all(Object.values(queues).map((queue) => queue.close()))
     redis.disconnect()
   })
-  return () => readRunStatus(run, ledger, (phase) => queues[phase])
+  return () => readRunStatus(run, ledger, (phase) => queues[phase], Date.now)
 }
 
 function storedIn({ posthog }: Crew) {

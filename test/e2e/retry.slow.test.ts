@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { countOf, RunId, type Tally } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
-import { connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+import { connectRedis, openPrivateRedis, type RedisLedger, redisLedger } from '@heapferry/queue'
 import { parse } from 'csv-parse/sync'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { seededRandom } from '../../packages/sample-export/src/random.ts'
@@ -32,7 +32,7 @@ beforeEach(async () => {
   const server = await openPrivateRedis({ home: path.join(folder, 'redis-home'), serverCandidates })
   redisUrl = server.url
   const redis = await connectRedis(server.url, () => {})
-  ledger = new RedisLedger(redis)
+  ledger = redisLedger(redis)
   onTestFinished(async () => {
     redis.disconnect()
     await server.close()

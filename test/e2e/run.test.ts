@@ -4,7 +4,7 @@ import path from 'node:path'
 import { RunId } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import type { RunStatus } from '@heapferry/migration'
-import { connectRedis, openPrivateRedis, RedisLedger } from '@heapferry/queue'
+import { connectRedis, openPrivateRedis, redisLedger } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
@@ -165,7 +165,7 @@ test("workers count PostHog's answers, and say nothing more of themselves when t
   })
   // Not auto: the question whether v1 is there would meet the fault.
   await migrated({ REDIS_URL: server.url, HEAPFERRY_TRANSPORT: 'v1' })
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   const { byStatus, byTime, totalMs } = await ledger.answers(run)
   expect(byStatus).toEqual({ 200: posthog.requests['200'], 503: 2 })
   expect(byTime.reduce((sum, count) => sum + count, 0)).toBe(posthog.batches.length)

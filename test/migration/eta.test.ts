@@ -28,7 +28,7 @@ test('when the pace is raised, the time left follows at once, and is measured ag
 })
 
 test('what 429 and 5xx leave of the pace counts as well', () => {
-  const pace = { limit: 5000, effective: 1000, reason: 'PostHog answered 429', changedAtMs: 0 }
+  const pace = { limit: 5000, effective: 1000, reason: { kind: 'lowered', status: 429 } as const, changedAtMs: 0 }
   expect(etaOf({ rowsPerSecond: 4000, pace }).eta_s).toBe(90)
 })
 

@@ -1,5 +1,14 @@
-import { type Intent, noPace, type Phase, phases, type RunProgress, type Tally } from '@heapferry/domain'
-import { type QueueState, rejectedTooMany, runState, runStatus, wantedToGoOn } from '@heapferry/migration'
+import {
+  type Intent,
+  noPace,
+  type PaceReason,
+  type Phase,
+  phases,
+  type QueueState,
+  type RunProgress,
+  type Tally,
+} from '@heapferry/domain'
+import { rejectedTooMany, runState, runStatus, wantedToGoOn } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
 
@@ -34,6 +43,19 @@ test('a run that is paused is pausing as long as workers have chunks in hand', (
     message: 'Pausing, as ada wanted: 2 chunks are finishing the batch at hand.',
   })
   expect(statusOf(progress, idle)).toMatchObject({ state: 'paused', message: expect.stringContaining('resume it') })
+})
+
+test.each<[PaceReason, string]>([
+  [{ kind: 'retry_after', leftMs: 3_599_900 }, 'PostHog wants no request for another 1 h 0 min'],
+  [{ kind: 'lowered', status: 503 }, 'PostHog answered 503'],
+  [{ kind: 'busy_id' }, 'one distinct_id has more than 5,000 events a minute'],
+])('a status says why events go slower than the pace: %j', (reason, text) => {
+  const pace = { limit: 100, effective: 50, reason, changedAtMs: 0 }
+  expect(statusOf({ ...progressOf({ read: 50 }), pace }, idle).pace).toEqual({
+    limit: 100,
+    effective: 50,
+    reason: text,
+  })
 })
 
 test('the details name what each worker waits for, and why the first chunk failed', () => {

@@ -1,5 +1,5 @@
-import { ChunkId, type Intent, noPace, type Pulse, type RunProgress } from '@heapferry/domain'
-import { type QueueState, workerFault } from '@heapferry/migration'
+import { ChunkId, type Intent, noPace, type Pulse, type QueueState, type RunProgress } from '@heapferry/domain'
+import { workerFault } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 
 const nowMs = 1_000_000

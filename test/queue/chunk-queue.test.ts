@@ -1,6 +1,5 @@
-import { type Chunk, type Phase, RunId } from '@heapferry/domain'
+import { type Chunk, type ChunkOutcome, type Phase, RunId } from '@heapferry/domain'
 import { ChunkConsumer, type ChunkJob, ChunkQueue } from '@heapferry/queue'
-import type { ChunkOutcome } from '@heapferry/migration'
 import { afterEach, expect, test } from 'vitest'
 import { chunkOf, fileOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'

@@ -1,6 +1,6 @@
 import { type Cut, emptyTally, type ExportFile, FileId, phases, type Run, type RunLedger } from '@heapferry/domain'
 import { assertSameFiles, planRun } from '@heapferry/migration'
-import { ChunkQueue, RedisLedger } from '@heapferry/queue'
+import { ChunkQueue, redisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { fileOf, runOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -87,7 +87,7 @@ test('a file that changed is refused by name, and so is one that is gone; one th
 
 async function planner() {
   runs++
-  const ledger = new RedisLedger(server.redis)
+  const ledger = redisLedger(server.redis)
   const run: Run = await ledger.createRun(runOf(`plan-${runs}`), 'ada')
   const queues = new Map(phases.map((phase) => [phase, new ChunkQueue(server.redis, run.id, phase, () => {})]))
   const queueOf = (phase: (typeof phases)[number]) => queues.get(phase) ?? raise()

@@ -1,5 +1,5 @@
 import { type Chunk, FileId, noAnswers, phases, RunId, type RunProgress, type SentSlice } from '@heapferry/domain'
-import { RedisLedger } from '@heapferry/queue'
+import { type RedisLedger, redisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { MemoryLedger } from '../support/memory-ledger.ts'
@@ -10,7 +10,7 @@ const { redis } = lazily(redisForTests())
 let runs = 0
 
 chunkLedgerContract('the ledger in Redis', async () => {
-  const ledger = new RedisLedger(redis())
+  const ledger = redisLedger(redis())
   const run = newRun()
   return {
     ledger,
@@ -35,7 +35,7 @@ chunkLedgerContract('the ledger in memory', async () => {
 })
 
 test('what was sent is counted by table, however names look', async () => {
-  const ledger = new RedisLedger(redis())
+  const ledger = redisLedger(redis())
   const run = newRun()
   const file = fileOf('a|b","c')
   const chunk = chunkOf(run, file, 0)
@@ -115,7 +115,7 @@ test('a file that is planned twice is counted once', async () => {
 })
 
 test('a run that exists keeps what it was created with', async () => {
-  const ledger = new RedisLedger(redis())
+  const ledger = redisLedger(redis())
   const run = runOf(newRun(), { createdAtMs: 1 })
   await ledger.createRun(run, 'ada')
   expect(await ledger.createRun({ ...run, createdAtMs: 2 }, 'bob')).toEqual(run)
@@ -273,7 +273,7 @@ test('the phases are sealed one by one', async () => {
 })
 
 async function planned() {
-  const ledger = new RedisLedger(redis())
+  const ledger = redisLedger(redis())
   const { id: run } = await ledger.createRun(runOf(newRun()), 'ada')
   return {
     ledger,

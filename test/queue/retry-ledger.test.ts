@@ -193,9 +193,9 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
   const refused = rejectedAt(chunk(2), 25, { reason: 'refused_by_posthog' })
   const warned = { person_processing_disabled: 1 }
   const ended = { sent: [{ event: 'clicked', day: 19_359, count: 2 }], rejected: [refused], warned }
-  await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
+  await ledger.settleHeldBack(hold, { id, table: 'clicks' }, { was: null, is: pass }, ended)
   const after = [await tallies(), await rejected()]
-  await ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, pass, ended)
+  await ledger.settleHeldBack(hold, { id, table: 'clicks' }, { was: null, is: pass }, ended)
   expect([await tallies(), await rejected()]).toEqual(after)
   expect((await tallies()).chunks[2]).toEqual({
     ...emptyTally,
@@ -208,13 +208,17 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
   expect((await rejected()).at(-1)).toEqual(refused)
   expect(await heldBack()).toEqual([{ chunk: id, heldBack: pass }])
 
-  const stale = ledger.settleHeldBack(hold, { id, table: 'clicks' }, null, { sinceMs: 9, pass: null }, ended)
+  const stale = ledger.settleHeldBack(
+    hold,
+    { id, table: 'clicks' },
+    { was: null, is: { sinceMs: 9, pass: null } },
+    ended,
+  )
   await expect(stale).rejects.toThrow('are not where they were')
   await ledger.settleHeldBack(
     hold,
     { id, table: 'clicks' },
-    pass,
-    { sinceMs: 9, pass: null },
+    { was: pass, is: { sinceMs: 9, pass: null } },
     { sent: [{ event: 'clicked', day: 19_360, count: 1 }], rejected: [], warned: {} },
   )
   expect((await tallies()).chunks[2]?.skipped).toEqual({})

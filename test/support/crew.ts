@@ -2,7 +2,14 @@ import path from 'node:path'
 import { type Run, RunId } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { isRunComplete } from '@heapferry/migration'
-import { connectRedis, openPrivateRedis, type PrivateRedis, type Redis, RedisLedger } from '@heapferry/queue'
+import {
+  connectRedis,
+  openPrivateRedis,
+  type PrivateRedis,
+  type Redis,
+  type RedisLedger,
+  redisLedger,
+} from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
 import { temporaryFolder } from './folder.ts'
 import { heapferry, type HeapferryProcess } from './heapferry.ts'
@@ -41,7 +48,7 @@ export async function crew(settings: Record<string, string> = {}): Promise<Crew>
   const posthog = await startFakePostHog({ apiKey, keep: 'ids' })
   const redisServer = await openPrivateRedis({ home, serverCandidates })
   const redis: Redis = await connectRedis(redisServer.url, () => {})
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   const slots = new Set<{ role: 'producer' | 'worker'; process: HeapferryProcess }>()
   const replaced = { producer: 0, worker: 0 }
   const lastWords: string[] = []

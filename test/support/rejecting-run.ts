@@ -7,12 +7,12 @@ import {
   type RejectedRow,
   type Tally,
 } from '@heapferry/domain'
-import { type Redis, RedisLedger } from '@heapferry/queue'
+import { type Redis, redisLedger } from '@heapferry/queue'
 import { chunkOf, fileOf, runOf } from './chunk.ts'
 
 /** A run of one table in Redis, with chunks of ten rows that have been worked on. */
 export async function rejectingRun(redis: Redis, name: string, file: ExportFile = fileOf('clicks')) {
-  const ledger = new RedisLedger(redis)
+  const ledger = redisLedger(redis)
   const run = await ledger.createRun(runOf(name), 'ada')
   await ledger.addFile(run.id, file)
   return {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OperatorError, type RetryHold, type RetryLedger, type RetryOutcome, type RunId } from '@heapferry/domain'
+import { OperatorError, type RetryHold, type RetryHoldLedger, type RetryOutcome, type RunId } from '@heapferry/domain'
 import { person } from './person.ts'
 import { say } from './print.ts'
 
@@ -16,7 +16,7 @@ const patienceMs = 15_000
  * @throws OperatorError when another command is at it
  */
 export async function holdingRetry<T>(
-  ledger: RetryLedger,
+  ledger: RetryHoldLedger,
   run: RunId,
   stop: AbortSignal,
   work: (hold: RetryHold, signal: AbortSignal) => Promise<T>,
@@ -46,7 +46,7 @@ export async function holdingRetry<T>(
   }
 }
 
-async function take(ledger: RetryLedger, hold: RetryHold, stop: AbortSignal): Promise<void> {
+async function take(ledger: RetryHoldLedger, hold: RetryHold, stop: AbortSignal): Promise<void> {
   const endMs = Date.now() + patienceMs
   for (let told = false; ; told = true) {
     const other = await ledger.takeRetry(hold, person())

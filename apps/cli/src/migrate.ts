@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
 import { OperatorError, type Phase } from '@heapferry/domain'
-import type { RunStatus } from '@heapferry/migration'
+import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import { type ChunkQueue, readRun, readRunStatus } from '@heapferry/queue'
+import type { ChunkQueue } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openPlace } from '@heapferry/sources'
@@ -55,7 +55,7 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
     await local.stop()
     await page?.close()
   }
-  return unlessAborted(readRunStatus(id, opened.ledger, queueOf(migration)), AbortSignal.timeout(lastLookMs))
+  return unlessAborted(readRunStatus(id, opened.ledger, queueOf(migration), Date.now), AbortSignal.timeout(lastLookMs))
 }
 
 /** Produces, and looks at the run until it is over, stuck (nothing is left in the queue and still not all done) or stopped. */
@@ -85,7 +85,7 @@ async function untilOver(migration: Migration, local: LocalWorkers): Promise<'ov
       view.show(looked.status)
       const trouble = local.trouble()
       if (trouble !== null) throw new OperatorError(trouble, 'Mend what it says, then start the same command again.')
-      if (looked.needsSomeone || (allPlanned && looked.isOver)) break
+      if (looked.needsSomeone || (allPlanned && looked.hasEnded)) break
       quietLooks = allPlanned && looked.isQuiet ? quietLooks + 1 : 0
       if (quietLooks >= quietLooksUntilStuck) return 'stuck'
       const pause = sleep(lookEveryMs, undefined, { signal: stop }).catch(() => {})
@@ -107,15 +107,15 @@ async function look(migration: Migration) {
       'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
     )
   }
-  const { status, progress, queue } = await readRun(id, ledger, queueOf(migration))
+  const { status, progress, queue } = await readRun(id, ledger, queueOf(migration), Date.now)
   const { intent } = progress
-  const isOver = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
+  const hasEnded = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {
     status,
-    isOver,
+    hasEnded,
     // A pause that heapferry made itself because no worker could go on, or a person's end of the run.
     needsSomeone: intent.kind === 'cancel' || (intent.kind === 'pause' && intent.by === 'heapferry'),
-    isQuiet: !isOver && intent.kind === 'run' && queue.waiting + queue.active + queue.failed === 0,
+    isQuiet: !hasEnded && intent.kind === 'run' && queue.waiting + queue.active + queue.failed === 0,
   }
 }
 

@@ -10,7 +10,8 @@ import {
   openPrivateRedis,
   type PrivateRedis,
   type Redis,
-  RedisLedger,
+  type RedisLedger,
+  redisLedger,
 } from '@heapferry/queue'
 import { programsFolder } from './installation.ts'
 import { say } from './print.ts'
@@ -48,7 +49,7 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
     throw error
   }
   return {
-    ledger: new RedisLedger(redis),
+    ledger: redisLedger(redis),
     redis,
     url,
     queueOf(run, phase) {

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
-import { type Identities, OperatorError, phaseOf, type Run, type RunLedger, type Source } from '@heapferry/domain'
+import {
+  type FileLedger,
+  type Identities,
+  type Run,
+  type RunLedger,
+  type Source,
+  OperatorError,
+  phaseOf,
+} from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
 import { openPlace, openSource } from '@heapferry/sources'
 import { identitiesFor } from '@heapferry/worker'
@@ -13,7 +21,7 @@ export interface RunExport {
   close(): void
 }
 
-export async function openRunExport(run: Run, ledger: RunLedger, settings: Settings): Promise<RunExport> {
+export async function openRunExport(run: Run, ledger: RunLedger & FileLedger, settings: Settings): Promise<RunExport> {
   const s3 = s3OptionsOf(settings)
   const source = await openSource(run.root, s3)
   const store = await openPlace(workStoreOf(settings), s3)

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { environmentFor, homeOf, type Logger, type Settings } from '@heapferry/config'
-import type { RejectReason, Run, RunLedger } from '@heapferry/domain'
+import type { RejectReason, Run, TimelineLedger } from '@heapferry/domain'
 import { exitCodes } from './exit-codes.ts'
 
 /**
@@ -13,7 +13,7 @@ import { exitCodes } from './exit-codes.ts'
 export function spawnRetry(
   settings: Settings,
   redisUrl: string,
-  { ledger, logger }: { ledger: RunLedger; logger: Logger },
+  { ledger, logger }: { ledger: TimelineLedger; logger: Logger },
 ): ((run: Run, meant: { table?: string | undefined; reason?: RejectReason | undefined }) => void) | null {
   const { POSTHOG_API_KEY: apiKey, POSTHOG_HOST: host, HEAPFERRY_TO: to } = settings
   if (to === 'posthog' && (apiKey === undefined || host === undefined)) return null

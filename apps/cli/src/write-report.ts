@@ -3,10 +3,9 @@ import path from 'node:path'
 import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
 import type { Run } from '@heapferry/domain'
-import { makeReport, type Report } from '@heapferry/migration'
+import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
 import { openSource } from '@heapferry/sources'
-import { readRunStatus } from '@heapferry/queue'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import { version } from './version.ts'
@@ -17,7 +16,7 @@ export async function reportOf(
   { ledger, queueOf }: OpenLedger,
   { settings, checksums }: { settings: Settings; checksums: boolean },
 ): Promise<Report> {
-  const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
+  const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase), Date.now)
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, source: null })
   const source = await openSource(run.root, s3OptionsOf(settings))

@@ -1,5 +1,5 @@
-import { type Answers, answerSeconds, type Pulse, type Run } from '@heapferry/domain'
-import type { QueueState, RunStatus } from '@heapferry/migration'
+import { type Answers, answerSeconds, type Pulse, type QueueState, type Run } from '@heapferry/domain'
+import type { RunStatus } from '@heapferry/migration'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 
 /** What a scrape tells of one run. */

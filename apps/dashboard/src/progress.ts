@@ -19,7 +19,7 @@ export function stateBadge({ state }: RunStatus): Html {
   return html`<span class="state ${state}">${stateWords[state]}</span>`
 }
 
-export function isOver({ state }: RunStatus): boolean {
+export function isFinal({ state }: RunStatus): boolean {
   return state === 'completed' || state === 'completed_with_rejected_rows' || state === 'cancelled'
 }
 
@@ -51,7 +51,7 @@ export function factsOf(status: RunStatus): Html {
     ['Pace', pace.effective === pace.limit ? paceText(pace.limit) : `${paceText(pace.effective)} for now`],
   ]
   const facts: [string, string][] = [
-    ...(isOver(status) ? [] : ofWork),
+    ...(isFinal(status) ? [] : ofWork),
     ['Sent', grouped(totals.sent)],
     ['Skipped', grouped(totals.skipped)],
     ['Rejected', grouped(totals.rejected)],

@@ -1,14 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
-import {
-  type ExportFile,
-  OperatorError,
-  RejectReason,
-  type RetryLedger,
-  type Run,
-  type RunLedger,
-  type Source,
-} from '@heapferry/domain'
+import { type ExportFile, type Run, type Source, OperatorError, RejectReason } from '@heapferry/domain'
 import {
   conversionOf,
   convertersToShow,
@@ -18,6 +10,7 @@ import {
   isMeant,
   makeReport,
   placesOf,
+  type ReportWork,
   type RunStatus,
   shownRow,
 } from '@heapferry/migration'
@@ -31,7 +24,7 @@ import { reportPage } from './report-page.ts'
 import { type SampledTable, samplesPage } from './samples-page.ts'
 
 export interface RowRoutes {
-  ledger: RunLedger & RetryLedger
+  ledger: ReportWork['ledger']
   s3: S3Options
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */

@@ -3,7 +3,7 @@ import { grouped, percent, type RunStatus, type TableStatus, timelineText } from
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
-import { bar, factsOf, isOver, phasesOf, progressOf, stateBadge } from './progress.ts'
+import { bar, factsOf, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
 import type { RunView, ShownWorker } from './run-view.ts'
 import { type Cell, type Line, tableOf } from './table.ts'
@@ -17,7 +17,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
   const { totals } = status
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
-    live: !isOver(status) || isRetried(view.timeline),
+    live: !isFinal(status) || isRetried(view.timeline),
     head: html`<link rel="stylesheet" href="/uplot.css">
 ${script('/uplot.js')}
 ${script('/chart.js')}`,

@@ -1,6 +1,16 @@
-import type { Answers, HistoryPoint, Phase, Pulse, Run, RunLedger, TimelineEntry } from '@heapferry/domain'
-import { type RunStatus, workerFault } from '@heapferry/migration'
-import { type ChunkQueue, readRun, type Redis, redisMemory } from '@heapferry/queue'
+import type {
+  Answers,
+  HistoryPoint,
+  Phase,
+  Pulse,
+  Run,
+  RunLedger,
+  TimelineEntry,
+  TimelineLedger,
+  WorkerLedger,
+} from '@heapferry/domain'
+import { readRun, type RunStatus, workerFault } from '@heapferry/migration'
+import { type ChunkQueue, type Redis, redisMemory } from '@heapferry/queue'
 
 /** A worker that says it serves the run. */
 export interface ShownWorker {
@@ -24,11 +34,15 @@ export interface RunView {
 
 export async function readRunView(
   run: Run,
-  { redis, ledger, queueOf }: { redis: Redis; ledger: RunLedger; queueOf: (phase: Phase) => ChunkQueue },
+  {
+    redis,
+    ledger,
+    queueOf,
+  }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger; queueOf: (phase: Phase) => ChunkQueue },
 ): Promise<RunView> {
   const nowMs = Date.now()
   const [{ status, progress, queue }, pulses, answers, timeline, latest, memory] = await Promise.all([
-    readRun(run.id, ledger, queueOf),
+    readRun(run.id, ledger, queueOf, Date.now),
     ledger.pulses(run.id),
     ledger.answers(run.id),
     ledger.timeline(run.id),

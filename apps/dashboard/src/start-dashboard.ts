@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@heapferry/config'
-import { OperatorError, type Phase, phases, type RetryLedger, type Run, RunId, type RunLedger } from '@heapferry/domain'
-import { workerFault } from '@heapferry/migration'
-import { readRun, readRunStatus, type Redis, redisMemory } from '@heapferry/queue'
+import { OperatorError, type Phase, phases, type Run, RunId, type RunLedger } from '@heapferry/domain'
+import { readRun, readRunStatus, workerFault } from '@heapferry/migration'
+import { type Redis, redisMemory } from '@heapferry/queue'
 import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from 'express'
 import {
@@ -38,7 +38,7 @@ import { icon, style } from './style.ts'
 
 export interface DashboardOptions {
   redis: Redis
-  ledger: RunLedger & RetryLedger
+  ledger: RunLedger & RowRoutes['ledger']
   /** How buckets are reached that runs read from. */
   s3: S3Options
   /** As the command tells it. */
@@ -124,7 +124,7 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
     if (run === null) refuse(response, 404, 'No such run', `There is no run ${String(id)}. It may have been removed.`)
     return run
   }
-  const statusOf = (run: Run) => readRunStatus(run.id, ledger, (phase) => board.queueOf(run.id, phase))
+  const statusOf = (run: Run) => readRunStatus(run.id, ledger, (phase) => board.queueOf(run.id, phase), Date.now)
   addRowRoutes(app, { ...rows, ledger, findRun, statusOf, send })
   addRunRoutes(app, { redis, ledger, board, hub, findRun })
   app.get('/metrics', async (_, response) => {
@@ -138,7 +138,7 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
 
 interface Sources {
   redis: Redis
-  ledger: RunLedger
+  ledger: DashboardOptions['ledger']
   board: Board
 }
 
@@ -151,7 +151,9 @@ function addRunRoutes(
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
     return runsPage(
-      await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, queueOf(run)) }))),
+      await Promise.all(
+        runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, queueOf(run), Date.now) })),
+      ),
     )
   }
   const viewOf = (run: Run) => readRunView(run, { redis, ledger, queueOf: queueOf(run) })
@@ -226,7 +228,7 @@ function addRunRoutes(
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.json(await readRunStatus(run.id, ledger, queueOf(run)))
+    if (run !== null) response.json(await readRunStatus(run.id, ledger, queueOf(run), Date.now))
   })
   app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -245,7 +247,12 @@ function liveOf({ title, live, main }: Content, point: LivePage['point']): LiveP
 async function measure({ ledger, board }: Pick<Sources, 'ledger' | 'board'>): Promise<Measured[]> {
   return Promise.all(
     (await ledger.runs()).map(async (run) => {
-      const { status, progress, queue } = await readRun(run.id, ledger, (phase) => board.queueOf(run.id, phase))
+      const { status, progress, queue } = await readRun(
+        run.id,
+        ledger,
+        (phase) => board.queueOf(run.id, phase),
+        Date.now,
+      )
       const pulses = await ledger.pulses(run.id)
       const faults = pulses.flatMap((pulse) => {
         const fault = workerFault(pulse, progress, queue, Date.now())

@@ -5,6 +5,7 @@ import { identitiesPath } from '@heapferry/config'
 import {
   type Destination,
   type ExportFile,
+  type FileLedger,
   hashes,
   type Mapping,
   OperatorError,
@@ -12,6 +13,7 @@ import {
   type Phase,
   phaseOf,
   phases,
+  type PlanLedger,
   type ReadRow,
   type Run,
   RunId,
@@ -75,7 +77,7 @@ const chunkBytes = 8 * 1024 * 1024
  * Looks at the export and creates its run, or finds the one that the same command created before.
  * @throws OperatorError when the source cannot be read, or the run was created with something else
  */
-export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Options): Promise<Production> {
+export async function openRun(request: RunRequest, ledger: RunLedger & FileLedger, s3: S3Options): Promise<Production> {
   const idAt = (root: string) => request.name ?? nameOf(root, request)
   const discovery = await discover(request.source, s3, async (root) => {
     const planned = await ledger.run(idAt(root))
@@ -126,7 +128,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger, s3: S3Opti
 }
 
 export interface ProductionWork {
-  ledger: RunLedger
+  ledger: RunLedger & PlanLedger
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
   /** Where producer and workers share what is too large or too personal for Redis. */

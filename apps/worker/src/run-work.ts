@@ -1,17 +1,20 @@
 import {
   type Chunk,
   type ConverterFor,
+  type ChunkLedger,
+  type ChunkOutcome,
   type Destination,
   type EventSink,
   type ExportFile,
   type FileId,
+  type FileLedger,
   OperatorError,
   type Phase,
   type Run,
   type RunLedger,
   type SliceLimits,
 } from '@heapferry/domain'
-import { type ChunkOutcome, convertersOf, processChunk } from '@heapferry/migration'
+import { convertersOf, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
 import { type ExportPlace, sourceAt } from '@heapferry/sources'
 import { identitiesFor } from './identities-for.ts'
@@ -50,7 +53,7 @@ export function runWork(
     hashSalt,
     onProgress,
   }: {
-    ledger: RunLedger
+    ledger: RunLedger & FileLedger & ChunkLedger
     sink: EventSink
     place: ExportPlace
     store: ExportPlace
@@ -104,7 +107,7 @@ export function runWork(
   }
 }
 
-async function findFile(run: Run, id: FileId, ledger: RunLedger): Promise<ExportFile> {
+async function findFile(run: Run, id: FileId, ledger: FileLedger): Promise<ExportFile> {
   const file = await ledger.file(run.id, id)
   if (file) return file
   throw new OperatorError(

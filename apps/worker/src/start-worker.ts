@@ -3,8 +3,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '@heapferry/config'
 import {
   type ChunkId,
+  type ChunkLedger,
   type Destination,
   type Answers,
+  type FileLedger,
   OperatorError,
   type Pace,
   type Phase,
@@ -12,7 +14,9 @@ import {
   type Run,
   type RunId,
   type RunLedger,
+  type TimelineLedger,
   type Waiting,
+  type WorkerLedger,
 } from '@heapferry/domain'
 import { fingerprintOfSalt, isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
 import { ChunkConsumer, redisPacer, type Redis, type RunPacer } from '@heapferry/queue'
@@ -24,7 +28,7 @@ export interface WorkerOptions extends SinkAccess {
   /** Unique among all workers, for people: host and process. */
   name: string
   redis: Redis
-  ledger: RunLedger
+  ledger: RunLedger & FileLedger & ChunkLedger & WorkerLedger & TimelineLedger
   destination: Destination
   /** What hashes are keyed with; null where none is set. */
   hashSalt: string | null

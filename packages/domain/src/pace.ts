@@ -11,11 +11,20 @@ export interface CurrentPace {
   limit: Pace
   /** What is left of the limit after PostHog's 429 and 5xx; equal to it when they are long over. */
   effective: Pace
-  /** Why events go slower than the limit says; null where they do not. */
-  reason: string | null
+  /** Null where events go as the limit says. */
+  reason: PaceReason | null
   /** When a person changed the limit last; 0 where nobody has. */
   changedAtMs: number
 }
+
+/** Why events go slower than the limit says. */
+export type PaceReason =
+  /** PostHog named a moment before which it wants no request. */
+  | { kind: 'retry_after'; leftMs: number }
+  /** PostHog answered 429 or 5xx, a moment ago. */
+  | { kind: 'lowered'; status: number }
+  /** A distinct_id has more events than PostHog processes of one in a minute. */
+  | { kind: 'busy_id' }
 
 // What PostHog's own managed migrations send at most.
 const cloudPace = 5000

@@ -1,5 +1,7 @@
 import { z } from 'zod'
-import { ChunkId } from './ids.ts'
+import { ChunkId, type RunId } from './ids.ts'
+import type { Waiting } from './run.ts'
+import type { TransportName } from './sink.ts'
 
 const Count = z.number().int().nonnegative()
 
@@ -33,3 +35,19 @@ export interface Answers {
 }
 
 export const noAnswers: Answers = { byStatus: {}, byTime: [...answerSeconds, 0].map(() => 0), totalMs: 0 }
+
+/** What workers say of themselves while they serve a run, and of PostHog's answers. */
+export interface WorkerLedger {
+  /** Forgotten when not repeated within a minute. */
+  setPulse(run: RunId, pulse: Pulse): Promise<void>
+  /** By the names of the workers. */
+  pulses(run: RunId): Promise<Pulse[]>
+  /** The worker has ended as it should. */
+  removePulse(run: RunId, worker: string): Promise<void>
+  /** Says what a worker waits for, or that it waits no longer. Forgotten when not repeated within 30 s. */
+  setWaiting(run: RunId, worker: string, waiting: Waiting | null): Promise<void>
+  addAnswers(run: RunId, answers: Answers): Promise<void>
+  answers(run: RunId): Promise<Answers>
+  /** Says how a worker sends and why; one line in the timeline when the last one sent otherwise. */
+  setTransport(run: RunId, transport: TransportName, reason: string): Promise<void>
+}

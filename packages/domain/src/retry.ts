@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import type { DayCount, RejectedRow } from './chunk-ledger.ts'
 import { RejectReason, SkipReason } from './conversion.ts'
 import type { ChunkId, RunId } from './ids.ts'
-import type { DayCount, RejectedRow } from './ledger.ts'
 import type { Tally } from './tally.ts'
 
 const Count = z.number().int().nonnegative()
@@ -63,24 +63,36 @@ export interface EndedRows {
   warned: Tally['warned']
 }
 
-/**
- * The part of the ledger that a retry needs. All of it is about chunks that are done, which no worker touches any more;
- * what changes something throws an OperatorError, and changes nothing, when the hold is another's.
- */
-export interface RetryLedger {
-  /** Makes `hold` the one, as `by`'s, unless somebody else has it. @returns who that is, else null */
-  takeRetry(hold: RetryHold, by: string): Promise<{ by: string; sinceMs: number } | null>
-  /** To be said again every few seconds, or others may take the hold. */
-  keepRetry(hold: RetryHold): Promise<void>
-  /** Gives the hold back. What was done goes into the timeline; of a retry that was cut off, when the next one begins. */
-  endRetry(hold: RetryHold): Promise<RetryOutcome>
-
-  /** In no order. */
+/** Rows that were not sent. All in no order. */
+export interface RejectedLedger {
   rejectedRows(run: RunId): AsyncIterable<RejectedRow>
   /** Null for rows that are not rejected. */
   rejectedAt(run: RunId, rows: readonly RowKey[]): Promise<(RejectedRow | null)[]>
-  /** Rows that were rejected once and have been sent or skipped by a retry. In no order. */
+  /** Rows that were rejected once and have been sent or skipped by a retry. */
   retriedRows(run: RunId): AsyncIterable<RowKey>
+}
+
+/** Who may retry rows of a run. */
+export interface RetryHoldLedger {
+  /** Makes `hold` the one, as `by`'s, unless somebody else has it. @returns who that is, else null */
+  takeRetry(hold: RetryHold, by: string): Promise<{ by: string; sinceMs: number } | null>
+  /**
+   * To be said again every few seconds, or others may take the hold.
+   * @throws OperatorError when another has it
+   */
+  keepRetry(hold: RetryHold): Promise<void>
+  /**
+   * Gives the hold back. What was done goes into the timeline; of a retry that was cut off, when the next one begins.
+   * @throws OperatorError when another has it
+   */
+  endRetry(hold: RetryHold): Promise<RetryOutcome>
+}
+
+/**
+ * How rejected rows are sent after all. They are of chunks that are done, which no worker touches any more; what changes
+ * something throws an OperatorError, and changes nothing, when the hold is another's.
+ */
+export interface RetryLedger {
   /**
    * Says what rows are sent as, before they are: should this process die before it has settled them, the next one knows.
    * @param anyway also of those that may have been sent otherwise
@@ -99,15 +111,17 @@ export interface RetryLedger {
     rows: readonly RetriedRow[],
     warned?: { table: string; counts: Tally['warned'] },
   ): Promise<void>
+}
 
+/** How rows that were younger than 48 hours are sent when they no longer are; under the same conditions. */
+export interface HeldBackLedger {
   /** Chunks that are done and have held back rows. In no order. */
   heldBackChunks(run: RunId): AsyncIterable<{ chunk: ChunkId; heldBack: HeldBack | null }>
   /** Stores how held back rows of a chunk have ended, and how far it is, in place of how far it was; or nothing. */
   settleHeldBack(
     hold: RetryHold,
     chunk: { id: ChunkId; table: string },
-    was: HeldBack | null,
-    is: HeldBack,
+    howFar: { was: HeldBack | null; is: HeldBack },
     ended: EndedRows,
   ): Promise<void>
 }

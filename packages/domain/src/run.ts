@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { RunId } from './ids.ts'
 import { Mapping } from './mapping.ts'
-import type { CurrentPace } from './pace.ts'
+import type { CurrentPace, Pace } from './pace.ts'
 import { Phase } from './table.ts'
 import type { TransportName } from './sink.ts'
 import type { Tally } from './tally.ts'
@@ -51,6 +51,15 @@ export const Run = z.object({
 })
 export type Run = z.infer<typeof Run>
 
+/** Which identities a run was resolved to, and from what. Both SHA-256 in hex. */
+export const IdentitiesRecord = z.object({
+  /** Of the file that workers load. */
+  resolved: z.string(),
+  /** Of the names and versions of the files that they were resolved from. */
+  files: z.string(),
+})
+export type IdentitiesRecord = z.infer<typeof IdentitiesRecord>
+
 /** What people (or heapferry itself, when it needs one) want of a run. */
 export const Intent = z.discriminatedUnion('kind', [
   z.object({
@@ -98,17 +107,28 @@ export interface RunProgress {
   pace: CurrentPace
 }
 
-/** Of all rows, at some moment of a run. */
-export interface HistoryPoint {
-  atMs: number
-  read: number
-  sent: number
-  rejected: number
-}
-
 export interface TableProgress {
   table: string
   /** Rows that the producer has counted so far. */
   planned: number
   tally: Tally
+}
+
+/** Which runs there are, what is wanted of them, and how far they are. */
+export interface RunLedger {
+  /** Stores the run unless one of that name exists, as `by`'s; answers the stored one. */
+  createRun(run: Run, by: string): Promise<Run>
+  run(id: RunId): Promise<Run | null>
+  /** Newest first. */
+  runs(): Promise<Run[]>
+  setIdentities(run: RunId, identities: IdentitiesRecord): Promise<void>
+  identities(run: RunId): Promise<IdentitiesRecord | null>
+  /** Stores what is wanted from now on and, in the timeline, who wants it. */
+  setIntent(run: RunId, intent: Intent): Promise<void>
+  /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */
+  pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void>
+  intent(run: RunId): Promise<Intent>
+  /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */
+  setPace(run: RunId, pace: Pace, by: string): Promise<void>
+  progress(run: RunId): Promise<RunProgress>
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RunId } from './ids.ts'
 import { Pace } from './pace.ts'
 import { RetryOutcome } from './retry.ts'
 import { TransportName } from './sink.ts'
@@ -50,3 +51,22 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>
+
+/** Of all rows, at some moment of a run. */
+export interface HistoryPoint {
+  atMs: number
+  read: number
+  sent: number
+  rejected: number
+}
+
+/** What happened to a run, and how far it was when. */
+export interface TimelineLedger {
+  record(run: RunId, entry: TimelineEntry): Promise<void>
+  /** Oldest first; the latest 5000. */
+  timeline(run: RunId): Promise<TimelineEntry[]>
+  /** From the run's beginning on, oldest first: at most 1440 points, as far apart as that allows. */
+  history(run: RunId): Promise<HistoryPoint[]>
+  /** The newest point of the history; null before the first. */
+  latestPoint(run: RunId): Promise<HistoryPoint | null>
+}

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RunId } from './ids.ts'
 
 const Count = z.int().nonnegative()
 const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
@@ -84,3 +85,24 @@ export type SourceVerification = z.infer<typeof SourceVerification>
 
 export const Verification = z.discriminatedUnion('kind', [PostHogVerification, SourceVerification])
 export type Verification = z.infer<typeof Verification>
+
+/** What was sent of one table. */
+export interface SentTable {
+  table: string
+  /** Of the tally. */
+  rows: number
+  /**
+   * By event and day, in days since 1970-01-01. They add up to less than `rows` where some were not counted: a run of an
+   * older version, a Redis that went back in time, or more different events than fit.
+   */
+  events: readonly { event: string; days: ReadonlyMap<number, number> }[]
+}
+
+/** What was sent, by event and day, and what was found when somebody looked for it. */
+export interface VerificationLedger {
+  sentTables(run: RunId): Promise<SentTable[]>
+  /** Keeps it in the place of the last of its kind, and in the timeline. */
+  setVerification(run: RunId, verification: Verification): Promise<void>
+  /** The last of each kind. */
+  verifications(run: RunId): Promise<{ posthog: PostHogVerification | null; source: SourceVerification | null }>
+}

@@ -33,7 +33,7 @@ export { shownRow } from './hidden-columns.ts'
 export { identityFacts } from './identity-facts.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
-export { type ChunkOutcome, type ChunkWork, processChunk } from './process-chunk.ts'
+export { type ChunkWork, processChunk } from './process-chunk.ts'
 export { checkCorrected, type CorrectedFile, correctedRows } from './retry/corrected-rows.ts'
 export { exportRejected, leadingColumns } from './retry/export-rejected.ts'
 export { groupRejected, type RejectedGroup, shapeOf } from './retry/group-rejected.ts'
@@ -50,6 +50,7 @@ export {
 } from './retry/retry-rows.ts'
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
 export { rejectText, skipText, transportText, warningText } from './reason-text.ts'
+export { readRun, readRunStatus } from './read-run-status.ts'
 export { workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
 export { Report } from './report/report.ts'
@@ -58,7 +59,6 @@ export { duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
   isRunComplete,
   phaseOpen,
-  type QueueState,
   rejectedTooMany,
   type RunState,
   type RunStatus,

@@ -8,9 +8,9 @@ import {
   type Phase,
   phaseOf,
   phases,
+  type PlanLedger,
   type ReadRow,
   type Run,
-  type RunLedger,
   type Source,
   SourceChanged,
 } from '@heapferry/domain'
@@ -25,7 +25,7 @@ export interface ChunkSchedule {
 }
 
 export interface PlanWork {
-  ledger: RunLedger
+  ledger: PlanLedger
   schedule: ChunkSchedule
   source: Pick<Source, 'cut'>
   /** Ends planning between two chunks; nothing is sealed then. */

@@ -3,6 +3,7 @@ import {
   addTallies,
   type Checkpoint,
   type ChunkLedger,
+  type ChunkOutcome,
   type Claim,
   type ConverterFor,
   emptyTally,
@@ -13,15 +14,6 @@ import {
 } from '@heapferry/domain'
 import { convertSlice } from './convert-slice.ts'
 import { endOfRow, type RowEnd } from './end-of-row.ts'
-
-/** How a worker's turn at a chunk ended. */
-export type ChunkOutcome =
-  /** Every row has ended: the chunk is done. */
-  | { kind: 'finished' }
-  /** Stopped between two batches: whoever takes the chunk next goes on from the last commit. */
-  | { kind: 'interrupted' }
-  /** Another worker holds the chunk. */
-  | { kind: 'lock_lost' }
 
 export interface ChunkWork {
   source: Pick<Source, 'read'>

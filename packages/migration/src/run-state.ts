@@ -7,6 +7,7 @@ import {
   type Phase,
   type PhaseProgress,
   phases as inOrder,
+  type QueueState,
   type Run,
   type RunProgress,
   type Tally,
@@ -14,7 +15,7 @@ import {
   type TransportName,
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
-import { grouped, phaseTexts } from './wording.ts'
+import { grouped, paceReasonText, phaseTexts } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
 export type RunState =
@@ -78,16 +79,6 @@ export function phaseOpen(progress: RunProgress): Phase {
 
 export function isRunComplete(progress: RunProgress): boolean {
   return progress.phases.every(isComplete)
-}
-
-/** Chunks of the phase that is open, as the queue has them. */
-export interface QueueState {
-  waiting: number
-  /** Workers have them in hand. */
-  active: number
-  failed: number
-  /** Why the first of the failed ones did, which have spent all their attempts. */
-  firstFailure: string | null
 }
 
 export function runState(progress: RunProgress, queue: QueueState): RunState {
@@ -177,7 +168,7 @@ export function runStatus(
     totals: statusOf(total),
     rate,
     eta_s: sealed && expected ? Math.ceil((total.planned - total.tally.read) / expected) : null,
-    pace: { limit, effective, reason },
+    pace: { limit, effective, reason: reason && paceReasonText(reason) },
   }
 }
 

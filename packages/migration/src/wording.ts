@@ -1,4 +1,4 @@
-import type { Pace, Phase } from '@heapferry/domain'
+import type { Pace, PaceReason, Phase } from '@heapferry/domain'
 
 /** `1,234,567`: the same for every reader, whatever the server's locale. */
 export function grouped(count: number): string {
@@ -22,4 +22,16 @@ export const phaseTexts: Readonly<Record<Phase, string>> = { identities: 'who pe
 
 export function paceText(pace: Pace): string {
   return pace === null ? 'no limit' : `${grouped(pace)} events/s`
+}
+
+/** Why events go slower than the limit says. */
+export function paceReasonText(reason: PaceReason): string {
+  switch (reason.kind) {
+    case 'retry_after':
+      return `PostHog wants no request for another ${duration(reason.leftMs / 1000)}`
+    case 'lowered':
+      return `PostHog answered ${reason.status}`
+    case 'busy_id':
+      return 'one distinct_id has more than 5,000 events a minute'
+  }
 }

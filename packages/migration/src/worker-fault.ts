@@ -1,5 +1,4 @@
-import type { Pulse, RunProgress } from '@heapferry/domain'
-import type { QueueState } from './run-state.ts'
+import type { Pulse, QueueState, RunProgress } from '@heapferry/domain'
 import { duration } from './wording.ts'
 
 // Far longer than the slowest slice takes to be read, converted and committed; what PostHog makes workers wait for is told.

@@ -1,5 +1,4 @@
-import { Chunk, type ChunkId, type Phase, type RunId } from '@heapferry/domain'
-import type { ChunkOutcome, QueueState } from '@heapferry/migration'
+import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type QueueState, type RunId } from '@heapferry/domain'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { shownFailure } from './shown-failure.ts'

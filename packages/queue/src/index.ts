@@ -1,7 +1,6 @@
 export { ChunkConsumer, type ChunkJob, ChunkQueue } from './chunk-queue.ts'
 export { assertNoEviction, connectRedis, redisMemory } from './redis.ts'
-export { readRun, readRunStatus } from './read-run-status.ts'
-export { RedisLedger } from './redis-ledger.ts'
+export { type RedisLedger, redisLedger } from './redis-ledger.ts'
 export { redisPacer, type RunPacer } from './redis-pacer.ts'
 export { fetchedRedisServer, fetchRedisServer } from './fetch-redis-server.ts'
 export { NoRedisServer, openPrivateRedis, type PrivateRedis } from './private-redis.ts'

@@ -1,3 +1,6 @@
+import type { Pace } from '@heapferry/domain'
+import { defineScript } from './define-script.ts'
+
 /**
  * The clock that all senders of a run go by, in µs of Redis' own time. See docs/decisions/009-one-clock-for-all-senders.md for the numbers
  * and for the libraries not taken.
@@ -30,10 +33,10 @@ const clock = `
 local time = redis.call('TIME')
 local now = time[1] * ${secondUs} + time[2]
 local function at(us) return string.format('%.0f', us) end
-local function field(name) return tonumber(redis.call('HGET', KEYS[1], name)) end
+local function field(name) return tonumber(redis.call('HGET', pace, name)) end
 
-local stored = redis.call('HGET', KEYS[1], 'limit')
-local limit = tonumber(stored or ARGV[1])
+local stored = redis.call('HGET', pace, 'limit')
+local limit = tonumber(stored or known)
 
 local function effective()
   local lowered = field('lowered')
@@ -44,14 +47,18 @@ end
 `
 
 /**
- * KEYS  1 pace · 2 log · 3… busy ids
- * ARGV  1 the limit that the asker knows, in events a second, or 'none' · 2 events · 3… events of each busy id
+ * `known` is the limit that the asker knows, in events a second, or 'none'; `each` is a busy id, and how many of the events
+ * are its.
  * Answers { 'go' }, { 'wait', ms }, { 'busy', ms } where only this batch has to wait, for its ids, or
  * { 'limit', the limit that is in force instead }.
  */
-export const takeScript = `${clock}
-if stored and stored ~= ARGV[1] then return { 'limit', stored } end
-local events = tonumber(ARGV[2])
+export const takeScript = defineScript({
+  keys: ['pace', 'paceLog'],
+  args: ['known', 'events'],
+  each: { keys: ['busyId'], args: ['ofBusyId'] },
+  lua: `${clock}
+if stored and stored ~= known then return { 'limit', stored } end
+local events = tonumber(events)
 local function wait(us, word) return { word or 'wait', math.ceil(us / 1000) } end
 
 local gateAt = field('gateAt')
@@ -60,13 +67,13 @@ if gateAt and gateAt > now then return wait(gateAt - now) end
 if limit then
   local nextAt = field('nextAt') or 0
   if nextAt - now > ${impossibleUs} then
-    redis.call('DEL', KEYS[2])
+    redis.call('DEL', paceLog)
     nextAt = 0
   end
   if nextAt > now then return wait(nextAt - now) end
   nextAt = now - nextAt < ${secondUs} and math.max(nextAt, now - ${slackUs}) or now
 
-  local inSecond, log = events, redis.call('LRANGE', KEYS[2], 0, -1)
+  local inSecond, log = events, redis.call('LRANGE', paceLog, 0, -1)
   for i = #log, 1, -1 do
     local wentAt, went = string.match(log[i], '(%d+):(%d+)')
     if now - wentAt >= ${secondUs} then break end
@@ -75,77 +82,95 @@ if limit then
   end
 
   local perEvent, busyWait, readyAt = ${secondUs} / ${busyId.eventsPerSecond}, 0, {}
-  for i = 3, #KEYS do
-    readyAt[i] = math.max(now, tonumber(redis.call('GET', KEYS[i]) or 0)) + ARGV[i] * perEvent
-    busyWait = math.max(busyWait, readyAt[i] - now - ${busyId.burstEvents} * perEvent)
+  for busyId, ofBusyId in each() do
+    readyAt[busyId] = math.max(now, tonumber(redis.call('GET', busyId) or 0)) + ofBusyId * perEvent
+    busyWait = math.max(busyWait, readyAt[busyId] - now - ${busyId.burstEvents} * perEvent)
   end
   if busyWait > 0 then
-    redis.call('HSET', KEYS[1], 'busyIdAt', at(now))
+    redis.call('HSET', pace, 'busyIdAt', at(now))
     return wait(busyWait, 'busy')
   end
 
-  for i = 3, #KEYS do redis.call('SET', KEYS[i], at(readyAt[i]), 'PX', math.ceil((readyAt[i] - now) / 1000)) end
+  for busyId, us in pairs(readyAt) do redis.call('SET', busyId, at(us), 'PX', math.ceil((us - now) / 1000)) end
   local takes = events / (effective() * ${usedShare}) * ${secondUs}
-  redis.call('HSET', KEYS[1], 'nextAt', at(nextAt + takes))
+  redis.call('HSET', pace, 'nextAt', at(nextAt + takes))
 
   local lastAt, last = string.match(log[#log] or '0:0', '(%d+):(%d+)')
   if now - lastAt < ${sameMomentUs} then
-    redis.call('LSET', KEYS[2], -1, at(now) .. ':' .. at(last + events))
+    redis.call('LSET', paceLog, -1, at(now) .. ':' .. at(last + events))
   else
-    redis.call('RPUSH', KEYS[2], at(now) .. ':' .. at(events))
-    redis.call('LTRIM', KEYS[2], -${secondUs / sameMomentUs}, -1)
+    redis.call('RPUSH', paceLog, at(now) .. ':' .. at(events))
+    redis.call('LTRIM', paceLog, -${secondUs / sameMomentUs}, -1)
   end
-  redis.call('PEXPIRE', KEYS[2], 1000)
+  redis.call('PEXPIRE', paceLog, 1000)
 end
 
 if gateAt then
-  if field('probedAt') then redis.call('HDEL', KEYS[1], 'gateAt', 'probedAt')
-  else redis.call('HSET', KEYS[1], 'gateAt', at(now + ${probeUs}), 'probedAt', at(now)) end
+  if field('probedAt') then redis.call('HDEL', pace, 'gateAt', 'probedAt')
+  else redis.call('HSET', pace, 'gateAt', at(now + ${probeUs}), 'probedAt', at(now)) end
 end
 return { 'go' }
-`
+`,
+})
 
 /**
  * Shuts the gate until the moment that PostHog named, and halves the pace at 429 and 5xx; more of these within two
  * seconds are of the same congestion. The pace grows again by itself, by a thirtieth of the limit each second.
  *
- * KEYS  1 pace
- * ARGV  1 limit where none is stored · 2 ms until Retry-After, or '' · 3 the status that lowers the pace, or ''
+ * `known` is the limit where none is stored; `afterMs`, until Retry-After, and `status`, which lowers the pace, may be ''.
  */
-export const laterScript = `${clock}
-if ARGV[2] ~= '' then
-  redis.call('HSET', KEYS[1], 'gateAt', at(math.max(field('gateAt') or 0, now + ARGV[2] * 1000)))
-  redis.call('HDEL', KEYS[1], 'probedAt')
+export const laterScript = defineScript({
+  keys: ['pace'],
+  args: ['known', 'afterMs', 'status'],
+  lua: `${clock}
+if afterMs ~= '' then
+  redis.call('HSET', pace, 'gateAt', at(math.max(field('gateAt') or 0, now + afterMs * 1000)))
+  redis.call('HDEL', pace, 'probedAt')
 end
-if limit and ARGV[3] ~= '' and now - (field('loweredAt') or 0) >= ${loweredAtMostEveryUs} then
-  redis.call('HSET', KEYS[1], 'lowered', effective() / 2, 'loweredAt', at(now), 'loweredBy', ARGV[3])
+if limit and status ~= '' and now - (field('loweredAt') or 0) >= ${loweredAtMostEveryUs} then
+  redis.call('HSET', pace, 'lowered', effective() / 2, 'loweredAt', at(now), 'loweredBy', status)
 end
-`
+`,
+})
 
 /**
- * KEYS  1 pace
- * ARGV  1 limit where none is stored
+ * `known` is the limit where none is stored.
  * Answers limit, effective ('none' where there is no limit), the status that lowered it, whether a busy id had to wait
  * within the last ten seconds, when the limit was changed (ms), and how long the gate is still shut (ms).
  */
-export const currentPaceScript = `${clock}
+export const currentPaceScript = defineScript({
+  keys: ['pace'],
+  args: ['known'],
+  lua: `${clock}
 local isBusy = now - (field('busyIdAt') or 0) < ${10 * secondUs}
-local changedAtMs = redis.call('HGET', KEYS[1], 'changedAtMs') or '0'
-local loweredBy = redis.call('HGET', KEYS[1], 'loweredBy') or ''
+local changedAtMs = redis.call('HGET', pace, 'changedAtMs') or '0'
+local loweredBy = redis.call('HGET', pace, 'loweredBy') or ''
 local shutMs = math.max(0, (field('gateAt') or 0) - now) / 1000
-return { stored or ARGV[1], tostring(effective() or 'none'), loweredBy, isBusy and 1 or 0, changedAtMs, math.floor(shutMs) }
-`
+return { stored or known, tostring(effective() or 'none'), loweredBy, isBusy and 1 or 0, changedAtMs, math.floor(shutMs) }
+`,
+})
 
 /**
  * A pace that a person sets is in force at once and as a whole.
  *
- * KEYS  1 pace
- * ARGV  1 limit · 2 now (ms)
  * Answers the limit that was stored before, or false.
  */
-export const setPaceScript = `
-local before = redis.call('HGET', KEYS[1], 'limit')
-redis.call('HSET', KEYS[1], 'limit', ARGV[1], 'changedAtMs', ARGV[2])
-redis.call('HDEL', KEYS[1], 'nextAt', 'lowered', 'loweredAt', 'loweredBy')
+export const setPaceScript = defineScript({
+  keys: ['pace'],
+  args: ['limit', 'nowMs'],
+  lua: `
+local before = redis.call('HGET', pace, 'limit')
+redis.call('HSET', pace, 'limit', limit, 'changedAtMs', nowMs)
+redis.call('HDEL', pace, 'nextAt', 'lowered', 'loweredAt', 'loweredBy')
 return before
-`
+`,
+})
+
+/** As the scripts say it. */
+export function limitText(limit: Pace): string {
+  return limit === null ? 'none' : String(limit)
+}
+
+export function paceOf(text: string): Pace {
+  return text === 'none' ? null : Number(text)
+}

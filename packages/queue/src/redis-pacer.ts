@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { busyIds, type Part } from './busy-ids.ts'
 import { runKeys } from './keys.ts'
-import { batchesPerSecond, laterScript, takeScript } from './pace-scripts.ts'
+import { batchesPerSecond, laterScript, limitText, paceOf, takeScript } from './pace-scripts.ts'
 
 /** One budget for all senders of a run, in Redis. */
 export interface RunPacer extends Pacer {
@@ -59,18 +59,12 @@ export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
         notBeforeMs = performance.now() + turnMs
         // Another sender of this process may have learnt of a lower limit meanwhile.
         if (part.events > largestBatch()) part = firstPart(events)
-        const busy = [...part.busy]
         const answer = Taken.parse(
-          await redis.eval(
-            takeScript,
-            2 + busy.length,
-            keys.pace,
-            keys.paceLog,
-            ...busy.map(([id]) => keys.busyId(hashOf(id))),
-            limitText(limit),
-            part.events,
-            ...busy.map(([, count]) => count),
-          ),
+          await takeScript(redis, {
+            keys,
+            args: { known: limitText(limit), events: part.events },
+            each: [...part.busy].map(([id, ofBusyId]) => ({ busyId: keys.busyId(hashOf(id)), ofBusyId })),
+          }),
         )
         if (answer[0] !== 'go') heldBackMs = performance.now()
         switch (answer[0]) {
@@ -93,7 +87,10 @@ export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
     async later({ afterMs, status }) {
       const lowers = status !== undefined && (status === 429 || status >= 500)
       if (!afterMs && !lowers) return
-      await redis.eval(laterScript, 1, keys.pace, limitText(limit), afterMs || '', lowers ? status : '')
+      await laterScript(redis, {
+        keys,
+        args: { known: limitText(limit), afterMs: afterMs || '', status: lowers ? status : '' },
+      })
     },
   }
 }
@@ -105,12 +102,4 @@ async function sleepUnlessAborted(ms: number, signal: AbortSignal): Promise<void
 /** An id may be an e-mail address: Redis has only what tells two of them apart. */
 function hashOf(id: string): string {
   return createHash('sha256').update(id).digest('hex').slice(0, 16)
-}
-
-export function limitText(limit: Pace): string {
-  return limit === null ? 'none' : String(limit)
-}
-
-export function paceOf(text: string): Pace {
-  return text === 'none' ? null : Number(text)
 }

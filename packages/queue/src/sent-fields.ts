@@ -15,6 +15,34 @@ export function sentFields(table: string, counts: readonly DayCount[]): Record<s
   return fields
 }
 
+/**
+ * Adds events to the counts of their days. Those beyond 40,000 fields (12 MB) are left out: a hash of names from an export
+ * must not grow without end.
+ */
+export const countedByDay = `
+local function grown(line, days)
+  local counts, last = {}, -1
+  for count in string.gmatch(line and line .. ',' or '', '([^,]*),') do
+    last = last + 1
+    counts[last] = count
+  end
+  for day, by in pairs(days) do
+    local at = tonumber(day)
+    while last < at do
+      last = last + 1
+      counts[last] = ''
+    end
+    counts[at] = string.format('%.0f', (tonumber(counts[at]) or 0) + by)
+  end
+  return table.concat(counts, ',', 0, last)
+end
+local function countByDay(sent, fields)
+  for field, days in pairs(fields) do
+    local line = redis.call('HGET', sent, field)
+    if line or redis.call('HLEN', sent) < 40000 then redis.call('HSET', sent, field, grown(line, days)) end
+  end
+end`
+
 /** By table. */
 export function sentEvents(
   fields: Record<string, string>,

@@ -1,8 +1,7 @@
 import { Command } from 'commander'
 import { createLogger, loadMapping, requireDestination } from '@heapferry/config'
 import type { RejectReason, RetryOutcome, RunId } from '@heapferry/domain'
-import type { LeftReason, RetryWish } from '@heapferry/migration'
-import { readRunStatus } from '@heapferry/queue'
+import { type LeftReason, type RetryWish, readRunStatus } from '@heapferry/migration'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, openLedger } from '../open-ledger.ts'
@@ -84,7 +83,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     const request = { run, wish, anyway, opened, settings, apiKey, view: retryView(json), stop }
     const { kind, outcome, counts, corrected } = await withSourceHint(run.id, () => retryRun(request))
 
-    const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase))
+    const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase), Date.now)
     const { retriedBefore = 0, unmended = 0 } = corrected ?? {}
     const left = { ...counts.left, unmended, retried_before: retriedBefore }
     const result: RetryAnswer = { run: run.id, ...outcome, left, rejected_in_run: status.totals.rejected }

@@ -105,7 +105,7 @@ async function run(source: string, flags: Flags): Promise<void> {
     if (status === null)
       throw new OperatorError('Redis did not answer at the end', 'The same command goes on where it was.')
     answer(flags.json ? JSON.stringify(status) : `\n${statusText(status)}`)
-    if (isOver(status)) await keepReport(production, opened, settings)
+    if (isCompleted(status)) await keepReport(production, opened, settings)
     if (!flags.json) say(closingWords(status, stop.aborted, (Date.now() - startedAtMs) / 1000))
     process.exitCode = exitCodeOf(status, stop.aborted)
   } finally {
@@ -113,7 +113,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   }
 }
 
-function isOver({ state }: RunStatus): boolean {
+function isCompleted({ state }: RunStatus): boolean {
   return state === 'completed' || state === 'completed_with_rejected_rows'
 }
 

@@ -1,7 +1,6 @@
-import { grouped } from '@heapferry/migration'
+import { grouped, readRunStatus } from '@heapferry/migration'
 import { destinationText } from '@heapferry/domain'
 import { Command } from 'commander'
-import { readRunStatus } from '@heapferry/queue'
 import { options } from '../options.ts'
 import { answer, table } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
@@ -13,7 +12,7 @@ export function runsCommand(command: Command): void {
       const statuses = await Promise.all(
         runs.map(async (run) => ({
           run,
-          status: await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase)),
+          status: await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase), Date.now),
         })),
       )
       if (flags.json) {

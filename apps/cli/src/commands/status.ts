@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import type { RunId, TimelineEntry, Verification } from '@heapferry/domain'
-import { grouped, mappingFingerprint, timelineText } from '@heapferry/migration'
-import { readRunStatus } from '@heapferry/queue'
+import { grouped, mappingFingerprint, readRunStatus, timelineText } from '@heapferry/migration'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
 import { answer, printable } from '../print.ts'
@@ -39,7 +38,7 @@ export function statusCommand(command: Command): void {
       withLedger(async ({ ledger, queueOf }) => {
         const { id, mapping } = await findRun(ledger, name)
         const mapping_fingerprint = mappingFingerprint(mapping)
-        const status = await readRunStatus(id, ledger, (phase) => queueOf(id, phase))
+        const status = await readRunStatus(id, ledger, (phase) => queueOf(id, phase), Date.now)
         const timeline = await ledger.timeline(id)
         const verifications = await ledger.verifications(id)
         if (flags.json) return answer(JSON.stringify({ ...status, mapping_fingerprint, verifications, timeline }))

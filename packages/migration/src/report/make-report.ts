@@ -1,4 +1,14 @@
-import { destinationText, type Run, type RunLedger, type Source, type TimelineEntry } from '@heapferry/domain'
+import {
+  type Run,
+  type Source,
+  type TimelineEntry,
+  destinationText,
+  type FileLedger,
+  type RejectedLedger,
+  type TimelineLedger,
+  type VerificationLedger,
+  type WorkerLedger,
+} from '@heapferry/domain'
 import { groupRejected } from '../retry/group-rejected.ts'
 import type { RunStatus } from '../run-state.ts'
 import { timelineText } from '../timeline-text.ts'
@@ -7,7 +17,7 @@ import type { Report } from './report.ts'
 import { undoOf } from './undo-of.ts'
 
 export interface ReportWork {
-  ledger: RunLedger
+  ledger: FileLedger & WorkerLedger & TimelineLedger & VerificationLedger & RejectedLedger
   status: RunStatus
   version: string
   nowMs: number

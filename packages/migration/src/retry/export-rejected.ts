@@ -1,4 +1,11 @@
-import type { ExportFile, ReadRow, RejectedRow, RetryLedger, RunId, Source } from '@heapferry/domain'
+import {
+  type ExportFile,
+  type ReadRow,
+  type RejectedRow,
+  type RejectedLedger,
+  type RunId,
+  type Source,
+} from '@heapferry/domain'
 import { batchesOf, rereadFile, type RereadRow } from './reread-rows.ts'
 import type { RowPlaces } from './row-places.ts'
 
@@ -13,7 +20,7 @@ export interface ExportedTable {
 
 interface ExportWork {
   run: RunId
-  ledger: Pick<RetryLedger, 'rejectedAt'>
+  ledger: Pick<RejectedLedger, 'rejectedAt'>
   source: Pick<Source, 'rowsAt'>
 }
 

@@ -9,9 +9,9 @@ import {
   type FileId,
   type HeldBack,
   type Piece,
+  type HeldBackLedger,
   type ReadRow,
   type RetryHold,
-  type RetryLedger,
   type Run,
   type SliceLimits,
   type Source,
@@ -23,7 +23,7 @@ import type { RetryCounts } from './retry-rejected.ts'
 
 export interface HeldBackWork {
   hold: RetryHold
-  ledger: Pick<RetryLedger, 'heldBackChunks' | 'settleHeldBack'>
+  ledger: HeldBackLedger
   sink: EventSink
   source: Pick<Source, 'cut' | 'read'>
   limits: SliceLimits
@@ -135,7 +135,7 @@ async function retryChunk(
   return 'finished'
 
   async function store(is: HeldBack, ended: EndedRows): Promise<void> {
-    await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, stored, is, ended)
+    await work.ledger.settleHeldBack(work.hold, { id: chunk.id, table: file.table.name }, { was: stored, is }, ended)
     stored = is
   }
 }

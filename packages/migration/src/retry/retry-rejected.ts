@@ -36,7 +36,7 @@ export interface RetryCounts {
 
 export interface RetryWork {
   hold: RetryHold
-  ledger: Pick<RetryLedger, 'announce' | 'settle'>
+  ledger: RetryLedger
   sink: EventSink
   /** Asked for once for each phase that has rows. */
   convertersFor(phase: Phase): Promise<ConverterFor>

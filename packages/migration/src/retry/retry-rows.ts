@@ -1,11 +1,12 @@
 import {
   type ExportFile,
+  type FileLedger,
   hashes,
   type Identities,
   type Mapping,
   OperatorError,
   type Phase,
-  type RetryLedger,
+  type RejectedLedger,
   type Run,
   type RunLedger,
   type Source,
@@ -29,8 +30,9 @@ export type RetryWish =
 export interface RetryRowsWork extends Pick<HeldBackWork, 'hold' | 'sink' | 'limits' | 'nowMs' | 'onBatch'> {
   ledger: HeldBackWork['ledger'] &
     RetryWork['ledger'] &
-    Pick<RetryLedger, 'rejectedRows' | 'retriedRows'> &
-    Pick<RunLedger, 'files' | 'progress'>
+    Pick<RejectedLedger, 'rejectedRows' | 'retriedRows'> &
+    Pick<FileLedger, 'files'> &
+    Pick<RunLedger, 'progress'>
   source: Pick<Source, 'cut' | 'read' | 'rowsAt' | 'rowOfText'>
   /** Also sends what may have been sent otherwise. */
   anyway: boolean

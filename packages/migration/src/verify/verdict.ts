@@ -26,8 +26,8 @@ export function verdictOf(
   { short, extra, people }: Outcome,
   { progress, isComplete, isRecent, hasGrown }: Facts,
 ): Verdict {
-  const isOver = isComplete || progress.intent.kind === 'cancel'
-  if (!isOver) return 'pending'
+  const sendsNoMore = isComplete || progress.intent.kind === 'cancel'
+  if (!sendsNoMore) return 'pending'
   if (short > 0 || (people?.absent ?? 0) + (people?.apart ?? 0) > 0) return isRecent || hasGrown ? 'pending' : 'missing'
   return extra > 0 || (people?.mixed ?? 0) > 0 ? 'surplus' : 'verified'
 }

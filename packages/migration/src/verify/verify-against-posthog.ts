@@ -1,15 +1,19 @@
 import {
+  type FileLedger,
   type FoundEvents,
   type Identities,
   OperatorError,
   phaseOf,
   type PostHogVerification,
+  type RejectedLedger,
   type RowKey,
   type Run,
   type RunLedger,
   type SentTable,
   type Source,
+  type TimelineLedger,
   type TimeRange,
+  type VerificationLedger,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { noIdentities } from '../identities.ts'
@@ -23,7 +27,7 @@ import { type Facts, messageOf, notesOf, verdictOf } from './verdict.ts'
 
 export interface VerifyWork {
   ledger: Pick<
-    RunLedger,
+    RunLedger & FileLedger & TimelineLedger & RejectedLedger & VerificationLedger,
     'progress' | 'sentTables' | 'files' | 'rejectedRows' | 'retriedRows' | 'timeline' | 'verifications'
   >
   /** What PostHog holds of the run. */

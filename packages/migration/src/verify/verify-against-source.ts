@@ -1,8 +1,10 @@
 import {
   countOf,
   emptyTally,
+  type FileLedger,
   type Identities,
   phaseOf,
+  type RejectedLedger,
   RejectReason,
   type Run,
   type RunLedger,
@@ -11,6 +13,7 @@ import {
   type SourceVerification,
   type TableProgress,
   type Tally,
+  type TimelineLedger,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { countEnd, endOfRow } from '../end-of-row.ts'
@@ -20,7 +23,10 @@ import { grouped } from '../wording.ts'
 import { rowsByFile } from './recount.ts'
 
 export interface SourceVerifyWork {
-  ledger: Pick<RunLedger, 'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'>
+  ledger: Pick<
+    RunLedger & FileLedger & TimelineLedger & RejectedLedger,
+    'progress' | 'files' | 'timeline' | 'rejectedRows' | 'retriedRows'
+  >
   source: Pick<Source, 'readAll'>
   identities(): Promise<Identities>
   /** What hashes of the run are keyed with; null where it hashes nothing. */

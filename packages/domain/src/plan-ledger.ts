@@ -1,0 +1,35 @@
+import type { ExportFile } from './export.ts'
+import type { ChunkId, FileId, RunId } from './ids.ts'
+import type { Phase } from './table.ts'
+
+/** What a file has been cut into. */
+export interface FilePlan {
+  chunks: number
+  rows: number
+}
+
+/** The files that a run was made from. */
+export interface FileLedger {
+  file(run: RunId, file: FileId): Promise<ExportFile | null>
+  files(run: RunId): Promise<ExportFile[]>
+  /** Of every file: what it was cut into, null while it is not cut whole, and how many of its rows have ended. */
+  fileProgress(run: RunId): Promise<Map<FileId, { plan: FilePlan | null; read: number }>>
+}
+
+/** What a producer stores while it cuts files into chunks, so that it may die anywhere and begin again. */
+export interface PlanLedger extends FileLedger {
+  /** Makes a file known before its first chunk is enqueued. */
+  addFile(run: RunId, file: ExportFile): Promise<void>
+  /** Adds what a file was cut into to the run's plan, once however often it is said. */
+  planFile(run: RunId, file: ExportFile, plan: FilePlan): Promise<void>
+  filePlan(run: RunId, file: FileId): Promise<FilePlan | null>
+  /** More chunks may be planned for the phase: it is not complete, whatever is done. */
+  unseal(run: RunId, phase: Phase): Promise<void>
+  /**
+   * No more chunks will be planned for the phase.
+   * @returns false, and seals nothing, when the ledger does not hold a plan of so many chunks: it has forgotten some
+   */
+  seal(run: RunId, phase: Phase, chunks: number): Promise<boolean>
+  /** Which of the chunks have no row left to read. */
+  finished(run: RunId, chunks: readonly ChunkId[]): Promise<Set<ChunkId>>
+}

@@ -1,0 +1,117 @@
+import { Checkpoint, type ChunkLedger, Intent, phaseOf } from '@heapferry/domain'
+import type { Redis } from 'ioredis'
+import { defineScript } from '../define-script.ts'
+import { lockKey, rowField, runKeys } from '../keys.ts'
+import { countedByDay, sentFields } from '../sent-fields.ts'
+import { parsed } from './parsed.ts'
+import { phaseCompleted } from './plan-ledger.ts'
+import { wantedToRun } from './run-ledger.ts'
+
+export function chunkLedger(redis: Redis): ChunkLedger {
+  return {
+    async checkpoint(chunk) {
+      return parsed(Checkpoint, await redis.hget(runKeys(chunk.run).checkpoints, chunk.id))
+    },
+
+    async commit({ chunk, file, token }, checkpoint, rejected, sent) {
+      const phase = phaseOf(file.table.kind)
+      const answer = await commitScript(redis, {
+        keys: { ...runKeys(chunk.run), lock: lockKey(chunk.run, phase, chunk.id) },
+        args: {
+          token,
+          chunk: chunk.id,
+          checkpoint: JSON.stringify(checkpoint),
+          tableName: file.table.name,
+          phase,
+          nowMs: Date.now(),
+          from: sent.from,
+          counts: JSON.stringify(sentFields(file.table.name, sent.counts)),
+        },
+        each: rejected.map((row) => ({ field: rowField(row), value: JSON.stringify(row) })),
+      })
+      if (answer === -1) return { kind: 'lock_lost' }
+      return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
+    },
+  }
+}
+
+/**
+ * Stores checkpoint, counters, rejected rows and counts by day together, or nothing.
+ *
+ * - Only the holder of the chunk's lock may commit: a worker that was taken for dead cannot rewind its successor.
+ * - A cursor only moves forward. The counters grow by what the new tally exceeds the stored one, so a repeated commit
+ *   (a reply lost on the way) adds nothing.
+ * - Counts by day say how much a slice adds, not how much there is: they are only taken if the slice starts where the
+ *   stored checkpoint ends. After a Redis that went back in time they miss some, which shows: they do not add up to `sent`.
+ *
+ * Lua, and not MULTI: a MULTI whose second command fails keeps the first.
+ *
+ * `from` is the cursor at which the slice starts, `counts` are by field and day of its block, `each` is a rejected row.
+ * Answers the run's intent (JSON, or false where none is stored), or -1 when the lock is lost.
+ */
+const commitScript = defineScript({
+  keys: ['lock', 'checkpoints', 'totals', 'rejected', 'run', 'samples', 'history', 'timeline', 'fileRows', 'sent'],
+  args: ['token', 'chunk', 'checkpoint', 'tableName', 'phase', 'nowMs', 'from', 'counts'],
+  each: { args: ['field', 'value'] },
+  lua: `
+${phaseCompleted}
+${countedByDay}
+if redis.call('GET', lock) ~= token then return -1 end
+
+local new = cjson.decode(checkpoint)
+local stored = redis.call('HGET', checkpoints, chunk)
+local old = stored and cjson.decode(stored) or { cursor = -1, done = false, tally = { read = 0, sent = 0, skipped = {}, rejected = {} } }
+
+if not old.done and (new.cursor > old.cursor or new.done) then
+  local function add(counter, by)
+    if by ~= 0 then redis.call('HINCRBY', totals, counter .. '|' .. tableName, by) end
+  end
+  local newlyRejected = 0
+  add('read', new.tally.read - old.tally.read)
+  add('sent', new.tally.sent - old.tally.sent)
+  -- A chunk's id begins with that of its file.
+  redis.call('HINCRBY', fileRows, string.sub(chunk, 1, 12), new.tally.read - old.tally.read)
+  for reason, count in pairs(new.tally.skipped) do add('skipped.' .. reason, count - (old.tally.skipped[reason] or 0)) end
+  for reason, count in pairs(new.tally.rejected) do
+    local by = count - (old.tally.rejected[reason] or 0)
+    add('rejected.' .. reason, by)
+    newlyRejected = newlyRejected + by
+  end
+  -- Older versions know no warnings.
+  local warned = old.tally.warned or {}
+  for warning, count in pairs(new.tally.warned or {}) do add('warned.' .. warning, count - (warned[warning] or 0)) end
+
+  for field, value in each() do redis.call('HSET', rejected, field, value) end
+  if tonumber(from) == (stored and old.cursor or 0) then countByDay(sent, cjson.decode(counts)) end
+  redis.call('HSET', checkpoints, chunk, checkpoint)
+
+  local rowsRead = redis.call('HINCRBY', run, 'rowsRead', new.tally.read - old.tally.read)
+  local rowsSent = redis.call('HINCRBY', run, 'rowsSent', new.tally.sent - old.tally.sent)
+  local rowsRejected = redis.call('HINCRBY', run, 'rowsRejected', newlyRejected)
+  local now = tonumber(nowMs)
+  if now - tonumber(redis.call('HGET', run, 'sampledAtMs') or 0) >= 1000 then
+    redis.call('HSET', run, 'sampledAtMs', now)
+    redis.call('LPUSH', samples, nowMs .. ':' .. rowsRead)
+    redis.call('LTRIM', samples, 0, 119)
+  end
+
+  local every = tonumber(redis.call('HGET', run, 'historyEveryMs') or 1000)
+  if now - tonumber(redis.call('HGET', run, 'historyAtMs') or 0) >= every then
+    redis.call('HSET', run, 'historyAtMs', now)
+    if redis.call('RPUSH', history, nowMs .. ':' .. rowsRead .. ':' .. rowsSent .. ':' .. rowsRejected) > 1440 then
+      local points = redis.call('LRANGE', history, 0, -1)
+      redis.call('DEL', history)
+      for i = 1, #points, 2 do redis.call('RPUSH', history, points[i]) end
+      redis.call('HSET', run, 'historyEveryMs', every * 2)
+    end
+  end
+
+  if new.done then
+    redis.call('HINCRBY', totals, 'done|' .. phase, 1)
+    if redis.call('HGET', run, 'sealed|' .. phase) == '1' then recordPhaseIfComplete(totals, timeline, phase, nowMs) end
+  end
+end
+
+return redis.call('HGET', run, 'intent')
+`,
+})

@@ -1,0 +1,39 @@
+import { PostHogVerification, SourceVerification, type VerificationLedger } from '@heapferry/domain'
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+import { runKeys } from '../keys.ts'
+import { sentEvents } from '../sent-fields.ts'
+import { parsed } from './parsed.ts'
+import { tablesOf } from './tables-of.ts'
+import { timelineLedger } from './timeline-ledger.ts'
+
+export function verificationLedger(redis: Redis): VerificationLedger {
+  const { record } = timelineLedger(redis)
+
+  return {
+    async sentTables(run) {
+      const { sent, totals } = runKeys(run)
+      // Together, or a commit between the two would make counts look incomplete.
+      const answers = await redis.multi().hgetall(sent).hgetall(totals).exec()
+      const [fields = {}, counters = {}] = z
+        .array(z.tuple([z.null(), z.record(z.string(), z.string())]))
+        .parse(answers)
+        .map(([, hash]) => hash)
+      const events = sentEvents(fields)
+      return tablesOf(counters)
+        .filter(({ tally }) => tally.sent > 0)
+        .map(({ table, tally }) => ({ table, rows: tally.sent, events: events.get(table) ?? [] }))
+    },
+
+    async setVerification(run, verification) {
+      const { kind, verdict, by, verified_at } = verification
+      await redis.hset(runKeys(run).verifications, kind, JSON.stringify(verification))
+      await record(run, { kind: 'verified', atMs: Date.parse(verified_at), by, against: kind, verdict })
+    },
+
+    async verifications(run) {
+      const [posthog, source] = await redis.hmget(runKeys(run).verifications, 'posthog', 'source')
+      return { posthog: parsed(PostHogVerification, posthog), source: parsed(SourceVerification, source) }
+    },
+  }
+}

@@ -1,0 +1,77 @@
+import { noAnswers, Pulse, type TimelineEntry, type WorkerLedger } from '@heapferry/domain'
+import type { Redis } from 'ioredis'
+import { defineScript } from '../define-script.ts'
+import { runKeys } from '../keys.ts'
+import { keptEntries } from './timeline-ledger.ts'
+
+const pulseForgottenMs = 60_000
+
+export function workerLedger(redis: Redis): WorkerLedger {
+  return {
+    async setPulse(run, pulse) {
+      await redis.hset(runKeys(run).pulses, pulse.worker, JSON.stringify(pulse))
+    },
+
+    async pulses(run) {
+      const { pulses: key } = runKeys(run)
+      const pulses = (await redis.hvals(key)).map((json) => Pulse.parse(JSON.parse(json)))
+      const oldestMs = Date.now() - pulseForgottenMs
+      const gone = pulses.filter(({ atMs }) => atMs < oldestMs).map(({ worker }) => worker)
+      if (gone.length > 0) await redis.hdel(key, ...gone)
+      return pulses.filter(({ atMs }) => atMs >= oldestMs).toSorted((a, b) => (a.worker < b.worker ? -1 : 1))
+    },
+
+    async removePulse(run, worker) {
+      await redis.hdel(runKeys(run).pulses, worker)
+    },
+
+    async setWaiting(run, worker, waiting) {
+      const key = runKeys(run).waiting
+      if (waiting) await redis.hset(key, worker, JSON.stringify({ ...waiting, saidAtMs: Date.now() }))
+      else await redis.hdel(key, worker)
+    },
+
+    async addAnswers(run, { byStatus, byTime, totalMs }) {
+      const { answers } = runKeys(run)
+      const pipeline = redis.pipeline()
+      for (const [status, count] of Object.entries(byStatus)) pipeline.hincrby(answers, `status|${status}`, count)
+      for (const [index, count] of byTime.entries()) if (count > 0) pipeline.hincrby(answers, `time|${index}`, count)
+      pipeline.hincrby(answers, 'ms', totalMs)
+      await pipeline.exec()
+    },
+
+    async answers(run) {
+      const stored = await redis.hgetall(runKeys(run).answers)
+      const byStatus: Record<string, number> = {}
+      for (const [field, count] of Object.entries(stored)) {
+        if (field.startsWith('status|')) byStatus[field.slice('status|'.length)] = Number(count)
+      }
+      const byTime = noAnswers.byTime.map((_, index) => Number(stored[`time|${index}`] ?? 0))
+      return { byStatus, byTime, totalMs: Number(stored.ms ?? 0) }
+    },
+
+    async setTransport(run, transport, reason) {
+      const entry: TimelineEntry = { kind: 'transport_chosen', atMs: Date.now(), transport, reason }
+      await setTransportScript(redis, {
+        keys: runKeys(run),
+        args: { transport, entry: JSON.stringify(entry), keptEntries },
+      })
+    },
+  }
+}
+
+/**
+ * Remembers how events are sent, with a line in the timeline where it is another way than before: workers say it
+ * whenever they start.
+ */
+const setTransportScript = defineScript({
+  keys: ['run', 'timeline'],
+  args: ['transport', 'entry', 'keptEntries'],
+  lua: `
+if redis.call('HGET', run, 'transport') == transport then return 0 end
+redis.call('HSET', run, 'transport', transport)
+redis.call('RPUSH', timeline, entry)
+redis.call('LTRIM', timeline, -tonumber(keptEntries), -1)
+return 1
+`,
+})
