@@ -8,10 +8,7 @@ const place = { row: 7, byte: 70 }
 
 test('a row that cannot be read ends as its reader says, and is not converted', () => {
   const row: ReadRow = { kind: 'unreadable', place, reason: 'not_decodable', detail: 'no UTF-8' }
-  const converterFor = () => {
-    throw new Error('it was converted')
-  }
-  expect(endOfRow(row, table, converterFor)).toEqual({ kind: 'reject', reason: 'not_decodable', detail: 'no UTF-8' })
+  expect(endOfRow(row, table, unasked)).toEqual({ kind: 'reject', reason: 'not_decodable', detail: 'no UTF-8' })
 })
 
 test('an event is its JSON and what PostHog tells it apart by; it is let go', () => {
@@ -23,9 +20,8 @@ test('an event is its JSON and what PostHog tells it apart by; it is let go', ()
 })
 
 test('an event of 900,000 bytes is sent; of one more, with the quotes that JSON in JSON needs, it is too large', () => {
-  const bytes = (text: string) => Buffer.byteLength(JSON.stringify(JSON.stringify({ ...key, properties: { text } })))
-  const fitting = 'é'.repeat(Math.floor((900_000 - bytes('')) / 2))
-  const full = fitting + 'x'.repeat(900_000 - bytes(fitting))
+  const fitting = 'é'.repeat(Math.floor((900_000 - bytesWith('')) / 2))
+  const full = fitting + 'x'.repeat(900_000 - bytesWith(fitting))
   expect(ended(eventWith(full)).kind).toBe('event')
   expect(ended(eventWith(`${full}x`))).toEqual({
     kind: 'reject',
@@ -38,6 +34,15 @@ const key = { uuid: 'u', event: 'click', distinct_id: '7', timestamp: '2023-01-0
 
 function eventWith(text: string): Conversion {
   return { kind: 'event', event: { ...key, properties: { text } } }
+}
+
+/** Of the event's JSON, encoded once more. */
+function bytesWith(text: string): number {
+  return Buffer.byteLength(JSON.stringify(JSON.stringify({ ...key, properties: { text } })))
+}
+
+function unasked(): never {
+  throw new Error('it was converted')
 }
 
 function ended(conversion: Conversion) {
