@@ -12,7 +12,7 @@ const allowed: Record<string, string[]> = {
   'packages/queue': ['domain', 'migration'],
   'packages/config': ['domain'],
   'packages/sample-export': [],
-  'apps/producer': ['config', 'domain', 'migration', 'queue', 'sources'],
+  'apps/producer': ['domain', 'migration', 'queue', 'sources'],
   'apps/worker': ['config', 'domain', 'migration', 'posthog', 'queue', 'sources'],
   'apps/dashboard': ['config', 'domain', 'migration', 'queue', 'sources'],
   'apps/fake-posthog': ['domain'],

@@ -1,18 +1,7 @@
-import { createHash } from 'node:crypto'
 import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
-import {
-  type ExportFile,
-  type Identities,
-  OperatorError,
-  phaseOf,
-  type ReadRow,
-  type Run,
-  type RunLedger,
-  type Slice,
-} from '@heapferry/domain'
-import { decodeIdentities, encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
-import { openPlace, readWhole, sampleFile } from '@heapferry/sources'
-import { identitiesFor } from '@heapferry/worker'
+import { type ExportFile, type Identities, type ReadRow, type Run, type RunLedger, type Slice } from '@heapferry/domain'
+import { recoverIdentities } from '@heapferry/migration'
+import { openPlace, openWorkStore, readWhole, sampleFile } from '@heapferry/sources'
 
 /** The export that a run was made from, to be read again. Files that are not what they were then are refused. */
 export interface RunExport {
@@ -28,33 +17,15 @@ const slices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 export async function openRunExport(run: Run, ledger: RunLedger, settings: Settings): Promise<RunExport> {
   const s3 = s3OptionsOf(settings)
   const place = await openPlace(run.root, s3)
-  const store = await openPlace(workStoreOf(settings), s3)
+  const store = await openWorkStore(workStoreOf(settings), s3)
   let resolved: Promise<Identities> | undefined
   const read = (file: ExportFile) => readWhole(place, file, slices)
-
-  async function resolve(): Promise<Identities> {
-    const wanted = await ledger.identities(run.id)
-    const stored = await identitiesFor('identities', run, ledger, store).catch((error: unknown) => {
-      if (error instanceof OperatorError) return null
-      throw error
-    })
-    if (stored) return stored
-    const files = (await ledger.files(run.id)).filter(({ table }) => phaseOf(table.kind) === 'identities')
-    const { mapping } = run
-    const facts = await identityFacts(files, read, { mapping, hashSalt: hashSaltFor(mapping, settings) })
-    const people = resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' })
-    const bytes = Buffer.concat(encodeIdentities(people))
-    if (createHash('sha256').update(bytes).digest('hex') === wanted?.resolved) return decodeIdentities(bytes)
-    throw new OperatorError(
-      `The people of the run ${run.id} come out otherwise than when it was made`,
-      'Use the version of heapferry that made the run, and the export as it was.',
-    )
-  }
 
   return {
     read,
     sample: (file, rows) => sampleFile(place, file, rows),
-    identities: () => (resolved ??= resolve()),
+    identities: () =>
+      (resolved ??= recoverIdentities(run, { read, hashSalt: hashSaltFor(run.mapping, settings) }, { ledger, store })),
     close() {
       place.close()
       store.close()

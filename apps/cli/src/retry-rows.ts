@@ -20,6 +20,7 @@ import {
   correctedRows,
   convertersOf,
   filesOf,
+  identitiesFor,
   lateIdentities,
   leadingColumns,
   placesOf,
@@ -39,10 +40,11 @@ import {
   inspectFile,
   openPlace,
   openRowsFile,
+  openWorkStore,
   rowOfText,
   rowReader,
 } from '@heapferry/sources'
-import { identitiesFor, limitsFor, openSink } from '@heapferry/worker'
+import { limitsFor, openSink } from '@heapferry/worker'
 import { holdingRetry } from './hold-retry.ts'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
@@ -190,9 +192,9 @@ function send(
 }
 
 async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {
-  const store = await openPlace(workStoreOf(settings), s3OptionsOf(settings))
+  const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
   try {
-    return await identitiesFor(phase, run, opened.ledger, store)
+    return await identitiesFor(phase, run, { ledger: opened.ledger, store })
   } finally {
     store.close()
   }

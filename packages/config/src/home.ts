@@ -15,8 +15,3 @@ export function homeOf(home: string) {
 export function workStoreOf({ HEAPFERRY_HOME, HEAPFERRY_WORK_STORE }: Settings): string {
   return HEAPFERRY_WORK_STORE ?? path.join(HEAPFERRY_HOME, 'runs')
 }
-
-/** In the work store: who every id of a person is joined to. Written by the producer, loaded by the workers. */
-export function identitiesPath(run: RunId): string {
-  return `${run}/identities`
-}

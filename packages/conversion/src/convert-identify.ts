@@ -5,6 +5,7 @@ import { identityNaming, noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { mergeTimeMs } from './convert-user-migration.ts'
 import { importedProperties, ownerOf } from './convert-user.ts'
+import { identityIn } from './distinct-id.ts'
 import { rowUuid } from './event-uuid.ts'
 import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
@@ -25,7 +26,7 @@ export function compileIdentifyConverter(
   return (values) => {
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
-    const identity = identityCell(values)?.trim() ?? null
+    const identity = identityIn(identityCell(values))
     if (identity === null) return skip('nothing_to_merge')
     const idFault = rejectDistinctId('user_id', userId.id) ?? rejectDistinctId('identity', identity)
     if (idFault) return idFault

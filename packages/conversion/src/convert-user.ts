@@ -4,6 +4,7 @@ import { planColumns } from './column-plan.ts'
 import type { Cell } from './column-plan.ts'
 import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { identityIn } from './distinct-id.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
@@ -90,7 +91,7 @@ export function compileUserConverter(
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
     if (table.dump !== undefined && identities.isSuperseded(userId.id, table.dump)) return skip('superseded')
-    const named = identityCell(values)?.trim() ?? null
+    const named = identityIn(identityCell(values))
     const idFault =
       rejectDistinctId('user_id', userId.id) ?? (named === null ? undefined : rejectDistinctId('identity', named))
     if (idFault) return idFault

@@ -45,7 +45,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const hashSalt = hashSaltFor(mapping, settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
-  const [{ openRun, produce }, { openPlace }] = await Promise.all([
+  const [{ openRun, produce }, { openWorkStore }] = await Promise.all([
     import('@heapferry/producer'),
     import('@heapferry/sources'),
   ])
@@ -71,7 +71,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
     await produce(production, {
       ledger,
       queueOf: (phase) => queueOf(run.id, phase),
-      store: await openPlace(workStoreOf(settings), s3OptionsOf(settings)),
+      store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
       signal: stop,
       onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
     })

@@ -16,7 +16,7 @@ import {
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { surveyRows } from '../export-plan/survey-rows.ts'
-import { noIdentities } from '../identities.ts'
+import { noIdentities } from '../identities/no-identities.ts'
 import { isRunComplete } from '../run-state.ts'
 import { grouped } from '../wording.ts'
 import { rowsByFile } from './recount.ts'
