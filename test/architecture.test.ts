@@ -119,6 +119,28 @@ test('no folder is named for what it is not about', () => {
   expect(vague.map(({ file }) => file)).toEqual([])
 })
 
+/** Of before the rule: to be emptied, never to be added to. */
+const known = ['Cell', 'Content', 'Place', 'RowGroup', 'RowPlace']
+
+test('no two exported types have one name', () => {
+  const filesOf = new Map<string, Set<string>>()
+  for (const { file, text } of sources) {
+    for (const name of exportedTypesOf(text)) filesOf.set(name, (filesOf.get(name) ?? new Set()).add(file))
+  }
+  const shared = [...filesOf].filter(([, files]) => files.size > 1)
+  const faults = shared
+    .filter(([name]) => !known.includes(name))
+    .map(([name, files]) => `${name}: ${[...files].join(', ')}`)
+  expect(faults).toEqual([])
+  expect(known.filter((name) => !shared.some(([one]) => one === name))).toEqual([])
+})
+
+/** Those that the file declares itself. */
+function exportedTypesOf(text: string): string[] {
+  const declared = /^export (?:declare )?(?:abstract )?(?:type|interface|class|enum) (\w+)/gm
+  return [...text.matchAll(declared)].map(([, name = '']) => name)
+}
+
 function importsOf(text: string): string[] {
   const forms =
     /(?:^|\n)\s*(?:import|export)\s[^;'"]*?from\s+'([^']+)'|(?:^|\n)\s*import\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/g

@@ -1,7 +1,7 @@
 import type { Columns, Conversion, Identities, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
-import { planColumns } from './column-plan.ts'
-import type { Cell } from './column-plan.ts'
+import { compileColumns } from './compile-columns.ts'
+import type { CellReader } from './compile-columns.ts'
 import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { identityIn } from './distinct-id.ts'
@@ -60,13 +60,13 @@ export function compileUserConverter(
   const { identities, mapping } = context
   const { persons } = mapping
   const treatments = treatmentsOf(context, [table.name])
-  const current = planColumns(columns, {
+  const current = compileColumns(columns, {
     consumed: consumedUserColumns,
     known: knownUserColumns,
     about: (column) => !column.startsWith(initial),
     treatments,
   })
-  const first = planColumns(columns, {
+  const first = compileColumns(columns, {
     consumed: consumedUserColumns,
     known: knownInitialColumns,
     about: (column) => column.startsWith(initial),
@@ -169,7 +169,7 @@ type SeedTime = { kind: 'time'; ms: number } | Conversion
  * matters more than its time, and without it all their events would stay anonymous.
  */
 function seedTime(
-  cells: readonly { column: string; cell: Cell; isShown: boolean }[],
+  cells: readonly { column: string; cell: CellReader; isShown: boolean }[],
   values: Values,
   { startedAtMs, isIdentified }: { startedAtMs: number; isIdentified: boolean },
 ): SeedTime {

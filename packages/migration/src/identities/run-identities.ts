@@ -18,7 +18,7 @@ import { resolveIdentities } from './resolve-identities.ts'
 
 /** Where the identities of a run are: their file in the work store, its hash in the ledger. */
 export interface KeptIdentities {
-  ledger: RunLedger
+  ledger: Pick<RunLedger, 'files' | 'identities' | 'setIdentities'>
   store: WorkStore
 }
 
