@@ -4,7 +4,7 @@ import { RunId } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import type { RunStatus } from '@heapferry/migration'
 import { type SampleDumpManifest, writeSampleDump } from '@heapferry/sample-export'
-import { openPlace } from '@heapferry/sources'
+import { openWorkStore } from '@heapferry/sources'
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -46,7 +46,7 @@ const places = {
     return {
       source: 's3://acme/heap',
       env: { ...credentials, HEAPFERRY_S3_ENDPOINT: store.endpoint, HEAPFERRY_WORK_STORE: 's3://acme/work' },
-      workStore: () => openPlace('s3://acme/work', s3),
+      workStore: () => openWorkStore('s3://acme/work', s3),
       add: (name: string, text: string) => store.put(`heap/${name}`, text),
     }
   },
@@ -56,7 +56,7 @@ const places = {
     return {
       source,
       env: { HEAPFERRY_WORK_STORE: path.join(folder, 'work') },
-      workStore: () => openPlace(path.join(folder, 'work'), noS3),
+      workStore: () => openWorkStore(path.join(folder, 'work'), noS3),
       add: (name: string, text: string) => writeFile(path.join(source, name), text),
     }
   },

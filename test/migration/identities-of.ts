@@ -32,18 +32,22 @@ export function migrationsOf(text: string): TestTable {
   return userMigrations(text.split(' ').map((pair) => pair.split('>')))
 }
 
-export async function resolve(
-  tables: readonly TestTable[],
-  hashing: Hashing = { mapping: defaultMapping, hashSalt: null },
-) {
+export function exportOf(tables: readonly TestTable[]) {
   const inMemory = new Map(tables.map((table, index) => [exportFileOf(table, index), table]))
   async function* read(file: ExportFile): AsyncGenerator<Slice> {
     const { columns, rows } = inMemory.get(file) ?? { columns: [], rows: [] }
     const place = { row: 1, byte: 0 }
     yield { next: rows.length, rows: rows.map((values) => ({ kind: 'row', place, columns, values })) }
   }
-  const facts = await identityFacts([...inMemory.keys()], read, hashing)
-  return resolveIdentities(facts, { listNamed: true })
+  return { files: [...inMemory.keys()], read }
+}
+
+export async function resolve(
+  tables: readonly TestTable[],
+  hashing: Hashing = { mapping: defaultMapping, hashSalt: null },
+) {
+  const { files, read } = exportOf(tables)
+  return resolveIdentities(await identityFacts(files, read, hashing), { listNamed: true })
 }
 
 export async function bytesOf(tables: readonly TestTable[], hashing?: Hashing): Promise<Uint8Array> {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { IdentityTexts } from '../../packages/migration/src/identity-texts.ts'
+import { IdentityTexts } from '../../packages/migration/src/identities/identity-texts.ts'
 
 test('every identity has one number, however often it comes, and is given back as it was', () => {
   // Some ten megabytes, in texts of 2 to 200 bytes.

@@ -1,8 +1,7 @@
 import path from 'node:path'
-import { defaultMapping, type RunId } from '@heapferry/domain'
-import { identitiesPath } from '@heapferry/config'
-import { convertersOf, decodeIdentities } from '@heapferry/migration'
-import { discover, inspectFile, openPlace, type ExportPlace, readBytes, sourceAt } from '@heapferry/sources'
+import { defaultMapping, type RunId, type WorkStore } from '@heapferry/domain'
+import { convertersOf, decodeIdentities, identitiesPath } from '@heapferry/migration'
+import { discover, inspectFile, openWorkStore, sourceAt } from '@heapferry/sources'
 import { runOf } from './chunk.ts'
 import { noS3 } from './place.ts'
 
@@ -11,14 +10,14 @@ interface WhereAndWhen {
   home: string
   startedAtMs?: number
   /** Where the run has left the resolved identities; below its home, unless it was told otherwise. */
-  store?: ExportPlace
+  store?: WorkStore
 }
 
 /** What becomes of every row of an export, read in one piece and without any of the machinery that is tested. */
 export async function convertible(source: string, { run, home, startedAtMs = Date.now(), store }: WhereAndWhen) {
   const { place, files: found } = await discover(source, noS3)
-  const kept = store ?? (await openPlace(path.join(home, 'runs'), noS3))
-  const identities = decodeIdentities(await readBytes(kept, identitiesPath(run)))
+  const kept = store ?? (await openWorkStore(path.join(home, 'runs'), noS3))
+  const identities = decodeIdentities(await kept.read(identitiesPath(run)))
   const convertersFor = convertersOf(runOf(run, { createdAtMs: startedAtMs }), identities, null)
   const events = new Map<string, { event: string; distinct_id: string; timestamp: string }>()
   let rows = 0

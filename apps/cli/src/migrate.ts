@@ -8,7 +8,7 @@ import { type Production, produce } from '@heapferry/producer'
 import type { ChunkQueue } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
-import { openPlace } from '@heapferry/sources'
+import { openWorkStore } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import type { ProgressView } from './progress-view.ts'
@@ -65,7 +65,7 @@ async function untilOver(migration: Migration, local: LocalWorkers): Promise<'ov
   const producing = produce(production, {
     ledger: opened.ledger,
     queueOf: queueOf(migration),
-    store: await openPlace(workStoreOf(settings), s3OptionsOf(settings)),
+    store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
     signal: AbortSignal.any([enough.signal, stop]),
   })
   let produced = false

@@ -11,10 +11,10 @@ import {
   type RetryOutcome,
   type Run,
 } from '@heapferry/domain'
-import { assertSamePeople, type RetriedRows, retryRows, type RetryWish } from '@heapferry/migration'
+import { assertSamePeople, identitiesFor, type RetriedRows, retryRows, type RetryWish } from '@heapferry/migration'
 import { redisPacer } from '@heapferry/queue'
-import { discover, inspectFile, openPlace, openRowsFile, openSource } from '@heapferry/sources'
-import { identitiesFor, limitsFor, openSink } from '@heapferry/worker'
+import { discover, inspectFile, openRowsFile, openSource, openWorkStore } from '@heapferry/sources'
+import { limitsFor, openSink } from '@heapferry/worker'
 import { holdingRetry } from './hold-retry.ts'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
@@ -78,9 +78,9 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
 }
 
 async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {
-  const store = await openPlace(workStoreOf(settings), s3OptionsOf(settings))
+  const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
   try {
-    return await identitiesFor(phase, run, opened.ledger, store)
+    return await identitiesFor(phase, run, { ledger: opened.ledger, store })
   } finally {
     store.close()
   }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { identitiesPath } from '@heapferry/config'
 import {
   type Destination,
   type ExportFile,
@@ -11,7 +10,6 @@ import {
   OperatorError,
   type Pace,
   type Phase,
-  phaseOf,
   phases,
   type PlanLedger,
   type ReadRow,
@@ -19,30 +17,21 @@ import {
   RunId,
   type RunLedger,
   type Source,
+  type WorkStore,
 } from '@heapferry/domain'
 import {
   assertSameFiles,
-  encodeIdentities,
   changeText,
   fingerprintOfSalt,
-  identityFacts,
   looksRounded,
   mappingChanges,
   mappingChangeText,
   mappingNotices,
   planRun,
-  resolveIdentities,
+  saveIdentities,
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
-import {
-  discover,
-  inspectExport,
-  type Inspected,
-  type ExportPlace as ExportPlace,
-  readBytes,
-  type S3Options,
-  sourceAt,
-} from '@heapferry/sources'
+import { discover, inspectExport, type Inspected, type S3Options, sourceAt } from '@heapferry/sources'
 
 export interface RunRequest {
   source: string
@@ -131,8 +120,7 @@ export interface ProductionWork {
   ledger: RunLedger & PlanLedger
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
-  /** Where producer and workers share what is too large or too personal for Redis. */
-  store: ExportPlace
+  store: WorkStore
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
@@ -147,7 +135,7 @@ export async function produce(
   { ledger, queueOf, store, signal, onFile }: ProductionWork,
 ): Promise<void> {
   for (const phase of phases) await queueOf(phase).removeFailed()
-  await saveIdentities({ run, hashSalt, source, files }, ledger, store)
+  await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
   await planRun(run, files, {
     ledger,
     schedule: {
@@ -158,43 +146,6 @@ export async function produce(
     signal,
     ...(onFile && { onFile }),
   })
-}
-
-/**
- * Leaves the resolved identities where workers find them, before anything is enqueued. The same files give the same
- * bytes, so doing it again after a crash changes nothing.
- */
-async function saveIdentities(
-  { run, hashSalt, source, files }: Omit<Production, 'notices'>,
-  ledger: RunLedger,
-  store: ExportPlace,
-): Promise<void> {
-  const identityFiles = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
-  const fingerprint = sha256([JSON.stringify(identityFiles.map(({ path: name, version }) => [name, version]))])
-  const stored = await ledger.identities(run.id)
-  if (stored && stored.files !== fingerprint) {
-    throw new OperatorError(
-      `Files of users or user_migrations came to the export after the people of the run ${run.id} were resolved`,
-      'Merges cannot be taken back, so they need all files at once: start another run with --run NAME.',
-    )
-  }
-  const name = identitiesPath(run.id)
-  if (stored && stored.resolved === (await hashIn(store, name))) return
-
-  const { mapping } = run
-  const facts = await identityFacts(identityFiles, source.readAll, { mapping, hashSalt })
-  const parts = encodeIdentities(resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' }))
-  await store.put(name, parts)
-  await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
-}
-
-/** Undefined where the file is not there, or cannot be read. */
-async function hashIn(store: ExportPlace, name: string): Promise<string | undefined> {
-  const bytes = await readBytes(store, name).catch((error: unknown) => {
-    if (error instanceof OperatorError) return undefined
-    throw error
-  })
-  return bytes && sha256([bytes])
 }
 
 const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
@@ -213,7 +164,7 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
     .replace(/^-+|-+$/g, '')
     .slice(0, 40)
   const place = [root, sourceName(source), JSON.stringify(destination)].join('\n')
-  const hash = sha256([place]).slice(0, 8)
+  const hash = createHash('sha256').update(place).digest('hex').slice(0, 8)
   return RunId.parse(slug === '' ? hash : `${slug}-${hash}`)
 }
 
@@ -249,12 +200,6 @@ const wordFor = {
   includeRecent: '--include-recent',
   newestDump: 'newest dump',
 } as const
-
-function sha256(parts: readonly (string | Uint8Array)[]): string {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest('hex')
-}
 
 /** Every faulty file is named at once. */
 function assertReadable(inspected: readonly Inspected[]): void {

@@ -1,4 +1,3 @@
-export { identitiesFor } from './identities-for.ts'
 export { openSink } from './open-sink.ts'
 export { limitsFor } from './run-work.ts'
 export { startWorker, type WorkerHandle, type WorkerOptions } from './start-worker.ts'

@@ -13,11 +13,11 @@ import {
   type Run,
   type RunLedger,
   type SliceLimits,
+  type WorkStore,
 } from '@heapferry/domain'
-import { convertersOf, processChunk } from '@heapferry/migration'
+import { convertersOf, identitiesFor, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
 import { type ExportPlace, sourceAt } from '@heapferry/sources'
-import { identitiesFor } from './identities-for.ts'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
 export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer, 'largestBatch'>): SliceLimits {
@@ -56,7 +56,7 @@ export function runWork(
     ledger: RunLedger & FileLedger & ChunkLedger
     sink: EventSink
     place: ExportPlace
-    store: ExportPlace
+    store: WorkStore
     limits: SliceLimits
     /** What hashes are keyed with; null where none is set. */
     hashSalt: string | null
@@ -70,7 +70,7 @@ export function runWork(
 
   return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
     const file = await remembered(files, chunk.file, () => findFile(run, chunk.file, ledger))
-    converters ??= identitiesFor(phase, run, ledger, store).then((identities) =>
+    converters ??= identitiesFor(phase, run, { ledger, store }).then((identities) =>
       convertersOf(run, identities, hashSalt),
     )
     const converterFor = await converters.catch((error: unknown) => {

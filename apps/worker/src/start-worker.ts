@@ -20,7 +20,7 @@ import {
 } from '@heapferry/domain'
 import { fingerprintOfSalt, isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
 import { ChunkConsumer, redisPacer, type Redis, type RunPacer } from '@heapferry/queue'
-import { openPlace } from '@heapferry/sources'
+import { openPlace, openWorkStore } from '@heapferry/sources'
 import { openSink, type SinkAccess } from './open-sink.ts'
 import { limitsFor, runWork } from './run-work.ts'
 
@@ -159,7 +159,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
 
   async function take(run: Run, phase: Phase, pace: Pace): Promise<Desk> {
     const place = await openPlace(run.root, options.s3)
-    const store = await openPlace(options.store, options.s3)
+    const store = await openWorkStore(options.store, options.s3)
     const pacer = redisPacer(options.redis, run.id, pace)
     const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, {
       onWaiting: (waiting) => {

@@ -17,11 +17,6 @@ export function workStoreOf({ HEAPFERRY_HOME, HEAPFERRY_WORK_STORE }: Settings):
   return HEAPFERRY_WORK_STORE ?? path.join(HEAPFERRY_HOME, 'runs')
 }
 
-/** In the work store: who every id of a person is joined to. Written by the producer, loaded by the workers. */
-export function identitiesPath(run: RunId): string {
-  return `${run}/identities`
-}
-
 /** The user's folder for what can be fetched again. */
 export function cacheFolder(): string {
   return path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'), 'heapferry')

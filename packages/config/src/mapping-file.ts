@@ -25,14 +25,16 @@ export function loadMapping(file: string | undefined): Mapping {
   )
 }
 
-interface Fault {
+interface MappingFault {
   line: number
   column: number
   text: string
 }
 
 /** Every fault is found in one go, in the order of the text. */
-function parseMapping(text: string): { kind: 'mapping'; mapping: Mapping } | { kind: 'faulty'; faults: Fault[] } {
+function parseMapping(
+  text: string,
+): { kind: 'mapping'; mapping: Mapping } | { kind: 'faulty'; faults: MappingFault[] } {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const broken = [
@@ -61,7 +63,7 @@ function parseMapping(text: string): { kind: 'mapping'; mapping: Mapping } | { k
   }
 }
 
-function placed(faults: readonly { at: number; text: string }[], lines: LineCounter): Fault[] {
+function placed(faults: readonly { at: number; text: string }[], lines: LineCounter): MappingFault[] {
   return faults
     .toSorted((a, b) => a.at - b.at)
     .map(({ at, text }) => {

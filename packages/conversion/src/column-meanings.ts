@@ -22,14 +22,14 @@ export function columnMeanings(table: Table, columns: Columns, mapping: Mapping)
   // What is sent, and of whom, is another question.
   const unfiltered: Mapping = { ...mapping, anonymous: 'full', filter: {}, tables: withoutConditions(mapping.tables) }
   const convert = compileConverter(table, columns, { ...context, mapping: unfiltered })
-  const partsOf = (row: Row): Parts | null => {
+  const partsOf = (row: MadeUpRow): Parts | null => {
     const cells: (string | null)[] = empty.slice()
     for (const [index, value] of row) cells[index] = value
     const conversion = convert(cells)
     return conversion.kind === 'event' ? flat(conversion.event) : null
   }
   const empty = columns.map(() => null)
-  const partsThatChange = (base: Row, index: number): string[] =>
+  const partsThatChange = (base: MadeUpRow, index: number): string[] =>
     changing(values.map((value) => partsOf(new Map(base).set(index, value))).filter((parts) => parts !== null))
 
   const bare = bareRow(columns)
@@ -44,7 +44,7 @@ export function columnMeanings(table: Table, columns: Columns, mapping: Mapping)
 }
 
 /** Cells by index of their column. */
-type Row = ReadonlyMap<number, string>
+type MadeUpRow = ReadonlyMap<number, string>
 
 type Parts = ReadonlyMap<string, string>
 
@@ -94,13 +94,13 @@ function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
   return Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, { ...table, where: undefined }]))
 }
 
-function bareRow(columns: Columns): Row {
+function bareRow(columns: Columns): MadeUpRow {
   const cells = Object.entries(required).map(([column, value]): [number, string] => [columns.indexOf(column), value])
   return new Map(cells.filter(([index]) => index !== -1))
 }
 
 /** The bare row with every cell filled that takes one of a few values. */
-function fullRow(bare: Row, indexes: readonly number[], partsOf: (row: Row) => Parts | null): Row {
+function fullRow(bare: MadeUpRow, indexes: readonly number[], partsOf: (row: MadeUpRow) => Parts | null): MadeUpRow {
   let full = bare
   for (const index of indexes) {
     if (full.has(index)) continue
@@ -114,7 +114,7 @@ function fullRow(bare: Row, indexes: readonly number[], partsOf: (row: Row) => P
  * More rows to change one cell of. What a column becomes can depend on the others: `query` is a part of the page's
  * address where there is a domain, `view_controller` names the screen where the library is one of phones.
  */
-function otherBases(columns: Columns, full: Row, bare: Row): Row[] {
+function otherBases(columns: Columns, full: MadeUpRow, bare: MadeUpRow): MadeUpRow[] {
   const library = columns.indexOf('library')
   const identity = columns.indexOf('identity')
   const anonymous = new Map(bare)

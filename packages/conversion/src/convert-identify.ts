@@ -1,10 +1,11 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
-import { planColumns } from './column-plan.ts'
+import { compileColumns } from './compile-columns.ts'
 import { identityNaming, noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { mergeTimeMs } from './convert-user-migration.ts'
 import { importedProperties, ownerOf } from './convert-user.ts'
+import { identityIn } from './distinct-id.ts'
 import { rowUuid } from './event-uuid.ts'
 import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
@@ -16,16 +17,20 @@ export function compileIdentifyConverter(
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
-  const plan = planColumns(columns, { consumed: consumedIdentifyColumns, known: new Map(), treatments: noTreatments })
+  const compiled = compileColumns(columns, {
+    consumed: consumedIdentifyColumns,
+    known: new Map(),
+    treatments: noTreatments,
+  })
   const distinctIdOf = identityNaming(context)
-  const userIdCell = plan.cell('user_id')
-  const identityCell = plan.cell('identity')
-  const timeCell = plan.cell('time')
+  const userIdCell = compiled.cell('user_id')
+  const identityCell = compiled.cell('identity')
+  const timeCell = compiled.cell('time')
 
   return (values) => {
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
-    const identity = identityCell(values)?.trim() ?? null
+    const identity = identityIn(identityCell(values))
     if (identity === null) return skip('nothing_to_merge')
     const idFault = rejectDistinctId('user_id', userId.id) ?? rejectDistinctId('identity', identity)
     if (idFault) return idFault
@@ -37,7 +42,7 @@ export function compileIdentifyConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, plan.content(values), timeMs, context.hash),
+        uuid: rowUuid(table.name, compiled.content(values), timeMs, context.hash),
         event: '$identify',
         distinct_id: owner.distinctId,
         timestamp: new Date(timeMs).toISOString(),

@@ -1,6 +1,6 @@
 import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
-import { planColumns } from './column-plan.ts'
+import { compileColumns } from './compile-columns.ts'
 import { noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { importedProperties } from './convert-user.ts'
@@ -19,10 +19,14 @@ export function compileUserMigrationConverter(
   columns: Columns,
   context: ConversionContext,
 ): (values: Values) => Conversion {
-  const plan = planColumns(columns, { consumed: consumedMigrationColumns, known: new Map(), treatments: noTreatments })
-  const fromCell = plan.cell('from_user_id')
-  const toCell = plan.cell('to_user_id')
-  const timeCell = plan.cell('time')
+  const compiled = compileColumns(columns, {
+    consumed: consumedMigrationColumns,
+    known: new Map(),
+    treatments: noTreatments,
+  })
+  const fromCell = compiled.cell('from_user_id')
+  const toCell = compiled.cell('to_user_id')
+  const timeCell = compiled.cell('time')
 
   return (values) => {
     const from = canonicalId(fromCell(values))
@@ -46,7 +50,7 @@ export function compileUserMigrationConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, plan.content(values), timeMs, context.hash),
+        uuid: rowUuid(table.name, compiled.content(values), timeMs, context.hash),
         event: '$create_alias',
         distinct_id: join.distinctId,
         timestamp: new Date(timeMs).toISOString(),

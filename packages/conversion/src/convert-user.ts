@@ -1,9 +1,10 @@
 import type { Columns, Conversion, Identities, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
-import { planColumns } from './column-plan.ts'
-import type { Cell } from './column-plan.ts'
+import { compileColumns } from './compile-columns.ts'
+import type { CellReader } from './compile-columns.ts'
 import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { identityIn } from './distinct-id.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
@@ -59,13 +60,13 @@ export function compileUserConverter(
   const { identities, mapping } = context
   const { persons } = mapping
   const treatments = treatmentsOf(context, [table.name])
-  const current = planColumns(columns, {
+  const current = compileColumns(columns, {
     consumed: consumedUserColumns,
     known: knownUserColumns,
     about: (column) => !column.startsWith(initial),
     treatments,
   })
-  const first = planColumns(columns, {
+  const first = compileColumns(columns, {
     consumed: consumedUserColumns,
     known: knownInitialColumns,
     about: (column) => column.startsWith(initial),
@@ -90,7 +91,7 @@ export function compileUserConverter(
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
     if (table.dump !== undefined && identities.isSuperseded(userId.id, table.dump)) return skip('superseded')
-    const named = identityCell(values)?.trim() ?? null
+    const named = identityIn(identityCell(values))
     const idFault =
       rejectDistinctId('user_id', userId.id) ?? (named === null ? undefined : rejectDistinctId('identity', named))
     if (idFault) return idFault
@@ -168,7 +169,7 @@ type SeedTime = { kind: 'time'; ms: number } | Conversion
  * matters more than its time, and without it all their events would stay anonymous.
  */
 function seedTime(
-  cells: readonly { column: string; cell: Cell; isShown: boolean }[],
+  cells: readonly { column: string; cell: CellReader; isShown: boolean }[],
   values: Values,
   { startedAtMs, isIdentified }: { startedAtMs: number; isIdentified: boolean },
 ): SeedTime {

@@ -1,3 +1,5 @@
+import { storableText } from './storable-text.ts'
+
 /** PostHog's limit, in UTF-8 bytes. */
 const distinctIdMaxBytes = 200
 
@@ -27,6 +29,15 @@ const illegalIds: ReadonlySet<string> = new Set([
   'undefined',
   'user',
 ])
+
+/**
+ * The identity in a cell, null where there is none. Whoever compares identities reads them by this: in two spellings one
+ * person would look like two.
+ */
+export function identityIn(text: string | null): string | null {
+  const identity = text === null ? '' : storableText(text).trim()
+  return identity === '' ? null : identity
+}
 
 export type DistinctIdFault = { kind: 'illegal' } | { kind: 'too_long'; bytes: number }
 

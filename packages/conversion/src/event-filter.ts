@@ -1,5 +1,5 @@
 import type { Columns, Condition, Mapping, Values } from '@heapferry/domain'
-import { storableText } from './storable-text.ts'
+import { cellAt } from './compile-columns.ts'
 
 /** Whether events of a table, or of a type, are to be sent at all. */
 export function wantsTable({ filter: { tables } }: Mapping, name: string): boolean {
@@ -28,14 +28,10 @@ export function compileConditions(
 ): ((values: Values) => boolean) | null {
   if (conditions.length === 0) return null
   const tests = conditions.map(([column, condition]) => ({
-    index: columns.indexOf(column),
+    cell: cellAt(columns.indexOf(column)),
     meets: compileCondition(condition),
   }))
-  return (values) =>
-    tests.every(({ index, meets }) => {
-      const value = values[index] ?? null
-      return meets(value === null || value.trim() === '' ? null : storableText(value))
-    })
+  return (values) => tests.every(({ cell, meets }) => meets(cell(values)))
 }
 
 /** @returns a test of the cell's text, null where it is empty */

@@ -9,7 +9,7 @@ import {
   type Values,
 } from '@heapferry/domain'
 import { hiddenText } from './hidden-columns.ts'
-import { noIdentities } from './identities.ts'
+import { noIdentities } from './identities/no-identities.ts'
 import { fingerprintOfSalt } from './salt-fingerprint.ts'
 
 /**

@@ -1,12 +1,17 @@
 export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
+export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
+export { identityFacts, type IdentityFacts } from './identities/identity-facts.ts'
+export { noIdentities } from './identities/no-identities.ts'
+export { resolveIdentities } from './identities/resolve-identities.ts'
 export {
-  decodeIdentities,
-  encodeIdentities,
-  type IdentityFacts,
-  noIdentities,
-  resolveIdentities,
-} from './identities.ts'
+  identitiesFor,
+  identitiesPath,
+  type KeptIdentities,
+  type PeopleSource,
+  recoverIdentities,
+  saveIdentities,
+} from './identities/run-identities.ts'
 export { propertyChanges } from './export-plan/compare-outcomes.ts'
 export {
   type ChangedRow,
@@ -30,7 +35,6 @@ export {
 } from './mapping-changes.ts'
 export { type FoundTable, mappingNotices } from './mapping-notices.ts'
 export { shownRow } from './hidden-columns.ts'
-export { identityFacts } from './identity-facts.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
 export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkWork, processChunk } from './process-chunk.ts'

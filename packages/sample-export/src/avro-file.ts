@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { crc32, deflateRawSync } from 'node:zlib'
 import type { Row } from './traps.ts'
 
-export interface AvroColumn {
+export interface AvroField {
   name: string
   type: 'long' | 'string'
   /** How a cell may hold nothing: which comes first in the union, or that it may not. */
@@ -13,7 +13,7 @@ export interface AvroColumn {
 export type AvroCodec = 'null' | 'deflate' | 'snappy'
 
 export interface AvroContent {
-  columns: readonly AvroColumn[]
+  columns: readonly AvroField[]
   rows: readonly Row[]
   codec: AvroCodec
   /** What the mark between blocks is made from: chance would not give the same bytes twice. */
@@ -35,7 +35,7 @@ export async function writeAvroFile(path: string, { columns, rows, codec, syncOf
   await writeFile(path, Buffer.concat([...header, ...block]))
 }
 
-function fieldOf({ name, type, union }: AvroColumn) {
+function fieldOf({ name, type, union }: AvroField) {
   switch (union) {
     case 'null_first':
       return { name, type: ['null', type] }
@@ -46,7 +46,7 @@ function fieldOf({ name, type, union }: AvroColumn) {
   }
 }
 
-function cell({ name, type, union }: AvroColumn, row: Row): Buffer {
+function cell({ name, type, union }: AvroField, row: Row): Buffer {
   const value = row[name] ?? null
   if (value === null && union === 'bare') throw new Error(`${name} must hold a value`)
   const branchOfNull = union === 'null_first' ? 0n : 1n

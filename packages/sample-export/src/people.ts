@@ -6,7 +6,7 @@ const dayMs = 86_400_000
 export const lastMs = Date.UTC(2026, 0, 5)
 export const firstMs = lastMs - 425 * dayMs
 
-export interface Person {
+export interface SamplePerson {
   userId: string
   /** Ids the person had before Heap knew who it was; user_migrations leads from them to `userId`. */
   formerIds: readonly string[]
@@ -19,7 +19,7 @@ export interface Person {
 }
 
 /** People join one after the other over the whole time, so that nobody acts before having joined. */
-export function personOf(seed: number, index: number, people: number): Person {
+export function personOf(seed: number, index: number, people: number): SamplePerson {
   const random = seededRandom(seed, `person ${index}`)
   const isIdentified = index % 4 === 1
   const userId = random.id()
@@ -48,7 +48,7 @@ export interface PageVisit {
 
 /** One session: what Heap repeats on each of its rows, and the pages in order. */
 export interface Visit {
-  person: Person
+  person: SamplePerson
   /** The person's id, or one from before the person was known. */
   userId: string
   sessionId: string

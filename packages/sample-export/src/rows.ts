@@ -1,4 +1,4 @@
-import type { PageVisit, Person, Visit } from './people.ts'
+import type { PageVisit, SamplePerson, Visit } from './people.ts'
 import { timeText } from './csv-file.ts'
 import type { Random } from './random.ts'
 import type { Row } from './traps.ts'
@@ -183,7 +183,7 @@ export const userColumns = [
   ...customColumns,
 ]
 
-export function userRow(person: Person, random: Random): Row {
+export function userRow(person: SamplePerson, random: Random): Row {
   const isKnown = person.identity !== null
   const joined = timeText(person.joinedAtMs)
   const row: Row = {

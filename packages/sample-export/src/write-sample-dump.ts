@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type AvroCodec, type AvroColumn, writeAvroFile } from './avro-file.ts'
+import { type AvroCodec, type AvroField, writeAvroFile } from './avro-file.ts'
 import { timeText } from './csv-file.ts'
-import { type Person, personOf, visitOf } from './people.ts'
+import { type SamplePerson, personOf, visitOf } from './people.ts'
 import { seededRandom } from './random.ts'
 import {
   clickCells,
@@ -45,7 +45,7 @@ export interface SampleDumpManifest {
 }
 
 /** One table in one dump. */
-interface Part {
+interface DumpedTable {
   dump: number
   table: string
   incremental: boolean
@@ -72,26 +72,26 @@ const repeatedRows = 5
  */
 export async function writeSampleDump(options: SampleDumpOptions): Promise<SampleDumpManifest> {
   const people = peopleOf(options)
-  const parts = [...peopleParts(options, people), ...eventParts(options), metadataPart()]
+  const dumped = [...peopleTables(options, people), ...eventTables(options), metadataTable()]
   const tables: SampleDumpManifest['tables'] = {}
-  const filesOf = new Map<Part, string[]>()
-  for (const part of parts) {
-    const files = await writePart(options.folder, part)
-    filesOf.set(part, files)
-    if (!part.counts) continue
-    const table = (tables[part.table] ??= { files: [], rows: 0, eventIds: new Set() })
+  const filesOf = new Map<DumpedTable, string[]>()
+  for (const one of dumped) {
+    const files = await writeTable(options.folder, one)
+    filesOf.set(one, files)
+    if (!one.counts) continue
+    const table = (tables[one.table] ??= { files: [], rows: 0, eventIds: new Set() })
     table.files.push(...files)
-    table.rows += part.rows.length
-    for (const id of eventIdsOf(part)) table.eventIds.add(id)
+    table.rows += one.rows.length
+    for (const id of eventIdsOf(one)) table.eventIds.add(id)
   }
   const manifestOf = (dump: number) => {
-    const listed = parts
-      .filter((part) => part.dump === dump)
-      .map((part) => ({
-        name: part.table,
-        incremental: part.incremental,
-        columns: part.columns,
-        files: filesOf.get(part)?.map((file) => `s3://${bucket}/${file}`),
+    const listed = dumped
+      .filter((one) => one.dump === dump)
+      .map((one) => ({
+        name: one.table,
+        incremental: one.incremental,
+        columns: one.columns,
+        files: filesOf.get(one)?.map((file) => `s3://${bucket}/${file}`),
       }))
     const definitions = `s3://${bucket}/property_definitions/sync_${dump}.json`
     const text = JSON.stringify({ dump_id: dump, tables: listed, property_definitions: definitions })
@@ -102,12 +102,12 @@ export async function writeSampleDump(options: SampleDumpOptions): Promise<Sampl
     await writeInside(options.folder, path, text)
     await writeInside(options.folder, `property_definitions/sync_${dump}.json`, '{}')
   }
-  const counted = new Set(parts.filter(({ counts }) => counts).flatMap(eventIdsOf))
+  const counted = new Set(dumped.filter(({ counts }) => counts).flatMap(eventIdsOf))
   return {
     tables,
-    leftOutEventIds: parts.flatMap(eventIdsOf).filter((id) => !counted.has(id)),
+    leftOutEventIds: dumped.flatMap(eventIdsOf).filter((id) => !counted.has(id)),
     wideId,
-    migrations: parts
+    migrations: dumped
       .filter(({ table, counts }) => table === 'user_migrations' && counts)
       .flatMap(({ rows }) => rows.map((row): [string, string] => [row['from_user_id'] ?? '', row['to_user_id'] ?? ''])),
     people: people.map(({ userId, formerIds, identity }) => ({ ids: [userId, ...formerIds], identity })),
@@ -115,22 +115,22 @@ export async function writeSampleDump(options: SampleDumpOptions): Promise<Sampl
   }
 }
 
-function peopleOf({ seed, people }: SampleDumpOptions): Person[] {
+function peopleOf({ seed, people }: SampleDumpOptions): SamplePerson[] {
   const formerIds = [seededRandom(seed, 'wide').id()]
   const wide = { ...personOf(seed, 0, 1), userId: wideId, formerIds, identity: 'wide@example.com' }
   return [wide, ...Array.from({ length: people }, (_, index) => personOf(seed, index, people))]
 }
 
 /** People as they were at the first dump, those who changed since, and where earlier ids lead as each dump saw it. */
-function peopleParts({ seed }: SampleDumpOptions, all: readonly Person[]): Part[] {
+function peopleTables({ seed }: SampleDumpOptions, all: readonly SamplePerson[]): DumpedTable[] {
   const random = seededRandom(seed, 'dump people')
-  const rowOf = (person: Person, dump: number): Row => ({
+  const rowOf = (person: SamplePerson, dump: number): Row => ({
     ...userRow(person, random),
     joindate: String(person.joinedAtMs * 1000),
     last_modified: String((person.joinedAtMs + dayMs * (1 + dump - dumps.full)) * 1000),
   })
   const former = all.flatMap((person) => person.formerIds.map((userId) => ({ ...person, userId, identity: null })))
-  const users = (dump: number, rows: readonly Person[]): Part => ({
+  const users = (dump: number, rows: readonly SamplePerson[]): DumpedTable => ({
     dump,
     table: 'users',
     incremental: dump !== dumps.full,
@@ -145,7 +145,7 @@ function peopleParts({ seed }: SampleDumpOptions, all: readonly Person[]): Part[
       return { from_user_id: from, to_user_id: to ?? userId, time: timeText(joinedAtMs) }
     }),
   )
-  const migrations = (dump: number, rows: Row[]): Part => ({
+  const migrations = (dump: number, rows: Row[]): DumpedTable => ({
     dump,
     table: 'user_migrations',
     incremental: false,
@@ -170,13 +170,17 @@ function peopleParts({ seed }: SampleDumpOptions, all: readonly Person[]): Part[
   ]
 }
 
-function eventParts(options: SampleDumpOptions): Part[] {
+function eventTables(options: SampleDumpOptions): DumpedTable[] {
   const signups: Row[] = []
   let before: Row[] = []
   return Object.values(dumps).flatMap((dump) => {
     const rows = visitRows(options, dump)
     const isOpen = dump === dumps.open
-    const part = (table: string, columns: readonly string[], some: Partial<Part> & { rows: Row[] }): Part => ({
+    const dumpedTable = (
+      table: string,
+      columns: readonly string[],
+      some: Partial<DumpedTable> & { rows: Row[] },
+    ): DumpedTable => ({
       dump,
       table,
       incremental: dump !== dumps.full,
@@ -190,14 +194,14 @@ function eventParts(options: SampleDumpOptions): Part[] {
     const isWithSignups = dump !== dumps.next
     if (isWithSignups) signups.push(...rows.signups)
     return [
-      part('pageviews', isLast || isOpen ? [...pageviewColumns, 'loyalty_tier'] : pageviewColumns, {
+      dumpedTable('pageviews', isLast || isOpen ? [...pageviewColumns, 'loyalty_tier'] : pageviewColumns, {
         rows: pageviews,
       }),
-      part('sessions', sessionColumns, { rows: rows.sessions }),
-      part('core_events_click_any_element', clickColumns, { rows: rows.clicks, incremental: true }),
+      dumpedTable('sessions', sessionColumns, { rows: rows.sessions }),
+      dumpedTable('core_events_click_any_element', clickColumns, { rows: rows.clicks, incremental: true }),
       ...(isWithSignups
         ? [
-            part('signup_click_start_free_trial', signupColumns, {
+            dumpedTable('signup_click_start_free_trial', signupColumns, {
               rows: dump === dumps.full ? rows.signups : signups.slice(1),
               incremental: false,
               counts: isLast,
@@ -233,7 +237,7 @@ function visitRows({ seed, people, visits }: SampleDumpOptions, dump: number) {
 }
 
 /** What Heap says about its tables: nothing that happened. */
-function metadataPart(): Part {
+function metadataTable(): DumpedTable {
   return {
     dump: dumps.last,
     table: '_event_metadata',
@@ -257,12 +261,12 @@ const longColumns = new Set([
 const codecs: readonly AvroCodec[] = ['snappy', 'deflate', 'null']
 
 /** @returns the paths of its files */
-async function writePart(folder: string, { dump, table, columns, rows }: Part): Promise<string[]> {
+async function writeTable(folder: string, { dump, table, columns, rows }: DumpedTable): Promise<string[]> {
   const half = Math.ceil(rows.length / 2)
   const shards = [rows.slice(0, half), rows.slice(half), []]
   const files: string[] = []
   for (const [number, shard] of shards.entries()) {
-    const shardColumns = columns.map((name): AvroColumn => {
+    const shardColumns = columns.map((name): AvroField => {
       const isBare = number === 1 && idColumns.has(name)
       const union = number === 1 ? 'null_last' : 'null_first'
       return { name, type: longColumns.has(name) ? 'long' : 'string', union: isBare ? 'bare' : union }
@@ -288,6 +292,6 @@ async function writeInside(folder: string, file: string, text: string): Promise<
   await writeFile(join(folder, file), text)
 }
 
-function eventIdsOf({ rows }: Part): string[] {
+function eventIdsOf({ rows }: DumpedTable): string[] {
   return rows.flatMap((row) => row['event_id'] ?? [])
 }

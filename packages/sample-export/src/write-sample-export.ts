@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createCsvFile, type CsvFile, type Dialect, plainDialect, timeText } from './csv-file.ts'
-import { firstMs, lastMs, type Person, personOf, shareOf, type Visit, visitOf } from './people.ts'
+import { firstMs, lastMs, type SamplePerson, personOf, shareOf, type Visit, visitOf } from './people.ts'
 import { type Random, seededRandom } from './random.ts'
 import {
   clickCells,
@@ -205,7 +205,7 @@ async function writePeople(
   const { users, migrations, segment } = files
   let identified = 0
 
-  const writeUser = (person: Person) => {
+  const writeUser = (person: SamplePerson) => {
     const { trap } = users.write(userRow(person, random), person.joinedAtMs)
     const isSound = trap === undefined || !(trap in rejectReasons || trap === 'exact_duplicate')
     if (isSound && person.identity !== null) identified++

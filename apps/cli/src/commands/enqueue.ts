@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { createLogger, hashSaltFor, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import type { Pace, RunId } from '@heapferry/domain'
 import { openRun, produce } from '@heapferry/producer'
-import { openPlace } from '@heapferry/sources'
+import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, type ProjectFlags, settingsFrom } from '../options.ts'
@@ -68,7 +68,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
     await produce(production, {
       ledger,
       queueOf: (phase) => queueOf(run.id, phase),
-      store: await openPlace(workStoreOf(settings), s3OptionsOf(settings)),
+      store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
       signal: stop,
       onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
     })

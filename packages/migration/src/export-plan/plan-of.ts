@@ -2,7 +2,7 @@ import { columnMeanings } from '@heapferry/conversion'
 import { countOf, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
 import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
 import { mappingNotices } from '../mapping-notices.ts'
-import type { IdentitySummary } from '../resolve-identities.ts'
+import type { IdentitySummary } from '../identities/resolve-identities.ts'
 import type {
   ExportPlan,
   Figure,

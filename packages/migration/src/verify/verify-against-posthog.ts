@@ -16,7 +16,7 @@ import {
   type VerificationLedger,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
-import { noIdentities } from '../identities.ts'
+import { noIdentities } from '../identities/no-identities.ts'
 import { isRunComplete } from '../run-state.ts'
 import { DayMap, dayText } from './day-map.ts'
 import { dayRanges } from './day-ranges.ts'

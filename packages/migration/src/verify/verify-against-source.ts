@@ -17,7 +17,7 @@ import {
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { countEnd, endOfRow } from '../end-of-row.ts'
-import { noIdentities } from '../identities.ts'
+import { noIdentities } from '../identities/no-identities.ts'
 import { isRunComplete } from '../run-state.ts'
 import { grouped } from '../wording.ts'
 import { rowsByFile } from './recount.ts'

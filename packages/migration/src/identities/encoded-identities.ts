@@ -1,26 +1,8 @@
 import { type Identities, type Join, OperatorError, type Resolution } from '@heapferry/domain'
-import { at, findId, hasBit, idText, wordsOf, writeId } from './identity-ids.ts'
-import {
-  conflictAt,
-  conflictCode,
-  conflictWords,
-  identityCode,
-  type ResolvedIdentities,
-  root,
-  several,
-} from './resolve-identities.ts'
-
-export type { IdentityFacts } from './identity-facts.ts'
-export { resolveIdentities } from './resolve-identities.ts'
-
-/** What is known where no table of people was exported. */
-export const noIdentities: Identities = {
-  person: () => undefined,
-  joinedBy: (fromId, toId) =>
-    fromId === toId ? { kind: 'nothing' } : { kind: 'joins', alias: fromId, distinctId: toId },
-  isKnown: () => false,
-  isSuperseded: () => false,
-}
+import { conflictCode, identityCode, isConflict, several } from './codes.ts'
+import { conflictAt, conflictWords } from './conflicts.ts'
+import { at, findId, hasBit, idText, wordsOf, writeId } from './packed-ids.ts'
+import type { ResolvedIdentities } from './resolve-identities.ts'
 
 // 16 bytes; the digit is the version of everything that follows.
 const magic = 'heapferry ids 1\n'
@@ -107,7 +89,7 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
       const from = placeOf(fromId, words)
       const to = placeOf(toId, words)
       if (from === -1 || to === -1) throw new Error(`no migration of ${fromId} to ${toId} was resolved`)
-      if (at(parents, from) < root) return { kind: 'conflict', detail: detailOf(at(parents, from)) }
+      if (isConflict(at(parents, from))) return { kind: 'conflict', detail: detailOf(at(parents, from)) }
       const child = at(parents, from) === to ? fromId : at(parents, to) === from ? toId : undefined
       if (child === undefined) return { kind: 'nothing' }
       const distinctId = ownerOf(from)

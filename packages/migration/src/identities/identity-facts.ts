@@ -1,66 +1,21 @@
-import { canonicalId, distinctIdFault, identityNaming, storableText } from '@heapferry/conversion'
+import { canonicalId, distinctIdFault, identityIn, identityNaming } from '@heapferry/conversion'
 import { type Columns, type ExportFile, type Mapping, OperatorError, type Slice } from '@heapferry/domain'
-import { hashOf } from './converters.ts'
-import { writeId } from './identity-ids.ts'
+import { hashOf } from '../converters.ts'
+import { none } from './codes.ts'
 import { IdentityTexts } from './identity-texts.ts'
+import { writeId } from './packed-ids.ts'
+import { PackedRows } from './packed-rows.ts'
 
 /** What an export says of user ids, packed: no object or string is held for an id. */
 export interface IdentityFacts {
   /** Words of from_user_id, words of to_user_id. */
   migrations: PackedRows
-  /** Words of user_id, number of the identity, rank of the dump; -1 where the row has none. */
+  /** Words of user_id, number of the identity, rank of the dump; `none` where the row has none. */
   claims: PackedRows
   identities: IdentityTexts
   /** In ascending order. A dump's rank is its place here. */
   dumps: readonly number[]
 }
-
-/** Rows of four 32-bit words, in blocks, so that growing copies nothing. */
-export class PackedRows {
-  /** Full, but the last. */
-  #blocks: Int32Array[] = []
-  #block = new Int32Array(0)
-  /** Words of the last block. */
-  #used = 0
-  #length = 0
-
-  get length(): number {
-    return this.#length
-  }
-
-  push(first: number, second: number, third: number, fourth: number): void {
-    if (this.#used === this.#block.length) {
-      this.#block = new Int32Array(Math.min(Math.max(this.#block.length * 2, smallestBlock), largestBlock))
-      this.#blocks.push(this.#block)
-      this.#used = 0
-    }
-    this.#block[this.#used++] = first
-    this.#block[this.#used++] = second
-    this.#block[this.#used++] = third
-    this.#block[this.#used++] = fourth
-    this.#length++
-  }
-
-  *blocks(): Generator<Int32Array> {
-    for (const block of this.#blocks) yield block === this.#block ? block.subarray(0, this.#used) : block
-  }
-
-  /** Hands the rows out and forgets them. */
-  *drain(): Generator<Int32Array> {
-    const blocks = this.#blocks
-    const last = this.#block.subarray(0, this.#used)
-    this.#blocks = []
-    this.#block = new Int32Array(0)
-    this.#used = 0
-    this.#length = 0
-    for (let block = blocks.shift(); block; block = blocks.shift()) yield blocks.length > 0 ? block : last
-  }
-}
-
-const smallestBlock = 1 << 12
-// 64 MB: what is larger than 32 MB malloc takes from the system and gives back to it, and does not fill before it is used.
-const largestBlock = 1 << 24
-const none = -1
 
 /**
  * Reads what `users`, `user_migrations` and identify records say of user ids. Rows that cannot be read, and ids that
@@ -160,8 +115,7 @@ function idOf(text: string | null): string | undefined {
   return reading.kind === 'id' && distinctIdFault(reading.id) === undefined ? reading.id : undefined
 }
 
-/** As the conversion will have it, or one person would look like two. */
 function identityOf(text: string | null): string | undefined {
-  const identity = text === null ? '' : storableText(text).trim()
-  return identity === '' || distinctIdFault(identity) ? undefined : identity
+  const identity = identityIn(text)
+  return identity === null || distinctIdFault(identity) ? undefined : identity
 }

@@ -7,13 +7,13 @@ import type { Properties, Setter } from './known-columns.ts'
 import { storableText } from './storable-text.ts'
 
 /** Reads one column of a row: text that PostHog can store, null where the column is absent or blank. */
-export type Cell = (values: Values) => string | null
+export type CellReader = (values: Values) => string | null
 
-export interface ColumnPlan {
+export interface CompiledColumns {
   /** The cell of a column by name; for one that the mapping treats otherwise it is as if the column were not there. */
-  cell(column: string): Cell
+  cell(column: string): CellReader
   /** The same, whatever the mapping says: what makes an event the one that it is does not depend on that. */
-  keyCell(column: string): Cell
+  keyCell(column: string): CellReader
   has(column: string): boolean
   /** Sets what every cell of the row means: the known columns first, those that the mapping speaks of last. */
   describe(values: Values, properties: Properties): void
@@ -41,18 +41,37 @@ export interface ColumnMeanings {
  * Decides once for all rows what becomes of each column. Columns that copying tools have added are nothing. Of columns
  * with the same name the first is the known one, the others are custom.
  */
-export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnPlan {
-  const { consumed, known, otherwise = () => undefined, about = () => true, treatments } = meanings
+export function compileColumns(columns: Columns, meanings: ColumnMeanings): CompiledColumns {
+  const { treatments } = meanings
   const all = columns.map((column, index) => ({ column, index })).filter(({ column }) => !isSyncColumn(column))
   const first = new Map<string, number>()
   for (const { column, index } of all) if (!first.has(column)) first.set(column, index)
+  const keyCell = (column: string): CellReader => cellAt(first.get(column) ?? -1)
+  return {
+    cell: (column) => (treatments.has(column) ? () => null : keyCell(column)),
+    keyCell,
+    has: (column) => first.has(column) && !treatments.has(column),
+    describe: compileDescription(all, first, meanings),
+    content: compileContent(all),
+  }
+}
 
+interface IndexedColumn {
+  column: string
+  index: number
+}
+
+function compileDescription(
+  all: readonly IndexedColumn[],
+  first: ReadonlyMap<string, number>,
+  { consumed, known, otherwise = () => undefined, about = () => true, treatments }: ColumnMeanings,
+): CompiledColumns['describe'] {
   const steps: { index: number; set: Setter }[] = []
   for (const [column, set] of known) {
     const index = first.get(column)
     if (index !== undefined && !treatments.has(column)) steps.push({ index, set })
   }
-  const custom: { index: number; column: string }[] = []
+  const custom: IndexedColumn[] = []
   const treatedSteps: { index: number; name: string; valueOf: (text: string) => unknown }[] = []
   for (const { column, index } of all) {
     if (!about(column)) continue
@@ -84,46 +103,43 @@ export function planColumns(columns: Columns, meanings: ColumnMeanings): ColumnP
     if (treatment?.kind === 'property') treatedSteps.push({ index, name, valueOf: treatment.valueOf })
     else customSteps.push({ index, name })
   }
+
+  return (values, properties) => {
+    for (const { index, set } of steps) {
+      const value = values[index] ?? null
+      if (value !== null && value.trim() !== '') set(properties, storableText(value))
+    }
+    for (const { index, name } of customSteps) {
+      const value = values[index] ?? null
+      if (value !== null && value !== '') properties[name] = storableText(value)
+    }
+    for (const { index, name, valueOf } of treatedSteps) {
+      const value = values[index] ?? null
+      if (value !== null && value !== '') properties[name] = valueOf(storableText(value))
+    }
+  }
+}
+
+function compileContent(all: readonly IndexedColumn[]): CompiledColumns['content'] {
   const sorted = all
     .map((one) => ({ ...one, spelling: spellingOf(one.column) }))
     .toSorted((a, b) => (a.column < b.column ? -1 : a.column > b.column ? 1 : a.index - b.index))
 
-  const keyCell = (column: string): Cell => cellAt(first.get(column) ?? -1)
-
-  return {
-    cell: (column) => (treatments.has(column) ? () => null : keyCell(column)),
-    keyCell,
-    has: (column) => first.has(column) && !treatments.has(column),
-    describe(values, properties) {
-      for (const { index, set } of steps) {
-        const value = values[index] ?? null
-        if (value !== null && value.trim() !== '') set(properties, storableText(value))
-      }
-      for (const { index, name } of customSteps) {
-        const value = values[index] ?? null
-        if (value !== null && value !== '') properties[name] = storableText(value)
-      }
-      for (const { index, name, valueOf } of treatedSteps) {
-        const value = values[index] ?? null
-        if (value !== null && value !== '') properties[name] = valueOf(storableText(value))
-      }
-    },
-    content(values) {
-      let content = ''
-      for (const { column, index, spelling } of sorted) {
-        const value = values[index] ?? null
-        if (value === null || value === '') continue
-        const text = spelling(value)
-        // Lengths in front: no text in a cell can pass for the next column.
-        content += `${column.length}:${column}=${text.length}:${text}`
-      }
-      return content
-    },
+  return (values) => {
+    let content = ''
+    for (const { column, index, spelling } of sorted) {
+      const value = values[index] ?? null
+      if (value === null || value === '') continue
+      const text = spelling(value)
+      // Lengths in front: no text in a cell can pass for the next column.
+      content += `${column.length}:${column}=${text.length}:${text}`
+    }
+    return content
   }
 }
 
 /** The cell at an index of the columns; always null for -1. */
-export function cellAt(index: number): Cell {
+export function cellAt(index: number): CellReader {
   if (index === -1) return () => null
   return (values) => {
     const value = values[index] ?? null

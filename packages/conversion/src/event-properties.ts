@@ -1,0 +1,132 @@
+import type { Values } from '@heapferry/domain'
+import type { CompiledColumns } from './compile-columns.ts'
+import type { ConversionContext } from './context.ts'
+import type { Properties } from './known-columns.ts'
+import { entryUrl, pageAddress } from './page-address.ts'
+import { remembered } from './remembered.ts'
+import { uuidTail, uuidV7 } from './uuid-v7.ts'
+
+const dayMs = 86_400_000
+
+/** The ids of a row, canonical decimal; null where it has none. */
+export interface EventIds {
+  kind: 'ids'
+  userId: string
+  eventId: string | null
+  sessionId: string | null
+}
+
+/** @param statics what every event has that does not say otherwise */
+export function compileEventProperties(
+  compiled: CompiledColumns,
+  { run, mapping, identities }: ConversionContext,
+  statics: readonly [string, unknown][],
+): (values: Values, ids: EventIds, timeMs: number, isNative: boolean) => Properties {
+  const isPersonless = mapping.anonymous === 'personless'
+  const ipCell = compiled.cell('ip')
+  const browserIpCell = compiled.cell('browser_ip')
+  const libraryCell = compiled.cell('library')
+  const viewControllerCell = compiled.cell('view_controller')
+  const screenLabelCell = compiled.cell('screen_a11y_label')
+  const sessionUuid = compileSessionUuid()
+  const setAddress = compileAddress(compiled)
+  const setDirect = compileDirect(compiled)
+
+  return (values, { userId, eventId, sessionId }, timeMs, isNative) => {
+    const properties: Properties = {
+      $geoip_disable: true,
+      // PostHog would fill in the address of the machine that imports.
+      $ip: ipCell(values) ?? browserIpCell(values) ?? '0.0.0.0',
+      historical_migration: true,
+      analytics_source: 'heap',
+      $import_job_id: run,
+    }
+    if (isPersonless && !identities.isKnown(userId)) properties.$process_person_profile = false
+    const library = libraryCell(values)
+    if (library !== null) properties.$lib = library
+    if (eventId !== null) properties.heap_event_id = eventId
+    if (sessionId !== null) {
+      properties.heap_session_id = sessionId
+      properties.$session_id = sessionUuid(userId, sessionId, timeMs)
+    }
+    if (isNative) {
+      const screen = viewControllerCell(values) ?? screenLabelCell(values)
+      if (screen !== null) properties.$screen_name = screen
+    }
+    setAddress(values, properties)
+    compiled.describe(values, properties)
+    if (!isNative) setDirect(values, properties, library)
+    for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
+    return properties
+  }
+}
+
+/**
+ * PostHog takes a session's start from its id, wants it before the session's first event and less than 24 hours before its
+ * last, and the same in every event. The start of the event's day (UTC) is all that without knowing the other events; a
+ * session that crosses midnight becomes two. Heap numbers sessions per user.
+ */
+function compileSessionUuid(): (userId: string, sessionId: string, timeMs: number) => string {
+  const tails = remembered((name) => ({ tail: uuidTail(name) }))
+  return (userId, sessionId, timeMs) =>
+    uuidV7(timeMs - (timeMs % dayMs), tails(`heapferry session\0${userId}\0${sessionId}`).tail)
+}
+
+/** Sets the page's address and that of the session's first page. What cannot be put into an address stays as it is. */
+function compileAddress(compiled: CompiledColumns): (values: Values, properties: Properties) => void {
+  const domainCell = compiled.cell('domain')
+  const pathCell = compiled.cell('path')
+  const queryCell = compiled.cell('query')
+  const hashCell = compiled.cell('hash')
+  const landingPageCell = compiled.cell('landing_page')
+  const landingQueryCell = compiled.cell('landing_page_query')
+  const landingHashCell = compiled.cell('landing_page_hash')
+
+  return (values, properties) => {
+    const query = queryCell(values)
+    const hash = hashCell(values)
+    const { url, host, pathname } = pageAddress({
+      domain: domainCell(values),
+      path: pathCell(values),
+      query,
+      hash,
+    })
+    if (url !== undefined) properties.$current_url = url
+    if (host !== undefined) properties.$host = host
+    if (pathname !== undefined) properties.$pathname = pathname
+    if (url === undefined) setUnlessNull(properties, { query, hash })
+
+    const landingPage = landingPageCell(values)
+    const landingQuery = landingQueryCell(values)
+    const landingHash = landingHashCell(values)
+    if (landingPage === null) {
+      setUnlessNull(properties, { landing_page_query: landingQuery, landing_page_hash: landingHash })
+      return
+    }
+    const entry = entryUrl(landingPage, landingQuery, landingHash)
+    properties.$session_entry_url = entry
+    // A row that names its own page, even without the domain, was not necessarily on the session's first one.
+    if (url === undefined && pathname === undefined) properties.$current_url = entry
+  }
+}
+
+function setUnlessNull(properties: Properties, cells: Record<string, string | null>): void {
+  for (const [name, text] of Object.entries(cells)) if (text !== null) properties[name] = text
+}
+
+/** Whoever came to a page from nowhere came directly. */
+function compileDirect(
+  compiled: CompiledColumns,
+): (values: Values, properties: Properties, library: string | null) => void {
+  const hasReferrer = compiled.has('referrer')
+  const domainCell = compiled.cell('domain')
+  const browserCell = compiled.cell('browser')
+  return (values, properties, library) => {
+    if (!hasReferrer || properties.$referrer !== undefined) return
+    const isWeb =
+      library === null ? domainCell(values) !== null || browserCell(values) !== null : library.toLowerCase() === 'web'
+    if (!isWeb) return
+    properties.$referrer = '$direct'
+    properties.$referring_domain = '$direct'
+  }
+}

@@ -1,0 +1,13 @@
+/** Where producer and workers of a run share what is too large or too personal for Redis. Paths are relative, with `/`. */
+export interface WorkStore {
+  /** A folder, or `s3://bucket/prefix`. */
+  readonly root: string
+  /**
+   * A whole file; its bytes begin at a multiple of eight in memory, so that numbers can be read in place.
+   * @throws OperatorError when it is not there, or cannot be read
+   */
+  read(path: string): Promise<Uint8Array>
+  /** Writes a file whole or not at all; one that is there is replaced. */
+  put(path: string, parts: readonly Uint8Array[]): Promise<void>
+  close(): void
+}

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto'
+import {
+  type ExportFile,
+  type FileLedger,
+  type Identities,
+  OperatorError,
+  type Phase,
+  phaseOf,
+  type Run,
+  type RunId,
+  type RunLedger,
+  type Slice,
+  type WorkStore,
+} from '@heapferry/domain'
+import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
+import { identityFacts } from './identity-facts.ts'
+import { noIdentities } from './no-identities.ts'
+import { resolveIdentities } from './resolve-identities.ts'
+
+/** Where the identities of a run are: their file in the work store, its hash in the ledger. */
+export interface KeptIdentities {
+  ledger: Pick<RunLedger, 'identities' | 'setIdentities'> & Pick<FileLedger, 'files'>
+  store: WorkStore
+}
+
+/** What they are made from, with the run. */
+export interface PeopleSource {
+  /** The rows of a whole file. */
+  read(file: ExportFile): AsyncIterable<Slice>
+  /** What hashes are keyed with; null where none is set. */
+  hashSalt: string | null
+}
+
+/** In the work store: who every id of a person is joined to. */
+export function identitiesPath(run: RunId): string {
+  return `${run}/identities`
+}
+
+/**
+ * Leaves the resolved identities where workers find them, before anything is enqueued. The same files give the same
+ * bytes, so doing it again after a crash changes nothing.
+ * @param files all of the export
+ * @throws OperatorError when there are other files of people than the run was begun with
+ */
+export async function saveIdentities(
+  run: Run,
+  files: readonly ExportFile[],
+  source: PeopleSource,
+  { ledger, store }: KeptIdentities,
+): Promise<void> {
+  const fingerprint = sha256([JSON.stringify(ofPeople(files).map(({ path, version }) => [path, version]))])
+  const stored = await ledger.identities(run.id)
+  if (stored && stored.files !== fingerprint) {
+    throw new OperatorError(
+      `Files of users or user_migrations came to the export after the people of the run ${run.id} were resolved`,
+      'Merges cannot be taken back, so they need all files at once: start another run with --run NAME.',
+    )
+  }
+  const path = identitiesPath(run.id)
+  if (stored) {
+    const bytes = await store.read(path).catch(unlessOperator)
+    if (bytes && sha256([bytes]) === stored.resolved) return
+  }
+  const parts = await resolve(run, files, source)
+  await store.put(path, parts)
+  await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
+}
+
+/**
+ * Events are sent under the ids that the export has, so those who send them need no identities in memory; unless they
+ * have to know who has none.
+ */
+export async function identitiesFor(phase: Phase, run: Run, kept: KeptIdentities): Promise<Identities> {
+  switch (phase) {
+    case 'identities':
+      return loadIdentities(run, kept)
+    case 'events':
+      return run.mapping.anonymous === 'personless' ? loadIdentities(run, kept) : noIdentities
+  }
+}
+
+/** As the work store has them, or where that was cleared, resolved again. */
+export async function recoverIdentities(run: Run, source: PeopleSource, kept: KeptIdentities): Promise<Identities> {
+  const stored = await loadIdentities(run, kept).catch(unlessOperator)
+  if (stored) return stored
+  const bytes = Buffer.concat(await resolve(run, await kept.ledger.files(run.id), source))
+  if (await isOfRun(run, bytes, kept)) return decodeIdentities(bytes)
+  throw new OperatorError(
+    `The people of the run ${run.id} come out otherwise than when it was made`,
+    'Use the version of heapferry that made the run, and the export as it was.',
+  )
+}
+
+async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
+  const hint =
+    'Workers on other machines need the same HEAPFERRY_WORK_STORE (a shared folder or s3://bucket/prefix), and the export at the same place.'
+  const { store } = kept
+  const path = identitiesPath(run.id)
+  const bytes = await store.read(path).catch((cause: unknown) => {
+    if (!(cause instanceof OperatorError)) throw cause
+    throw new OperatorError(`The identities of the run ${run.id} cannot be read: ${cause.message}`, hint, { cause })
+  })
+  if (await isOfRun(run, bytes, kept)) return decodeIdentities(bytes)
+  throw new OperatorError(`${path} in ${store.root} holds other identities than those of the run`, hint)
+}
+
+async function isOfRun(run: Run, bytes: Uint8Array, { ledger }: KeptIdentities): Promise<boolean> {
+  const wanted = await ledger.identities(run.id)
+  return sha256([bytes]) === wanted?.resolved
+}
+
+async function resolve({ mapping }: Run, files: readonly ExportFile[], { read, hashSalt }: PeopleSource) {
+  const facts = await identityFacts(ofPeople(files), read, { mapping, hashSalt })
+  return encodeIdentities(resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' }))
+}
+
+function ofPeople(files: readonly ExportFile[]): ExportFile[] {
+  return files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+}
+
+/** What is not there, or is another's, is as nothing. */
+function unlessOperator(error: unknown): null {
+  if (error instanceof OperatorError) return null
+  throw error
+}
+
+function sha256(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex')
+}
