@@ -4,5 +4,5 @@ export { createQueries, type Queries, type QueriesOptions } from './create-queri
 export { openTransport } from './open-transport.ts'
 export { preflight, type PreflightProblem } from './preflight.ts'
 export { sdkTransport } from './sdk-transport.ts'
-export type { Answer, EventResult, Transport, TransportOptions } from './transport.ts'
+export type { EventResult, Transport, TransportAnswer, TransportOptions } from './transport.ts'
 export { v1Transport } from './v1-transport.ts'
