@@ -12,7 +12,7 @@ import { stopSignal } from '../stop-signal.ts'
 export function enqueueCommand(): Command {
   return new Command('enqueue')
     .description('plan a run and enqueue its chunks for workers that run elsewhere')
-    .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())
@@ -24,8 +24,12 @@ export function enqueueCommand(): Command {
     .addHelpText(
       'after',
       `
-Ends when every chunk is enqueued; killed midway, the same command goes on.
-Workers may run meanwhile.`,
+Prints the name of the run when every chunk is enqueued; killed midway, the same
+command goes on. Workers may run meanwhile. It needs the project key too, to
+know the project, and stores who is who in HEAPFERRY_WORK_STORE, where workers
+read it: on several machines a shared folder or s3://bucket/prefix.
+
+Exit codes: 0 all is enqueued · 1 failed · 130 stopped by Ctrl-C`,
     )
     .action(enqueue)
 }
