@@ -26,14 +26,16 @@ const concurrency = 4
 /**
  * One run that a worker has a hand in, and the phase that it takes chunks of.
  *
- *     opened ──► taking ◄──────► resting        taking, resting ──► left
+ *     opened ──► taking ◄──► resting ──► left
  *
- * - **opened**: connections and places are open; no chunk is taken before the first `follow`.
- * - **taking**: chunks of the phase, four at once.
+ * - **opened**: connections and places are open; no chunk is taken before the first `follow`, which leads to one of the
+ *   next two.
+ * - **taking**: chunks of the phase, four at once. `follow` brings it here while the run is to go on.
  * - **resting**: it takes none. `follow` brings it here when the run is to pause, and interrupts the chunks in hand, which
  *   go back to the queue after their batches. A chunk that is handed back for another reason (an error that only a person
  *   can mend has paused the run) brings it here by itself, before anybody has looked.
- * - **left**: for good, when the run is over or another phase is open (that has a desk of its own), or the worker ends.
+ * - **left**: for good, from any of these, when the run is over or another phase is open (that has a desk of its own), or
+ *   the worker ends.
  *
  * No state is stored. Every look of the worker derives it anew from the ledger, so a change that was missed is made up
  * for at the next. Beside all that it may be waiting for PostHog: its senders then ask again by themselves.
@@ -92,7 +94,7 @@ export async function openDesk(
         await consumer.pause()
         consumer.interrupt('paused')
       }
-      if (!isToRun || presence.isWaiting || pacer.holdsBack()) presence.hasReasonToRest()
+      if (!isToRun || presence.isWaiting || pacer.holdsBack()) presence.restsForAReason()
       await presence.say(answers)
     },
     async leave() {

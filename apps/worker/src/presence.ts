@@ -1,6 +1,6 @@
 import type { Answers, ChunkId, Pulse, Run, RunLedger, Waiting } from '@heapferry/domain'
 
-export interface PresenceOptions {
+interface PresenceOptions {
   ledger: RunLedger
   run: Run['id']
   /** The worker's, which is unique among all. */
@@ -25,6 +25,7 @@ export class Presence {
   #rows = 0
   /** Of the last pulse; before the first one, of the beginning. */
   #pulseAtMs = Date.now()
+  /** When something moved last, or there was a reason why nothing did. */
   #movedAtMs = Date.now()
 
   constructor(options: PresenceOptions) {
@@ -39,15 +40,15 @@ export class Presence {
   progressed(chunk: Pulse['chunks'][number]): void {
     this.#rows += chunk.read - (this.#inHand.get(chunk.id)?.read ?? chunk.read)
     this.#inHand.set(chunk.id, chunk)
-    this.hasReasonToRest()
+    this.#movedAtMs = Date.now()
   }
 
   ended(chunk: ChunkId): void {
     this.#inHand.delete(chunk)
   }
 
-  /** So that nobody takes it for stuck. */
-  hasReasonToRest(): void {
+  /** It knows why it stands still: nobody shall take it for stuck. */
+  restsForAReason(): void {
     this.#movedAtMs = Date.now()
   }
 

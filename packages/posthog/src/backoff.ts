@@ -7,7 +7,7 @@ export interface PutOff {
   retryAtMs: number
 }
 
-export interface BackoffOptions {
+interface BackoffOptions {
   firstWaitMs: number
   longestWaitMs: number
   onWaiting: (waiting: Waiting | null) => void

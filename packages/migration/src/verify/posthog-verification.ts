@@ -3,15 +3,8 @@ import type { ComparedDay } from './compare-days.ts'
 import { dayText } from './day-map.ts'
 import { messageOf, notesOf, type VerdictFacts, verdictOf } from './verdict.ts'
 
-/** The events of one name and UTC day. */
-export interface VerifiedDay {
-  event: string
-  day: string
-  sent: number
-  expected: number
-  found: number
-  copies: number
-}
+/** The events of one name and UTC day, `YYYY-MM-DD`. */
+export type VerifiedDay = Omit<ComparedDay, 'day'> & { day: string }
 
 /** One look at what PostHog holds. */
 export interface Look {
@@ -21,7 +14,7 @@ export interface Look {
 }
 
 /** What a look has found. */
-export interface LookedAt {
+interface LookedAt {
   /** By day and name, ascending. */
   days: readonly ComparedDay[]
   /** Events that share their uuid with another. */
