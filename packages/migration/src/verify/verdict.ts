@@ -23,14 +23,15 @@ export interface Difference {
   people: PostHogVerification['people']
 }
 
-export function verdictOf(
-  { short, extra, people }: Difference,
-  { progress, isComplete, isRecent, hasGrown }: VerdictFacts,
-): Verdict {
-  const isOver = isComplete || progress.intent.kind === 'cancel'
-  if (!isOver) return 'pending'
+export function verdictOf({ short, extra, people }: Difference, facts: VerdictFacts): Verdict {
+  const { isRecent, hasGrown } = facts
+  if (sendsMore(facts)) return 'pending'
   if (short > 0 || (people?.absent ?? 0) + (people?.apart ?? 0) > 0) return isRecent || hasGrown ? 'pending' : 'missing'
   return extra > 0 || (people?.mixed ?? 0) > 0 ? 'surplus' : 'verified'
+}
+
+function sendsMore({ isComplete, progress }: VerdictFacts): boolean {
+  return !isComplete && progress.intent.kind !== 'cancel'
 }
 
 export function messageOf(verdict: Verdict, { totals, short, extra, people }: Difference, facts: VerdictFacts): string {
@@ -43,7 +44,7 @@ export function messageOf(verdict: Verdict, { totals, short, extra, people }: Di
     case 'verified':
       return `PostHog holds all ${grouped(totals.expected)} events that were sent, each on its day.`
     case 'pending': {
-      if (!facts.isComplete && facts.progress.intent.kind !== 'cancel')
+      if (sendsMore(facts))
         return `The run is not finished. PostHog holds ${grouped(totals.found)} of ${grouped(totals.expected)} events that were sent so far.`
       const why = facts.hasGrown
         ? 'more arrive from look to look'
