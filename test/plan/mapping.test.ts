@@ -156,7 +156,7 @@ function onOneLine(text: string): string {
 }
 
 function textOf(plan: ExportPlan): string {
-  const text = planText(plan, null)
+  const text = planText(plan, { only: null, transport: 'auto' })
   for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
   return text
 }

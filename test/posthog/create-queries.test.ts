@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { OperatorError, RunId, type TimeRange } from '@heapferry/domain'
 import { type FakePostHog, type QueryApiOptions, startFakePostHog } from '@heapferry/fake-posthog'
-import { createQueries, type QueriesOptions } from '@heapferry/posthog'
+import { type ApiOptions, createQueries } from '@heapferry/posthog'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 
@@ -218,13 +218,13 @@ test('more people than fit into a query are asked for in several', async () => {
 
 const isIts = (token: string): boolean => token === apiKey
 
-async function opened(options: Partial<QueryApiOptions> = {}, client: Partial<QueriesOptions> = {}) {
+async function opened(options: Partial<QueryApiOptions> = {}, client: Partial<ApiOptions> = {}) {
   const posthog = await startFakePostHog({ apiKey, keep: 'events', queries: { personalKey, ...options } })
   onTestFinished(() => posthog.stop())
   return { posthog, queries: opener({ appHost: posthog.url, ...client }) }
 }
 
-function opener(options: Partial<QueriesOptions> & { appHost: string }) {
+function opener(options: Partial<ApiOptions> & { appHost: string }) {
   const signal = new AbortController().signal
   const queries = createQueries({ personalKey, signal, firstWaitMs: 2, ...options })
   onTestFinished(() => queries.close())

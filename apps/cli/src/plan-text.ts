@@ -1,4 +1,4 @@
-import { OperatorError } from '@heapferry/domain'
+import { OperatorError, type TransportName } from '@heapferry/domain'
 import {
   type ChangedRow,
   duration,
@@ -26,16 +26,20 @@ import { width, wrapped } from './terminal.ts'
 /**
  * The plan for a terminal of 80 columns.
  * @param only the name of a table that is shown alone, with everything that is known of it
+ * @param transport how its events would be sent
  * @throws OperatorError when the export has no such table
  */
-export function planText(plan: ExportPlan, only: string | null): string {
+export function planText(
+  plan: ExportPlan,
+  { only, transport }: { only: string | null; transport: TransportName | 'auto' },
+): string {
   if (only !== null) return printable(wholeTable(plan, only))
   // Who compares two mappings has seen the plan.
   const sections = [
     heading(plan),
     faultLines(plan),
     noteLines(plan),
-    ...(plan.against === null ? wholePlan(plan) : [comparisonLines(plan.against, plan.mapping_fingerprint)]),
+    ...(plan.against === null ? wholePlan(plan, transport) : [comparisonLines(plan.against, plan.mapping_fingerprint)]),
   ]
   return printable(
     sections
@@ -45,7 +49,7 @@ export function planText(plan: ExportPlan, only: string | null): string {
   )
 }
 
-function wholePlan(plan: ExportPlan): string[][] {
+function wholePlan(plan: ExportPlan, transport: TransportName | 'auto'): string[][] {
   return [
     tableLines(plan),
     rowLines(plan),
@@ -55,7 +59,7 @@ function wholePlan(plan: ExportPlan): string[][] {
     allEventsLines(plan),
     deliveryLines(plan),
     ...plan.tables.map(shortTable),
-    ['If you write to PostHog before you import:', '', ...supportRequest(plan)],
+    ['If you write to PostHog before you import:', '', ...supportRequest(plan, transport)],
   ]
 }
 

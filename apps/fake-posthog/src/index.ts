@@ -1,5 +1,6 @@
 export { Fault, type FaultInput, isAbout } from './fault.ts'
 export { createPersons, type MergeRefusal, type Person, type PersonCounts, type Persons } from './persons.ts'
 export type { QueryApiOptions, QueryControls } from './query-api.ts'
-export { type FakePostHog, type ReceivedBatch, startFakePostHog } from './start-fake-posthog.ts'
+export type { ReceivedBatch } from './receiver.ts'
+export { type FakePostHog, startFakePostHog } from './start-fake-posthog.ts'
 export type { Counts, StoredEvent } from './store.ts'

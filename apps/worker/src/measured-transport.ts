@@ -1,5 +1,5 @@
 import { type Answers, answerSeconds, noAnswers } from '@heapferry/domain'
-import type { Answer, Transport } from '@heapferry/posthog'
+import type { TransportAnswer, Transport } from '@heapferry/posthog'
 
 export interface MeasuredTransport extends Transport {
   /** What was answered since the last call; null where nothing was. */
@@ -36,7 +36,7 @@ export function measuredTransport(transport: Transport): MeasuredTransport {
   }
 }
 
-function statusOf(answer: Answer): string {
+function statusOf(answer: TransportAnswer): string {
   switch (answer.kind) {
     case 'stored':
     case 'each':

@@ -35,6 +35,16 @@ export function defaultPace(destination: Destination): Pace {
   return /(?:^|\.)posthog\.com$/.test(new URL(destination.host).hostname) ? cloudPace : null
 }
 
+// Requests of a paced run hold what it may send in this part of a second: one that is late on its way is 2.5 %.
+const requestsPerSecond = 40
+// PostHog's own importers send up to 1000 events at once.
+const largestUnpaced = 1000
+
+/** How many events one request may hold. */
+export function largestRequest(pace: Pace): number {
+  return pace === null ? largestUnpaced : Math.min(largestUnpaced, Math.max(1, Math.floor(pace / requestsPerSecond)))
+}
+
 export const noPace: CurrentPace = { limit: null, effective: null, reason: null, changedAtMs: 0 }
 
 /** What holds back all senders of a run together, in whichever process they are. */

@@ -4,7 +4,7 @@ import { Agent, type Dispatcher } from 'undici'
 import { z } from 'zod'
 import { batchTransport } from './batch-transport.ts'
 import { post, type Reply } from './post.ts'
-import { answerOf, type Answer, parseJson, type Transport, type TransportOptions } from './transport.ts'
+import { answerOf, parseJson, type Transport, type TransportAnswer, type TransportOptions } from './transport.ts'
 import { v1Headers, v1Path, v1Transport } from './v1-transport.ts'
 
 /** Told how events are sent from now on, and why so. */
@@ -77,7 +77,7 @@ export function autoTransport(options: TransportOptions, onChosen: OnChosen): Tr
   }
 }
 
-type Later = Extract<Answer, { kind: 'later' }>
+type Later = Extract<TransportAnswer, { kind: 'later' }>
 
 type Found =
   | { kind: 'there'; reason: string }

@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Delivery,
   OperatorError,
@@ -9,7 +8,9 @@ import {
   type Tally,
   type Waiting,
 } from '@heapferry/domain'
-import type { Answer, EventResult, Transport } from './transport.ts'
+import { Backoff, waitUntil } from './backoff.ts'
+import { eventsOf, halvesOf, type RequestPart, requestParts } from './request-parts.ts'
+import type { EventResult, Transport, TransportAnswer } from './transport.ts'
 
 export interface SinkOptions {
   transport: Transport
@@ -26,35 +27,13 @@ export interface SinkOptions {
   graceMs?: number
 }
 
-// PostHog takes 20 MB a request; smaller ones lose less when they have to be repeated.
-const maxRequestEvents = 1000
-const maxRequestBytes = 4_000_000
 // So many events refused before the first was taken: not bad events but a wrong address, or a wrong version.
 const maxRefusedBeforeFirstStored = 100
 const maxOtherWarnings = 100
-const longestTimerMs = 2 ** 31 - 1
 
 /** An `EventSink` that asks for no origin: PostHog tells events by their uuids. */
 export interface PostHogSink {
   send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery>
-}
-
-/** Events of a call that go out in one request, by their indexes. */
-interface Part {
-  indexes: readonly number[]
-  /** PostHog has asked for them again. */
-  putOff?: PutOff
-}
-
-interface PutOff {
-  attempts: number
-  retryAtMs: number
-}
-
-/** How the events of a call have ended so far, but for those that are simply stored. */
-interface Ended {
-  refused: Refusal[]
-  warned: Tally['warned']
 }
 
 /**
@@ -71,29 +50,47 @@ export function createSink({
   longestWaitMs = 30_000,
   graceMs = 3000,
 }: SinkOptions): PostHogSink {
-  let waitingSinceMs: number | null = null
+  const backoff = new Backoff({ firstWaitMs, longestWaitMs, onWaiting })
+  const remarks = new Set<string>()
   let hasStored = false
-  const otherWarnings = new Set<string>()
+
+  function tellOnce(words: string): void {
+    if (remarks.has(words) || remarks.size >= maxOtherWarnings) return
+    remarks.add(words)
+    onOtherWarning(words)
+  }
 
   async function send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery> {
     // One signal stops many sends side by side; Node takes more than ten of them for a leak.
     setMaxListeners(0, signal)
-    const ended: Ended = { refused: [], warned: {} }
+    const refused: Refusal[] = []
+    const warned: Tally['warned'] = {}
     const pending = requestParts(events).toReversed()
     for (let part = pending.pop(); part; part = pending.pop()) {
-      const answered = await answerFor(eventsOf(part, events), signal, part.putOff)
-      if (answered.kind === 'interrupted') return answered
-      const { answer } = answered
-      const asked = { ...part, indexes: part.indexes.slice(0, answered.events) }
-      if (answered.events < part.indexes.length) pending.push({ indexes: part.indexes.slice(answered.events) })
+      const answered = await answerFor(part, events, { transport, pacer, backoff, graceMs, signal })
+      if (answered === null) {
+        backoff.end()
+        return { kind: 'interrupted' }
+      }
+      const { answer, asked, rest } = answered
+      if (rest.indexes.length > 0) pending.push(rest)
       switch (answer.kind) {
         case 'stored':
           hasStored = true
           break
         case 'each': {
+          const settled = settle(asked, answer.results)
+          hasStored ||= settled.hasStored
+          refused.push(...settled.refused)
+          for (const { warning, detail } of settled.warnings) {
+            warned[warning] = (warned[warning] ?? 0) + 1
+            if (warning === 'other') tellOnce(detail)
+          }
+          const { indexes, detail } = settled.again
           // Retry-After is about these events alone here: others are taken meanwhile.
-          const again = settle(asked, answer.results, ended)
-          if (again) pending.push({ indexes: again.indexes, putOff: later({ ...answer, ...again }, asked.putOff) })
+          if (indexes.length > 0) {
+            pending.push({ indexes, putOff: backoff.putOff({ afterMs: answer.afterMs, detail }, asked.putOff) })
+          }
           break
         }
         case 'operator':
@@ -101,162 +98,98 @@ export function createSink({
         case 'refused':
         case 'too_large':
           if (asked.indexes.length > 1) pending.push(...halvesOf(asked).toReversed())
-          else ended.refused.push(...asked.indexes.map((index) => ({ index, detail: answer.detail })))
+          else refused.push(...asked.indexes.map((index) => ({ index, detail: answer.detail })))
           break
       }
-      const refusal = ended.refused[maxRefusedBeforeFirstStored - 1]
+      const refusal = refused[maxRefusedBeforeFirstStored - 1]
       if (refusal && !hasStored) throw refusedEverything(refusal.detail)
     }
-    return { kind: 'acknowledged', ...ended }
-  }
-
-  /** Any answer but "later", and for how many of the events, from the first on; or the interruption of waiting for one. */
-  async function answerFor(
-    events: readonly OutgoingEvent[],
-    signal: AbortSignal,
-    putOff?: PutOff,
-  ): Promise<
-    { kind: 'answered'; answer: Exclude<Answer, { kind: 'later' }>; events: number } | { kind: 'interrupted' }
-  > {
-    let request = events
-    for (;;) {
-      if (!(await waitUntil(putOff?.retryAtMs ?? 0, signal))) return interrupted()
-      const allowed = await pacer.take(events, signal)
-      if (allowed === null) return interrupted()
-      // The same array is the same request to a transport.
-      if (allowed !== request.length) request = events.slice(0, allowed)
-      const answer = await withinGrace(transport.send(request), signal, graceMs)
-      if (answer === null) return interrupted()
-      if (answer.kind !== 'later') {
-        if (answer.kind !== 'each' || answer.results.every(({ kind }) => kind !== 'retry')) stopWaiting()
-        return { kind: 'answered', answer, events: allowed }
-      }
-      await pacer.later(answer)
-      putOff = later(answer, putOff)
-    }
-  }
-
-  /** Until when to wait after an answer that means "later". */
-  function later({ afterMs, detail }: { afterMs: number | null; detail: string }, before: PutOff | undefined): PutOff {
-    const attempts = (before?.attempts ?? 0) + 1
-    const nowMs = Date.now()
-    const waitMs = jittered(Math.min(firstWaitMs * 2 ** (attempts - 1), longestWaitMs))
-    const retryAtMs = nowMs + Math.max(afterMs ?? 0, waitMs)
-    waitingSinceMs ??= nowMs
-    onWaiting({ sinceMs: waitingSinceMs, retryAtMs, detail })
-    return { attempts, retryAtMs }
-  }
-
-  /** Notes how each event has ended; answers which of them PostHog wants again. */
-  function settle(
-    { indexes }: Part,
-    results: readonly EventResult[],
-    { refused, warned }: Ended,
-  ): { indexes: readonly number[]; detail: string } | null {
-    const again: number[] = []
-    let reason = ''
-    for (const [at, index] of indexes.entries()) {
-      const result = results[at]
-      if (!result) throw new Error(`${results.length} answers came for ${indexes.length} events`)
-      switch (result.kind) {
-        case 'ok':
-          hasStored = true
-          break
-        case 'warning':
-          hasStored = true
-          warned[result.warning] = (warned[result.warning] ?? 0) + 1
-          if (result.warning === 'other') tellOther(result.detail)
-          break
-        case 'drop':
-          refused.push({ index, detail: result.detail })
-          break
-        case 'retry':
-          again.push(index)
-          reason = result.detail
-          break
-      }
-    }
-    if (again.length === 0) return null
-    return { indexes: again, detail: `PostHog wants ${again.length} of ${indexes.length} events again: ${reason}` }
-  }
-
-  function tellOther(words: string): void {
-    if (otherWarnings.has(words) || otherWarnings.size >= maxOtherWarnings) return
-    otherWarnings.add(words)
-    onOtherWarning(words)
-  }
-
-  function interrupted(): { kind: 'interrupted' } {
-    stopWaiting()
-    return { kind: 'interrupted' }
-  }
-
-  function stopWaiting(): void {
-    if (waitingSinceMs === null) return
-    waitingSinceMs = null
-    onWaiting(null)
+    return { kind: 'acknowledged', refused, warned }
   }
 
   return { send }
 }
 
-/**
- * One event larger than a whole request may be goes alone: PostHog decides about it. Two rows with one `event_id` that
- * differ are two events with one uuid, which no request may hold.
- */
-function requestParts(events: readonly OutgoingEvent[]): Part[] {
-  const parts: Part[] = []
-  let indexes: number[] = []
-  let bytes = 0
-  const inPart = new Map<string, Uint8Array>()
-  for (const [index, { uuid, json }] of events.entries()) {
-    const eventBytes = json.length + 1
-    const twin = inPart.get(uuid)
-    const isFull = indexes.length === maxRequestEvents || bytes + eventBytes > maxRequestBytes
-    if (indexes.length > 0 && (isFull || (twin && Buffer.compare(twin, json) !== 0))) {
-      parts.push({ indexes })
-      indexes = []
-      bytes = 0
-      inPart.clear()
+interface Sending {
+  transport: Transport
+  pacer: Pacer
+  backoff: Backoff
+  graceMs: number
+  signal: AbortSignal
+}
+
+interface Answered {
+  answer: Exclude<TransportAnswer, { kind: 'later' }>
+  /** The events that it is about: as many of the part, from the first on, as the pacer let go. */
+  asked: RequestPart
+  rest: RequestPart
+}
+
+/** Sends a part, again and again while the answer is "later"; null when the signal ended the waiting. */
+async function answerFor(
+  part: RequestPart,
+  events: readonly OutgoingEvent[],
+  { transport, pacer, backoff, graceMs, signal }: Sending,
+): Promise<Answered | null> {
+  const ofPart = eventsOf(part, events)
+  let request = ofPart
+  let { putOff } = part
+  for (;;) {
+    if (!(await waitUntil(putOff?.retryAtMs ?? 0, signal))) return null
+    const allowed = await pacer.take(ofPart, signal)
+    if (allowed === null) return null
+    // The same array is the same request to a transport.
+    if (allowed !== request.length) request = ofPart.slice(0, allowed)
+    const answer = await withinGrace(transport.send(request), signal, graceMs)
+    if (answer === null) return null
+    if (answer.kind !== 'later') {
+      if (answer.kind !== 'each' || answer.results.every(({ kind }) => kind !== 'retry')) backoff.end()
+      const asked = { ...part, indexes: part.indexes.slice(0, allowed) }
+      return { answer, asked, rest: { indexes: part.indexes.slice(allowed) } }
     }
-    indexes.push(index)
-    bytes += eventBytes
-    inPart.set(uuid, json)
+    await pacer.later(answer)
+    putOff = backoff.putOff(answer, putOff)
   }
-  if (indexes.length > 0) parts.push({ indexes })
-  return parts
 }
 
-function eventsOf({ indexes }: Part, events: readonly OutgoingEvent[]): OutgoingEvent[] {
-  return indexes.map((index) => events[index]).filter((event) => event !== undefined)
+interface Settled {
+  /** Whether PostHog has taken any. */
+  hasStored: boolean
+  refused: Refusal[]
+  warnings: Extract<EventResult, { kind: 'warning' }>[]
+  /** Those that PostHog wants again, if any. */
+  again: { indexes: readonly number[]; detail: string }
 }
 
-function halvesOf({ indexes }: Part): [Part, Part] {
-  const middle = Math.ceil(indexes.length / 2)
-  return [{ indexes: indexes.slice(0, middle) }, { indexes: indexes.slice(middle) }]
-}
-
-/** Half of it fixed, half of it random: never at once, never all together. */
-function jittered(ms: number): number {
-  return Math.round(ms / 2 + Math.random() * (ms / 2))
-}
-
-/** False when the signal came first. */
-async function waitUntil(momentMs: number, signal: AbortSignal): Promise<boolean> {
-  for (let leftMs = 0; !signal.aborted; ) {
-    leftMs = momentMs - Date.now()
-    if (leftMs <= 0) return true
-    await sleepUnlessAborted(Math.min(leftMs, longestTimerMs), signal)
+/** What an answer for every event says of the events of a part. */
+function settle({ indexes }: RequestPart, results: readonly EventResult[]): Settled {
+  const refused: Refusal[] = []
+  const warnings: Settled['warnings'] = []
+  const again: number[] = []
+  let hasStored = false
+  let reason = ''
+  for (const [at, index] of indexes.entries()) {
+    const result = results[at]
+    if (!result) throw new Error(`${results.length} answers came for ${indexes.length} events`)
+    switch (result.kind) {
+      case 'ok':
+        hasStored = true
+        break
+      case 'warning':
+        hasStored = true
+        warnings.push(result)
+        break
+      case 'drop':
+        refused.push({ index, detail: result.detail })
+        break
+      case 'retry':
+        again.push(index)
+        reason = result.detail
+        break
+    }
   }
-  return false
-}
-
-async function sleepUnlessAborted(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, undefined, { signal })
-  } catch (error) {
-    if (!signal.aborted) throw error
-  }
+  const detail = `PostHog wants ${again.length} of ${indexes.length} events again: ${reason}`
+  return { hasStored, refused, warnings, again: { indexes: again, detail } }
 }
 
 /** Null when the signal came and `graceMs` after it there was still no answer. */
@@ -275,7 +208,7 @@ function withinGrace<T>(answer: Promise<T>, signal: AbortSignal, graceMs: number
   })
 }
 
-function operatorErrorOf({ status, detail }: Extract<Answer, { kind: 'operator' }>): OperatorError {
+function operatorErrorOf({ status, detail }: Extract<TransportAnswer, { kind: 'operator' }>): OperatorError {
   switch (status) {
     case 401:
     case 403:

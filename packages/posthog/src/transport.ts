@@ -16,13 +16,13 @@ export interface Transport {
    * One request with all of the events, of which no two different ones have the same uuid. The same array again is the
    * same request, sent again. Rejects only for a bug.
    */
-  send(events: readonly OutgoingEvent[]): Promise<Answer>
+  send(events: readonly OutgoingEvent[]): Promise<TransportAnswer>
   /** Breaks off what is in flight. */
   close(): Promise<void>
 }
 
 /** `detail` is at most 200 characters, in PostHog's words where it has any, and never holds the key. */
-export type Answer =
+export type TransportAnswer =
   /** All are durably in PostHog's queue. */
   | { kind: 'stored' }
   /** An answer for every event, in the order of the events. `afterMs`: when PostHog wants those that are `retry` again. */
@@ -36,7 +36,7 @@ export type Answer =
   /** Only a person can help: key, quota, host. */
   | { kind: 'operator'; status: number; detail: string }
 
-/** `detail` as in `Answer`. */
+/** `detail` as in `TransportAnswer`. */
 export type EventResult =
   /** Durably in PostHog's queue. */
   | { kind: 'ok' }
@@ -53,7 +53,7 @@ export function shown(text: string, apiKey: string): string {
 }
 
 /** What a reply to `/batch/` means for the events in the request. */
-export function answerOf(reply: Reply, apiKey: string): Answer {
+export function answerOf(reply: Reply, apiKey: string): TransportAnswer {
   const say = (text: string) => shown(text, apiKey)
   if (reply.kind === 'unanswered') return { kind: 'later', afterMs: null, detail: say(reply.detail) }
 
@@ -74,7 +74,7 @@ const Accepted = z.object({
 })
 
 /** A proxy's friendly page is a 200 as well, so only PostHog's own words count. */
-function answerOfSuccess(status: number, body: string, say: (text: string) => string): Answer {
+function answerOfSuccess(status: number, body: string, say: (text: string) => string): TransportAnswer {
   const accepted = Accepted.safeParse(parseJson(body))
   if (!accepted.success) {
     return { kind: 'later', afterMs: null, detail: say(`${status} without PostHog's acknowledgement: ${body}`), status }

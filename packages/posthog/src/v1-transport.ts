@@ -5,13 +5,13 @@ import { z } from 'zod'
 import { post, type Reply } from './post.ts'
 import { requestBody } from './request-body.ts'
 import {
-  type Answer,
   answerOf,
   type EventResult,
   parseJson,
   retryAfterMs,
   shown,
   type Transport,
+  type TransportAnswer,
   type TransportOptions,
 } from './transport.ts'
 
@@ -95,7 +95,7 @@ const faultsOfRequest = [
   'invalid_batch',
 ]
 
-function answerOfV1(reply: Reply, events: readonly OutgoingEvent[], apiKey: string): Answer {
+function answerOfV1(reply: Reply, events: readonly OutgoingEvent[], apiKey: string): TransportAnswer {
   if (reply.kind === 'unanswered') return answerOf(reply, apiKey)
   if (reply.status >= 200 && reply.status < 300) return answerOfResults(reply, events, apiKey)
 
@@ -117,7 +117,7 @@ function answerOfResults(
   reply: Extract<Reply, { kind: 'answered' }>,
   events: readonly OutgoingEvent[],
   apiKey: string,
-): Answer {
+): TransportAnswer {
   const { status, body } = reply
   const parsed = Results.safeParse(parseJson(body))
   if (!parsed.success) {

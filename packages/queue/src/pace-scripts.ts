@@ -9,9 +9,6 @@ import { defineScript } from './define-script.ts'
  * each batch moves `nextAt`, before which nobody may send, on by what its events take: so they go evenly.
  */
 
-/** Batches of a paced run hold what it may send in this part of a second: one that is late on its way is 2.5 %. */
-export const batchesPerSecond = 40
-
 /** PostHog may skip a person's processing above 5,000 events a minute: never more than 300 + 60 × 70 go in one. */
 const busyId = { burstEvents: 300, eventsPerSecond: 70 }
 

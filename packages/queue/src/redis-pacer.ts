@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { OutgoingEvent, Pace, Pacer, RunId } from '@heapferry/domain'
+import { largestRequest, type OutgoingEvent, type Pace, type Pacer, type RunId } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { busyIds, type Part } from './busy-ids.ts'
 import { runKeys } from './keys.ts'
-import { batchesPerSecond, laterScript, limitText, paceOf, takeScript } from './pace-scripts.ts'
+import { limitText, paceOf, laterScript, takeScript } from './pace-scripts.ts'
 
 /** One budget for all senders of a run, in Redis. */
 export interface RunPacer extends Pacer {
@@ -15,8 +15,6 @@ export interface RunPacer extends Pacer {
   holdsBack(): boolean
 }
 
-// PostHog's own importers send up to 1000 events at once.
-const largestUnpaced = 1000
 // A pace that was changed, or a gate that was opened, is noticed after this.
 const longestWaitMs = 1000
 // Senders of one process wait for the same moment: one asks, and the others only when its answer should be there.
@@ -36,12 +34,11 @@ export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
   let notBeforeMs = 0
   let heldBackMs = Number.NEGATIVE_INFINITY
 
-  const largestBatch = (): number =>
-    limit === null ? largestUnpaced : Math.min(largestUnpaced, Math.max(1, Math.floor(limit / batchesPerSecond)))
+  const largestBatch = (): number => largestRequest(limit)
 
   const firstPart = (events: readonly OutgoingEvent[]): Part =>
     limit === null
-      ? { events: Math.min(events.length, largestUnpaced), busy: new Map() }
+      ? { events: Math.min(events.length, largestBatch()), busy: new Map() }
       : partOf(events, largestBatch(), Date.now())
 
   return {

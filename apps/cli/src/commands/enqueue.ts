@@ -13,7 +13,7 @@ import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())
@@ -25,8 +25,12 @@ export function enqueueCommand(command: Command): void {
     .addHelpText(
       'after',
       `
-Ends when every chunk is enqueued; killed midway, the same command goes on.
-Workers may run meanwhile.`,
+Prints the name of the run when every chunk is enqueued; killed midway, the same
+command goes on. Workers may run meanwhile. It needs the project key too, to
+know the project, and stores who is who in HEAPFERRY_WORK_STORE, where workers
+read it: on several machines a shared folder or s3://bucket/prefix.
+
+Exit codes: 0 all is enqueued · 1 failed · 130 stopped by Ctrl-C`,
     )
     .action(enqueue)
 }

@@ -63,7 +63,8 @@ async function plan(source: string, flags: Flags): Promise<void> {
     process.exitCode = exitCodes.stopped
     return
   }
-  answer(flags.json ? JSON.stringify(found) : planText(found, flags.table?.toLowerCase() ?? null))
+  const shown = { only: flags.table?.toLowerCase() ?? null, transport: settings.HEAPFERRY_TRANSPORT }
+  answer(flags.json ? JSON.stringify(found) : planText(found, shown))
   process.exitCode = found.can_migrate ? exitCodes.done : exitCodes.failed
 }
 

@@ -32,7 +32,7 @@ interface Flags extends RunFlags {
 
 export function runCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a CSV file, a folder, or a glob in quotes')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())
@@ -47,13 +47,20 @@ export function runCommand(command: Command): void {
     .addHelpText(
       'after',
       `
-The same command again goes on where it stopped. Ctrl-C stops cleanly; killing
-it loses nothing either. The project key is read from POSTHOG_API_KEY, .env or
---api-key-file, never from the command line, which others can see.
+The same command again goes on where it stopped, also after \`heapferry pause\`;
+once the run is complete it sends nothing. Ctrl-C stops cleanly; killing it
+loses nothing either. \`heapferry pace\` changes how fast it sends meanwhile.
+
+The project key is read from POSTHOG_API_KEY, .env or --api-key-file, never from
+the command line, which others can see. Files of JSON lines (--to) need none.
 
 Examples:
   heapferry run ./heap-export --host eu --api-key-file ~/posthog.key
-  heapferry run "unload/pageviews*" --mapping heapferry.yaml --run pageviews-only`,
+  heapferry run "unload/pageviews*" --mapping heapferry.yaml --run pageviews-only
+  heapferry run s3://bucket/prefix --to jsonl:./events
+
+Exit codes: 0 done · 1 failed or not finished · 3 done, with rejected rows ·
+130 stopped by Ctrl-C`,
     )
     .action(run)
 }

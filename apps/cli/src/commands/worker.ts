@@ -15,20 +15,24 @@ import { preflight } from '@heapferry/posthog'
 import { startWorker } from '@heapferry/worker'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
-import { options, type ProjectFlags, settingsFrom } from '../options.ts'
+import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
 
 export function workerCommand(command: Command): void {
   command
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())
-    .addOption(options.run())
+    .option('--run <NAME>', 'work on this run only', parseRunId)
     .addHelpText(
       'after',
       `
-A worker serves every run that goes to its project, or the one named by --run.
-It needs the same Redis (REDIS_URL), the export at the same path, and the same
-HEAPFERRY_HOME as the producer. SIGTERM hands its chunks over to others.`,
+A worker serves every run that goes to its project, or to its folder or bucket
+(--to), until it is stopped. It needs what the producer has: the same Redis
+(REDIS_URL), the export at the same place, the same HEAPFERRY_WORK_STORE (a
+shared folder or s3://bucket/prefix; on one machine the same HEAPFERRY_HOME will
+do), and the same HEAPFERRY_HASH_SALT where the mapping hashes.
+
+SIGTERM and Ctrl-C hand its chunks over to other workers.`,
     )
     .action(work)
 }

@@ -1,5 +1,5 @@
 import { columnMeanings } from '@heapferry/conversion'
-import { countOf, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
+import { countOf, largestRequest, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
 import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
 import { mappingNotices } from '../mapping-notices.ts'
 import type { IdentitySummary } from '../identities/resolve-identities.ts'
@@ -76,7 +76,7 @@ export function planOf(
     all_events_differences: full ? allEventsDifferences(surveyed) : null,
     against: work.against && comparison(work.mapping, work.against, surveyed),
     delivery: {
-      requests: requestsOf(surveyed, tables),
+      requests: requestsOf(surveyed, tables, largestRequest(eventsPerSecond)),
       bytes: sumOf(surveyed.map((table) => scaled(table, table.survey.jsonBytes))),
       events_per_second: eventsPerSecond,
       seconds: Math.ceil(events.count / eventsPerSecond),
@@ -212,11 +212,10 @@ function allEventsDifferences(surveyed: readonly SurveyedTable[]): ExportPlan['a
     .filter(({ in_all_events, rows: found }) => found !== in_all_events)
 }
 
-/** As the worker sends them: so many events and bytes in a request at most. */
-const requestEvents = 1000
+// As the sink sends them.
 const requestBytes = 4_000_000
 
-function requestsOf(surveyed: readonly SurveyedTable[], tables: readonly TablePlan[]): Figure {
+function requestsOf(surveyed: readonly SurveyedTable[], tables: readonly TablePlan[], requestEvents: number): Figure {
   const figures = surveyed.map((table, index): Figure => {
     const events = tables[index]?.events ?? { count: 0, exact: true }
     const bytes = scaled(table, table.survey.jsonBytes)

@@ -2,7 +2,7 @@ import type { PostHogVerification, RunProgress, SentTable, Verdict } from '@heap
 import { duration, grouped } from '../wording.ts'
 
 /** What else a verdict depends on than counts. */
-export interface Facts {
+export interface VerdictFacts {
   progress: RunProgress
   isComplete: boolean
   isRecent: boolean
@@ -13,7 +13,8 @@ export interface Facts {
   uncounted: readonly SentTable[]
 }
 
-export interface Outcome {
+/** Between what was sent and what is found. */
+export interface Difference {
   totals: PostHogVerification['totals']
   /** Events that were sent and are not found. */
   short: number
@@ -22,17 +23,18 @@ export interface Outcome {
   people: PostHogVerification['people']
 }
 
-export function verdictOf(
-  { short, extra, people }: Outcome,
-  { progress, isComplete, isRecent, hasGrown }: Facts,
-): Verdict {
-  const sendsNoMore = isComplete || progress.intent.kind === 'cancel'
-  if (!sendsNoMore) return 'pending'
+export function verdictOf({ short, extra, people }: Difference, facts: VerdictFacts): Verdict {
+  const { isRecent, hasGrown } = facts
+  if (sendsMore(facts)) return 'pending'
   if (short > 0 || (people?.absent ?? 0) + (people?.apart ?? 0) > 0) return isRecent || hasGrown ? 'pending' : 'missing'
   return extra > 0 || (people?.mixed ?? 0) > 0 ? 'surplus' : 'verified'
 }
 
-export function messageOf(verdict: Verdict, { totals, short, extra, people }: Outcome, facts: Facts): string {
+function sendsMore({ isComplete, progress }: VerdictFacts): boolean {
+  return !isComplete && progress.intent.kind !== 'cancel'
+}
+
+export function messageOf(verdict: Verdict, { totals, short, extra, people }: Difference, facts: VerdictFacts): string {
   const merges = people ? people.absent + people.apart : 0
   const lacking = [
     ...(short > 0 ? [`${grouped(short)} of ${grouped(totals.expected)} events`] : []),
@@ -42,7 +44,7 @@ export function messageOf(verdict: Verdict, { totals, short, extra, people }: Ou
     case 'verified':
       return `PostHog holds all ${grouped(totals.expected)} events that were sent, each on its day.`
     case 'pending': {
-      if (!facts.isComplete && facts.progress.intent.kind !== 'cancel')
+      if (sendsMore(facts))
         return `The run is not finished. PostHog holds ${grouped(totals.found)} of ${grouped(totals.expected)} events that were sent so far.`
       const why = facts.hasGrown
         ? 'more arrive from look to look'
@@ -60,9 +62,8 @@ export function messageOf(verdict: Verdict, { totals, short, extra, people }: Ou
 
 export function notesOf(
   verdict: Verdict,
-  { totals, short, extra, people }: Outcome,
-  facts: Facts,
-  sourceFault: string | null,
+  { totals, short, extra, people }: Difference,
+  { isComplete, uncounted, sourceFault }: VerdictFacts & { sourceFault: string | null },
 ): string[] {
   const repeated = totals.sent - totals.expected
   return [
@@ -77,16 +78,16 @@ export function notesOf(
           `Events that share their uuid with one of another person: ${grouped(totals.shared_uuids)}. The export has their event_id under several user ids.`,
         ]
       : []),
-    ...facts.uncounted.map(
+    ...uncounted.map(
       ({ table }) =>
-        `${table}: the ledger lacks counts by day, so ${facts.isComplete ? 'they were taken from the export' : 'its days cannot be told before the run is complete'}.`,
+        `${table}: the ledger lacks counts by day, so ${isComplete ? 'they were taken from the export' : 'its days cannot be told before the run is complete'}.`,
     ),
     ...(sourceFault === null
       ? []
       : [
           `The export could not be read again, so rows that it repeats cannot be told from missing ones, and merges are not sampled: ${sourceFault}`,
         ]),
-    ...(!facts.isComplete && short > 0
+    ...(!isComplete && short > 0
       ? ['Rows that the export repeats cannot be told from missing ones before a run is complete.']
       : []),
     ...(verdict === 'missing'

@@ -1,0 +1,106 @@
+import type { Answers, ChunkId, Pulse, Run, TimelineLedger, Waiting, WorkerLedger } from '@heapferry/domain'
+
+interface PresenceOptions {
+  ledger: WorkerLedger & Pick<TimelineLedger, 'record'>
+  run: Run['id']
+  /** The worker's, which is unique among all. */
+  name: string
+  startedAtMs: number
+}
+
+const repeatWaitingMs = 5000
+const pulseEveryMs = 1000
+// Shorter waits are how PostHog paces its senders, and nothing that a report should tell.
+const recordedWaitMs = 10_000
+
+/** What the ledger of a run knows of a worker that has a hand in it: that it lives, moves and waits. */
+export class Presence {
+  readonly #options: PresenceOptions
+  /** The latest that the ledger was told. */
+  #waiting: Waiting | null = null
+  #waitingSaidAtMs = 0
+  /** Chunks that were taken and have not ended, as far as they were committed. */
+  readonly #inHand = new Map<ChunkId, Pulse['chunks'][number]>()
+  /** Rows that were brought to their ends since the last pulse. */
+  #rows = 0
+  /** Of the last pulse; before the first one, of the beginning. */
+  #pulseAtMs = Date.now()
+  /** When something moved last, or there was a reason why nothing did. */
+  #movedAtMs = Date.now()
+
+  constructor(options: PresenceOptions) {
+    this.#options = options
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting !== null
+  }
+
+  /** A chunk was taken, or more of it was committed. */
+  progressed(chunk: Pulse['chunks'][number]): void {
+    this.#rows += chunk.read - (this.#inHand.get(chunk.id)?.read ?? chunk.read)
+    this.#inHand.set(chunk.id, chunk)
+    this.#movedAtMs = Date.now()
+  }
+
+  ended(chunk: ChunkId): void {
+    this.#inHand.delete(chunk)
+  }
+
+  /** It knows why it stands still: nobody shall take it for stuck. */
+  restsForAReason(): void {
+    this.#movedAtMs = Date.now()
+  }
+
+  async waits(waiting: Waiting | null): Promise<void> {
+    const { ledger, run, name } = this.#options
+    const ended = waiting === null ? this.#waiting : null
+    const nowMs = Date.now()
+    this.#waiting = waiting
+    this.#waitingSaidAtMs = nowMs
+    await ledger.setWaiting(run, name, waiting)
+    if (ended && nowMs - ended.sinceMs >= recordedWaitMs) {
+      const { sinceMs: atMs, detail } = ended
+      await ledger.record(run, { kind: 'waited', atMs, untilMs: nowMs, worker: name, detail })
+    }
+  }
+
+  /**
+   * Says what is due: a pulse every second, and what is waited for every five.
+   * @param takeAnswers PostHog's since the last call; null where there were none
+   */
+  async say(takeAnswers: () => Answers | null): Promise<void> {
+    if (Date.now() - this.#pulseAtMs >= pulseEveryMs) await this.#sayAlive(takeAnswers)
+    if (this.#waiting && Date.now() - this.#waitingSaidAtMs > repeatWaitingMs) await this.waits(this.#waiting)
+  }
+
+  /** Leaves nothing of this worker but its answers and what it has recorded. */
+  async end(takeAnswers: () => Answers | null): Promise<void> {
+    const { ledger, run, name } = this.#options
+    if (this.#waiting) await ledger.setWaiting(run, name, null)
+    await this.#addAnswers(takeAnswers())
+    await ledger.removePulse(run, name)
+  }
+
+  async #sayAlive(takeAnswers: () => Answers | null): Promise<void> {
+    const { ledger, run, name, startedAtMs } = this.#options
+    const atMs = Date.now()
+    const rate = Math.round((1000 * this.#rows) / (atMs - this.#pulseAtMs))
+    this.#rows = 0
+    this.#pulseAtMs = atMs
+    await this.#addAnswers(takeAnswers())
+    await ledger.setPulse(run, {
+      worker: name,
+      atMs,
+      startedAtMs,
+      memoryBytes: process.memoryUsage.rss(),
+      rate,
+      chunks: [...this.#inHand.values()],
+      movedAtMs: this.#movedAtMs,
+    })
+  }
+
+  async #addAnswers(answers: Answers | null): Promise<void> {
+    if (answers) await this.#options.ledger.addAnswers(this.#options.run, answers)
+  }
+}
