@@ -1,5 +1,5 @@
 // Compiles the command into dist/heapferry.mjs and pieces beside it. Dependencies stay in node_modules.
-import { rmSync } from 'node:fs'
+import { cpSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
 rmSync('dist', { recursive: true, force: true })
@@ -28,3 +28,6 @@ await build({
     },
   ],
 })
+
+// What browsers get stays as it is.
+cpSync('apps/dashboard/src/browser', 'dist/browser', { recursive: true, filter: (path) => !path.endsWith('.json') })

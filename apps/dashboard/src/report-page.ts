@@ -1,5 +1,6 @@
 import { type PostHogVerification, Warning } from '@heapferry/domain'
 import { grouped, rejectText, type Report, skipText, warningText } from '@heapferry/migration'
+import { browserFile } from './browser-file.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
 import { warnedTitle } from './reasons.ts'
@@ -16,7 +17,7 @@ export function reportPage(report: Report): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>Report of ${run.id} · heapferry</title>
-<style>${{ markup: style + printStyle }}</style>
+<style>${{ markup: style + browserFile('report.css') }}</style>
 </head>
 <body>
 <main>
@@ -176,13 +177,3 @@ function chartOf({ history }: Report): Html {
   return html`<svg viewBox="0 0 ${chart.width} ${chart.height}" role="img" aria-label="${text}" preserveAspectRatio="none"><polyline points="${points}"/></svg>
 <p class="facts">${text}, from ${moment(first.atMs)} to ${moment(last.atMs)}.</p>`
 }
-
-const printStyle = `
-svg { display: block; width: 100%; height: 160px; border-bottom: 1px solid var(--line); }
-polyline { fill: none; stroke: var(--going); stroke-width: 2; vector-effect: non-scaling-stroke; }
-@media print {
-  :root { color-scheme: light; --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
-  h2 { break-after: avoid; }
-  li, tr, svg { break-inside: avoid; }
-}
-`

@@ -22,11 +22,11 @@ import {
 } from './access.ts'
 import { act, actionBar, actionsFor, confirmation, isAction, PaceForm, paceQuestion } from './actions.ts'
 import { type Board, boardPath, openBoard } from './board.ts'
-import { chartScript } from './chart-script.ts'
+import { browserFile } from './browser-file.ts'
 import { filesPage } from './files-page.ts'
 import { listen } from './listen.ts'
-import { LiveHub, type LivePage } from './live-hub.ts'
-import { liveScript } from './live-script.ts'
+import { LiveHub } from './live-hub.ts'
+import type { LivePage } from './live-page.ts'
 import { type Measured, metricsText, metricsType } from './metrics.ts'
 import { type Content, noticePage, pageOf, titleOf } from './page.ts'
 import { runPage } from './run-page.ts'
@@ -34,7 +34,7 @@ import { addRowRoutes, type RowRoutes } from './row-routes.ts'
 import { readRunView, type RunView } from './run-view.ts'
 import { runsPage } from './runs-page.ts'
 import { boardContentPolicy, securityHeaders } from './security-headers.ts'
-import { icon, style } from './style.ts'
+import { style } from './style.ts'
 
 export interface DashboardOptions {
   redis: Redis
@@ -111,10 +111,10 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.use(onlySameSiteWrites)
   // What the page to sign in needs is no secret.
   app.get('/style.css', sends('css', style))
-  app.get('/icon.svg', sends('svg', icon))
-  app.get('/live.js', sends('js', liveScript))
+  app.get('/icon.svg', sends('svg', browserFile('icon.svg')))
+  app.get('/live.js', sends('js', browserFile('live.js')))
   app.use(passwords === null ? openToAll : passwordAccess(passwords))
-  app.get('/chart.js', sends('js', chartScript))
+  app.get('/chart.js', sends('js', browserFile('chart.js')))
   app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(wantsRedis(redis))
