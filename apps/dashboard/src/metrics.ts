@@ -1,6 +1,8 @@
-import { type Answers, answerSeconds, type Pulse, type Run } from '@heapferry/domain'
-import type { QueueState, RunStatus } from '@heapferry/migration'
+import { type Answers, answerSeconds, type Pulse, type Run, type RunLedger } from '@heapferry/domain'
+import { type QueueState, type RunStatus, workerFault } from '@heapferry/migration'
+import { readRun } from '@heapferry/queue'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { Board } from './board.ts'
 
 /** What a scrape tells of one run. */
 export interface Measured {
@@ -11,6 +13,21 @@ export interface Measured {
   pulses: readonly Pulse[]
   /** What is wrong with workers, a sentence each. */
   faults: readonly string[]
+}
+
+/** Every run as it is now. */
+export async function measure(ledger: RunLedger, board: Board): Promise<Measured[]> {
+  return Promise.all(
+    (await ledger.runs()).map(async (run) => {
+      const { status, progress, queue } = await readRun(run.id, ledger, (phase) => board.queueOf(run.id, phase))
+      const pulses = await ledger.pulses(run.id)
+      const faults = pulses.flatMap((pulse) => {
+        const fault = workerFault(pulse, progress, queue, Date.now())
+        return fault === null ? [] : [`${pulse.worker} ${fault}`]
+      })
+      return { run, status, queue, answers: await ledger.answers(run.id), pulses, faults }
+    }),
+  )
 }
 
 export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'

@@ -24,7 +24,7 @@ export function pageOf({ title, live, main, head = html``, visitor }: Content & 
 <title>${titleOf(title)}</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/style.css">
-<script src="/live.js" type="module"></script>
+<script src="/live.js" defer></script>
 ${head}
 </head>
 <body>

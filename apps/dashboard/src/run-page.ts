@@ -20,7 +20,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
     live: !isOver(status) || isRetried(view.timeline),
     head: html`<link rel="stylesheet" href="/uplot.css">
 <script src="/uplot.js" defer></script>
-<script src="/chart.js" type="module"></script>`,
+<script src="/chart.js" defer></script>`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status">${status.message}</p>
 <div id="actions">${actionsBar}</div>

@@ -2,6 +2,7 @@
  * Draws how fast a run was, from the history that the ledger keeps, and goes on with the points that the open page is
  * told. uPlot is served beside it. Rates are between neighbouring points, so a thinned-out history shows means.
  */
+'use strict'
 
 /** @typedef {NonNullable<import('../live-page.ts').LivePage['point']>} Point */
 

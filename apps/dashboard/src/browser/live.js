@@ -4,6 +4,7 @@
  * Parts of `main` that did not change stay as they are, with selection, focus and scrolling. A browser reconnects by
  * itself; while it does, the page says how old it is.
  */
+'use strict'
 
 const connection = partOfPage('connection')
 const main = partOfPage('main')
