@@ -50,7 +50,10 @@ export function visitorOf(response: Response): Visitor {
 
 export const onlyOperators: RequestHandler = (_, response, next) => {
   if (visitorOf(response).role === 'operator') return next()
-  response.status(403).type('text').send('Viewers may look, not change. Sign in with the operator password.\n')
+  response
+    .status(403)
+    .type('text')
+    .send('Viewers may look but not change anything. Sign in with the operator password.\n')
 }
 
 /** Where nobody but this machine can connect, whoever does may do everything but write to Bull Board. */

@@ -25,7 +25,7 @@ export function addActionRoutes(app: Express, { ledger, board, findRun }: Action
     if (!form.success) {
       response.status(400)
       const { limit } = (await ledger.progress(run.id)).pace
-      return send(response, paceQuestion(run, limit, 'Give a whole number from 1 on, or nothing.'))
+      return send(response, paceQuestion(run, limit, 'Enter a whole number from 1 up, or leave it empty.'))
     }
     await ledger.setPace(run.id, form.data.pace, visitorOf(response).name)
     response.redirect(303, `/runs/${run.id}`)

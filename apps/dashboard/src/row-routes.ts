@@ -74,7 +74,7 @@ function addRejectedRoutes(app: Express, { ledger, s3, retry, findRun }: RowRout
     // Only files of the run are opened, whatever the address says.
     const file = asked.success ? (await ledger.files(run.id)).find(({ path }) => path === asked.data.file) : undefined
     if (!asked.success || !file)
-      throw new OperatorError('There is no such row', 'Take it from the list of rejected rows.')
+      throw new OperatorError('There is no such row', 'Open it from the list of rejected rows.')
     const { row, byte } = asked.data
     await within(run, async (place) => {
       for await (const found of rowReader(place).rowsAt(file, [{ row, byte }])) {
@@ -193,7 +193,7 @@ async function samplesOf(run: Run, files: readonly ExportFile[], place: Place): 
             ? converterFor(file.table, row.columns)(row.values)
             : ({ kind: 'reject', reason: row.reason, detail: row.detail } as const),
       }))
-      tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no row.' : null })
+      tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no rows.' : null })
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error
       tables.push({ ...table, rows: [], fault: `${error.message}. ${error.hint}` })

@@ -56,7 +56,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   if (passwords !== null) assertDifferent(passwords)
   if (passwords === null && !isLoopback(host)) {
     throw new OperatorError(
-      `The dashboard would be open to everyone who reaches ${host}`,
+      `The dashboard would be open to everyone who can reach ${host}`,
       'Set HEAPFERRY_DASHBOARD_PASSWORD, or leave HEAPFERRY_DASHBOARD_HOST at 127.0.0.1 and use an SSH tunnel.',
     )
   }
@@ -132,7 +132,7 @@ function sendsFile(name: string): RequestHandler {
 function wantsRedis(redis: Redis): RequestHandler {
   return async (_, response, next) => {
     if (await answers(redis)) return next()
-    const text = 'Nothing is lost: workers wait for Redis and go on when it is back. Then reload this page.'
+    const text = 'Nothing is lost: workers wait for Redis and go on when it is back. Reload this page then.'
     refuse(response, 503, 'Redis does not answer', text)
   }
 }
@@ -153,7 +153,7 @@ function reportErrors(logger: Logger): ErrorRequestHandler {
     if (error instanceof URIError) return refuse(response, 404, 'No such page', 'There is nothing at this address.')
     logger.error({ err: error, path: request.path }, 'dashboard')
     if (response.headersSent) return next(error)
-    const text = 'The dashboard has logged why. The run is not touched by that; `heapferry status` may tell more.'
-    refuse(response, 500, 'This page could not be made', text)
+    const text = 'The log of the dashboard says why. The run is not affected; `heapferry status` may tell you more.'
+    refuse(response, 500, 'This page could not be shown', text)
   }
 }
