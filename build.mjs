@@ -3,7 +3,7 @@
  *
  * `npm start` and `npm test` call it through setup.mjs; `npm pack` and the image call it as a program.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -50,6 +50,11 @@ export async function build({ fresh = false } = {}) {
   await bundle.close()
   assertDeclared(output.flatMap(({ imports, dynamicImports }) => [...imports, ...dynamicImports]))
   mkdirSync(folder, { recursive: true })
+  // What browsers get stays as it is.
+  cpSync(join(root, 'apps/dashboard/src/browser'), join(folder, 'browser'), {
+    recursive: true,
+    filter: (path) => !path.endsWith('.json'),
+  })
   // Whole files only, the one that names the others last: commands may be starting from here now.
   for (const piece of output.toSorted((a, b) => Number(a.isEntry) - Number(b.isEntry))) {
     const path = join(folder, piece.fileName)
@@ -57,7 +62,7 @@ export async function build({ fresh = false } = {}) {
     renameSync(`${path}.${process.pid}`, path)
   }
   utimesSync(entry, begunAt, begunAt)
-  removeOld(new Set(output.map(({ fileName }) => fileName)), fresh ? 0 : 30 * dayMs)
+  removeOld(new Set(['browser', ...output.map(({ fileName }) => fileName)]), fresh ? 0 : 30 * dayMs)
 }
 
 /** What a clone has by chance, a package that is installed alone lacks: compilers add helpers of their own, too. */

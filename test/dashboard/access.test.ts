@@ -163,7 +163,7 @@ test('who pauses, resumes and cancels a run on its page stands in its timeline',
     ['cancelled', 'Ada'],
   ])
   const late = await ask(`${url}/runs/changed/resume`, { method: 'POST', headers })
-  expect([late.status, late.text]).toEqual([409, expect.stringContaining('somebody else has changed it')])
+  expect([late.status, late.text]).toEqual([409, expect.stringContaining('someone else has changed it')])
 })
 
 test('an operator changes the pace on the page, and nonsense is told', async () => {

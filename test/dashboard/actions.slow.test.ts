@@ -49,7 +49,7 @@ browserTest(
     const { url } = await dashboardProcess(folder, env)
     await page.goto(`${url}/runs/acted`)
     await signIn(page)
-    await page.getByRole('link', { name: 'By fault' }).click()
+    await page.getByRole('link', { name: 'Grouped by fault' }).click()
 
     const downloading = page.waitForEvent('download')
     await page.getByRole('link', { name: 'clicks', exact: true }).click()

@@ -73,9 +73,9 @@ test('what PostHog drops, remarks on and wants again ends as rejected, sent and 
   const env = { POSTHOG_HOST: posthog.url, HEAPFERRY_HOME: team.home, REDIS_URL: team.redisServer.url }
   const { stdout } = await heapferry(['status', run], { cwd: team.folder, env }).ended
   expect(stdout).toMatch(
-    /Sent, with a remark of PostHog’s:\n +\d+  person_processing_disabled\n {14}Stored, but without/,
+    /Sent, with a warning from PostHog:\n +\d+  person_processing_disabled\n {14}Stored, but without/,
   )
-  expect(stdout).toContain('sent by v1: PostHog says of every event')
+  expect(stdout).toContain('sent with v1: PostHog says for every event')
   expect(await ledger.timeline(run)).toContainEqual(
     expect.objectContaining({ kind: 'transport_chosen', transport: 'v1' }),
   )

@@ -66,7 +66,7 @@ test('of damaged files every row before the damage arrives, and the damage is a 
   expect(status.state).toBe('completed_with_rejected_rows')
   // Those cut off, the checksum, and the block of Avro.
   expect(status.totals.rejected_by_reason.file_damaged).toBe(7)
-  expect(status.message).toContain('damaged or cut off at 7 places: nobody knows how many rows are missing')
+  expect(status.message).toContain('damaged or cut off in 7 places: nobody can tell how many rows are missing')
   for (const { table: name, planned, read, sent, skipped, rejected: count } of status.tables) {
     expect([name, sent + skipped + count, read]).toEqual([name, read, planned])
     expect([name, sent]).toEqual([name, arrived.get(name)?.length])

@@ -259,7 +259,7 @@ test('rows that were too young are sent when they are old enough, once, although
   }
   posthog.clearFaults()
   const last = await start('retry', run, '--reason', 'held_back').ended
-  expect([last.code, last.stdout]).toEqual([3, expect.stringContaining('60 younger than 48 hours')])
+  expect([last.code, last.stdout]).toEqual([3, expect.stringContaining('60 less than 48 hours old')])
   expect(posthog.stored.size).toBe(40 + 2 * soon)
   for (const { tally } of await tallies()) expect(tally).toMatchObject({ sent: 20 + soon, skipped: { held_back: 30 } })
   await exact()

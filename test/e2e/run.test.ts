@@ -137,7 +137,7 @@ test('a run with too many rejected rows pauses itself, and goes on for who has l
   posthog.fault({ kind: 'latency', ms: 400 })
   const paused = await command({}, 'run', file, '--run', 'e2e', '--workers', '1')
   expect(paused.code).toBe(1)
-  expect(paused.stdout).toContain('rows of clicks were rejected (2.0 %), more than the 1 % that the run allows')
+  expect(paused.stdout).toContain('rows of clicks were rejected (2.0%), more than the 1% that the run allows')
   posthog.clearFaults()
 
   const went = await command({}, 'run', file, '--run', 'e2e', '--workers', '1')

@@ -40,7 +40,7 @@ test('a run that is paused is pausing as long as workers have chunks in hand', (
   const pausing = statusOf(progress, { ...idle, active: 2 })
   expect(pausing).toMatchObject({
     state: 'pausing',
-    message: 'Pausing, as ada wanted: 2 chunks are finishing the batch at hand.',
+    message: 'Pausing, as requested by ada: workers are finishing the current batches of 2 chunks.',
   })
   expect(statusOf(progress, idle)).toMatchObject({ state: 'paused', message: expect.stringContaining('resume it') })
 })
@@ -63,9 +63,9 @@ test('the details name what each worker waits for, and why the first chunk faile
   expect(statusOf(progress, failed({})).details).toEqual([
     'identities: 0 of 0 chunks done',
     'events: 5 of 10 chunks done',
-    'queue: 0 waiting, 0 in work, 1 failed',
+    'queue: 0 waiting, 0 in progress, 1 failed',
     'first failure: clicks 1: disk on fire',
-    'waiting since 1970-01-01T00:00:01.000Z, asks again at 1970-01-01T00:00:02.000Z: 503: busy',
+    'waiting since 1970-01-01T00:00:01.000Z, will ask again at 1970-01-01T00:00:02.000Z: 503: busy',
   ])
 })
 
@@ -82,8 +82,8 @@ test('a run that pauses itself says of which table how many rows were rejected, 
   expect(rejectedTooMany(run, progressOf({ read: 20_000, rejected: 500 }))).toEqual({
     kind: 'pause',
     by: 'heapferry',
-    reason: '500 of 20,000 rows of clicks were rejected (2.5 %), more than the 1 % that the run allows',
-    hint: 'heapferry rejected states says why. If they are to be left out, heapferry resume states goes on.',
+    reason: '500 of 20,000 rows of clicks were rejected (2.5%), more than the 1% that the run allows',
+    hint: 'heapferry rejected states says why. To go on without them: heapferry resume states',
   })
 })
 

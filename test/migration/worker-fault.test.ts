@@ -18,16 +18,16 @@ test.each<[string, Partial<Pulse>, QueueState, string | null]>([
     'a worker that has a chunk in hand and does not move is told',
     { chunks: [chunk], movedAtMs: ago(90) },
     waits,
-    'has not moved for 2 min',
+    'has made no progress for 2 min',
   ],
   [
     'a worker that takes none of the chunks that wait is told',
     { movedAtMs: ago(60) },
     waits,
-    'takes no chunk although 3 wait, for 1 min',
+    'has taken no chunk for 1 min, although 3 are waiting',
   ],
   ['a worker that has nothing to take is all right', { movedAtMs: ago(600) }, empty, null],
-  ['a worker that says nothing any more is told', { atMs: ago(20) }, waits, 'has said nothing for 20 s'],
+  ['a worker that says nothing any more is told', { atMs: ago(20) }, waits, 'has not reported for 20 s'],
 ])('%s', (_, changes, queue, fault) => {
   expect(workerFault(pulse(changes), going({ kind: 'run', by: 'ada', acceptedTables: [] }), queue, nowMs)).toBe(fault)
 })

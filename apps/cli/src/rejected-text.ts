@@ -27,7 +27,7 @@ export function rejectedText(run: string, groups: readonly RejectedGroup[]): str
             : [`${indent}${shortened(oneLine(group.example), width - indent.length)}`]),
         ]
       }),
-      ...(more > 0 ? [`  and ${grouped(more)} kinds more: narrow them down with --table or --reason`] : []),
+      ...(more > 0 ? [`  and ${grouped(more)} more kinds: narrow them down with --table or --reason`] : []),
       '',
       `Every row:        heapferry rejected ${run} --all`,
       `To look at them:  heapferry rejected ${run} --out rows.csv`,
@@ -37,7 +37,7 @@ export function rejectedText(run: string, groups: readonly RejectedGroup[]): str
 }
 
 export function noneText(run: string): string {
-  return `${run} has no rejected rows, or none of that table and reason.`
+  return `${run} has no rejected rows, or none for that table and reason.`
 }
 
 function oneLine(text: string): string {

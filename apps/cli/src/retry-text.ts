@@ -4,17 +4,17 @@ import type { RetryAnswer } from './commands/retry.ts'
 /** What a retry came to, and what to do about rows that are left. */
 export function retryText({ run, sent, skipped, rejected, left, rejected_in_run: remaining }: RetryAnswer): string {
   const hints: [keyof RetryAnswer['left'], (rows: string) => string][] = [
-    ['too_young', (rows) => `${rows} younger than 48 hours: the same command sends them later`],
-    ['unmended', (rows) => `${rows} in the file without a cell or a text: mend them first`],
+    ['too_young', (rows) => `${rows} less than 48 hours old: repeat the command later to send them`],
+    ['unmended', (rows) => `${rows} in the file with neither cells nor text: fix them first`],
     ['chunk_not_done', (rows) => `${rows} in chunks that are not done: wait until the run has completed`],
     [
       'sent_otherwise',
       (rows) =>
-        `${rows} that a retry which was cut off may have sent as other events: repeat\n` +
-        '  that one as it was, or look into PostHog and send them with --anyway',
+        `${rows} that an interrupted retry may have sent as other events: repeat\n` +
+        '  that one unchanged, or check in PostHog and send them with --anyway',
     ],
-    ['not_rejected', (rows) => `${rows} not rejected any more`],
-    ['retried_before', (rows) => `${rows} in the file sent or skipped by an earlier retry`],
+    ['not_rejected', (rows) => `${rows} no longer rejected`],
+    ['retried_before', (rows) => `${rows} in the file that an earlier retry sent or skipped`],
   ]
   const leftLines = hints.flatMap(([reason, text]) => {
     const rows = left[reason] ?? 0

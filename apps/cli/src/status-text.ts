@@ -77,5 +77,5 @@ function warningLines({ warned, warned_by_kind: counts }: TableStatus): string[]
     if (count === 0) return []
     return [`  ${grouped(count).padStart(10)}  ${warning}`, ...wrapped(warningText[warning], ' '.repeat(14))]
   })
-  return ['', 'Sent, with a remark of PostHog’s:', ...lines]
+  return ['', 'Sent, with a warning from PostHog:', ...lines]
 }

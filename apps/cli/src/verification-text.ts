@@ -10,7 +10,7 @@ export function verificationText(verification: Verification): string {
   const sections = [
     wrapped(`${run}: ${message}`, ''),
     ...(verification.kind === 'posthog' ? postHogSections(verification) : [sourceLines(verification)]),
-    notes.length === 0 ? [] : ['To know:', ...notes.flatMap((note) => wrapped(note, '  - '))],
+    notes.length === 0 ? [] : ['Notes:', ...notes.flatMap((note) => wrapped(note, '  - '))],
   ]
   return printable(
     sections
@@ -37,7 +37,7 @@ function eventLines({ events, more_events, totals }: PostHogVerification): strin
   ])
   const more = events.length - Math.min(shownEvents, events.length) + more_events
   return [
-    ...table(['event', 'sent', 'different', 'found', ''], rows).split('\n'),
+    ...table(['event', 'sent', 'distinct', 'found', ''], rows).split('\n'),
     ...(more > 0 ? [`  and ${grouped(more)} more events (--json has all)`] : []),
   ]
 }
@@ -58,11 +58,11 @@ function peopleLines({ people }: PostHogVerification): string[] {
   if (people === null) return []
   const { sampled, joined, apart, absent, mixed } = people
   const rest = [
-    ...(apart > 0 ? [`${grouped(apart)} are apart`] : []),
+    ...(apart > 0 ? [`${grouped(apart)} are still apart`] : []),
     ...(absent > 0 ? [`${grouped(absent)} are not found`] : []),
-    ...(mixed > 0 ? [`${grouped(mixed)} people are one with somebody else`] : []),
+    ...(mixed > 0 ? [`${grouped(mixed)} people are merged with somebody else`] : []),
   ]
-  const text = [`People: of ${grouped(sampled)} sampled merges ${grouped(joined)} are made`, ...rest].join(', ')
+  const text = [`People: of ${grouped(sampled)} sampled merges, ${grouped(joined)} are in place`, ...rest].join(', ')
   return wrapped(`${text}.`, '')
 }
 

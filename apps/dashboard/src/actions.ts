@@ -17,19 +17,19 @@ export interface Change {
 export const actions = {
   pause: {
     verb: 'Pause',
-    text: 'Workers finish the batch at hand and stop. Nothing is lost; the run goes on when it is resumed.',
+    text: 'Workers finish their current batches and stop. Nothing is lost; the run goes on when it is resumed.',
     apply: async ({ run, ledger, by }: Change) =>
       ledger.setIntent(run.id, { kind: 'pause', by, reason: 'on request', hint: 'Resume it to go on.' }),
   },
   resume: {
     verb: 'Resume',
-    text: 'Workers go on from the last checkpoints. Rejected rows that have paused the run are left out from now on.',
+    text: 'Workers go on from the last checkpoints. The rejected rows that paused the run are left out from now on.',
     apply: async ({ run, ledger, by }: Change) =>
       ledger.setIntent(run.id, wantedToGoOn(run, await ledger.progress(run.id), by)),
   },
   cancel: {
     verb: 'Cancel for good',
-    text: 'The run ends and cannot be resumed. What was sent stays in PostHog, which cannot delete events selectively. To migrate the rest, start another run: no event is doubled.',
+    text: 'The run ends and cannot be resumed. What was sent stays in PostHog, which cannot delete events selectively. To migrate the rest, start another run: no event is duplicated.',
     apply: async ({ run, ledger, board, by }: Change) => {
       await ledger.setIntent(run.id, { kind: 'cancel', by })
       for (const phase of phases) await board.queueOf(run.id, phase).remove()
@@ -55,8 +55,8 @@ export async function act(name: ActionName, change: Change): Promise<void> {
   const possible = await actionsFor(change.run, change.ledger)
   if (!possible.includes(name)) {
     throw new OperatorError(
-      `${change.run.id} cannot be changed that way now: somebody else has changed it, or it is over`,
-      'Look at the page of the run.',
+      `${change.run.id} cannot be changed that way now: someone else has changed it, or it is over`,
+      'See the page of the run.',
     )
   }
   await actions[name].apply(change)
@@ -77,9 +77,9 @@ export function paceQuestion(run: Run, limit: Pace, wrong: string | null): Pick<
     live: false,
     main: html`<h1 id="title">Pace of ${run.id}</h1>
 <form id="form" class="sheet" method="post" action="/runs/${run.id}/pace">
-<p>Events a second that all workers together may send. PostHog's own importers send 5,000 at most. Workers keep to a change within two seconds.</p>
+<p>How many events a second all workers together may send. PostHog’s own importers send at most 5,000. Workers follow a change within two seconds.</p>
 ${wrong === null ? html`` : html`<p class="bad" role="alert">${wrong}</p>`}
-<label>Events a second; empty for as many as they can <input name="pace" inputmode="numeric" value="${limit === null ? '' : String(limit)}"></label>
+<label>Events a second (empty for no limit) <input name="pace" inputmode="numeric" value="${limit === null ? '' : String(limit)}"></label>
 <p class="actions"><button>Change pace</button> <a class="button" href="/runs/${run.id}">Leave it as it is</a></p>
 </form>`,
   }
@@ -90,7 +90,7 @@ export const PaceForm = z.object({
   pace: z
     .string()
     .trim()
-    .regex(/^(?:\d{1,3}(?:,\d{3})*|\d+)?$/, 'Give a whole number from 1 on, or nothing.')
+    .regex(/^(?:\d{1,3}(?:,\d{3})*|\d+)?$/)
     .transform((text) => (text === '' ? null : Number(text.replaceAll(',', ''))))
     .pipe(Pace),
 })

@@ -68,7 +68,7 @@ export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: Run
     const mayWrite = signedIn && role === 'operator'
     // Bull Board itself answers 200 to some writes that a read-only board ignores (pause all, resume all).
     if (!mayWrite && request.method !== 'GET' && request.method !== 'HEAD') {
-      response.status(405).json({ error: 'This board only shows, but to operators who have signed in.' })
+      response.status(405).json({ error: 'This board is read-only, except for operators who have signed in.' })
       return
     }
     await follow()

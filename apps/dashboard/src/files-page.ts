@@ -25,7 +25,7 @@ export function filesPage(run: Run, files: readonly ShownFile[]): Content {
 <p id="message">${grouped(done)} of ${grouped(files.length)} files are done.</p>
 <section id="files">${listOf(sorted.slice(0, shownFiles))}${
       files.length > shownFiles
-        ? html`<p class="hint">${grouped(files.length - shownFiles)} more files, done ones last, are not shown.</p>`
+        ? html`<p class="hint">${grouped(files.length - shownFiles)} more files are not shown; those that are done come last.</p>`
         : html``
     }</section>`,
   }

@@ -20,7 +20,7 @@ export async function listen(server: Server, host: string, port: number): Promis
       )
     }
     throw new OperatorError(
-      `The dashboard cannot listen at ${host}, port ${port}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `The dashboard cannot listen on ${host}, port ${port}: ${cause instanceof Error ? cause.message : String(cause)}`,
       'Check HEAPFERRY_DASHBOARD_HOST and HEAPFERRY_DASHBOARD_PORT.',
       { cause },
     )

@@ -1,16 +1,6 @@
 import type { Logger } from '@heapferry/config'
 import type { Response } from 'express'
-
-/** What open pages are told: the page anew, and how it is now for the chart. */
-export interface LivePage {
-  title: string
-  /** More is to come. */
-  live: boolean
-  /** Markup of `main`. */
-  main: string
-  /** The newest point of the chart; null where the page has none. */
-  point: { atMs: number; read: number; sent: number; rejected: number } | null
-}
+import type { LivePage } from './live-page.ts'
 
 const everyMs = 1000
 // Proxies end connections that say nothing for half a minute; a page takes silence of 40 s for a lost connection.

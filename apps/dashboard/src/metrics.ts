@@ -1,6 +1,15 @@
-import { type Answers, answerSeconds, type Pulse, type QueueState, type Run } from '@heapferry/domain'
-import type { RunStatus } from '@heapferry/migration'
+import {
+  type Answers,
+  type Pulse,
+  type QueueState,
+  type Run,
+  answerSeconds,
+  type RunLedger,
+  type WorkerLedger,
+} from '@heapferry/domain'
+import { readRun, type RunStatus, workerFault } from '@heapferry/migration'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { Board } from './board.ts'
 
 /** What a scrape tells of one run. */
 export interface Measured {
@@ -11,6 +20,26 @@ export interface Measured {
   pulses: readonly Pulse[]
   /** What is wrong with workers, a sentence each. */
   faults: readonly string[]
+}
+
+/** Every run as it is now. */
+export async function measure(ledger: RunLedger & WorkerLedger, board: Board): Promise<Measured[]> {
+  return Promise.all(
+    (await ledger.runs()).map(async (run) => {
+      const { status, progress, queue } = await readRun(
+        run.id,
+        ledger,
+        (phase) => board.queueOf(run.id, phase),
+        Date.now,
+      )
+      const pulses = await ledger.pulses(run.id)
+      const faults = pulses.flatMap((pulse) => {
+        const fault = workerFault(pulse, progress, queue, Date.now())
+        return fault === null ? [] : [`${pulse.worker} ${fault}`]
+      })
+      return { run, status, queue, answers: await ledger.answers(run.id), pulses, faults }
+    }),
+  )
 }
 
 export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
@@ -28,17 +57,17 @@ export async function metricsText(runs: readonly Measured[], redis: { usedBytes:
   collectDefaultMetrics({ register: registry, prefix: 'heapferry_dashboard_' })
 
   const planned = gauge('rows_planned', 'Rows that the producer has counted.', ['run', 'table'])
-  const read = counter('rows_read_total', 'Rows whose ends are known.', ['run', 'table'])
-  const sent = counter('rows_sent_total', 'Rows whose events PostHog has taken.', ['run', 'table'])
+  const read = counter('rows_read_total', 'Rows processed: sent, skipped or rejected.', ['run', 'table'])
+  const sent = counter('rows_sent_total', 'Rows whose events PostHog has accepted.', ['run', 'table'])
   const skipped = counter('rows_skipped_total', 'Rows left out on purpose.', ['run', 'table', 'reason'])
   const rejected = counter('rows_rejected_total', 'Rows that could not be sent.', ['run', 'table', 'reason'])
-  const warned = counter('rows_warned_total', 'Rows whose events PostHog has taken with a remark.', [
+  const warned = counter('rows_warned_total', 'Rows whose events PostHog has accepted with a warning.', [
     'run',
     'table',
     'warning',
   ])
-  const rate = gauge('rows_per_second', 'Rows read a second over the last 15 s.', ['run'])
-  const lag = gauge('rows_left', 'Rows that are planned and not read.', ['run'])
+  const rate = gauge('rows_per_second', 'Rows read per second over the last 15 s.', ['run'])
+  const lag = gauge('rows_left', 'Rows planned but not read yet.', ['run'])
   const state = gauge('run_state', '1 for the state that the run is in.', ['run', 'state'])
   const chunks = gauge('chunks', 'Chunks of the open phase by their state in the queue.', ['run', 'state'])
   const phases = gauge('phase_chunks', 'Chunks of a phase, planned and done.', ['run', 'phase', 'state'])
@@ -46,8 +75,8 @@ export async function metricsText(runs: readonly Measured[], redis: { usedBytes:
     'run',
     'status',
   ])
-  const workers = gauge('workers', 'Workers that say they serve the run.', ['run'])
-  const stuckWorkers = gauge('workers_stuck', 'Workers that live and do not take or finish chunks.', ['run'])
+  const workers = gauge('workers', 'Workers that report on the run.', ['run'])
+  const stuckWorkers = gauge('workers_stuck', 'Workers that are alive but neither take nor finish chunks.', ['run'])
   const memory = gauge('worker_memory_bytes', 'Resident memory of a worker.', ['run', 'worker'])
   gauge('redis_memory_bytes', 'Memory that Redis uses.', []).set(redis.usedBytes)
 

@@ -28,7 +28,7 @@ ${script('/live.js')}
 ${head}
 </head>
 <body>
-<a class="skip" href="#main">To the content</a>
+<a class="skip" href="#main">Skip to content</a>
 <nav aria-label="heapferry"><a class="home" href="/">heapferry</a>${visitor === null ? html`` : linksFor(visitor)}</nav>
 <p id="connection" role="status" hidden></p>
 <main id="main" tabindex="-1" data-live="${live ? 'yes' : 'no'}">${main}</main>

@@ -3,7 +3,7 @@ import { grouped, rejectText, type RunStatus, skipText, type TableStatus, warnin
 import { type Html, html } from './html.ts'
 
 /** Of rows that are sent all the same. */
-export const warnedTitle = 'Sent, with a remark of PostHog’s'
+export const warnedTitle = 'Sent, with a warning from PostHog'
 
 interface Reason {
   reason: string
@@ -12,7 +12,7 @@ interface Reason {
   tables: readonly { table: string; rows: number }[]
 }
 
-/** Why rows were not sent, most first, and what PostHog remarked on those that were. */
+/** Why rows were not sent, most first, and what PostHog warned of in those that were. */
 export function reasonsOf({ run, tables }: RunStatus): Html {
   const rejected = RejectReason.options.map((reason) =>
     reasonOf(reason, rejectText[reason], tables, (table) => table.rejected_by_reason[reason]),
@@ -23,7 +23,7 @@ export function reasonsOf({ run, tables }: RunStatus): Html {
   const warned = Warning.options.map((warning) =>
     reasonOf(warning, warningText[warning], tables, (table) => table.warned_by_kind[warning]),
   )
-  const howToList = html`<p class="hint"><a href="/runs/${run}/rejected">By fault, with the first of each</a>; <code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
+  const howToList = html`<p class="hint"><a href="/runs/${run}/rejected">Grouped by fault, with the first of each</a>; <code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
   return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}${reasonList(warnedTitle, warned, html``)}`
 }
 

@@ -24,12 +24,12 @@ export function rejectedPage(
     title: `Rejected rows · ${run.id}`,
     live: false,
     main: html`<h1 id="title">Rejected rows of <a href="/runs/${run.id}">${run.id}</a></h1>
-<p id="message">${rows === 0 ? 'There are none.' : `${grouped(rows)} rows were not sent. Each stays where it is in the export.`}</p>
+<p id="message">${rows === 0 ? 'There are none.' : `${grouped(rows)} rows were not sent. They are still in the export.`}</p>
 <ul id="groups" class="reasons">${groups.map((group) => groupItem(run, group, { mayRead, retriable }))}</ul>
 ${
   mayRead && rows > 0
     ? html`<section id="downloads"><h2>The rows themselves</h2>
-<p>As CSV with reason and place in front: mend them there and give them back with <code>heapferry retry ${run.id} --from FILE</code>. The files hold personal data.</p>
+<p>As CSV, with reason and place in the first columns: fix the rows there and send them with <code>heapferry retry ${run.id} --from FILE</code>. The files contain personal data.</p>
 <p class="actions">${tables.map((table) => html`<a class="button" href="/runs/${run.id}/rejected.csv?${query({ table })}" download>${table}</a> `)}</p></section>`
     : html``
 }`,
@@ -63,7 +63,7 @@ export function retryQuestion(run: Run, { table, reason }: Meant): Content {
     live: false,
     main: html`<h1 id="title">Retry rejected rows of ${run.id}?</h1>
 <form id="form" class="sheet" method="post" action="/runs/${run.id}/retry?${query({ table, reason })}">
-<p>Rows ${which.filter((part) => part !== false).join(' ')} are read again from the export and sent, as the mapping of the run says. Those that still cannot be sent stay rejected. After another mapping or mended rows, use <code>heapferry retry</code>.</p>
+<p>Rows ${which.filter((part) => part !== false).join(' ')} are read from the export again and sent according to the mapping of the run. Those that still cannot be sent stay rejected. To send them with another mapping, or after fixing rows, use <code>heapferry retry</code>.</p>
 <p class="actions"><button>Retry</button> <a class="button" href="/runs/${run.id}/rejected">Leave them as they are</a></p>
 </form>`,
   }
@@ -77,7 +77,7 @@ export function rowPage(run: Run, place: { file: string; row: number }, row: Rea
     main: html`<h1 id="title">Row ${grouped(place.row)} of ${place.file}</h1>
 <p id="back"><a href="/runs/${run.id}/rejected">Rejected rows of ${run.id}</a></p>
 <section id="row">${row.kind === 'row' ? cellsOf(row) : html`<p>${row.detail}</p>`}
-${row.kind === 'row' || text === null ? html`` : html`<h2>What stands there</h2><pre>${text.slice(0, shownChars)}</pre>`}</section>`,
+${row.kind === 'row' || text === null ? html`` : html`<h2>The text at that place</h2><pre>${text.slice(0, shownChars)}</pre>`}</section>`,
   }
 }
 

@@ -1,5 +1,6 @@
 import { type PostHogVerification, Warning } from '@heapferry/domain'
 import { grouped, rejectText, type Report, skipText, warningText } from '@heapferry/migration'
+import { browserFile } from './browser-file.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
 import { warnedTitle } from './reasons.ts'
@@ -16,7 +17,7 @@ export function reportPage(report: Report): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>Report of ${run.id} · heapferry</title>
-<style>${{ markup: style + printStyle }}</style>
+<style>${{ markup: style + browserFile('report.css') }}</style>
 </head>
 <body>
 <main>
@@ -120,7 +121,7 @@ ${warned.length === 0 ? html`` : html`<h2>${warnedTitle}</h2><ul class="reasons"
 }
 
 function verificationOf({ run, verifications: { posthog, source } }: Report): Html {
-  if (!posthog && !source) return html`<p>The run was not verified: <code>heapferry verify ${run.id}</code></p>`
+  if (!posthog && !source) return html`<p>The run has not been verified: <code>heapferry verify ${run.id}</code></p>`
   return html`${posthog ? html`${verdictOf('PostHog', posthog)}${foundEvents(posthog)}` : ''}
 ${source ? verdictOf('The export', source) : ''}`
 }
@@ -140,7 +141,7 @@ function foundEvents({ events, more_events }: PostHogVerification): Html {
       cells: [sent, expected, found, differing_days].map((count) => ({ text: grouped(count) })),
     }),
   )
-  return html`${tableOf(['event', 'sent', 'different', 'found', 'days that differ'], lines)}
+  return html`${tableOf(['event', 'sent', 'distinct', 'found', 'days that differ'], lines)}
 ${more_events === 0 ? '' : html`<p class="facts">and ${grouped(more_events)} more events</p>`}`
 }
 
@@ -149,7 +150,7 @@ function answersText({ answers: { by_status: byStatus, mean_ms: meanMs } }: Repo
     ([status, count]) => `${grouped(count)} × ${status === 'none' ? 'no answer' : status}`,
   )
   if (counts.length === 0) return 'No request was answered.'
-  return `PostHog’s answers: ${counts.join(', ')}${meanMs === null ? '' : `; ${grouped(meanMs)} ms in the mean`}.`
+  return `PostHog’s answers: ${counts.join(', ')}${meanMs === null ? '' : `; mean ${grouped(meanMs)} ms`}.`
 }
 
 const chart = { width: 1000, height: 160 }
@@ -163,7 +164,7 @@ function chartOf({ history }: Report): Html {
   })
   const [first] = rates
   const last = rates.at(-1)
-  if (!first || !last) return html`<p>The run was too short to be drawn.</p>`
+  if (!first || !last) return html`<p>The run was too short for a chart.</p>`
   const highest = Math.max(...rates.map(({ rate }) => rate), 1)
   const spanMs = Math.max(1, last.atMs - first.atMs)
   const points = rates
@@ -172,17 +173,7 @@ function chartOf({ history }: Report): Html {
       return `${x.toFixed(1)},${(chart.height * (1 - rate / highest)).toFixed(1)}`
     })
     .join(' ')
-  const text = `Rows read a second, ${grouped(Math.round(highest))} at most`
+  const text = `Rows read per second, at most ${grouped(Math.round(highest))}`
   return html`<svg viewBox="0 0 ${chart.width} ${chart.height}" role="img" aria-label="${text}" preserveAspectRatio="none"><polyline points="${points}"/></svg>
 <p class="facts">${text}, from ${moment(first.atMs)} to ${moment(last.atMs)}.</p>`
 }
-
-const printStyle = `
-svg { display: block; width: 100%; height: 160px; border-bottom: 1px solid var(--line); }
-polyline { fill: none; stroke: var(--going); stroke-width: 2; vector-effect: non-scaling-stroke; }
-@media print {
-  :root { color-scheme: light; --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
-  h2 { break-after: avoid; }
-  li, tr, svg { break-inside: avoid; }
-}
-`

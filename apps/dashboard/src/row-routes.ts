@@ -1,6 +1,13 @@
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
-import { type ExportFile, type Run, type Source, OperatorError, RejectReason } from '@heapferry/domain'
+import {
+  type ExportFile,
+  OperatorError,
+  RejectReason,
+  type Run,
+  type Source,
+  type TimelineLedger,
+} from '@heapferry/domain'
 import {
   conversionOf,
   convertersToShow,
@@ -15,13 +22,14 @@ import {
   shownRow,
 } from '@heapferry/migration'
 import { openSource, type S3Options } from '@heapferry/sources'
-import type { Express, Response } from 'express'
+import type { Express } from 'express'
 import { z } from 'zod'
 import { onlyOperators, visitorOf } from './access.ts'
-import type { Content } from './page.ts'
+import type { FindRun } from './find-run.ts'
 import { type Meant, rejectedPage, retryQuestion, rowPage } from './rejected-page.ts'
 import { reportPage } from './report-page.ts'
 import { type SampledTable, samplesPage } from './samples-page.ts'
+import { send } from './send.ts'
 
 export interface RowRoutes {
   ledger: ReportWork['ledger']
@@ -29,9 +37,8 @@ export interface RowRoutes {
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */
   retry: ((run: Run, meant: Meant) => void) | null
-  findRun(id: unknown, response: Response): Promise<Run | null>
+  findRun: FindRun
   statusOf(run: Run): Promise<RunStatus>
-  send(response: Response, content: Content): void
 }
 
 const MeantQuery = z.object({ table: z.string().optional(), reason: RejectReason.optional() })
@@ -44,26 +51,15 @@ const sampledRows = 3
 const toldAgainMs = 600_000
 
 /** What shows rows of an export, which only operators may see, and what is made from rejected ones. */
-export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun, statusOf, send }: RowRoutes): void {
-  const within = async <T>(run: Run, use: (source: Source) => Promise<T>): Promise<T> => {
-    const source = await openSource(run.root, s3)
-    try {
-      return await use(source)
-    } finally {
-      source.close()
-    }
-  }
+export function addRowRoutes(app: Express, routes: RowRoutes): void {
+  addRejectedRoutes(app, routes)
+  addSamplesRoute(app, routes)
+  addReportRoute(app, routes)
+  addRetryRoutes(app, routes)
+}
 
-  /** Who repeats a download soon is told once: the timeline is bounded, and no one shall push its older entries out. */
-  async function recordDownload(run: Run, what: 'report' | 'rejected_rows', by: string, table?: string): Promise<void> {
-    const atMs = Date.now()
-    const isKnown = (await ledger.timeline(run.id)).some((entry) => {
-      if (entry.kind !== 'downloaded' || atMs - entry.atMs > toldAgainMs) return false
-      return entry.what === what && entry.by === by && entry.table === table
-    })
-    if (isKnown) return
-    await ledger.record(run.id, { kind: 'downloaded', atMs, by, what, ...(table !== undefined && { table }) })
-  }
+function addRejectedRoutes(app: Express, { ledger, s3, retry, findRun }: RowRoutes): void {
+  const within = exportOpener(s3)
 
   app.get('/runs/:id/rejected', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -80,7 +76,7 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     // Only files of the run are opened, whatever the address says.
     const file = asked.success ? (await ledger.files(run.id)).find(({ path }) => path === asked.data.file) : undefined
     if (!asked.success || !file)
-      throw new OperatorError('There is no such row', 'Take it from the list of rejected rows.')
+      throw new OperatorError('There is no such row', 'Open it from the list of rejected rows.')
     const { row, byte } = asked.data
     await within(run, async (source) => {
       for await (const found of source.rowsAt(file, [{ row, byte }])) {
@@ -99,11 +95,15 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     await within(run, async (source) => {
       const [table] = exportRejected(places, files, { run: run.id, ledger, source })
       if (!table) throw new OperatorError('There are no such rejected rows', 'Look at the list of rejected rows.')
-      await recordDownload(run, 'rejected_rows', visitorOf(response).name, meant.table)
+      await recordDownload(ledger, run, { what: 'rejected_rows', by: visitorOf(response).name, table: meant.table })
       response.attachment(`rejected-${run.id}.csv`).type('csv')
       await pipeline(Readable.from(table.lines), response)
     })
   })
+}
+
+function addSamplesRoute(app: Express, { ledger, s3, findRun }: RowRoutes): void {
+  const within = exportOpener(s3)
 
   app.get('/runs/:id/samples', onlyOperators, async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -111,19 +111,23 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
     const files = await ledger.files(run.id)
     await within(run, async (source) => send(response, samplesPage(run, await samplesOf(run, files, source))))
   })
+}
 
+function addReportRoute(app: Express, { ledger, version, findRun, statusOf }: RowRoutes): void {
   app.get('/runs/:id/report.:format', async ({ params: { id, format } }, response, next) => {
     if (format !== 'html' && format !== 'json') return next()
     const run = await findRun(id, response)
     if (run === null) return
     const work = { ledger, status: await statusOf(run), version, nowMs: Date.now(), source: null }
     const report = await makeReport(run, work)
-    await recordDownload(run, 'report', visitorOf(response).name)
+    await recordDownload(ledger, run, { what: 'report', by: visitorOf(response).name })
     response.attachment(`report-${run.id}.${format}`)
     if (format === 'json') response.json(report)
     else response.type('html').send(reportPage(report))
   })
+}
 
+function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): void {
   app.get('/runs/:id/retry', onlyOperators, async ({ params: { id }, query }, response, next) => {
     if (retry === null) return next()
     const run = await findRun(id, response)
@@ -146,6 +150,36 @@ export function addRowRoutes(app: Express, { ledger, s3, version, retry, findRun
   })
 }
 
+/** Opens what a run reads from, for as long as it is used. */
+function exportOpener(s3: S3Options) {
+  return async <T>(run: Run, use: (source: Source) => Promise<T>): Promise<T> => {
+    const source = await openSource(run.root, s3)
+    try {
+      return await use(source)
+    } finally {
+      source.close()
+    }
+  }
+}
+
+interface Download {
+  what: 'report' | 'rejected_rows'
+  by: string
+  /** Whose rows; absent where it is not one table's. */
+  table?: string | undefined
+}
+
+/** Who repeats a download soon is told once: the timeline is bounded, and no one shall push its older entries out. */
+async function recordDownload(ledger: TimelineLedger, run: Run, { what, by, table }: Download): Promise<void> {
+  const atMs = Date.now()
+  const isKnown = (await ledger.timeline(run.id)).some((entry) => {
+    if (entry.kind !== 'downloaded' || atMs - entry.atMs > toldAgainMs) return false
+    return entry.what === what && entry.by === by && entry.table === table
+  })
+  if (isKnown) return
+  await ledger.record(run.id, { kind: 'downloaded', atMs, by, what, ...(table !== undefined && { table }) })
+}
+
 async function samplesOf(run: Run, files: readonly ExportFile[], source: Source): Promise<SampledTable[]> {
   const converterFor = convertersToShow(run)
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
@@ -158,7 +192,7 @@ async function samplesOf(run: Run, files: readonly ExportFile[], source: Source)
         row: shownRow(row, file.table, run.mapping),
         conversion: conversionOf(row, file.table, converterFor),
       }))
-      tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no row.' : null })
+      tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no rows.' : null })
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error
       tables.push({ ...table, rows: [], fault: `${error.message}. ${error.hint}` })

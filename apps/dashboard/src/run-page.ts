@@ -26,7 +26,7 @@ ${script('/chart.js')}`,
 <div id="actions">${actionsBar}</div>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(status)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
- aria-label="Rows read, events sent and rows rejected a second since the run began"></div></section>
+ aria-label="Rows read, events sent and rows rejected per second since the run began"></div></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
 <section id="tables"><h2>Tables</h2>${tablesOf(status)}<p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a> · Report: <a href="/runs/${run.id}/report.html" download>page</a>, <a href="/runs/${run.id}/report.json" download>JSON</a></p></section>
 <section id="reasons">${reasonsOf(status)}</section>
@@ -74,15 +74,15 @@ function emphasis(counter: (typeof counters)[number], count: number): Pick<Cell,
 }
 
 const statusTexts: Readonly<Record<string, string>> = {
-  200: 'taken',
-  400: 'refused; the events to blame are rejected, the others sent again',
+  200: 'accepted',
+  400: 'refused; the events at fault are rejected, the others sent again',
   401: 'key refused',
   402: 'billing limit reached',
   404: 'wrong address',
-  408: 'too slow; asked again',
-  413: 'too large; halved and sent again',
-  429: 'slow down; asked again as late as PostHog wants',
-  none: 'no answer; asked again',
+  408: 'timed out; sent again',
+  413: 'too large; sent again in halves',
+  429: 'rate limited; sent again when PostHog allows',
+  none: 'no answer; sent again',
 }
 
 function answersOf({ byStatus, byTime, totalMs }: Answers): Html {
@@ -91,29 +91,29 @@ function answersOf({ byStatus, byTime, totalMs }: Answers): Html {
   const lines = Object.entries(byStatus)
     .toSorted(([, a], [, b]) => b - a)
     .map(([status, count]): Line => {
-      const meaning = statusTexts[status] ?? (status.startsWith('5') ? 'trouble at PostHog; asked again' : '')
+      const meaning = statusTexts[status] ?? (status.startsWith('5') ? 'trouble at PostHog; sent again' : '')
       return {
         name: status === 'none' ? '–' : status,
         cells: [{ text: grouped(count) }, { text: meaning, kind: 'words' }],
       }
     })
   return html`${tableOf(['status', 'requests', 'meaning'], lines)}
-<p class="facts">Answered after ${Math.round(totalMs / requests)} ms in the mean; nine of ten ${slowestText(byTime, requests)}.</p>`
+<p class="facts">Time to answer: mean ${grouped(Math.round(totalMs / requests))} ms, p90 ${slowestText(byTime, requests)}.</p>`
 }
 
 function slowestText(byTime: readonly number[], requests: number): string {
   let seen = 0
   const index = byTime.findIndex((count) => (seen += count) >= 0.9 * requests)
   const seconds = answerSeconds[index]
-  return seconds === undefined ? `after more than ${answerSeconds.at(-1)} s` : `within ${seconds} s`
+  return seconds === undefined ? `over ${answerSeconds.at(-1)} s` : `under ${grouped(1000 * seconds)} ms`
 }
 
 function workersOf(workers: readonly ShownWorker[]): Html {
   if (workers.length === 0) {
-    return html`<p>None says that it works on this run. <code>heapferry run</code> starts workers, or <code>heapferry worker</code>.</p>`
+    return html`<p>No worker has reported. Start some with <code>heapferry run</code> or <code>heapferry worker</code>.</p>`
   }
   return tableOf(
-    ['worker', 'rows/s', 'in hand', 'memory', 'last said'],
+    ['worker', 'rows/s', 'in hand', 'memory', 'last report'],
     workers.map(({ pulse, fault }): Line => {
       const inHand = pulse.chunks.map(
         ({ table, firstRow, read, rows }) =>

@@ -8,7 +8,7 @@ import { progressOf, stateBadge } from './progress.ts'
 /** Every run, in the order given. */
 export function runsPage(runs: readonly { run: Run; status: RunStatus }[]): Content {
   const list = html`<ul class="runs">${runs.map(({ run, status }) => runItem(run, status))}</ul>`
-  const none = html`<p>There is no run yet. Start one with <code>heapferry run SOURCE</code>, or look around with
+  const none = html`<p>There are no runs yet. Start one with <code>heapferry run SOURCE</code>, or try
     <code>heapferry demo</code>.</p>`
   return {
     title: 'Runs',

@@ -19,7 +19,7 @@ export function samplesPage(run: Run, tables: readonly SampledTable[]): Content 
     title: `Before and after · ${run.id}`,
     live: false,
     main: html`<h1 id="title">Rows of <a href="/runs/${run.id}">${run.id}</a>, before and after</h1>
-<p id="message">A few rows of each table, and what they become with the mapping of the run. Here nobody is joined to anybody: rows of people are shown as if no other row spoke of them.${hashes(run.mapping) ? ' Nor is the salt of hashes known here: uuids of rows without event_id are others.' : ''}</p>
+<p id="message">A few rows of each table, and what they become with the mapping of the run. No people are merged here: rows about people are shown as if no other row mentioned them.${hashes(run.mapping) ? ' The salt of hashes is not known here either, so uuids of rows without event_id differ.' : ''}</p>
 ${tables.map(
   (
     { table, file, rows, fault },

@@ -132,8 +132,8 @@ export function rejectedTooMany(run: Run, progress: RunProgress): Extract<Intent
   return {
     kind: 'pause',
     by: 'heapferry',
-    reason: `${grouped(rejected)} of ${grouped(tally.read)} rows of ${table} were rejected (${share} %), more than the ${run.maxRejectedPercent} % that the run allows`,
-    hint: `heapferry rejected ${run.id} says why. If they are to be left out, heapferry resume ${run.id} goes on.`,
+    reason: `${grouped(rejected)} of ${grouped(tally.read)} rows of ${table} were rejected (${share}%), more than the ${run.maxRejectedPercent}% that the run allows`,
+    hint: `heapferry rejected ${run.id} says why. To go on without them: heapferry resume ${run.id}`,
   }
 }
 
@@ -180,7 +180,7 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'running':
       return `Running, phase ${inOrder.indexOf(phase) + 1} of ${inOrder.length}: ${phaseTexts[phase]}.`
     case 'pausing':
-      return `Pausing, as ${state.by} wanted: ${chunks(state.chunks)} ${state.chunks === 1 ? 'is' : 'are'} finishing the batch at hand.`
+      return `Pausing, as requested by ${state.by}: workers are finishing the current batches of ${chunks(state.chunks)}.`
     case 'completing':
       return 'Completing: every row has been read, and the last chunks are being closed.'
     case 'waiting_for_posthog':
@@ -190,13 +190,13 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'cancelled':
       return `Cancelled by ${state.by}.`
     case 'failed':
-      return `Failed: ${state.reason}. The same run command tries again from the last checkpoint.`
+      return `Failed: ${state.reason}. Repeat the run command to try again from the last checkpoint.`
     case 'completed':
       return 'Completed: every row has been sent or left out on purpose.'
     case 'completed_with_rejected_rows':
       return damages === 0
         ? 'Completed, but some rows were rejected.'
-        : `Completed, but files are damaged or cut off at ${grouped(damages)} ${damages === 1 ? 'place' : 'places'}: nobody knows how many rows are missing there.`
+        : `Completed, but files are damaged or cut off in ${grouped(damages)} ${damages === 1 ? 'place' : 'places'}: nobody can tell how many rows are missing there.`
   }
 }
 
@@ -204,18 +204,18 @@ const shownWaiting = 5
 
 function detailsOf({ phases, transport, waiting }: RunProgress, queue: QueueState): string[] {
   return [
-    ...(transport === null ? [] : [`sent by ${transport}: ${transportText[transport]}`]),
+    ...(transport === null ? [] : [`sent with ${transport}: ${transportText[transport]}`]),
     ...phases.map(
       ({ phase, sealed, planned, done }) =>
         `${phase}: ${grouped(done)} of ${grouped(planned)} chunks done${sealed ? '' : ', more are being cut'}`,
     ),
-    `queue: ${grouped(queue.waiting)} waiting, ${grouped(queue.active)} in work, ${grouped(queue.failed)} failed`,
+    `queue: ${grouped(queue.waiting)} waiting, ${grouped(queue.active)} in progress, ${grouped(queue.failed)} failed`,
     ...(queue.firstFailure === null ? [] : [`first failure: ${queue.firstFailure}`]),
     ...waiting
       .slice(0, shownWaiting)
       .map(
         ({ sinceMs, retryAtMs, detail }) =>
-          `waiting since ${new Date(sinceMs).toISOString()}, asks again at ${new Date(retryAtMs).toISOString()}: ${detail}`,
+          `waiting since ${new Date(sinceMs).toISOString()}, will ask again at ${new Date(retryAtMs).toISOString()}: ${detail}`,
       ),
   ]
 }

@@ -9,30 +9,27 @@ export function timelineText(entry: TimelineEntry): string {
     case 'paused':
       return `paused by ${entry.by}: ${entry.reason}`
     case 'resumed':
-      return `wanted to go on by ${entry.by}`
+      return `resumed by ${entry.by}`
     case 'cancelled':
       return `cancelled by ${entry.by}`
     case 'verified':
       return `compared with ${entry.against === 'posthog' ? 'PostHog' : 'the export'} by ${entry.by}: ${entry.verdict}`
     case 'phase_completed':
-      return `all ${entry.phase} are done`
+      return `phase completed: ${entry.phase}`
     case 'transport_chosen':
-      return `events are sent by ${entry.transport}: ${entry.reason}`
+      return `events are sent with ${entry.transport}: ${entry.reason}`
     case 'waited':
       return `${entry.worker} waited ${duration((entry.untilMs - entry.atMs) / 1000)} for PostHog (${entry.detail})`
     case 'retry_wanted': {
-      const which = [
-        entry.table !== undefined && `of ${entry.table}`,
-        entry.reason !== undefined && `for ${entry.reason}`,
-      ]
-      return `rejected rows ${[...which.filter((part) => part !== false), 'are to be sent again'].join(' ')}, wanted by ${entry.by}`
+      const which = [entry.table, entry.reason].filter((part) => part !== undefined).join(', ')
+      return `retry of rejected rows${which === '' ? '' : ` (${which})`} requested by ${entry.by}`
     }
     case 'retry_failed':
-      return `no rejected row was sent again: ${entry.detail}`
+      return `retry failed, nothing was sent: ${entry.detail}`
     case 'retried': {
       const { reasons, sent, skipped, rejected } = entry
       const taken = Object.entries(reasons).map(([reason, rows]) => `${grouped(rows)} ${reason}`)
-      const of = taken.length === 0 ? 'no row' : taken.join(', ')
+      const of = taken.length === 0 ? 'no rows' : taken.join(', ')
       return `retried by ${entry.by} (${of}): ${grouped(sent)} sent, ${grouped(skipped)} skipped, ${grouped(rejected)} still rejected`
     }
     case 'downloaded': {

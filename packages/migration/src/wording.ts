@@ -5,9 +5,9 @@ export function grouped(count: number): string {
   return count.toLocaleString('en-US')
 }
 
-/** Rounded down: 100 % is only what has nothing left. */
+/** Rounded down: 100% is only what has nothing left. */
 export function percent(part: number, whole: number): string {
-  return whole === 0 ? '0 %' : `${Math.floor((100 * Math.min(part, whole)) / whole)} %`
+  return whole === 0 ? '0%' : `${Math.floor((100 * Math.min(part, whole)) / whole)}%`
 }
 
 export function duration(seconds: number): string {
@@ -18,7 +18,7 @@ export function duration(seconds: number): string {
 }
 
 /** What a phase brings to PostHog. */
-export const phaseTexts: Readonly<Record<Phase, string>> = { identities: 'who people are', events: 'what they did' }
+export const phaseTexts: Readonly<Record<Phase, string>> = { identities: 'people and identities', events: 'events' }
 
 export function paceText(pace: Pace): string {
   return pace === null ? 'no limit' : `${grouped(pace)} events/s`

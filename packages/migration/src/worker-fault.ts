@@ -12,9 +12,11 @@ export function workerFault(
   queue: QueueState,
   nowMs: number,
 ): string | null {
-  if (nowMs - atMs > silentAfterMs) return `has said nothing for ${duration((nowMs - atMs) / 1000)}`
+  if (nowMs - atMs > silentAfterMs) return `has not reported for ${duration((nowMs - atMs) / 1000)}`
   if (intent.kind !== 'run' || nowMs - movedAtMs < stuckAfterMs) return null
   const still = duration((nowMs - movedAtMs) / 1000)
-  if (chunks.length > 0) return `has not moved for ${still}`
-  return queue.waiting > 0 ? `takes no chunk although ${queue.waiting} wait, for ${still}` : null
+  if (chunks.length > 0) return `has made no progress for ${still}`
+  return queue.waiting > 0
+    ? `has taken no chunk for ${still}, although ${queue.waiting} ${queue.waiting === 1 ? 'is' : 'are'} waiting`
+    : null
 }

@@ -15,10 +15,10 @@ export function undoOf({ id, destination, createdAtMs }: Run): Report['undo'] {
   const where = `properties.$import_job_id = '${id}' AND timestamp >= '2010-01-01' AND timestamp < '${until}'`
   return {
     steps: [
-      'PostHog cannot delete single events. Into a project that was made for a trial: delete the project.',
-      `Every event of this run carries $import_job_id = ${id}. To take it out of an insight, filter by that property.`,
-      'Deleting people together with their events (Persons, or the bulk delete API) also deletes what they did live, and their ids cannot be used again: only for people whom nothing but this run knows. The second query lists them.',
-      "PostHog's support can delete the events of the first query. Merged people stay merged.",
+      'PostHog cannot delete single events. If the project was only made for a trial, delete the project.',
+      `Every event of this run carries $import_job_id = ${id}. To leave it out of an insight, filter by that property.`,
+      'Deleting people together with their events (Persons, or the bulk delete API) also deletes their live events, and their ids cannot be used again: do so only for people who came with this run alone. The second query lists everyone whom the run has touched.',
+      "PostHog's support can delete the events that the first query counts. Merged people stay merged.",
     ],
     events_query: `SELECT event, count() AS events, min(timestamp) AS first, max(timestamp) AS last FROM events WHERE ${where} GROUP BY event ORDER BY events DESC LIMIT 1000`,
     persons_query: `SELECT person_id, any(distinct_id) AS distinct_id, count() AS events FROM events WHERE ${where} GROUP BY person_id ORDER BY events DESC LIMIT 50000`,

@@ -4,21 +4,33 @@
  * Parts of `main` that did not change stay as they are, with selection, focus and scrolling. A browser reconnects by
  * itself; while it does, the page says how old it is.
  */
-export const liveScript = `'use strict'
-const connection = document.getElementById('connection')
-const main = document.querySelector('main')
+'use strict'
+
+const connection = partOfPage('connection')
+const main = partOfPage('main')
 const shown = new Map([...main.children].map((part) => [part.id, part.innerHTML]))
 let shownAt = new Date()
+/** @type {EventSource | undefined} */
 let stream
+/** @type {number | undefined} */
 let silence
+
+/** @param {string} id */
+function partOfPage(id) {
+  const part = document.getElementById(id)
+  if (!part) throw new Error(`the page has no ${id}`)
+  return part
+}
 
 function listen() {
   if (stream || document.hidden || main.dataset.live !== 'yes') return
-  stream = new EventSource('/live' + location.pathname)
+  const opened = new EventSource(`/live${location.pathname}`)
+  stream = opened
   heard()
-  stream.addEventListener('alive', heard)
-  stream.onmessage = ({ data }) => {
+  opened.addEventListener('alive', heard)
+  opened.addEventListener('message', ({ data }) => {
     heard()
+    /** @type {import('../live-page.ts').LivePage} */
     const page = JSON.parse(data)
     shownAt = new Date()
     connection.hidden = true
@@ -27,12 +39,12 @@ function listen() {
     show(page.main)
     if (page.point) document.dispatchEvent(new CustomEvent('point', { detail: page.point }))
     if (!page.live) rest()
-  }
-  stream.onerror = () => {
+  })
+  opened.addEventListener('error', () => {
     sayLost()
     // A browser gives up when it is answered with an error, as by a proxy whose server is away or without a session.
-    if (stream.readyState === EventSource.CLOSED) signInOr(() => listenAgain(2000))
-  }
+    if (opened.readyState === EventSource.CLOSED) signInOr(() => listenAgain(2000))
+  })
 }
 
 /** The server says something every 15 s. A connection can be dead without an end, as after a laptop has slept. */
@@ -44,12 +56,16 @@ function heard() {
   }, 40000)
 }
 
+/** @param {number} afterMs */
 function listenAgain(afterMs) {
   rest()
   setTimeout(listen, afterMs)
 }
 
-/** A session has an end, also by a server that was started anew: loading the page again leads to the form. */
+/**
+ * A session has an end, also by a server that was started anew: loading the page again leads to the form.
+ * @param {() => void} goOn
+ */
 function signInOr(goOn) {
   fetch(location.pathname, { headers: { accept: 'application/json' } }).then(
     ({ status }) => (status === 401 ? location.reload() : goOn()),
@@ -59,19 +75,20 @@ function signInOr(goOn) {
 
 function rest() {
   clearTimeout(silence)
-  if (stream) stream.close()
+  stream?.close()
   stream = undefined
 }
 
 function sayLost() {
-  connection.textContent = 'Connection lost. This is how things stood at ' + shownAt.toLocaleTimeString() + '; trying again.'
+  connection.textContent = `Connection lost. This is how things stood at ${shownAt.toLocaleTimeString()}; trying again.`
   connection.hidden = false
 }
 
+/** @param {string} markup */
 function show(markup) {
   const fresh = document.createElement('main')
   fresh.innerHTML = markup
-  for (const part of [...fresh.children]) {
+  for (const part of fresh.children) {
     const old = document.getElementById(part.id)
     if (!old) {
       shown.clear()
@@ -90,7 +107,7 @@ function show(markup) {
 
 /** Times come in UTC; they are shown in the reader's time, with UTC when pointed at. */
 function localTimes() {
-  for (const time of document.querySelectorAll('time[datetime]')) {
+  for (const time of document.querySelectorAll('time')) {
     if (time.title) continue
     time.title = time.textContent
     time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
@@ -100,4 +117,3 @@ function localTimes() {
 document.addEventListener('visibilitychange', () => (document.hidden ? rest() : listen()))
 localTimes()
 listen()
-`

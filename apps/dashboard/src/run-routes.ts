@@ -1,0 +1,99 @@
+import {
+  type FileLedger,
+  type Phase,
+  phases,
+  type Run,
+  type RunLedger,
+  type TimelineLedger,
+  type WorkerLedger,
+} from '@heapferry/domain'
+import { readRunStatus } from '@heapferry/migration'
+import type { Redis } from '@heapferry/queue'
+import type { Express } from 'express'
+import { type Visitor, visitorOf } from './access.ts'
+import { actionBar, actionsFor } from './actions.ts'
+import type { Board } from './board.ts'
+import { filesPage } from './files-page.ts'
+import type { FindRun } from './find-run.ts'
+import type { LiveHub } from './live-hub.ts'
+import type { LivePage } from './live-page.ts'
+import { type Content, titleOf } from './page.ts'
+import { runPage } from './run-page.ts'
+import { readRunView, type RunView } from './run-view.ts'
+import { runsPage } from './runs-page.ts'
+import { send } from './send.ts'
+
+export interface RunRoutes {
+  redis: Redis
+  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger
+  board: Board
+  hub: LiveHub
+  findRun: FindRun
+}
+
+/** Every page at its own address, and as a stream of what changes in it below /live. */
+export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun }: RunRoutes): void {
+  const queueOf = (run: Run) => (phase: Phase) => board.queueOf(run.id, phase)
+  const allRuns = async (): Promise<Content> => {
+    const runs = await ledger.runs()
+    return runsPage(
+      await Promise.all(
+        runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, queueOf(run), Date.now) })),
+      ),
+    )
+  }
+  const viewOf = (run: Run) => readRunView(run, { redis, ledger, queueOf: queueOf(run) })
+  const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
+    const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
+    const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
+    return runPage(view, queues, actionBar(view.run, possible))
+  }
+  const filesOf = async (run: Run): Promise<Content> => {
+    const progress = await ledger.fileProgress(run.id)
+    const files = await ledger.files(run.id)
+    return filesPage(
+      run,
+      files.map((file) => ({ file, ...(progress.get(file.id) ?? { plan: null, read: 0 }) })),
+    )
+  }
+
+  app.get('/', async (_, response) => {
+    send(response, await allRuns())
+  })
+  app.get('/live', (_, response) => {
+    hub.join('/', response, async () => liveOf(await allRuns(), null))
+  })
+  app.get('/runs/:id', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) send(response, await contentOf(await viewOf(run), visitorOf(response)))
+  })
+  app.get('/live/runs/:id', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const visitor = visitorOf(response)
+    hub.join(`/runs/${run.id} ${visitor.role}`, response, async () => {
+      const view = await viewOf(run)
+      return liveOf(await contentOf(view, visitor), view.latest)
+    })
+  })
+  app.get('/runs/:id/files', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) send(response, await filesOf(run))
+  })
+  app.get('/live/runs/:id/files', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) hub.join(`/runs/${run.id}/files`, response, async () => liveOf(await filesOf(run), null))
+  })
+  app.get('/api/runs/:id', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) response.json(await readRunStatus(run.id, ledger, queueOf(run), Date.now))
+  })
+  app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run !== null) response.json(await ledger.history(run.id))
+  })
+}
+
+function liveOf({ title, live, main }: Content, point: LivePage['point']): LivePage {
+  return { title: titleOf(title), live, main: main.markup, point }
+}
