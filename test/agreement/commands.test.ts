@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { commandList, programFor } from '../../apps/cli/src/program.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
-const documents = ['README.md', 'docs/operations.md'].map((name) => ({
+const documents = ['README.md', 'docs/operations.md', 'docs/guides.md'].map((name) => ({
   name,
   text: readFileSync(path.join(root, name), 'utf8'),
 }))
