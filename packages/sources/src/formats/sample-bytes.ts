@@ -5,7 +5,7 @@ import { decompress } from '../unpacking/decompress.ts'
 import { type FileFormat, fromFirstRow, type OpenFile } from './file-format.ts'
 
 /** A file whose rows lie one behind the other, and how it is read. */
-export interface SampledFile {
+interface SampledFile {
   file: ExportFile
   opened: OpenFile
   read: FileFormat['read']

@@ -34,7 +34,7 @@ async function cutOf(file: ParquetFile, groups: readonly RowGroup[]): Promise<Cu
   return { range, firstRow: range.start + 1, rows, first: await firstTimeOf(file, first) }
 }
 
-export type RowRange = Extract<Range, { kind: 'rows' }>
+type RowRange = Extract<Range, { kind: 'rows' }>
 
 /** Without reading any row. */
 export async function rowGroupRanges(blob: Blob): Promise<RowRange[]> {
