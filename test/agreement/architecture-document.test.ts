@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import type { ChunkOutcome, RunState } from '@heapferry/migration'
+import type { ChunkOutcome } from '@heapferry/domain'
+import type { RunState } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 
 const document = readFileSync(new URL('../../ARCHITECTURE.md', import.meta.url), 'utf8')

@@ -52,7 +52,7 @@ test.each(writes)(
     const { status, text } = await ask(`${url}/queues${path}`, { method })
     expect(status).toBe(405)
     expect(JSON.parse(text).error).toContain('operators who have signed in')
-    expect(await run.queue('events').state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+    expect(await run.queueState('events')).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
     expect(await run.queue('events').queue.isPaused()).toBe(false)
   },
 )
@@ -65,10 +65,10 @@ test('an operator who has signed in may empty a queue in Bull Board', async () =
   const url = await open(server.redis, { passwords })
   const asViewer = { method: 'PUT', headers: { authorization: `Bearer ${passwords.viewer}` } }
   expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, asViewer)).status).toBe(405)
-  expect((await run.queue('events').state()).waiting).toBe(1)
+  expect((await run.queueState('events')).waiting).toBe(1)
   const asOperator = { method: 'PUT', headers: { authorization: `Bearer ${passwords.operator}` } }
   expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, asOperator)).status).toBe(200)
-  expect((await run.queue('events').state()).waiting).toBe(0)
+  expect((await run.queueState('events')).waiting).toBe(0)
 })
 
 async function queuesOf(url: string): Promise<string[]> {

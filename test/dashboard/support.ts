@@ -10,8 +10,9 @@ import {
   type Run,
   type RunId,
   type Tally,
+  type QueueState,
 } from '@heapferry/domain'
-import { ChunkQueue, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
+import { ChunkQueue, queueState, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { heapferry } from '../support/heapferry.ts'
@@ -77,6 +78,7 @@ export interface SeededRun {
   /** Plans one more file of a table, with as many chunks as tallies, and commits those that are not null as done. */
   table: (name: string, rows: number, tallies: readonly (Tally | null)[]) => Promise<Chunk[]>
   queue: (phase: Phase) => ChunkQueue
+  queueState: (phase: Phase) => Promise<QueueState>
 }
 
 /** A run as producer and workers leave it in the ledger. */
@@ -109,6 +111,7 @@ export async function seedRun(redis: Redis, name: string, changes: Partial<Run> 
       }
       return chunks
     },
+    queueState: (phase) => queueState(redis, id, phase),
     queue: (phase) => {
       const queue = queues.get(phase) ?? new ChunkQueue(redis, id, phase, () => {})
       queues.set(phase, queue)

@@ -1,8 +1,8 @@
 import path from 'node:path'
-import { countOf, type Phase, type RejectedRow } from '@heapferry/domain'
+import { countOf, type RejectedRow } from '@heapferry/domain'
 import { isAbout } from '@heapferry/fake-posthog'
 import { readRunStatus } from '@heapferry/migration'
-import { ChunkQueue, connectRedis } from '@heapferry/queue'
+import { connectRedis, queueState } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
@@ -90,13 +90,8 @@ async function exported({ folder }: Crew): Promise<string> {
 
 async function statusOf({ run, ledger, redisServer }: Crew) {
   const redis = await connectRedis(redisServer.url, () => {})
-  const queueOf = (phase: Phase) => new ChunkQueue(redis, run, phase, () => {})
-  const queues = { identities: queueOf('identities'), events: queueOf('events') }
-  onTestFinished(async () => {
-    await Promise.all(Object.values(queues).map((queue) => queue.close()))
-    redis.disconnect()
-  })
-  return () => readRunStatus(run, ledger, (phase) => queues[phase], Date.now)
+  onTestFinished(() => redis.disconnect())
+  return () => readRunStatus(run, ledger, (phase) => queueState(redis, run, phase), Date.now)
 }
 
 function storedIn({ posthog }: Crew) {

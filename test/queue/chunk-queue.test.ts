@@ -1,5 +1,5 @@
-import { type Chunk, type ChunkOutcome, type Phase, RunId } from '@heapferry/domain'
-import { ChunkConsumer, type ChunkJob, ChunkQueue } from '@heapferry/queue'
+import { type Chunk, type ChunkOutcome, OperatorError, type Phase, RunId } from '@heapferry/domain'
+import { ChunkConsumer, type ChunkJob, ChunkQueue, queueState } from '@heapferry/queue'
 import { afterEach, expect, test } from 'vitest'
 import { chunkOf, fileOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -12,47 +12,47 @@ afterEach(async () => {
 })
 
 test('a chunk that is enqueued twice is processed once', async () => {
-  const { queue, consume, jobOf } = await workplace()
+  const { queue, consume, jobOf, state } = await workplace()
   await queue.add([jobOf(0), jobOf(1)])
   await queue.add([jobOf(0), jobOf(1)])
   const taken = await consume(() => ({ kind: 'finished' }))
-  await until('the queue is empty', async () => (await queue.state()).waiting === 0 && taken.length === 2)
+  await until('the queue is empty', async () => (await state()).waiting === 0 && taken.length === 2)
   expect(taken.map(({ chunk }) => chunk.id).toSorted()).toEqual([jobOf(0).chunk.id, jobOf(1).chunk.id])
 })
 
 test('an interrupted chunk goes back to waiting and spends no attempt', async () => {
-  const { queue, consume, jobOf } = await workplace()
+  const { queue, consume, jobOf, state } = await workplace()
   await queue.add([jobOf(0)])
   const taken = await consume(() => ({ kind: 'interrupted' }))
-  await until('the chunk waits again', async () => taken.length === 1 && (await queue.state()).waiting === 1)
+  await until('the chunk waits again', async () => taken.length === 1 && (await state()).waiting === 1)
   const [job] = await queue.queue.getPrioritized()
   expect(job).toMatchObject({ attemptsMade: 0, data: { id: jobOf(0).chunk.id } })
-  expect(await queue.state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+  expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
 })
 
 test('closing hands chunks back after their current batch, and they are there for others', async () => {
-  const { queue, consume, jobOf, consumer } = await workplace()
+  const { queue, consume, jobOf, consumer, state } = await workplace()
   await queue.add([jobOf(0)])
   const taken = await consume(
     (_, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve({ kind: 'interrupted' }))),
   )
   await until('the chunk is taken', () => taken.length === 1)
   await consumer().close()
-  expect(await queue.state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+  expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
 })
 
 test('a chunk is in work while a worker holds its lock, and waits once that has run out', async () => {
-  const { queue, consume, jobOf } = await workplace()
+  const { queue, consume, jobOf, state } = await workplace()
   await queue.add([jobOf(0)])
   const looked = new AbortController()
   const taken = await consume(
     () => new Promise((resolve) => looked.signal.addEventListener('abort', () => resolve({ kind: 'finished' }))),
   )
   await until('the chunk is taken', () => taken.length === 1)
-  expect(await queue.state()).toMatchObject({ waiting: 0, active: 1 })
+  expect(await state()).toMatchObject({ waiting: 0, active: 1 })
   // As when the worker has died and nobody looks for its chunks yet.
   await server.redis.del(`heapferry:${jobOf(0).chunk.run}-events:${jobOf(0).chunk.id}:lock`)
-  expect(await queue.state()).toMatchObject({ waiting: 1, active: 0 })
+  expect(await state()).toMatchObject({ waiting: 1, active: 0 })
   looked.abort()
 })
 
@@ -75,18 +75,18 @@ test('the oldest days are taken first', async () => {
 })
 
 test('a job that is no chunk of this run fails for good instead of being worked on', async () => {
-  const { queue, consume, jobOf } = await workplace()
+  const { queue, consume, jobOf, state } = await workplace()
   const { chunk } = jobOf(0)
   await queue.queue.add('forged', { ...chunk, run: 'another' }, { jobId: chunk.id, attempts: 5 })
   await queue.queue.add('garbage', { path: '/etc/passwd' }, { jobId: 'garbage', attempts: 5 })
   const taken = await consume(() => ({ kind: 'finished' }))
-  await until('both have failed', async () => (await queue.state()).failed === 2)
+  await until('both have failed', async () => (await state()).failed === 2)
   expect(taken).toEqual([])
-  expect((await queue.state()).firstFailure).toContain('not a chunk of this run')
+  expect((await state()).firstFailure).toContain('not a chunk of this run')
 })
 
 test('nothing that an error quotes from a row is shown in Bull Board, and what the system says is', async () => {
-  const { queue, consume, jobOf } = await workplace()
+  const { queue, consume, jobOf, state } = await workplace()
   const failures = [
     new TypeError("Cannot read 'jane@example.com' of a row"),
     Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }),
@@ -98,7 +98,7 @@ test('nothing that an error quotes from a row is shown in Bull Board, and what t
   await consume(({ chunk }) => {
     throw failures[failures.findIndex((_, index) => jobOf(index).chunk.id === chunk.id)] ?? new Error('unknown chunk')
   })
-  await until('all have failed', async () => (await queue.state()).failed === failures.length)
+  await until('all have failed', async () => (await state()).failed === failures.length)
   const jobs = await queue.queue.getFailed()
   expect(JSON.stringify(jobs)).not.toContain('jane')
   expect(jobs.map(({ failedReason }) => failedReason).toSorted()).toEqual([
@@ -109,19 +109,45 @@ test('nothing that an error quotes from a row is shown in Bull Board, and what t
 })
 
 test('a failed chunk that is forgotten and added again has all its attempts again', async () => {
-  const { queue, consume, jobOf } = await workplace()
+  const { queue, consume, jobOf, state } = await workplace()
   await queue.queue.add('clicks', jobOf(0).chunk, { jobId: jobOf(0).chunk.id, attempts: 1 })
   let broken = true
   const taken = await consume(() => {
     if (broken) throw new Error('disk on fire')
     return { kind: 'finished' }
   })
-  await until('it has failed', async () => (await queue.state()).failed === 1)
-  expect((await queue.state()).firstFailure).toBe('clicks: disk on fire')
+  await until('it has failed', async () => (await state()).failed === 1)
+  expect((await state()).firstFailure).toBe('clicks: disk on fire')
   broken = false
   await queue.removeFailed()
   await queue.add([jobOf(0)])
-  await until('it is taken again', async () => taken.length === 2 && (await queue.state()).failed === 0)
+  await until('it is taken again', async () => taken.length === 2 && (await state()).failed === 0)
+})
+
+test('the state of a queue counts as BullMQ itself does, whatever its jobs are in', async () => {
+  const { queue, jobOf, consume, state } = await workplace()
+  await queue.queue.pause()
+  await queue.add([0, 1, 2, 3].map((index) => jobOf(index)))
+  await queue.queue.add('later', jobOf(4).chunk, { jobId: jobOf(4).chunk.id, delay: 60_000 })
+  await queue.queue.add('plain', jobOf(5).chunk, { jobId: jobOf(5).chunk.id })
+  const both = async () => {
+    const { prioritized = 0, waiting = 0, delayed = 0, active = 0, failed = 0 } = await queue.queue.getJobCounts()
+    return [await state(), { waiting: waiting + prioritized + delayed, active, failed }] as const
+  }
+  const [paused, bullPaused] = await both()
+  expect(paused).toMatchObject(bullPaused)
+  await queue.queue.resume()
+  const held = new AbortController()
+  const taken = await consume(({ chunk }) => {
+    if (chunk.id === jobOf(1).chunk.id)
+      return new Promise((resolve) => held.signal.addEventListener('abort', () => resolve({ kind: 'finished' })))
+    throw new OperatorError('no', 'no')
+  })
+  await until('one is held, after others failed', () => taken.some(({ chunk }) => chunk.id === jobOf(1).chunk.id))
+  const [running, bullRunning] = await both()
+  expect(running).toMatchObject(bullRunning)
+  expect(bullRunning.active).toBe(1)
+  held.abort()
 })
 
 test('a job is smaller than 2 KB and names places only', async () => {
@@ -142,6 +168,7 @@ async function workplace(phase: Phase = 'events') {
   let open: ChunkConsumer | undefined
   return {
     queue,
+    state: () => queueState(server.redis, run, phase),
     jobOf: (index: number, changes: Partial<Chunk> = {}) => ({
       chunk: { ...chunkOf(run, file, index), ...changes },
       title: 'clicks',

@@ -1,6 +1,6 @@
 import { type Cut, emptyTally, type ExportFile, FileId, phases, type Run, type RunLedger } from '@heapferry/domain'
 import { assertSameFiles, planRun } from '@heapferry/migration'
-import { ChunkQueue, redisLedger } from '@heapferry/queue'
+import { ChunkQueue, queueState, redisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { fileOf, runOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -145,7 +145,7 @@ async function planner() {
       })
     },
     async jobs() {
-      const [identities, events] = await Promise.all(phases.map((phase) => queueOf(phase).state()))
+      const [identities, events] = await Promise.all(phases.map((phase) => queueState(server.redis, run.id, phase)))
       return { identities: identities?.waiting, events: events?.waiting }
     },
     async progress() {

@@ -2,14 +2,15 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
-import { OperatorError, type Phase } from '@heapferry/domain'
+import { OperatorError, type Phase, type QueueState } from '@heapferry/domain'
 import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import type { ChunkQueue } from '@heapferry/queue'
+import { type ChunkQueue, queueState } from '@heapferry/queue'
 import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openWorkStore } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
+import { openQueues } from './open-queues.ts'
 import { say } from './print.ts'
 import type { ProgressView } from './progress-view.ts'
 
@@ -43,8 +44,9 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
   const page = dashboard ? await openDashboard(migration) : null
   if (page) say(`Dashboard: ${page.url}`)
   const local = startLocalWorkers(workers, id, settings, opened.url, logger)
+  const queues = openQueues(opened.redis, id, logger)
   try {
-    while ((await untilOver(migration, local)) === 'stuck') {
+    while ((await untilOver(migration, local, queues.queueOf)) === 'stuck') {
       // Somebody emptied the queue. The ledger knows what is done, and planning again enqueues the rest.
       logger.warn({ run: id }, 'chunks are neither done nor in the queue: planning again')
     }
@@ -53,18 +55,23 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
   } finally {
     view.end()
     await local.stop()
+    await queues.close()
     await page?.close()
   }
-  return unlessAborted(readRunStatus(id, opened.ledger, queueOf(migration), Date.now), AbortSignal.timeout(lastLookMs))
+  return unlessAborted(readRunStatus(id, opened.ledger, stateOf(migration), Date.now), AbortSignal.timeout(lastLookMs))
 }
 
 /** Produces, and looks at the run until it is over, stuck (nothing is left in the queue and still not all done) or stopped. */
-async function untilOver(migration: Migration, local: LocalWorkers): Promise<'over' | 'stuck'> {
+async function untilOver(
+  migration: Migration,
+  local: LocalWorkers,
+  queueOf: (phase: Phase) => ChunkQueue,
+): Promise<'over' | 'stuck'> {
   const { production, opened, settings, view, stop } = migration
   const enough = new AbortController()
   const producing = produce(production, {
     ledger: opened.ledger,
-    queueOf: queueOf(migration),
+    queueOf,
     store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
     signal: AbortSignal.any([enough.signal, stop]),
   })
@@ -107,7 +114,7 @@ async function look(migration: Migration) {
       'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
     )
   }
-  const { status, progress, queue } = await readRun(id, ledger, queueOf(migration), Date.now)
+  const { status, progress, queue } = await readRun(id, ledger, stateOf(migration), Date.now)
   const { intent } = progress
   const hasEnded = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {
@@ -119,8 +126,8 @@ async function look(migration: Migration) {
   }
 }
 
-function queueOf({ production, opened }: Migration): (phase: Phase) => ChunkQueue {
-  return (phase) => opened.queueOf(production.run.id, phase)
+function stateOf({ production, opened }: Migration): (phase: Phase) => Promise<QueueState> {
+  return (phase) => queueState(opened.redis, production.run.id, phase)
 }
 
 /** Null when the signal comes first. */

@@ -1,8 +1,7 @@
-import { OperatorError, type Phase, type Run, type RunId } from '@heapferry/domain'
+import { OperatorError, type Run, type RunId } from '@heapferry/domain'
 import type { Logger, Settings } from '@heapferry/config'
 import {
   assertNoEviction,
-  ChunkQueue,
   connectRedis,
   fetchedRedisServer,
   fetchRedisServer,
@@ -21,7 +20,6 @@ export interface OpenLedger {
   ledger: RedisLedger
   redis: Redis
   url: string
-  queueOf(run: RunId, phase: Phase): ChunkQueue
   close(): Promise<void>
 }
 
@@ -34,11 +32,9 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
   const onError = (error: Error): void => logger.warn({ err: error }, 'redis')
   const redis = await connectRedis(url, onError)
   const reviving = own && setInterval(() => revive(own, onError), reviveEveryMs)
-  const queues = new Map<string, ChunkQueue>()
 
   const close = async (): Promise<void> => {
     if (reviving) clearInterval(reviving)
-    await Promise.all([...queues.values()].map((queue) => queue.close()))
     redis.disconnect()
     await own?.close()
   }
@@ -52,12 +48,6 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
     ledger: redisLedger(redis),
     redis,
     url,
-    queueOf(run, phase) {
-      const name = `${run}/${phase}`
-      const queue = queues.get(name) ?? new ChunkQueue(redis, run, phase, onError)
-      queues.set(name, queue)
-      return queue
-    },
     close,
   }
 }

@@ -12,7 +12,7 @@ import {
   type PlanWarning,
   propertyChanges,
   rejectText,
-  type RowPlace,
+  type PlannedPlace,
   skipText,
   type TableChanges,
   type TablePlan,
@@ -276,7 +276,7 @@ function countLine(rows: Figure, text: string): string {
   return `${figure(rows).padStart(countWidth)}  ${text}`
 }
 
-function placeText({ file, row, byte }: RowPlace, length: number): string {
+function placeText({ file, row, byte }: PlannedPlace, length: number): string {
   const where = row === null ? `, byte ${grouped(byte)}` : `: row ${grouped(row)} (byte ${grouped(byte)})`
   return cutInside(file, length - where.length) + where
 }

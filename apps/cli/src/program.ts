@@ -68,7 +68,7 @@ const entries: readonly Entry[] = [
   {
     term: 'cancel [RUN]',
     description: 'stop a run for good; what was sent stays in PostHog',
-    load: async () => (await import('./commands/change-run.ts')).cancelCommand,
+    load: async () => (await import('./commands/cancel.ts')).cancelCommand,
   },
   {
     term: 'pace [RUN] N',

@@ -4,6 +4,7 @@ import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
 import type { Run } from '@heapferry/domain'
 import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
+import { queueState } from '@heapferry/queue'
 import type { Production } from '@heapferry/producer'
 import { openSource } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
@@ -13,10 +14,10 @@ import { version } from './version.ts'
 /** @param checksums whether every input is read once more for its SHA-256 */
 export async function reportOf(
   run: Run,
-  { ledger, queueOf }: OpenLedger,
+  { ledger, redis }: OpenLedger,
   { settings, checksums }: { settings: Settings; checksums: boolean },
 ): Promise<Report> {
-  const status = await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase), Date.now)
+  const status = await readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now)
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, source: null })
   const source = await openSource(run.root, s3OptionsOf(settings))

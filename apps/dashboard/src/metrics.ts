@@ -1,15 +1,15 @@
 import {
   type Answers,
+  answerSeconds,
   type Pulse,
   type QueueState,
   type Run,
-  answerSeconds,
   type RunLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRun, type RunStatus, workerFault } from '@heapferry/migration'
+import { queueState, type Redis } from '@heapferry/queue'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
-import type { Board } from './board.ts'
 
 /** What a scrape tells of one run. */
 export interface Measured {
@@ -23,13 +23,13 @@ export interface Measured {
 }
 
 /** Every run as it is now. */
-export async function measure(ledger: RunLedger & WorkerLedger, board: Board): Promise<Measured[]> {
+export async function measure(redis: Redis, ledger: RunLedger & WorkerLedger): Promise<Measured[]> {
   return Promise.all(
     (await ledger.runs()).map(async (run) => {
       const { status, progress, queue } = await readRun(
         run.id,
         ledger,
-        (phase) => board.queueOf(run.id, phase),
+        (phase) => queueState(redis, run.id, phase),
         Date.now,
       )
       const pulses = await ledger.pulses(run.id)

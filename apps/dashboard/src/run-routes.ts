@@ -8,7 +8,7 @@ import {
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/migration'
-import type { Redis } from '@heapferry/queue'
+import { queueState, type Redis } from '@heapferry/queue'
 import type { Express } from 'express'
 import { type Visitor, visitorOf } from './access.ts'
 import { actionBar, actionsFor } from './actions.ts'
@@ -33,16 +33,16 @@ export interface RunRoutes {
 
 /** Every page at its own address, and as a stream of what changes in it below /live. */
 export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun }: RunRoutes): void {
-  const queueOf = (run: Run) => (phase: Phase) => board.queueOf(run.id, phase)
+  const stateOf = (run: Run) => (phase: Phase) => queueState(redis, run.id, phase)
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
     return runsPage(
       await Promise.all(
-        runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, queueOf(run), Date.now) })),
+        runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, stateOf(run), Date.now) })),
       ),
     )
   }
-  const viewOf = (run: Run) => readRunView(run, { redis, ledger, queueOf: queueOf(run) })
+  const viewOf = (run: Run) => readRunView(run, { redis, ledger })
   const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
     const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
     const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
@@ -86,7 +86,7 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.json(await readRunStatus(run.id, ledger, queueOf(run), Date.now))
+    if (run !== null) response.json(await readRunStatus(run.id, ledger, stateOf(run), Date.now))
   })
   app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)

@@ -1,7 +1,6 @@
 import type {
   Answers,
   HistoryPoint,
-  Phase,
   Pulse,
   Run,
   RunLedger,
@@ -10,7 +9,7 @@ import type {
   WorkerLedger,
 } from '@heapferry/domain'
 import { readRun, type RunStatus, workerFault } from '@heapferry/migration'
-import { type ChunkQueue, type Redis, redisMemory } from '@heapferry/queue'
+import { queueState, type Redis, redisMemory } from '@heapferry/queue'
 
 /** A worker that says it serves the run. */
 export interface ShownWorker {
@@ -34,15 +33,11 @@ export interface RunView {
 
 export async function readRunView(
   run: Run,
-  {
-    redis,
-    ledger,
-    queueOf,
-  }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger; queueOf: (phase: Phase) => ChunkQueue },
+  { redis, ledger }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger },
 ): Promise<RunView> {
   const nowMs = Date.now()
   const [{ status, progress, queue }, pulses, answers, timeline, latest, memory] = await Promise.all([
-    readRun(run.id, ledger, queueOf, Date.now),
+    readRun(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now),
     ledger.pulses(run.id),
     ledger.answers(run.id),
     ledger.timeline(run.id),

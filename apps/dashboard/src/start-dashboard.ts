@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@heapferry/config'
 import { type Run, type RunLedger, OperatorError } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/migration'
-import { type Redis, redisMemory } from '@heapferry/queue'
+import { queueState, type Redis, redisMemory } from '@heapferry/queue'
 import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import { isLoopback, onlyLoopbackNames, onlySameSiteWrites, openToAll } from './access.ts'
@@ -89,7 +89,7 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   })
   app.get('/readyz', async (_, response) => {
     // Without names: whoever probes needs no login.
-    const stuck = (await answers(redis)) ? (await measure(ledger, board)).flatMap(({ faults }) => faults).length : null
+    const stuck = (await answers(redis)) ? (await measure(redis, ledger)).flatMap(({ faults }) => faults).length : null
     response.status(stuck === 0 ? 200 : 503).json({ ok: stuck === 0, workers_stuck: stuck })
   })
   app.use(onlySameSiteWrites)
@@ -103,12 +103,12 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(wantsRedis(redis))
   const findRun = runFinder(ledger)
-  const statusOf = (run: Run) => readRunStatus(run.id, ledger, (phase) => board.queueOf(run.id, phase), Date.now)
+  const statusOf = (run: Run) => readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now)
   addRowRoutes(app, { ...rows, ledger, findRun, statusOf })
   addRunRoutes(app, { redis, ledger, board, hub, findRun })
   addActionRoutes(app, { ledger, board, findRun })
   app.get('/metrics', async (_, response) => {
-    response.type(metricsType).send(await metricsText(await measure(ledger, board), await redisMemory(redis)))
+    response.type(metricsType).send(await metricsText(await measure(redis, ledger), await redisMemory(redis)))
   })
   app.use(boardPath, board.router)
   app.use((_, response) => refuse(response, 404, 'No such page', 'There is nothing at this address.'))

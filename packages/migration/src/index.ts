@@ -20,7 +20,7 @@ export {
   type MappingComparison,
   type PlannedRow,
   type PlanWarning,
-  type RowPlace,
+  type PlannedPlace,
   type TableChanges,
   type TablePlan,
 } from './export-plan/export-plan.ts'

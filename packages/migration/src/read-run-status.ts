@@ -13,10 +13,10 @@ export async function readRunStatus(...asked: Parameters<typeof readRun>): Promi
 export async function readRun(
   run: RunId,
   ledger: Pick<RunLedger, 'progress'>,
-  queueOf: (phase: Phase) => { state(): Promise<QueueState> },
+  queueState: (phase: Phase) => Promise<QueueState>,
   now: () => number,
 ): Promise<{ status: RunStatus; progress: RunProgress; queue: QueueState }> {
   const progress = await ledger.progress(run)
-  const queue = await queueOf(phaseOpen(progress)).state()
+  const queue = await queueState(phaseOpen(progress))
   return { status: runStatus(run, progress, { state: runState(progress, queue), queue }, now()), progress, queue }
 }

@@ -1,8 +1,8 @@
-import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type QueueState, type RunId } from '@heapferry/domain'
+import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type RunId } from '@heapferry/domain'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { shownFailure } from './shown-failure.ts'
-import { lockKey, queueName, queuePrefix } from './keys.ts'
+import { jobKey, queueName, queuePrefix } from './keys.ts'
 
 export interface ChunkJob {
   chunk: Chunk
@@ -17,14 +17,12 @@ export class ChunkQueue {
   readonly #redis: Redis
   readonly #run: RunId
   readonly #phase: Phase
-  readonly #name: string
 
   constructor(redis: Redis, run: RunId, phase: Phase, onError: (error: Error) => void) {
     this.#redis = redis
     this.#run = run
     this.#phase = phase
-    this.#name = queueName(run, phase)
-    this.queue = new Queue(this.#name, { connection: redis, prefix: queuePrefix })
+    this.queue = new Queue(queueName(run, phase), { connection: redis, prefix: queuePrefix })
     this.queue.on('error', onError)
   }
 
@@ -50,29 +48,8 @@ export class ChunkQueue {
 
   /** Which of the chunks have a job, in any state. */
   async known(chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
-    const found = await Promise.all(chunks.map((id) => this.#redis.exists(`${queuePrefix}:${this.#name}:${id}`)))
+    const found = await Promise.all(chunks.map((id) => this.#redis.exists(jobKey(this.#run, this.#phase, id))))
     return new Set(chunks.filter((_, index) => found[index] === 1))
-  }
-
-  /** A chunk whose worker died counts as waiting: its lock runs out, and others take it. */
-  async state(): Promise<QueueState> {
-    const counts = await this.queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active', 'failed')
-    const waiting = (counts.waiting ?? 0) + (counts.prioritized ?? 0) + (counts.delayed ?? 0)
-    const [taken, held] = counts.active ? await this.#taken() : [0, 0]
-    const [first] = counts.failed ? await this.queue.getFailed(0, 0) : []
-    return {
-      waiting: waiting + taken - held,
-      active: held,
-      failed: counts.failed ?? 0,
-      firstFailure: first ? `${first.name}: ${first.failedReason}` : null,
-    }
-  }
-
-  /** How many chunks workers have taken, and how many of those are held by one that lives. */
-  async #taken(): Promise<[number, number]> {
-    const ids = (await this.queue.getActive()).map(({ id }) => id ?? '')
-    const held = await Promise.all(ids.map((id) => this.#redis.exists(lockKey(this.#run, this.#phase, id))))
-    return [ids.length, held.filter((exists) => exists === 1).length]
   }
 
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */

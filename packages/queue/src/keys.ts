@@ -9,6 +9,20 @@ export function queueName(run: RunId, phase: Phase): string {
   return `${run}-${phase}`
 }
 
+/** BullMQ's jobs in a state: lists of those that wait and are active, sorted sets of all others. */
+export function stateKey(
+  run: RunId,
+  phase: Phase,
+  state: 'wait' | 'prioritized' | 'delayed' | 'active' | 'failed',
+): string {
+  return `${queuePrefix}:${queueName(run, phase)}:${state}`
+}
+
+/** BullMQ's hash of a job. */
+export function jobKey(run: RunId, phase: Phase, jobId: string): string {
+  return `${queuePrefix}:${queueName(run, phase)}:${jobId}`
+}
+
 /** BullMQ's lock of an active job; its value is the token of the worker that holds the job. */
 export function lockKey(run: RunId, phase: Phase, jobId: string): string {
   return `${queuePrefix}:${queueName(run, phase)}:${jobId}:lock`

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { OperatorError, phases, type Run, type RunId, type RunProgress } from '@heapferry/domain'
+import { OperatorError, type Run, type RunId, type RunProgress } from '@heapferry/domain'
 import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { parseRunId } from '../options.ts'
@@ -7,7 +7,7 @@ import { person } from '../person.ts'
 import { answer } from '../print.ts'
 import { withLedger } from '../with-ledger.ts'
 
-const runName = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
+export const runName = ['[RUN]', 'the name of a run; else the newest', parseRunId] as const
 
 export function pauseCommand(command: Command): void {
   command.argument(...runName).action((name: RunId | undefined) =>
@@ -29,18 +29,6 @@ export function resumeCommand(command: Command): void {
       const { id } = run
       await ledger.setIntent(id, wantedToGoOn(run, progress, person()))
       answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
-    }),
-  )
-}
-
-export function cancelCommand(command: Command): void {
-  command.argument(...runName).action((name: RunId | undefined) =>
-    changing(name, async ({ id }, _, { ledger, queueOf }) => {
-      await ledger.setIntent(id, { kind: 'cancel', by: person() })
-      for (const phase of phases) await queueOf(id, phase).remove()
-      answer(
-        `${id} is cancelled. To migrate the export after all, start another run with --run NAME: no event is doubled.`,
-      )
     }),
   )
 }

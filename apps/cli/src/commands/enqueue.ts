@@ -6,6 +6,7 @@ import { openRun, produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
+import { openQueues } from '../open-queues.ts'
 import { options, type ProjectFlags, settingsFrom } from '../options.ts'
 import { person } from '../person.ts'
 import { answer, say } from '../print.ts'
@@ -50,7 +51,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const hashSalt = hashSaltFor(mapping, settings)
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
-  const { ledger, queueOf, close } = await openLedger(settings, logger)
+  const { ledger, redis, close } = await openLedger(settings, logger)
   try {
     const production = await openRun(
       {
@@ -69,13 +70,14 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
     )
     const { run } = production
     for (const notice of production.notices) say(notice)
+    const queues = openQueues(redis, run.id, logger)
     await produce(production, {
       ledger,
-      queueOf: (phase) => queueOf(run.id, phase),
+      queueOf: queues.queueOf,
       store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
       signal: stop,
       onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
-    })
+    }).finally(queues.close)
     if (stop.aborted) process.exitCode = exitCodes.stopped
     else answer(run.id)
   } finally {

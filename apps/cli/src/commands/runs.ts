@@ -1,4 +1,5 @@
 import { grouped, readRunStatus } from '@heapferry/migration'
+import { queueState } from '@heapferry/queue'
 import { destinationText } from '@heapferry/domain'
 import { Command } from 'commander'
 import { options } from '../options.ts'
@@ -7,12 +8,12 @@ import { withLedger } from '../with-ledger.ts'
 
 export function runsCommand(command: Command): void {
   command.addOption(options.json()).action((flags: { json: boolean }) =>
-    withLedger(async ({ ledger, queueOf }) => {
+    withLedger(async ({ ledger, redis }) => {
       const runs = await ledger.runs()
       const statuses = await Promise.all(
         runs.map(async (run) => ({
           run,
-          status: await readRunStatus(run.id, ledger, (phase) => queueOf(run.id, phase), Date.now),
+          status: await readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now),
         })),
       )
       if (flags.json) {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import type { RunId, TimelineEntry, Verification } from '@heapferry/domain'
 import { grouped, mappingFingerprint, readRunStatus, timelineText } from '@heapferry/migration'
+import { queueState } from '@heapferry/queue'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
 import { answer, printable } from '../print.ts'
@@ -35,10 +36,10 @@ export function statusCommand(command: Command): void {
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .addOption(options.json())
     .action((name: RunId | undefined, flags: { json: boolean }) =>
-      withLedger(async ({ ledger, queueOf }) => {
+      withLedger(async ({ ledger, redis }) => {
         const { id, mapping } = await findRun(ledger, name)
         const mapping_fingerprint = mappingFingerprint(mapping)
-        const status = await readRunStatus(id, ledger, (phase) => queueOf(id, phase), Date.now)
+        const status = await readRunStatus(id, ledger, (phase) => queueState(redis, id, phase), Date.now)
         const timeline = await ledger.timeline(id)
         const verifications = await ledger.verifications(id)
         if (flags.json) return answer(JSON.stringify({ ...status, mapping_fingerprint, verifications, timeline }))

@@ -1,6 +1,6 @@
 import { flatProperties } from '@heapferry/conversion'
 import type { Conversion, PostHogEvent } from '@heapferry/domain'
-import type { ChangedRow, RowPlace, TableChanges } from './export-plan.ts'
+import type { ChangedRow, PlannedPlace, TableChanges } from './export-plan.ts'
 
 const samplesShown = 3
 
@@ -21,7 +21,7 @@ export function compareOutcomes(table: string) {
   const samples: ChangedRow[] = []
 
   return {
-    add(place: RowPlace, before: Conversion, after: Conversion): void {
+    add(place: PlannedPlace, before: Conversion, after: Conversion): void {
       changes.rows++
       if (!compare(before, after)) return
       changes.changed++

@@ -8,13 +8,13 @@ const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
 export const Figure = z.object({ count: Count, exact: z.boolean() })
 export type Figure = z.infer<typeof Figure>
 
-export const RowPlace = z.object({
+export const PlannedPlace = z.object({
   file: z.string(),
   /** 1 for the first row; null where the rows before it were not read. */
   row: Count.nullable(),
   byte: Count,
 })
-export type RowPlace = z.infer<typeof RowPlace>
+export type PlannedPlace = z.infer<typeof PlannedPlace>
 
 /** First and last time that can be one: not before 2010, not in the future. */
 export const TimeSpan = z.object({ from: z.iso.datetime(), to: z.iso.datetime(), exact: z.boolean() })
@@ -24,7 +24,7 @@ export const Skipped = z.object({ reason: SkipReason, rows: Figure })
 export type Skipped = z.infer<typeof Skipped>
 
 /** `places`: the first three at most. */
-export const Rejected = z.object({ reason: RejectReason, rows: Figure, places: z.array(RowPlace) })
+export const Rejected = z.object({ reason: RejectReason, rows: Figure, places: z.array(PlannedPlace) })
 export type Rejected = z.infer<typeof Rejected>
 
 export const PlannedColumn = z.object({
@@ -53,7 +53,7 @@ const Outcome = z.discriminatedUnion('kind', [
  * drops or hashes only that it does.
  */
 export const PlannedRow = z.object({
-  place: RowPlace,
+  place: PlannedPlace,
   values: z.record(z.string(), z.string()),
   becomes: Outcome,
 })
@@ -110,7 +110,7 @@ export const RepeatedEvents = z.object({
 export type RepeatedEvents = z.infer<typeof RepeatedEvents>
 
 /** What becomes of one row by one mapping, and by the other. */
-export const ChangedRow = z.object({ place: RowPlace, before: Outcome, after: Outcome })
+export const ChangedRow = z.object({ place: PlannedPlace, before: Outcome, after: Outcome })
 export type ChangedRow = z.infer<typeof ChangedRow>
 
 /** Of the sampled rows of one table: how many, and what of them changes. */

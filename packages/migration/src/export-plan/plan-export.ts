@@ -21,7 +21,7 @@ import { decodeIdentities, encodeIdentities } from '../identities/encoded-identi
 import { identityFacts } from '../identities/identity-facts.ts'
 import { resolveIdentities } from '../identities/resolve-identities.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
-import type { ExportPlan, Figure, PlannedRow, RowPlace, TableChanges } from './export-plan.ts'
+import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { RepeatedIds } from './repeated-ids.ts'
@@ -280,7 +280,7 @@ async function rowsOf(
 
 interface Candidate extends SurveyedRow {
   row: ReadRow & { kind: 'row' }
-  place: RowPlace
+  place: PlannedPlace
 }
 
 const samplesShown = 3

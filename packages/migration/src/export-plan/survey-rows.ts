@@ -11,13 +11,13 @@ import {
   type Tally,
 } from '@heapferry/domain'
 import { conversionOf, countEnd, endOf, type RowEnd } from '../end-of-row.ts'
-import type { RowPlace } from './export-plan.ts'
+import type { PlannedPlace } from './export-plan.ts'
 
 /** What rows of one table were found to be. */
 export interface RowSurvey {
   tally: Tally
   /** By reason, the first few. */
-  places: Map<RejectReason, RowPlace[]>
+  places: Map<RejectReason, PlannedPlace[]>
   /** Of times that can be one. */
   firstMs: number
   lastMs: number
@@ -71,7 +71,7 @@ export function surveyRows(table: Table, work: SurveyWork) {
   return {
     survey,
     /** @param fileTable what the row's file says of the table: files of one table come from several dumps */
-    add(row: ReadRow, fileTable: Table, place: RowPlace): SurveyedRow {
+    add(row: ReadRow, fileTable: Table, place: PlannedPlace): SurveyedRow {
       const { end, becomes } = wholeEndOf(row, fileTable, converterFor)
       const timeMs = row.kind === 'row' ? timeIn(row) : undefined
       countEnd(tally, end)
@@ -102,7 +102,7 @@ export function surveyRows(table: Table, work: SurveyWork) {
     return timeMs
   }
 
-  function addPlace(reason: RejectReason, place: RowPlace): void {
+  function addPlace(reason: RejectReason, place: PlannedPlace): void {
     const places = survey.places.get(reason) ?? []
     if (places.length < placesShown) places.push(place)
     survey.places.set(reason, places)
