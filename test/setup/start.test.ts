@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process'
+import { statSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
-/** Libraries from node_modules that a command line loads before it ends. */
-function librariesLoadedBy(...args: string[]): string[] {
+/** What a command line loads before it ends: libraries from node_modules, and bytes of what was compiled. */
+function loadedBy(...args: string[]): { libraries: string[]; compiledBytes: number } {
   const hooks = `
     export async function load(url, context, next) {
       process._rawDebug('loaded ' + url)
@@ -25,9 +26,24 @@ function librariesLoadedBy(...args: string[]): string[] {
     { encoding: 'utf8', env: { PATH: process.env.PATH } },
   )
   const names = stderr.matchAll(/^loaded .*\/node_modules\/((?:@[^/]+\/)?[^/]+)/gm)
-  return [...new Set([...names].map(([, name = '']) => name))].toSorted()
+  const pieces = stderr.matchAll(/^loaded file:\/\/(.*\/dist\/.*)$/gm)
+  return {
+    libraries: [...new Set([...names].map(([, name = '']) => name))].toSorted(),
+    compiledBytes: [...pieces].reduce((sum, [, file = '']) => sum + statSync(file).size, 0),
+  }
 }
 
-test.each(['--version', '--help'])('%s loads the library of command lines and no other', (flag) => {
-  expect(librariesLoadedBy(flag)).toEqual(['commander'])
+test.each(['--version', '--help'])('%s loads the library of command lines, and nothing of what commands do', (flag) => {
+  const { libraries, compiledBytes } = loadedBy(flag)
+  expect(libraries).toEqual(['commander'])
+  // The schemas alone, which every command needs, are ten times as much.
+  expect(compiledBytes).toBeGreaterThan(1000)
+  expect(compiledBytes).toBeLessThan(20_000)
+})
+
+test('status loads no library but that of command lines and that of logs, and of what is compiled not the queues', () => {
+  const { libraries, compiledBytes } = loadedBy('help', 'status')
+  expect(libraries).toEqual(['commander', 'pino'])
+  // BullMQ is 1.7 MB.
+  expect(compiledBytes).toBeLessThan(1_200_000)
 })

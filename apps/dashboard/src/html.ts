@@ -12,7 +12,7 @@ export function html(template: TemplateStringsArray, ...parts: readonly Part[]):
 
 /** Not written as a template: compilers break up a template that holds the end of a script. */
 export function script(source: string): Html {
-  return { markup: `<script src="${escaped(source)}" defer></` + 'script>' }
+  return { markup: ['<script src="', escaped(source), '" defer></', 'script>'].join('') }
 }
 
 function markupOf(part: Part): string {

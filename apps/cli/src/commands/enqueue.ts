@@ -71,13 +71,17 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
     const { run } = production
     for (const notice of production.notices) say(notice)
     const queues = openQueues(redis, run.id, logger)
-    await produce(production, {
-      ledger,
-      queueOf: queues.queueOf,
-      store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
-      signal: stop,
-      onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
-    }).finally(queues.close)
+    try {
+      await produce(production, {
+        ledger,
+        queueOf: queues.queueOf,
+        store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
+        signal: stop,
+        onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
+      })
+    } finally {
+      await queues.close()
+    }
     if (stop.aborted) process.exitCode = exitCodes.stopped
     else answer(run.id)
   } finally {
