@@ -104,7 +104,7 @@ test('rejected rows are sent again from the page, by a process of its own, and t
   expect((await ask(`${url}/runs/rows/retry?table=clicks`, wanted)).status).toBe(303)
   await until('the page says that it failed', async () => {
     const { text } = await ask(`${url}/runs/rows`, { headers: asOperator })
-    return /no rejected row was sent again: it ended with exit code 1; \S+retry\S* tells why/.test(text)
+    return /retry failed, nothing was sent: it ended with exit code 1; \S+retry\S* tells why/.test(text)
   })
 })
 
