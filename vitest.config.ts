@@ -1,8 +1,15 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 const slow = 'test/**/*.slow.test.ts'
 /** They need programs that others have written, installed by `npm run test:emulators`. */
 const emulators = 'test/emulators/**/*.test.ts'
+/** Fast tests that try properties: `npm test` tries a few times, `npm run test:slow` as often as they are worth. */
+const properties = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .map((file) => path.posix.join('test', file))
+  .filter((file) => /^(?!.*\.slow).*\.test\.ts$/.test(file) && !file.startsWith('test/emulators'))
+  .filter((file) => /\btries\(|\bsourceContract\(/.test(readFileSync(file, 'utf8')))
 
 export default defineConfig({
   resolve: { tsconfigPaths: true },
@@ -10,11 +17,20 @@ export default defineConfig({
     globalSetup: ['test/support/make-ready.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    provide: { propertyBudget: 1 },
+    maxWorkers: 2,
+    isolate: false,
     projects: [
       {
         extends: true,
-        test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [slow, emulators] },
+        test: {
+          name: 'fast',
+          include: ['test/**/*.test.ts'],
+          exclude: [slow, emulators],
+          provide: { propertyBudget: 0.1 },
+        },
       },
+      { extends: true, test: { name: 'properties', include: properties, testTimeout: 600_000 } },
       {
         extends: true,
         test: {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { ChunkOutcome } from '@heapferry/domain'
 import type { RunState } from '@heapferry/migration'
 import { expect, test } from 'vitest'
@@ -46,4 +46,28 @@ function transitionsOf(heading: string): { from: string; to: string; why: string
       if (to === '') throw new Error(`not a transition: ${line}`)
       return { from, to, why }
     })
+}
+
+test("every function of a row's walk is where the document says", () => {
+  const walk = /## One row's walk\n(.*?)\n## /s.exec(document)?.[1] ?? ''
+  const steps = [...walk.matchAll(/^\| \d+ \| (.*?) \| (.*?) \|/gm)].map(([, functions = '', places = '']) => ({
+    names: [...functions.matchAll(/`(\w+)(?:\.\w+)?`/g)].map(([, name = '']) => name),
+    sources: places.split(', ').flatMap(sourcesAt).join('\n'),
+  }))
+  const lost = steps.flatMap(({ names, sources }) => names.filter((name) => !new RegExp(`\\b${name}\\b`).test(sources)))
+  expect(lost).toEqual([])
+  expect(steps.flatMap(({ names }) => names).length).toBeGreaterThan(15)
+})
+
+/** The texts of `workspace/file`, of all files in `workspace/folder`, or of the whole of a workspace. */
+function sourcesAt(place: string): string[] {
+  const [workspace = '', ...rest] = place.trim().split('/')
+  for (const top of ['packages', 'apps']) {
+    const base = new URL(`../../${top}/${workspace}/src/${rest.join('/')}`, import.meta.url)
+    if (existsSync(new URL(`${base.href}.ts`))) return [readFileSync(new URL(`${base.href}.ts`), 'utf8')]
+    if (!existsSync(base)) continue
+    const files = readdirSync(base, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+    return files.map((file) => readFileSync(new URL(`${base.href.replace(/\/$/, '')}/${file}`), 'utf8'))
+  }
+  throw new Error(`${place} is not there`)
 }

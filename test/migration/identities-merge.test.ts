@@ -5,6 +5,7 @@ import { createPersons } from '@heapferry/fake-posthog'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { identifyRecords, identitiesOf, type TestTable, userMigrations, users } from './identities-of.ts'
+import { tries } from '../support/tries.ts'
 
 type Pair = readonly [string, string]
 type Claim = readonly [id: string, identity: string | null]
@@ -82,7 +83,7 @@ test('in whatever order events arrive, the ids of one person end in one person, 
         alias_is_no_text: 0,
       })
     }),
-    { numRuns: 1000 },
+    { numRuns: tries(1000) },
   )
 })
 

@@ -13,6 +13,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { chunkOf, columns, fileOf } from '../support/chunk.ts'
 import { MemoryLedger } from '../support/memory-ledger.ts'
+import { tries } from '../support/tries.ts'
 
 const file = fileOf('clicks')
 const never = new AbortController().signal
@@ -39,7 +40,7 @@ test('whatever accidents happen between reading, sending and committing, every r
         expect(bench.ledger.sent).toEqual(rowsByDay(rows))
       },
     ),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   )
 })
 

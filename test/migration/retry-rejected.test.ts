@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { columns } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
 import { rejectedAt, rejectingRun } from '../support/rejecting-run.ts'
+import { tries } from '../support/tries.ts'
 
 const server = redisForTests()
 const moments = [
@@ -46,7 +47,7 @@ test('whatever accidents happen between reading, sending and settling, every rej
         expect(table.rejected.refused_by_posthog ?? 0).toBe(numbersOf('refused').length)
       },
     ),
-    { numRuns: 150 },
+    { numRuns: tries(150) },
   )
 })
 

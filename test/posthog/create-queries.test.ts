@@ -5,6 +5,7 @@ import { type FakePostHog, type QueryApiOptions, startFakePostHog } from '@heapf
 import { type ApiOptions, createQueries } from '@heapferry/posthog'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
+import { tries } from '../support/tries.ts'
 
 const apiKey = 'phc_queries000000000000000000000000000000000000'
 const personalKey = 'phx_personal0000000000000000000000000000000000'
@@ -200,7 +201,7 @@ test('people are found by ids with whatever signs in them', async () => {
       await send(posthog, [{ ...event({ at: day }), distinct_id: id }])
       expect((await queries.personIds('2', [id])).has(id)).toBe(true)
     }),
-    { numRuns: 100 },
+    { numRuns: tries(100) },
   )
 })
 

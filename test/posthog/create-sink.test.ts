@@ -221,10 +221,9 @@ test('a signal ends a wait at once', async () => {
   const abort = new AbortController()
   const sent = sink.send(outgoingEvents(1), abort.signal)
   await expect.poll(() => waits.length, { interval: 5 }).toBe(1)
-  const before = performance.now()
   abort.abort()
+  // PostHog wants an hour.
   expect(await sent).toEqual({ kind: 'interrupted' })
-  expect(performance.now() - before).toBeLessThan(2000)
   expect(waits.at(-1)).toBeNull()
 })
 
@@ -245,14 +244,14 @@ test('a request in flight may still be answered after the signal', async () => {
 
 test('a request in flight is given up when its grace is over', async () => {
   const { posthog, sink } = await start({ graceMs: 100 })
-  posthog.fault({ kind: 'latency', ms: 4000 })
+  // Longer than this test may take.
+  posthog.fault({ kind: 'latency', ms: 600_000 })
   const abort = new AbortController()
   const sent = sink.send(outgoingEvents(1), abort.signal)
   const before = performance.now()
   abort.abort()
   expect(await sent).toEqual({ kind: 'interrupted' })
   expect(performance.now() - before).toBeGreaterThanOrEqual(99)
-  expect(performance.now() - before).toBeLessThan(2500)
 })
 
 test('a call of several requests stops between them', async () => {

@@ -14,6 +14,7 @@ import {
   sync,
   varint,
 } from './avro-file.ts'
+import { tries } from '../support/tries.ts'
 
 const schema = recordOf({ name: 'id', type: 'long' }, { name: 'text', type: ['null', 'string'] })
 
@@ -90,7 +91,7 @@ test('any bytes behind a header are read to their end, cut and read alike', asyn
         expect(inChunks.rows).toEqual(atOnce.rows)
       },
     ),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   )
 })
 
@@ -108,7 +109,7 @@ test('damaged data of every codec is told, whatever its bytes are', async () => 
         expect(read.rows).toHaveLength(25)
       },
     ),
-    { numRuns: 1000 },
+    { numRuns: tries(1000) },
   )
 })
 

@@ -12,6 +12,7 @@ import { DamagedContent } from '../../packages/sources/src/unpacking/damaged-con
 import { decompress } from '../../packages/sources/src/unpacking/decompress.ts'
 import { UnusableFile } from '../../packages/sources/src/unusable-file.ts'
 import { compressions, little, type Packed, packers, zstdFrame } from './packers.ts'
+import { tries } from '../support/tries.ts'
 
 const MiB = 1024 * 1024
 
@@ -58,7 +59,7 @@ describe.each(compressions)('%s', (compression) => {
           expect(content.equals(Buffer.concat(chosen.map((file) => file.content)))).toBe(true)
         },
       ),
-      { numRuns: 40 },
+      { numRuns: tries(40) },
     )
   })
 
@@ -115,7 +116,7 @@ describe.each(compressions)('%s', (compression) => {
           expect(again.fault?.message).toBe(once.fault?.message)
         },
       ),
-      { numRuns: 100 },
+      { numRuns: tries(100) },
     )
   })
 
@@ -212,7 +213,7 @@ test('any content in any number of gzip members comes back', async () => {
         expect(content.equals(Buffer.concat(contents))).toBe(true)
       },
     ),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   )
 })
 
@@ -229,7 +230,7 @@ test('any content in any number of zstd frames comes back, with and without size
         expect(content.equals(Buffer.concat(frames.map((frame) => frame.content)))).toBe(true)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: tries(300) },
   )
 })
 
@@ -244,7 +245,7 @@ test('any content comes back from what these tests pack themselves', async () =>
       expect(fault).toBeNull()
       expect(unpacked.equals(bytes)).toBe(true)
     }),
-    { numRuns: 150 },
+    { numRuns: tries(150) },
   )
 })
 

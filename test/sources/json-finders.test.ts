@@ -4,6 +4,7 @@ import { ElementFinder } from '../../packages/sources/src/formats/json/element-f
 import { LineFinder } from '../../packages/sources/src/formats/json/line-finder.ts'
 import type { RowFinder } from '../../packages/sources/src/formats/text/row-finder.ts'
 import { scanRows } from '../../packages/sources/src/formats/text/scan-rows.ts'
+import { tries } from '../support/tries.ts'
 
 const maxRowBytes = 60
 const finders: [string, () => RowFinder][] = [
@@ -27,7 +28,7 @@ describe.each(finders)('%s', (_, finder) => {
         expect(cuts.at(-1) ?? 0).toBe(bytes.length)
         expect(parts).toEqual(whole)
       }),
-      { numRuns: 3000 },
+      { numRuns: tries(3000) },
     )
   })
 
@@ -42,7 +43,7 @@ describe.each(finders)('%s', (_, finder) => {
         }
         expect(bytes.subarray(at).toString()).toMatch(/^[\s,[\]]*$/)
       }),
-      { numRuns: 1000 },
+      { numRuns: tries(1000) },
     )
   })
 })
@@ -63,7 +64,7 @@ test('the elements of any array are found, however it is written', async () => {
         )
       },
     ),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   )
 })
 

@@ -3,6 +3,7 @@ import { OperatorError, type ReadRow } from '@heapferry/domain'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { blobOf, pagesOf, parquetFile, readAll, type StoredPage, valuesOf } from './parquet-file.ts'
+import { tries } from '../support/tries.ts'
 
 function fixture(name: string): Buffer {
   return readFileSync(new URL(`./fixtures/parquet/${name}.parquet`, import.meta.url))
@@ -37,7 +38,7 @@ describe.each([
         expect(changedRows(rows, whole).filter((row) => row < page.firstRow || row >= page.endRow)).toEqual([])
         expect(changedCells(rows, whole, page)).toEqual([])
       }),
-      { numRuns: 100 },
+      { numRuns: tries(100) },
     )
   })
 
@@ -53,7 +54,7 @@ describe.each([
         expect(others.filter((row) => rows[row]?.kind === 'row')).toEqual([])
         expect(changedCells(rows, whole, page)).toEqual([])
       }),
-      { numRuns: 100 },
+      { numRuns: tries(100) },
     )
   })
 })
@@ -70,7 +71,7 @@ test.each(['pages', 'flat', 'nested', 'pages-polars'])(
         expect(read).toBeInstanceOf(OperatorError)
         expect(read.message).toMatch(/^clicks\.parquet: /)
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     )
   },
 )

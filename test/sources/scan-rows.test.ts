@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { RowScanner } from '../../packages/sources/src/formats/csv/row-scanner.ts'
 import { scanRows } from '../../packages/sources/src/formats/text/scan-rows.ts'
+import { tries } from '../support/tries.ts'
 
 const comma: CsvDialect = { delimiter: ',', quote: '"' }
 
@@ -20,7 +21,7 @@ test('whatever a file holds and wherever blocks and chunks end, its parts give t
       expect(cuts.at(-1) ?? 0).toBe(bytes.length)
       expect(parts.map(placeOf)).toEqual(whole.map(placeOf))
     }),
-    { numRuns: 2000 },
+    { numRuns: tries(2000) },
   )
 })
 
@@ -35,7 +36,7 @@ test('rows tile a file but for its blank lines', async () => {
       }
       expect(bytes.subarray(at).toString()).toMatch(/^[\r\n]*$/)
     }),
-    { numRuns: 1000 },
+    { numRuns: tries(1000) },
   )
 })
 

@@ -15,6 +15,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
+import { tries } from '../support/tries.ts'
 
 /** Rows of a table, null where a cell holds nothing. */
 export interface Rows {
@@ -55,7 +56,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
           expect(rows.map(valuesOf)).toEqual(written.rows)
           expect(rows.map(({ place }) => place.row)).toEqual(written.rows.map((_, index) => index + 1))
         }),
-        { numRuns: runs },
+        { numRuns: tries(runs) },
       )
     })
 
@@ -83,7 +84,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
             }
           },
         ),
-        { numRuns: Math.ceil(runs / 2.5) },
+        { numRuns: tries(Math.ceil(runs / 2.5)) },
       )
     })
 
@@ -104,7 +105,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
             expect(atOnce.flat()).toEqual(inTurn)
           },
         ),
-        { numRuns: Math.ceil(runs / 5) },
+        { numRuns: tries(Math.ceil(runs / 5)) },
       )
     })
 
@@ -119,7 +120,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
           for await (const { row } of file.rowsAt(wanted.map(({ place }) => place))) found.push(row)
           expect(found).toEqual(wanted)
         }),
-        { numRuns: Math.ceil(runs / 5) },
+        { numRuns: tries(Math.ceil(runs / 5)) },
       )
     })
 
@@ -130,7 +131,7 @@ export function sourceContract(name: string, source: SourceUnderTest): void {
           const file = await open(written, chunkBytes)
           expect(await file.again()).toEqual({ file: file.file, chunks: file.chunks })
         }),
-        { numRuns: Math.ceil(runs / 5) },
+        { numRuns: tries(Math.ceil(runs / 5)) },
       )
     })
   })

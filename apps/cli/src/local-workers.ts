@@ -22,10 +22,7 @@ const smallNursery = '--max-semi-space-size=4'
 /** Worker processes of one run on this machine. One that dies is replaced. */
 export function startLocalWorkers(
   count: number,
-  run: RunId,
-  settings: Settings,
-  redisUrl: string,
-  logger: Logger,
+  { run, settings, redisUrl, logger }: { run: RunId; settings: Settings; redisUrl: string; logger: Logger },
 ): LocalWorkers {
   const log = homeOf(settings.HEAPFERRY_HOME).log(run, 'worker')
   mkdirSync(path.dirname(log), { recursive: true, mode: 0o700 })

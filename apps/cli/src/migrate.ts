@@ -43,7 +43,7 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
   const { id } = production.run
   const page = dashboard ? await openDashboard(migration) : null
   if (page) say(`Dashboard: ${page.url}`)
-  const local = startLocalWorkers(workers, id, settings, opened.url, logger)
+  const local = startLocalWorkers(workers, { run: id, settings, redisUrl: opened.url, logger })
   const queues = openQueues(opened.redis, id, logger)
   try {
     while ((await untilOver(migration, local, queues.queueOf)) === 'stuck') {

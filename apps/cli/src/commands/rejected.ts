@@ -59,7 +59,7 @@ Examples:
     .action((name: RunId | undefined, flags: Flags) =>
       withLedger(async (opened, settings) => {
         const run = await findRun(opened.ledger, name)
-        if (flags.out !== undefined) await writeFiles(run, flags, flags.out, opened, settings)
+        if (flags.out !== undefined) await writeFiles(run, { ...flags, out: flags.out }, opened, settings)
         else if (flags.all || flags.json) await listRows(run, flags, opened)
         else await showGroups(run, flags, opened)
       }),
@@ -118,8 +118,7 @@ function lineOf(rejected: RejectedRow, file: ExportFile, { json }: Flags): strin
 
 async function writeFiles(
   run: Run,
-  flags: Flags,
-  out: string,
+  { out, ...flags }: Flags & { out: string },
   { ledger }: OpenLedger,
   settings: Settings,
 ): Promise<void> {

@@ -51,7 +51,7 @@ export async function retryHeldBack(
     const wanted = chunks.get(file.id)
     if (!wanted) continue
     for await (const chunk of chunksOf(run, file, wanted, work)) {
-      const turn = await retryChunk(run, { chunk, file, heldBack: wanted.get(chunk.id) ?? null }, work, counts, signal)
+      const turn = await retryChunk({ run, chunk, file, heldBack: wanted.get(chunk.id) ?? null }, work, counts, signal)
       if (turn === 'interrupted') return { kind: 'interrupted', counts }
     }
   }
@@ -94,8 +94,7 @@ async function* chunksOf(
 
 /** A pass that was cut off goes on as of the moment that it began with; another one follows it as of now. */
 async function retryChunk(
-  run: Run,
-  { chunk, file, heldBack }: { chunk: HeldBackChunk; file: ExportFile; heldBack: HeldBack | null },
+  { run, chunk, file, heldBack }: { run: Run; chunk: HeldBackChunk; file: ExportFile; heldBack: HeldBack | null },
   work: HeldBackWork,
   counts: RetryCounts,
   signal: AbortSignal,

@@ -66,7 +66,7 @@ export async function retryRejected(
     for await (const batch of batchesOf(rowsOf(phase))) {
       converterFor ??= await work.convertersFor(phase)
       batchNumber++
-      const turn = await retryBatch(batch, converterFor, batchNumber, work, counts, signal)
+      const turn = await retryBatch({ rows: batch, number: batchNumber, converterFor }, work, counts, signal)
       if (turn === 'interrupted') return { kind: 'interrupted', counts }
       work.onBatch?.(counts)
       // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
@@ -77,14 +77,12 @@ export async function retryRejected(
 }
 
 async function retryBatch(
-  batch: readonly RereadRow[],
-  converterFor: ConverterFor,
-  batchNumber: number,
+  { rows, number, converterFor }: { rows: readonly RereadRow[]; number: number; converterFor: ConverterFor },
   { hold, ledger, sink, anyway }: RetryWork,
   counts: RetryCounts,
   signal: AbortSignal,
 ): Promise<'settled' | 'interrupted'> {
-  const prospects = batch.map((reread) => ({ reread, outcome: outcomeOf(reread, converterFor) }))
+  const prospects = rows.map((reread) => ({ reread, outcome: outcomeOf(reread, converterFor) }))
   const announced = prospects.map(({ reread: { place }, outcome }) => ({
     ...keyOf(place),
     sentAs: outcome.kind === 'event' ? outcome.sentAs : null,
@@ -112,7 +110,7 @@ async function retryBatch(
     ended.push(detail === undefined ? taken : rejected(reread, 'refused_by_posthog', detail))
   }
   const warned = first && { table: first.reread.file.table.name, counts: delivery.warned }
-  await ledger.settle(hold, batchNumber, ended, warned)
+  await ledger.settle(hold, number, ended, warned)
   for (const { kind } of ended) counts[kind]++
   return 'settled'
 }

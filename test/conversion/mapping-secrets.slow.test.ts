@@ -12,6 +12,7 @@ import {
 import { noIdentities } from '@heapferry/migration'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { tries } from '../support/tries.ts'
 
 // Lower case and without signs: whatever is made of it (a host, a file name), it is still to be found.
 const secret = 's3cr3tzqx'
@@ -123,7 +124,7 @@ test('whatever column holds a secret, dropped or hashed it is in no event and in
       if (conversion.kind === 'event') events++
       expect(JSON.stringify(conversion).toLowerCase()).not.toContain(secret)
     }),
-    { numRuns: 2000 },
+    { numRuns: tries(2000) },
   )
   expect(events).toBeGreaterThan(300)
 })
@@ -135,7 +136,7 @@ test('and with no rule it would be found', () => {
       const text = JSON.stringify(convert(table, Mapping.parse({}), cells)).toLowerCase()
       if (text.includes(secret)) found++
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   )
   expect(found).toBeGreaterThan(100)
 })
@@ -152,7 +153,7 @@ test('no rule changes uuid, time or distinct_id of an event, nor whether it is o
       const [plain, mapped] = [plainly, mapping].map((one) => convert(table, one, cells))
       expect(keyOf(mapped)).toEqual(keyOf(plain))
     }),
-    { numRuns: 1000 },
+    { numRuns: tries(1000) },
   )
 })
 
