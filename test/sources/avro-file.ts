@@ -134,7 +134,7 @@ export async function readAll(
   return { columns, notices, cuts, rows }
 }
 
-export async function readChunk(
+async function readChunk(
   content: FileContent,
   columns: readonly string[],
   cut: Cut,

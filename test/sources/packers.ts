@@ -36,7 +36,7 @@ function partsOf(content: Buffer, bytes: number): Buffer[] {
   return parts
 }
 
-export type ZstdBlock = { kind: 'raw'; bytes: Uint8Array } | { kind: 'run'; byte: number; bytes: number }
+type ZstdBlock = { kind: 'raw'; bytes: Uint8Array } | { kind: 'run'; byte: number; bytes: number }
 
 export interface ZstdFrame {
   blocks: ZstdBlock[]

@@ -14,7 +14,7 @@ export interface Change {
 }
 
 /** What a person can do to a run: each is asked for once more before it is done. */
-export const actions = {
+const actions = {
   pause: {
     verb: 'Pause',
     text: 'Workers finish their current batches and stop. Nothing is lost; the run goes on when it is resumed.',

@@ -1,2 +1,2 @@
-export { type Dashboard, type DashboardOptions, startDashboard } from './start-dashboard.ts'
+export { type DashboardOptions, startDashboard } from './start-dashboard.ts'
 export { reportPage } from './report-page.ts'

@@ -114,7 +114,7 @@ export async function metricsText(runs: readonly Measured[], redis: { usedBytes:
   return `${await registry.metrics()}\n${histogramText(runs)}`
 }
 
-export const answerSecondsMetric = 'heapferry_posthog_answer_seconds'
+const answerSecondsMetric = 'heapferry_posthog_answer_seconds'
 
 /** prom-client's histograms take observations one by one; these were counted by the workers already. */
 function histogramText(runs: readonly Measured[]): string {

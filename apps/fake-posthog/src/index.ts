@@ -1,6 +1,5 @@
-export { Fault, type FaultInput, isAbout } from './fault.ts'
-export { createPersons, type MergeRefusal, type Person, type PersonCounts, type Persons } from './persons.ts'
-export type { QueryApiOptions, QueryControls } from './query-api.ts'
-export type { ReceivedBatch } from './receiver.ts'
+export { type FaultInput, isAbout } from './fault.ts'
+export { createPersons } from './persons.ts'
+export type { QueryApiOptions } from './query-api.ts'
+
 export { type FakePostHog, startFakePostHog } from './start-fake-posthog.ts'
-export type { Counts, StoredEvent } from './store.ts'

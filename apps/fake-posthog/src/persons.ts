@@ -10,7 +10,7 @@ export interface Person {
   properties?: Record<string, unknown>
 }
 
-export interface PersonCounts {
+interface PersonCounts {
   persons: number
   /** Persons who became a part of another. An id that only came to a person is none. */
   merges: number
@@ -18,7 +18,7 @@ export interface PersonCounts {
 }
 
 /** Why PostHog stores a merge's event, but does not merge. */
-export type MergeRefusal = 'illegal_distinct_id' | 'already_identified' | 'alias_is_no_text'
+type MergeRefusal = 'illegal_distinct_id' | 'already_identified' | 'alias_is_no_text'
 
 export interface Persons {
   /** Undefined for a distinct_id that no event has had. */

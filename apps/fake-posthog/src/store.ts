@@ -11,7 +11,7 @@ export interface StoredEvent {
   properties?: Record<string, unknown>
 }
 
-export interface Counts {
+interface Counts {
   /** Rows that PostHog would hold after deduplication. */
   stored: number
   /** Arrivals of an event that was already there. */

@@ -1,1 +1,1 @@
-export { type Production, type ProductionWork, openRun, produce } from './produce.ts'
+export { type Production, openRun, produce } from './produce.ts'

@@ -12,7 +12,6 @@ export {
   requireDestination,
   requireProject,
   requireQueries,
-  type SettingName,
   type Settings,
   settingsSchema,
   shownSettings,

@@ -9,7 +9,7 @@ import { identityIn } from './distinct-id.ts'
 import { rowUuid } from './event-uuid.ts'
 import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
-export const consumedIdentifyColumns: ReadonlySet<string> = new Set(['user_id', 'identity', 'time'])
+const consumedIdentifyColumns: ReadonlySet<string> = new Set(['user_id', 'identity', 'time'])
 
 /** Converts identify records of Heap's one-time export: `$identify`, without properties of the person. */
 export function compileIdentifyConverter(

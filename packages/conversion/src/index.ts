@@ -1,24 +1,23 @@
 export { browserOf } from './browser.ts'
-export type { Browser } from './browser.ts'
+
 export type { Cast } from './cast-text.ts'
 export { canonicalId } from './canonical-id.ts'
-export type { IdReading } from './canonical-id.ts'
-export { type ColumnMeaning, columnMeanings } from './column-meanings.ts'
+
+export { columnMeanings } from './column-meanings.ts'
 export { identityNaming } from './column-treatments.ts'
 export { compileConverter } from './compile-converter.ts'
 export type { ConversionContext } from './context.ts'
 export { consumedEventColumns, knownEventColumns } from './convert-event.ts'
-export { compileIdentifyConverter, consumedIdentifyColumns } from './convert-identify.ts'
+export { compileIdentifyConverter } from './convert-identify.ts'
 export { consumedMigrationColumns } from './convert-user-migration.ts'
 export { consumedUserColumns, knownInitialColumns, knownUserColumns } from './convert-user.ts'
-export { countryCodeOf } from './country-code.ts'
+
 export { distinctIdFault, identityIn } from './distinct-id.ts'
-export type { DistinctIdFault } from './distinct-id.ts'
+
 export { flatProperties } from './flat-properties.ts'
 export { parseHeapTime } from './heap-time.ts'
 export { earliestMs, isInRange } from './outcomes.ts'
 export { platformOf } from './platform.ts'
-export type { Platform } from './platform.ts'
+
 export { textHash } from './text-hash.ts'
 export { splitVersioned } from './versioned-name.ts'
-export type { VersionedName } from './versioned-name.ts'

@@ -48,7 +48,7 @@ export function rejectDistinctId(column: string, id: string): Conversion | undef
 export const earliestMs = Date.UTC(2010)
 
 /** PostHog moves what is more than 23 hours ahead to the moment of its arrival, which would be another event on every try. */
-export const aheadMs = 23 * 3_600_000
+const aheadMs = 23 * 3_600_000
 
 export function isInRange(timeMs: number, startedAtMs: number): boolean {
   return timeMs >= earliestMs && timeMs <= startedAtMs + aheadMs

@@ -27,7 +27,7 @@ export interface RetryHold {
 export type RowKey = Pick<RejectedRow, 'chunk' | 'row'>
 
 /** A row that is about to be sent. `sentAs` is the same for the same event only; null of a row that is not sent. */
-export interface AnnouncedRow extends RowKey {
+interface AnnouncedRow extends RowKey {
   sentAs: string | null
 }
 

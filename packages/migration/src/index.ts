@@ -1,14 +1,13 @@
 export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
-export { identityFacts, type IdentityFacts } from './identities/identity-facts.ts'
+export { identityFacts } from './identities/identity-facts.ts'
 export { noIdentities } from './identities/no-identities.ts'
 export { resolveIdentities } from './identities/resolve-identities.ts'
 export {
   identitiesFor,
   identitiesPath,
   type KeptIdentities,
-  type PeopleSource,
   recoverIdentities,
   saveIdentities,
 } from './identities/run-identities.ts'
@@ -28,15 +27,14 @@ export { looksRounded } from './export-plan/looks-rounded.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {
   changeText,
-  type MappingChange,
   mappingChanges,
   mappingChangeText,
   mappingFingerprint,
 } from './mapping-changes.ts'
-export { type FoundTable, mappingNotices } from './mapping-notices.ts'
+export { mappingNotices } from './mapping-notices.ts'
 export { shownRow } from './hidden-columns.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
-export { type ChunkSchedule, type PlanWork, assertSameFiles, planRun } from './plan-run.ts'
+export { assertSameFiles, planRun } from './plan-run.ts'
 export { type ChunkWork, processChunk } from './process-chunk.ts'
 export { checkCorrected, type CorrectedFile, correctedRows } from './retry/corrected-rows.ts'
 export { exportRejected, leadingColumns } from './retry/export-rejected.ts'
@@ -53,7 +51,7 @@ export {
   type RetryWish,
 } from './retry/retry-rows.ts'
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
-export { rejectText, skipText, transportText, warningText } from './reason-text.ts'
+export { rejectText, skipText, warningText } from './reason-text.ts'
 export { readRun, readRunStatus } from './read-run-status.ts'
 export { workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
@@ -68,7 +66,6 @@ export {
   type RunStatus,
   runState,
   runStatus,
-  tablesOverLimit,
   wantedToGoOn,
   type TableStatus,
 } from './run-state.ts'

@@ -17,7 +17,7 @@ export interface MappingChange {
 }
 
 /** What of the events depends on it. */
-export type MappingEffect =
+type MappingEffect =
   /** How files are read, and so everything. */
   | 'reading'
   /** With which uuids rows without a number of their own are sent: with the salt, or without. */

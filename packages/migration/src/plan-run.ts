@@ -18,7 +18,7 @@ import pMap from 'p-map'
 import { grouped } from './wording.ts'
 
 /** Where a plan's chunks go. */
-export interface ChunkSchedule {
+interface ChunkSchedule {
   /** A chunk that is there already stays as it is. */
   add(phase: Phase, chunks: readonly { chunk: Chunk; title: string }[]): Promise<void>
   known(phase: Phase, chunks: readonly ChunkId[]): Promise<Set<ChunkId>>

@@ -112,7 +112,7 @@ function isAllRead({ phases, tables }: RunProgress): boolean {
 const judgedAfterRows = 10_000
 
 /** Tables of which more rows are rejected than the run allows: a mapping or an export that is wrong as a whole. */
-export function tablesOverLimit({ tables }: RunProgress, maxRejectedPercent: number): TableProgress[] {
+function tablesOverLimit({ tables }: RunProgress, maxRejectedPercent: number): TableProgress[] {
   return tables.filter(({ tally: { read, rejected } }) => {
     return read >= judgedAfterRows && countOf(rejected) * 100 > read * maxRejectedPercent
   })

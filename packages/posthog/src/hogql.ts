@@ -24,7 +24,7 @@ export function personsQuery(distinctIds: readonly string[]): string {
 }
 
 /** A string of HogQL. Ids of people come from an export: anything may stand in them. */
-export function quoted(text: string): string {
+function quoted(text: string): string {
   return `'${text.replaceAll(/[\\'\b\f\r\n\t\0\v]/g, (sign) => escapes[sign] ?? sign)}'`
 }
 

@@ -24,7 +24,7 @@ export const plainDialect: Dialect = {
 }
 
 /** What became of a row: `row` and `atMs` are what it says, whatever damage its line has taken. */
-export interface Written {
+interface Written {
   row: Row
   atMs: number
   trap: Trap | undefined

@@ -6,7 +6,7 @@ import { buttons } from './vocabulary.ts'
 
 const host = 'www.coolapp.example'
 
-export const keyColumns = ['user_id', 'event_id', 'session_id', 'time'] as const
+const keyColumns = ['user_id', 'event_id', 'session_id', 'time'] as const
 const deviceColumns = ['library', 'platform', 'device_type', 'country', 'region', 'city', 'ip'] as const
 const visitColumns = [
   'referrer',

@@ -34,7 +34,7 @@ export interface SampleOptions {
   nowMs?: number
 }
 
-export interface SampleTable {
+interface SampleTable {
   /** Names in the folder. */
   files: string[]
   /** All that stand in the files, the broken ones too. */
@@ -46,7 +46,7 @@ export interface SampleTable {
 }
 
 /** Special entries of user_migrations, by ids. */
-export interface SampleCases {
+interface SampleCases {
   /** Leads from the first over the second to the third, which is a known person. */
   chain: readonly [string, string, string]
   /** Each leads to the other. */

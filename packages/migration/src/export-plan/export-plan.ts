@@ -27,7 +27,7 @@ export type Skipped = z.infer<typeof Skipped>
 export const Rejected = z.object({ reason: RejectReason, rows: Figure, places: z.array(PlannedPlace) })
 export type Rejected = z.infer<typeof Rejected>
 
-export const PlannedColumn = z.object({
+const PlannedColumn = z.object({
   column: z.string(),
   /** `distinct_id`, `timestamp`, `event` or names of properties; empty where it is left out. */
   becomes: z.array(z.string()),

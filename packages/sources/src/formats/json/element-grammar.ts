@@ -9,7 +9,7 @@ export const expectsKey = 2
 export const expectsKeyOrEnd = 3
 export const expectsColon = 4
 export const expectsCommaOrEnd = 5
-export const inLiteral = 6
+const inLiteral = 6
 /** Strings are told apart by what follows them. */
 export const inText = 7
 export const inKey = 8

@@ -44,7 +44,7 @@ export interface RowGroup {
 }
 
 /** A column in a row group. */
-export interface StoredColumn {
+interface StoredColumn {
   path: string
   type: ParquetType
   codec: CompressionCodec

@@ -11,7 +11,7 @@ interface PageSizes {
 }
 
 /** Which rows have a value is packed with the values in the first version of the format, and lies before them in the second. */
-export type Levels =
+type Levels =
   | { kind: 'packed'; encoding: Encoding }
   | { kind: 'apart'; start: number; end: number; nulls: number; areValuesPacked: boolean }
 

@@ -7,7 +7,7 @@ import { bytesText, dateText, decimalText, timestampText, timeText, unscaledOf, 
 /** What a row has in a column: text, nothing, or what cannot be read. */
 export type ParquetCell = string | null | Unreadable
 
-export interface Unreadable {
+interface Unreadable {
   /** Why, for people. */
   detail: string
 }
