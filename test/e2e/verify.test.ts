@@ -9,6 +9,9 @@ import { heapferry } from '../support/heapferry.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
+/** Of a few rows; nobody looks at its page. */
+const oneWorker = ['--workers', '1', '--no-dashboard']
+
 const apiKey = 'phc_verify00000000000000000000000000000000000000'
 const personalKey = 'phx_verify00000000000000000000000000000000000000'
 const unchanged = { lagMs: 0, unmerged: false, scopes: ['query:read', 'project:read'] as const }
@@ -37,7 +40,7 @@ beforeEach(async () => {
   posthog.queries?.change(unchanged)
   if (isSent) return
   // By v1 a row that the export repeats goes out once, and PostHog would have no copies to merge.
-  const { code } = await command({ HEAPFERRY_TRANSPORT: 'batch' }, 'run', source, '--run', 'e2e', '--no-dashboard')
+  const { code } = await command({ HEAPFERRY_TRANSPORT: 'batch' }, 'run', source, '--run', 'e2e')
   expect(code).toBe(3)
   isSent = true
 }, 120_000)
@@ -188,7 +191,7 @@ async function verified(...flags: string[]) {
 
 /** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
-  return args[0] === 'run' ? start(env, ...args).ended : heapferryHere(args, options(env))
+  return args[0] === 'run' ? start(env, ...args, ...oneWorker).ended : heapferryHere(args, options(env))
 }
 
 function start(env: Record<string, string>, ...args: string[]) {

@@ -84,7 +84,10 @@ describe.each(compressions)('%s', (compression) => {
 
   test('a flipped bit gives the right content or is noticed, where the file has a checksum', async () => {
     let noticed = 0
-    for (let bit = 0; bit < small.length * 8; bit++) {
+    const bits = small.length * 8
+    const tried = tries(bits)
+    for (let turn = 0; turn < tried; turn++) {
+      const bit = Math.floor((turn * bits) / tried)
       const { content, fault } = await unpack(flipped(small, bit), compression)
       if (fault === null) {
         expect(content, `bit ${bit}`).toEqual(few)
@@ -95,7 +98,7 @@ describe.each(compressions)('%s', (compression) => {
       const isRefused = compression === 'zstd' && fault instanceof UnusableFile
       if (!isRefused) expect(fault, `bit ${bit}`).toBeInstanceOf(DamagedContent)
     }
-    expect(noticed).toBeGreaterThan(small.length * 7)
+    expect(noticed).toBeGreaterThan((tried * 7) / 8)
   })
 
   test('what comes before damage is the same on every reading, however slow it is and however it is divided', async () => {
@@ -298,11 +301,11 @@ test('a packed file that is cut off behind its magic number is still known', () 
 })
 
 const bombs: Record<Packed, () => { packed: Buffer; bytes: number }> = {
-  gzip: () => ({ packed: repeated(gzipSync(Buffer.alloc(64 * MiB)), 8), bytes: 512 * MiB }),
+  gzip: () => ({ packed: repeated(gzipSync(Buffer.alloc(64 * MiB)), tries(8)), bytes: tries(8) * 64 * MiB }),
   zstd: () => {
     const blocks = Array.from({ length: 512 }, () => ({ kind: 'run' as const, byte: 0, bytes: 128 * 1024 }))
     const { packed } = zstdFrame({ blocks, size: 'none', hasChecksum: false })
-    return { packed: repeated(packed, 8), bytes: 512 * MiB }
+    return { packed: repeated(packed, tries(8)), bytes: tries(8) * 64 * MiB }
   },
   bzip2: () => ({ packed: repeated(fixture('zeros.bz2'), 2), bytes: 368_000_000 }),
 }

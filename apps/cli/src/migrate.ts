@@ -1,12 +1,10 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
-import { startDashboard } from '@heapferry/dashboard'
 import { OperatorError, type Phase, type QueueState } from '@heapferry/domain'
 import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
 import { type ChunkQueue, queueState } from '@heapferry/queue'
-import { dashboardOptions } from './commands/dashboard.ts'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openWorkStore } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
@@ -41,7 +39,7 @@ const quietLooksUntilStuck = 4
 export async function migrate(migration: Migration): Promise<RunStatus | null> {
   const { production, opened, settings, workers, dashboard, view, logger } = migration
   const { id } = production.run
-  const page = dashboard ? await openDashboard(migration) : null
+  const page = dashboard ? await servePage(migration) : null
   if (page) say(`Dashboard: ${page.url}`)
   const local = startLocalWorkers(workers, { run: id, settings, redisUrl: opened.url, logger })
   const queues = openQueues(opened.redis, id, logger)
@@ -144,11 +142,8 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   }
 }
 
-async function openDashboard({ opened: { redis, ledger, url }, settings, logger }: Migration) {
-  const wanted = dashboardOptions(settings, url, { redis, ledger, logger })
-  return startDashboard(wanted).catch((error: unknown) => {
-    // Another run of this machine may have the port.
-    if (error instanceof OperatorError && wanted.port !== 0) return startDashboard({ ...wanted, port: 0 })
-    throw error
-  })
+/** Loaded when it is wanted: its libraries take longer than all else that a run starts with. */
+async function servePage({ opened: { redis, ledger, url }, settings, logger }: Migration) {
+  const { openDashboard } = await import('./open-dashboard.ts')
+  return openDashboard(settings, url, { redis, ledger, logger })
 }

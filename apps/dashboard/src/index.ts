@@ -1,2 +1,2 @@
-export { type DashboardOptions, startDashboard } from './start-dashboard.ts'
+export { type Dashboard, type DashboardOptions, startDashboard } from './start-dashboard.ts'
 export { reportPage } from './report-page.ts'
