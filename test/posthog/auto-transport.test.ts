@@ -7,9 +7,9 @@ import { type Asked, posthogLike } from './posthog-like.ts'
 const apiKey = 'phc_auto'
 const stored = { kind: 'stored' }
 
-function opened(host: string) {
+async function opened(host: string) {
   const choices: string[] = []
-  const transport = openTransport('auto', { host, apiKey, timeoutMs: 5000 }, (chosen, reason) => {
+  const transport = await openTransport('auto', { host, apiKey, timeoutMs: 5000 }, (chosen, reason) => {
     choices.push(`${chosen}: ${reason}`)
   })
   onTestFinished(() => transport.close())
@@ -19,7 +19,7 @@ function opened(host: string) {
 async function started() {
   const posthog = await startFakePostHog({ apiKey })
   onTestFinished(() => posthog.stop())
-  return { posthog, ...opened(posthog.url) }
+  return { posthog, ...(await opened(posthog.url)) }
 }
 
 test('where v1 is there it is used, found out once and without an event', async () => {
@@ -81,7 +81,7 @@ test('a host that answers 503 to v1 and takes /batch/ is used by batch after som
   const { url } = await posthogLike((asked) =>
     isV1(asked) ? { status: 503 } : asked.body === '' ? { status: 400 } : { body: { status: 'Ok' } },
   )
-  const { transport, choices } = opened(url)
+  const { transport, choices } = await opened(url)
   expect(await transport.send(outgoingEvents(1))).toMatchObject({ kind: 'later', status: 503 })
   expect(await transport.send(outgoingEvents(1))).toMatchObject({ kind: 'later', status: 503 })
   expect(await transport.send(outgoingEvents(1))).toEqual(stored)
@@ -97,7 +97,7 @@ test.each<[string, { status?: number; body?: unknown }]>([
   ['a redirect', { status: 308 }],
 ])('%s in answer to the question is no clear yes: batch', async (_, answer) => {
   const { url, asked } = await posthogLike((one) => (isV1(one) ? answer : { body: { status: 'Ok' } }))
-  const { transport, choices } = opened(url)
+  const { transport, choices } = await opened(url)
   expect(await transport.send(outgoingEvents(1))).toEqual(stored)
   expect(asked.map(({ path }) => path)).toEqual(['/i/v1/analytics/events', '/batch/'])
   expect(choices).toEqual([expect.stringMatching(/^batch: /)])
@@ -105,7 +105,7 @@ test.each<[string, { status?: number; body?: unknown }]>([
 
 test('there is one question for all that send at once, and it holds no event', async () => {
   const { url, asked } = await posthogLike((one) => (isV1(one) ? { status: 404 } : { body: { status: 'Ok' } }))
-  const { transport } = opened(url)
+  const { transport } = await opened(url)
   await Promise.all([1, 2, 3, 4].map((count) => transport.send(outgoingEvents(count))))
   expect(asked.filter(isV1)).toHaveLength(1)
   expect(asked[0]).toMatchObject({ body: '', headers: { 'content-length': '0', 'posthog-attempt': '1' } })

@@ -42,7 +42,7 @@ export async function openSink(
   }
   if (apiKey === null) throw new Error('a run of a PostHog project was taken without its key')
   const { host } = destination
-  const transport = measuredTransport(openTransport(access.transport, { host, apiKey }, onTransport))
+  const transport = measuredTransport(await openTransport(access.transport, { host, apiKey }, onTransport))
   const sink = createSink({ transport, pacer, onWaiting, onOtherWarning })
   return { sink, answers: transport.taken, closeSink: () => transport.close() }
 }
