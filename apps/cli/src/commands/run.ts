@@ -15,7 +15,7 @@ import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
-import { options, settingsFrom, wholeNumber } from '../options.ts'
+import { options, paceOf, settingsFrom, wholeNumber } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
@@ -84,7 +84,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       hashSalt,
       includeRecent: flags.includeRecent,
       maxRejectedPercent: flags.maxRejected,
-      pace: flags.pace,
+      pace: flags.pace === undefined ? undefined : paceOf(flags.pace),
       by: person(),
     }
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
