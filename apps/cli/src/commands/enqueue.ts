@@ -1,7 +1,7 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
 import { createLogger, hashSaltFor, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
-import type { RunId } from '@heapferry/domain'
+import { type RunId, visible } from '@heapferry/domain'
 import { openRun, produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
@@ -69,7 +69,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
       s3OptionsOf(settings),
     )
     const { run } = production
-    for (const notice of production.notices) say(notice)
+    for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)
     try {
       await produce(production, {
@@ -77,7 +77,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
         queueOf: queues.queueOf,
         store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
         signal: stop,
-        onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
+        onFile: (file, chunks) => say(`${visible(file.path)}: ${grouped(chunks)} chunks`),
       })
     } finally {
       await queues.close()
