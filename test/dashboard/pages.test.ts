@@ -59,6 +59,14 @@ test('nothing that comes from an export or from Redis becomes markup', async () 
   expect((await ask(`${url}/runs/planted`)).text).toContain('&quot;&gt;&lt;img src=x onerror=&#39;alert(1)&#39;&gt;')
 })
 
+test('an entry of the timeline that cannot be read is a line of the page, and breaks it not', async () => {
+  const run = await seedRun(server.redis, 'scarred')
+  await server.redis.rpush('heapferry-ledger:run:scarred:timeline', '{"kind":"pace_changed","atMs":5,"to":""}')
+  const { status, text } = await ask(`${await open(server.redis)}/runs/${run.id}`)
+  expect(status).toBe(200)
+  expect(textOf(text)).toContain('an entry that cannot be read: {&quot;kind&quot;:&quot;pace_changed&quot;')
+})
+
 test('runs are listed newest first', async () => {
   await seedRun(server.redis, 'older', { createdAtMs: Date.UTC(2030, 0, 1) })
   await seedRun(server.redis, 'newer', { createdAtMs: Date.UTC(2030, 0, 2) })

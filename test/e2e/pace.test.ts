@@ -9,19 +9,34 @@ import { until } from '../support/until.ts'
 
 const apiKey = 'phc_pace0000000000000000000000000000000000000000'
 
-test('a run keeps to the pace it was started with until another command changes it, and status tells both', async () => {
-  const folder = await temporaryFolder()
-  const posthog = await startFakePostHog({ apiKey })
-  onTestFinished(() => posthog.stop())
-  const source = path.join(folder, 'pageviews.csv')
-  await writeBenchCsv(source, { rows: 4000, seed: 1 })
-  const env = {
-    POSTHOG_HOST: posthog.url,
-    POSTHOG_API_KEY: apiKey,
-    HEAPFERRY_HOME: path.join(folder, 'home'),
-    HEAPFERRY_DASHBOARD_PORT: '0',
+test.each(['run', 'enqueue'])('%s --pace none lifts the limit that the run had, and status tells it', async (name) => {
+  const { here, source, posthog } = await surroundings(20)
+  expect(await heapferryHere(['enqueue', source, '--run', 'e2e', '--pace', '7'], here)).toMatchObject({ code: 0 })
+  const args = [name, source, '--run', 'e2e', '--pace', 'none']
+  const { code } = name === 'run' ? await heapferry(args, here).ended : await heapferryHere(args, here)
+  expect(code).toBe(0)
+  const status = (await heapferryHere(['status'], here)).stdout
+  expect(status).toContain('Pace: no limit\n')
+  expect(status).toMatch(/pace changed from 7 events\/s to no limit by /)
+  expect(posthog.stored.size).toBe(name === 'run' ? 20 : 0)
+})
+
+test('--host us and eu are PostHog Cloud with its pace, and --to posthog is PostHog whatever the settings say', async () => {
+  const { here, source } = await surroundings(1)
+  const settings = { ...here, env: { ...here.env, HEAPFERRY_TO: 'jsonl:out' } }
+  const paceOf = async (run: string, ...flags: string[]) => {
+    const args = ['enqueue', source, '--run', run, '--to', 'posthog', ...flags]
+    expect(await heapferryHere(args, settings)).toMatchObject({ code: 0, stdout: `${run}\n` })
+    const status = JSON.parse((await heapferryHere(['status', run, '--json'], here)).stdout)
+    return status.pace.limit
   }
-  const here = { cwd: folder, env }
+  expect(await paceOf('us', '--host', 'us')).toBe(5000)
+  expect(await paceOf('eu', '--host', 'eu')).toBe(5000)
+  expect(await paceOf('own')).toBe(null)
+})
+
+test('a run keeps to the pace it was started with until another command changes it, and status tells both', async () => {
+  const { here, source, posthog } = await surroundings(4000)
   const answerOf = async (...args: string[]) => (await heapferryHere(args, here)).stdout
 
   // It would take more than an hour.
@@ -47,3 +62,18 @@ test('a run keeps to the pace it was started with until another command changes 
     stderr: expect.stringContaining('1 to 999999'),
   })
 }, 120_000)
+
+async function surroundings(rows: number) {
+  const folder = await temporaryFolder()
+  const posthog = await startFakePostHog({ apiKey })
+  onTestFinished(() => posthog.stop())
+  const source = path.join(folder, 'pageviews.csv')
+  await writeBenchCsv(source, { rows, seed: 1 })
+  const env = {
+    POSTHOG_HOST: posthog.url,
+    POSTHOG_API_KEY: apiKey,
+    HEAPFERRY_HOME: path.join(folder, 'home'),
+    HEAPFERRY_DASHBOARD_PORT: '0',
+  }
+  return { here: { cwd: folder, env }, source, posthog }
+}

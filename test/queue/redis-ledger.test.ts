@@ -1,6 +1,7 @@
 import { type Chunk, FileId, noAnswers, phases, RunId, type RunProgress, type SentSlice } from '@heapferry/domain'
-import { type RedisLedger, redisLedger } from '@heapferry/queue'
+import { type RedisLedger, redisLedger, redisPacer } from '@heapferry/queue'
 import { expect, test } from 'vitest'
+import { outgoingEvents } from '../posthog/outgoing-events.ts'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { MemoryLedger } from '../support/memory-ledger.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -157,6 +158,43 @@ test('the timeline tells who created, paused and resumed a run, and not what cha
     { kind: 'paused', by: 'ada', reason: 'lunch' },
     { kind: 'resumed', by: 'bob' },
   ])
+})
+
+test('an entry of the timeline that cannot be read is told as that, and hides no other', async () => {
+  const { ledger, run } = await planned()
+  const written = [
+    '{"kind":"pace_changed","atMs":5,"by":"ada","from":7,"to":""}',
+    '{"kind":"resumed","atMs":9e99}',
+    '{"ki',
+    '',
+  ]
+  await redis().rpush(`heapferry-ledger:run:${run}:timeline`, ...written)
+  await ledger.setIntent(run, { kind: 'run', by: 'bob', acceptedTables: [] })
+  expect(await ledger.timeline(run)).toMatchObject([
+    { kind: 'created', by: 'ada' },
+    { kind: 'unreadable', atMs: 5, text: written[0] },
+    { kind: 'unreadable', atMs: 5, text: written[1] },
+    { kind: 'unreadable', atMs: 5, text: '{"ki' },
+    { kind: 'unreadable', atMs: 5, text: '' },
+    { kind: 'resumed', by: 'bob' },
+  ])
+})
+
+test('what cannot be a pace is never stored, and the empty one of an older version is no limit', async () => {
+  const { ledger, run } = await planned()
+  // @ts-expect-error what a program may do all the same
+  await expect(ledger.setPace(run, '', 'ada')).rejects.toThrow()
+  await expect(ledger.setPace(run, 0.5, 'ada')).rejects.toThrow()
+  // @ts-expect-error the same
+  await expect(ledger.record(run, { kind: 'pace_changed', atMs: 5, by: 'ada', from: 7, to: '' })).rejects.toThrow()
+  expect((await ledger.timeline(run)).map(({ kind }) => kind)).toEqual(['created'])
+
+  await redis().hset(`heapferry-ledger:run:${run}:pace`, 'limit', '', 'changedAtMs', '5')
+  expect((await ledger.progress(run)).pace).toMatchObject({ limit: null, effective: null })
+  const events = outgoingEvents(20)
+  expect(await redisPacer(redis(), run, 5000).take(events, AbortSignal.timeout(2000))).toBe(20)
+  await ledger.setPace(run, 7, 'bob')
+  expect((await ledger.timeline(run)).at(-1)).toMatchObject({ kind: 'pace_changed', from: null, to: 7 })
 })
 
 test('a phase is completed once in the timeline, whichever comes last: its seal or its last commit', async () => {

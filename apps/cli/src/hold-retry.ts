@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { OperatorError, type RetryHold, type RetryHoldLedger, type RetryOutcome, type RunId } from '@heapferry/domain'
+import {
+  OperatorError,
+  type RetryHold,
+  type RetryHoldLedger,
+  type RetryOutcome,
+  type RunId,
+  visible,
+} from '@heapferry/domain'
 import { person } from './person.ts'
 import { say } from './print.ts'
 
@@ -58,7 +65,7 @@ async function take(ledger: RetryHoldLedger, hold: RetryHold, stop: AbortSignal)
         'One command at a time: start this one again when the other has ended.',
       )
     }
-    if (!told) say(`${other.by} began to retry rows at ${since} UTC; waiting whether that is still going on.`)
+    if (!told) say(`${visible(other.by)} began to retry rows at ${since} UTC; waiting whether that is still going on.`)
     await sleep(askEveryMs, undefined, { signal: stop }).catch(() => {})
   }
 }

@@ -82,10 +82,17 @@ function oneOf(known: readonly string[], text: string): string {
   throw new InvalidArgumentError(`expected one of ${known.join(', ')}`)
 }
 
-export function parsePace(text: string): Pace {
-  if (text === 'none') return null
+/** A pace as it is typed: commander turns the `null` of a parser into `''`. */
+export type TypedPace = NonNullable<Pace> | 'none'
+
+export function parsePace(text: string): TypedPace {
+  if (text === 'none') return text
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('expected events a second, from 1 to 999999, or none')
+}
+
+export function paceOf(typed: TypedPace): Pace {
+  return typed === 'none' ? null : typed
 }
 
 export function wholeNumber(text: string): number {

@@ -1,4 +1,4 @@
-import { OperatorError, type TransportName } from '@heapferry/domain'
+import { OperatorError, type TransportName, visible } from '@heapferry/domain'
 import {
   type ChangedRow,
   duration,
@@ -18,7 +18,7 @@ import {
   type TablePlan,
 } from '@heapferry/migration'
 import { figure, sizeText } from './figure-text.ts'
-import { printable, table } from './print.ts'
+import { table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { supportRequest } from './support-request.ts'
 import { width, wrapped } from './terminal.ts'
@@ -33,7 +33,7 @@ export function planText(
   plan: ExportPlan,
   { only, transport }: { only: string | null; transport: TransportName | 'auto' },
 ): string {
-  if (only !== null) return printable(wholeTable(plan, only))
+  if (only !== null) return wholeTable(plan, only)
   // Who compares two mappings has seen the plan.
   const sections = [
     heading(plan),
@@ -41,12 +41,10 @@ export function planText(
     noteLines(plan),
     ...(plan.against === null ? wholePlan(plan, transport) : [comparisonLines(plan.against, plan.mapping_fingerprint)]),
   ]
-  return printable(
-    sections
-      .filter((lines) => lines.length > 0)
-      .map((lines) => lines.join('\n'))
-      .join('\n\n'),
-  )
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')
 }
 
 function wholePlan(plan: ExportPlan, transport: TransportName | 'auto'): string[][] {
@@ -89,7 +87,10 @@ function faultLines({ faults }: ExportPlan): string[] {
   if (faults.length === 0) return []
   return [
     `${plural(faults.length, 'file')} cannot be read; nothing can be migrated before that is mended:`,
-    ...faults.flatMap(({ problem, hint }) => [...wrapped(problem, '  - '), ...wrapped(hint, '    → ')]),
+    ...faults.flatMap(({ problem, hint }) => [
+      ...problem.split('\n').flatMap((line) => wrapped(line, '  - ')),
+      ...wrapped(hint, '    → '),
+    ]),
   ]
 }
 
@@ -516,7 +517,8 @@ function clipped(text: string, indent: string, lines: number): string[] {
 
 /** `_key_events…omplete`: names of events differ at both ends. */
 function cutInside(text: string, length: number): string {
-  if (text.length <= length) return text
+  const shown = visible(text)
+  if (shown.length <= length) return shown
   const end = Math.floor((length - 1) / 2)
-  return `${text.slice(0, length - 1 - end)}…${text.slice(-end)}`
+  return `${shown.slice(0, length - 1 - end)}…${shown.slice(-end)}`
 }

@@ -1,3 +1,4 @@
+import { visibleLines } from '@heapferry/domain'
 import { Command, Help } from 'commander'
 import { version } from './version.ts'
 
@@ -113,6 +114,7 @@ export async function programFor(args: readonly string[]): Promise<Command> {
     .showHelpAfterError('(heapferry --help shows every command)')
     .configureHelp({ subcommandTerm: (command) => terms.get(command.name()) ?? help.subcommandTerm(command) })
     .exitOverride()
+    .configureOutput({ writeErr: (text) => process.stderr.write(visibleLines(text)) })
     .addHelpText(
       'after',
       `

@@ -1,3 +1,4 @@
+import { visible, visibleJson } from '@heapferry/domain'
 import { logUpdateStderr } from 'log-update'
 import type { RunStatus } from '@heapferry/migration'
 import { answer, say } from './print.ts'
@@ -13,9 +14,9 @@ const lineEveryMs = 10_000
 
 /** JSON lines for programs, a bar for a terminal, a line now and then for a log. */
 export function progressView(json: boolean): ProgressView {
-  if (json) return everySoOften(2000, (status) => answer(JSON.stringify(status)))
+  if (json) return everySoOften(2000, (status) => answer(visibleJson(status)))
   if (process.stderr.isTTY) return bar()
-  return everySoOften(lineEveryMs, (status) => say(`${status.message} ${progressFacts(status)}`))
+  return everySoOften(lineEveryMs, (status) => say(`${visible(status.message)} ${progressFacts(status)}`))
 }
 
 function bar(): ProgressView {

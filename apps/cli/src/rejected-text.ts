@@ -1,5 +1,5 @@
+import { visible } from '@heapferry/domain'
 import { grouped, type RejectedGroup } from '@heapferry/migration'
-import { printable } from './print.ts'
 import { shortened } from './status-text.ts'
 
 const width = 80
@@ -12,34 +12,26 @@ export function rejectedText(run: string, groups: readonly RejectedGroup[]): str
   const digits = grouped(groups[0]?.rows ?? 0).length
   const indent = ' '.repeat(digits + 4)
   const more = groups.length - shownGroups
-  return printable(
-    [
-      `${run}: ${grouped(rows)} rejected row${rows === 1 ? '' : 's'}, ${groups.length} kind${groups.length === 1 ? '' : 's'}`,
-      '',
-      ...groups.slice(0, shownGroups).flatMap((group) => {
-        const { file, row, byte } = group.first
-        return [
-          `  ${grouped(group.rows).padStart(digits)}  ${oneLine(`${group.table} · ${group.reason}`)}`,
-          `${indent}${shortened(oneLine(group.shape), width - indent.length)}`,
-          `${indent}first: ${oneLine(file)}, row ${grouped(row)} (byte ${grouped(byte)})`,
-          ...(group.example === group.shape
-            ? []
-            : [`${indent}${shortened(oneLine(group.example), width - indent.length)}`]),
-        ]
-      }),
-      ...(more > 0 ? [`  and ${grouped(more)} more kinds: narrow them down with --table or --reason`] : []),
-      '',
-      `Every row:        heapferry rejected ${run} --all`,
-      `To look at them:  heapferry rejected ${run} --out rows.csv`,
-      `After a fix:      heapferry retry ${run}`,
-    ].join('\n'),
-  )
+  return [
+    `${run}: ${grouped(rows)} rejected row${rows === 1 ? '' : 's'}, ${groups.length} kind${groups.length === 1 ? '' : 's'}`,
+    '',
+    ...groups.slice(0, shownGroups).flatMap((group) => {
+      const { file, row, byte } = group.first
+      return [
+        `  ${grouped(group.rows).padStart(digits)}  ${visible(`${group.table} · ${group.reason}`)}`,
+        `${indent}${shortened(group.shape, width - indent.length)}`,
+        `${indent}first: ${visible(file)}, row ${grouped(row)} (byte ${grouped(byte)})`,
+        ...(group.example === group.shape ? [] : [`${indent}${shortened(group.example, width - indent.length)}`]),
+      ]
+    }),
+    ...(more > 0 ? [`  and ${grouped(more)} more kinds: narrow them down with --table or --reason`] : []),
+    '',
+    `Every row:        heapferry rejected ${run} --all`,
+    `To look at them:  heapferry rejected ${run} --out rows.csv`,
+    `After a fix:      heapferry retry ${run}`,
+  ].join('\n')
 }
 
 export function noneText(run: string): string {
   return `${run} has no rejected rows, or none for that table and reason.`
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, ' ')
 }

@@ -10,6 +10,7 @@ import {
   type Phase,
   type RetryOutcome,
   type Run,
+  visible,
 } from '@heapferry/domain'
 import { assertSamePeople, identitiesFor, type RetriedRows, retryRows, type RetryWish } from '@heapferry/migration'
 import { redisPacer } from '@heapferry/queue'
@@ -47,9 +48,9 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
       onTransport: (transport, reason) => {
         ledger
           .setTransport(run.id, transport, reason)
-          .catch((error: unknown) => say(`How rows are sent could not be noted: ${String(error)}`))
+          .catch((error: unknown) => say(visible(`How rows are sent could not be noted: ${String(error)}`)))
       },
-      onOtherWarning: (words) => say(`PostHog remarked on an event that it took: ${words}`),
+      onOtherWarning: (words) => say(`PostHog remarked on an event that it took: ${visible(words)}`),
     })
     try {
       const work = {

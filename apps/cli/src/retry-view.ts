@@ -1,5 +1,5 @@
 import { logUpdateStderr } from 'log-update'
-import type { Waiting } from '@heapferry/domain'
+import { type Waiting, visible } from '@heapferry/domain'
 import { grouped, type RetryCounts } from '@heapferry/migration'
 import { say } from './print.ts'
 import { shortened } from './status-text.ts'
@@ -24,7 +24,7 @@ export function retryView(json: boolean): RetryView {
     if (isTerminal) logUpdateStderr(shortened(line, (process.stderr.columns ?? 80) - 1))
     else if (!json && Date.now() - shownAtMs >= lineEveryMs) {
       shownAtMs = Date.now()
-      say(line)
+      say(visible(line))
     }
   }
   return {

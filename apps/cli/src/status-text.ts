@@ -1,4 +1,4 @@
-import { Warning } from '@heapferry/domain'
+import { visible, Warning } from '@heapferry/domain'
 import {
   duration,
   grouped,
@@ -18,7 +18,7 @@ export function statusText(status: RunStatus): string {
     ...[line.read, line.sent, line.skipped, line.rejected].map(grouped),
   ])
   return [
-    `${status.run}: ${status.message}`,
+    `${status.run}: ${visible(status.message)}`,
     paceLine(status.pace),
     '',
     table(['table', 'read', 'sent', 'skipped', 'rejected'], rows),
@@ -56,8 +56,10 @@ export function progressFacts(status: RunStatus): string {
   return facts.filter((fact) => fact !== null).join(' · ')
 }
 
+/** As much of a text as fits on a line. */
 export function shortened(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1)}…`
+  const shown = visible(text)
+  return shown.length <= length ? shown : `${shown.slice(0, length - 1)}…`
 }
 
 function reasonLines(

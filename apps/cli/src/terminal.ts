@@ -1,3 +1,5 @@
+import { visible } from '@heapferry/domain'
+
 export const width = 80
 
 /** Lines of 80 characters: the first after `lead`, all others below its text. */
@@ -5,7 +7,9 @@ export function wrapped(text: string, lead: string): string[] {
   const room = width - lead.length
   const lines: string[] = []
   let line = ''
-  for (const word of text.split(/\s+/).flatMap((one) => one.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])) {
+  for (const word of visible(text)
+    .split(/\s+/)
+    .flatMap((one) => one.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? [])) {
     if (line !== '' && line.length + 1 + word.length > room) {
       lines.push(line)
       line = ''

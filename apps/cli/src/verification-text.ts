@@ -1,6 +1,6 @@
 import type { PostHogVerification, SourceVerification, Verification } from '@heapferry/domain'
 import { grouped } from '@heapferry/migration'
-import { printable, table } from './print.ts'
+import { table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { wrapped } from './terminal.ts'
 
@@ -12,12 +12,10 @@ export function verificationText(verification: Verification): string {
     ...(verification.kind === 'posthog' ? postHogSections(verification) : [sourceLines(verification)]),
     notes.length === 0 ? [] : ['Notes:', ...notes.flatMap((note) => wrapped(note, '  - '))],
   ]
-  return printable(
-    sections
-      .filter((lines) => lines.length > 0)
-      .map((lines) => lines.join('\n'))
-      .join('\n\n'),
-  )
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')
 }
 
 const shownEvents = 40

@@ -2,7 +2,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
-import type { Run } from '@heapferry/domain'
+import { type Run, visible } from '@heapferry/domain'
 import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
 import { queueState } from '@heapferry/queue'
 import type { Production } from '@heapferry/producer'
@@ -41,7 +41,9 @@ export async function keepReport({ run, files }: Production, opened: OpenLedger,
     say(`Report: ${html}`)
   } catch (error) {
     say(
-      `No report was written (${error instanceof Error ? error.message : String(error)}): heapferry report ${run.id} tries again.`,
+      visible(
+        `No report was written (${error instanceof Error ? error.message : String(error)}): heapferry report ${run.id} tries again.`,
+      ),
     )
   }
 }

@@ -1,3 +1,5 @@
+import { visibleLines } from '@heapferry/domain'
+
 /** Markup that may stand in a page as it is. Only `html` makes it, so what comes from outside has been escaped. */
 export interface Html {
   readonly markup: string
@@ -30,5 +32,5 @@ const entities: Readonly<Record<string, string>> = {
 }
 
 function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character)
+  return visibleLines(text).replace(/[&<>"']/g, (character) => entities[character] ?? character)
 }

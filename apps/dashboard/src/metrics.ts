@@ -44,16 +44,32 @@ export async function measure(redis: Redis, ledger: RunLedger & WorkerLedger): P
 
 export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 
-/**
- * One exposition of all runs, in the text format of Prometheus, made anew for every scrape: the ledger counts, and
- * nothing is counted twice when the dashboard is started again.
- */
+/** One exposition of all runs, in the text format of Prometheus. */
 export async function metricsText(runs: readonly Measured[], redis: { usedBytes: number }): Promise<string> {
+  metrics ??= createMetrics()
+  metrics.set(runs, redis)
+  return `${await metrics.registry.metrics()}\n${histogramText(runs)}`
+}
+
+let metrics: ReturnType<typeof createMetrics> | undefined
+
+/**
+ * Made once for the process: the default metrics watch its event loop and garbage collector for as long as it lives. All
+ * others are set anew for every scrape: the ledger counts, and nothing is counted twice when the dashboard is started again.
+ */
+function createMetrics() {
   const registry = new Registry()
-  const counter = (name: string, help: string, labelNames: string[]) =>
-    new Counter({ name: `heapferry_${name}`, help, labelNames, registers: [registry] })
-  const gauge = (name: string, help: string, labelNames: string[]) =>
-    new Gauge({ name: `heapferry_${name}`, help, labelNames, registers: [registry] })
+  const ofRuns: (Counter | Gauge)[] = []
+  const counter = (name: string, help: string, labelNames: string[]) => {
+    const made = new Counter({ name: `heapferry_${name}`, help, labelNames, registers: [registry] })
+    ofRuns.push(made)
+    return made
+  }
+  const gauge = (name: string, help: string, labelNames: string[]) => {
+    const made = new Gauge({ name: `heapferry_${name}`, help, labelNames, registers: [registry] })
+    ofRuns.push(made)
+    return made
+  }
   collectDefaultMetrics({ register: registry, prefix: 'heapferry_dashboard_' })
 
   const planned = gauge('rows_planned', 'Rows that the producer has counted.', ['run', 'table'])
@@ -78,40 +94,46 @@ export async function metricsText(runs: readonly Measured[], redis: { usedBytes:
   const workers = gauge('workers', 'Workers that report on the run.', ['run'])
   const stuckWorkers = gauge('workers_stuck', 'Workers that are alive but neither take nor finish chunks.', ['run'])
   const memory = gauge('worker_memory_bytes', 'Resident memory of a worker.', ['run', 'worker'])
-  gauge('redis_memory_bytes', 'Memory that Redis uses.', []).set(redis.usedBytes)
+  const redisMemory = gauge('redis_memory_bytes', 'Memory that Redis uses.', [])
 
-  for (const {
-    run: { id: run },
-    status,
-    queue,
-    answers: answered,
-    pulses,
-    faults,
-  } of runs) {
-    for (const { table, planned: rows, read: done, sent: delivered, ...reasons } of status.tables) {
-      planned.set({ run, table }, rows)
-      read.inc({ run, table }, done)
-      sent.inc({ run, table }, delivered)
-      for (const [reason, count] of Object.entries(reasons.skipped_by_reason))
-        skipped.inc({ run, table, reason }, count)
-      for (const [reason, count] of Object.entries(reasons.rejected_by_reason))
-        rejected.inc({ run, table, reason }, count)
-      for (const [warning, count] of Object.entries(reasons.warned_by_kind)) warned.inc({ run, table, warning }, count)
+  function set(runs: readonly Measured[], redis: { usedBytes: number }): void {
+    for (const metric of ofRuns) metric.reset()
+    redisMemory.set(redis.usedBytes)
+    for (const {
+      run: { id: run },
+      status,
+      queue,
+      answers: answered,
+      pulses,
+      faults,
+    } of runs) {
+      for (const { table, planned: rows, read: done, sent: delivered, ...reasons } of status.tables) {
+        planned.set({ run, table }, rows)
+        read.inc({ run, table }, done)
+        sent.inc({ run, table }, delivered)
+        for (const [reason, count] of Object.entries(reasons.skipped_by_reason))
+          skipped.inc({ run, table, reason }, count)
+        for (const [reason, count] of Object.entries(reasons.rejected_by_reason))
+          rejected.inc({ run, table, reason }, count)
+        for (const [warning, count] of Object.entries(reasons.warned_by_kind))
+          warned.inc({ run, table, warning }, count)
+      }
+      rate.set({ run }, status.rate ?? 0)
+      lag.set({ run }, Math.max(0, status.totals.planned - status.totals.read))
+      state.set({ run, state: status.state }, 1)
+      for (const one of ['waiting', 'active', 'failed'] as const) chunks.set({ run, state: one }, queue[one])
+      for (const { phase, planned: all, done } of status.phases) {
+        phases.set({ run, phase, state: 'planned' }, all)
+        phases.set({ run, phase, state: 'done' }, done)
+      }
+      for (const [code, count] of Object.entries(answered.byStatus)) answers.inc({ run, status: code }, count)
+      workers.set({ run }, pulses.length)
+      stuckWorkers.set({ run }, faults.length)
+      for (const { worker, memoryBytes } of pulses) memory.set({ run, worker }, memoryBytes)
     }
-    rate.set({ run }, status.rate ?? 0)
-    lag.set({ run }, Math.max(0, status.totals.planned - status.totals.read))
-    state.set({ run, state: status.state }, 1)
-    for (const one of ['waiting', 'active', 'failed'] as const) chunks.set({ run, state: one }, queue[one])
-    for (const { phase, planned: all, done } of status.phases) {
-      phases.set({ run, phase, state: 'planned' }, all)
-      phases.set({ run, phase, state: 'done' }, done)
-    }
-    for (const [code, count] of Object.entries(answered.byStatus)) answers.inc({ run, status: code }, count)
-    workers.set({ run }, pulses.length)
-    stuckWorkers.set({ run }, faults.length)
-    for (const { worker, memoryBytes } of pulses) memory.set({ run, worker }, memoryBytes)
   }
-  return `${await registry.metrics()}\n${histogramText(runs)}`
+
+  return { registry, set }
 }
 
 const answerSecondsMetric = 'heapferry_posthog_answer_seconds'

@@ -173,22 +173,24 @@ function assertSameRequest(stored: Run, wanted: Run): void {
   const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
   if (changed.length === 0) return
   throw new OperatorError(
-    `The run ${stored.id} was created with another ${changed.map((field) => wordFor[field]).join(' and another ')}; going on would send some rows this way and some that way${changed.includes('mapping') ? mappingDifference(stored.mapping, wanted.mapping) : ''}`,
+    [
+      `The run ${stored.id} was created with another ${changed.map((field) => wordFor[field]).join(' and another ')}; going on would send some rows this way and some that way${changed.includes('mapping') ? ':' : ''}`,
+      ...(changed.includes('mapping') ? mappingDifference(stored.mapping, wanted.mapping) : []),
+    ],
     'Use the one it was created with, or start another run with --run NAME.',
   )
 }
 
 const shownChanges = 20
 
-function mappingDifference(stored: Mapping, wanted: Mapping): string {
+function mappingDifference(stored: Mapping, wanted: Mapping): string[] {
   const changes = mappingChanges(stored, wanted)
   const more = changes.length - shownChanges
   return [
-    ':',
-    ...changes.slice(0, shownChanges).map((change) => `\n    ${changeText(change)}`),
-    ...(more > 0 ? [`\n    and ${more} more`] : []),
-    `\n  ${mappingChangeText(changes)}`,
-  ].join('')
+    ...changes.slice(0, shownChanges).map((change) => `    ${changeText(change)}`),
+    ...(more > 0 ? [`    and ${more} more`] : []),
+    `  ${mappingChangeText(changes)}`,
+  ]
 }
 
 const wordFor = {
@@ -207,10 +209,12 @@ function assertReadable(inspected: readonly Inspected[]): void {
   const [first] = faults
   if (first === undefined) return
   if (faults.length === 1) throw first
-  const shown = faults.slice(0, shownFaults).map(({ message, hint }) => `${message}\n    ${hint}`)
-  const more = faults.length > shownFaults ? [`and ${faults.length - shownFaults} more`] : []
+  const shown = faults
+    .slice(0, shownFaults)
+    .flatMap(({ message, hint }) => [...message.split('\n').map((line) => `  ${line}`), `    ${hint}`])
+  const more = faults.length > shownFaults ? [`  and ${faults.length - shownFaults} more`] : []
   throw new OperatorError(
-    `${faults.length} files cannot be read:\n  ${[...shown, ...more].join('\n  ')}`,
+    [`${faults.length} files cannot be read:`, ...shown, ...more],
     'Nothing was sent. Mend them, or give a glob of the files to migrate.',
     { cause: first },
   )

@@ -1,3 +1,4 @@
+import { visibleInJson } from '@heapferry/domain'
 import { type Logger, pino } from 'pino'
 
 export type { Logger } from 'pino'
@@ -17,6 +18,8 @@ export function createLogger(options: { level: string; role: string; file?: stri
       timestamp: pino.stdTimeFunctions.isoTime,
       // Libraries hang much on their errors: ioredis the command that failed, with the password if it was AUTH.
       serializers: { err: faultOf },
+      // Read in terminals: JSON itself lets pass what turns a line around, and the control characters above 0x7e.
+      hooks: { streamWrite: visibleInJson },
       redact: { paths: ['apiKey', '*.apiKey', 'api_key', '*.api_key', 'password', '*.password'], censor: '***' },
     },
     destination,

@@ -20,7 +20,7 @@ export function loadMapping(file: string | undefined): Mapping {
   if (parsed.kind === 'mapping') return parsed.mapping
   const faults = parsed.faults.map(({ line, column, text: what }) => `line ${line}, column ${column}: ${what}`)
   throw new OperatorError(
-    `${file} is not a mapping file:\n  ${faults.join('\n  ')}`,
+    [`${file} is not a mapping file:`, ...faults.map((fault) => `  ${fault}`)],
     'docs/mapping.md explains every key; `heapferry mapping init SOURCE` writes a file to begin with.',
   )
 }

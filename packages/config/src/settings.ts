@@ -129,7 +129,7 @@ export function loadSettings(
   throw new OperatorError(
     faults.length === 1
       ? `A setting is wrong. ${faults[0]}`
-      : `${faults.length} settings are wrong:\n  ${faults.join('\n  ')}`,
+      : [`${faults.length} settings are wrong:`, ...faults.map((fault) => `  ${fault}`)],
     'Set them in the environment or in .env; .env.example explains each.',
   )
 }
@@ -159,7 +159,7 @@ export function requireProject(settings: Settings): { host: string; apiKey: stri
   ].filter((fault) => fault !== false)
   if (host === undefined || apiKey === undefined) {
     throw new OperatorError(
-      `Where should the events go?\n  ${missing.join('\n  ')}`,
+      ['Where should the events go?', ...missing.map((fault) => `  ${fault}`)],
       'Set both in the environment or in .env. `heapferry demo` rehearses without a PostHog.',
     )
   }
@@ -196,7 +196,7 @@ export function requireQueries(settings: Settings, destination: Destination): { 
   const asked = appHost ?? known
   if (personalKey === undefined || asked === undefined) {
     throw new OperatorError(
-      `To ask PostHog what it holds, more is needed:\n  ${missing.join('\n  ')}`,
+      ['To ask PostHog what it holds, more is needed:', ...missing.map((fault) => `  ${fault}`)],
       'A personal key is made in PostHog under Settings → Personal API keys, with the scopes query:read and project:read. `verify --offline` needs none.',
     )
   }

@@ -6,7 +6,8 @@ import { TransportName } from './sink.ts'
 import { Phase } from './table.ts'
 import { Verdict } from './verification.ts'
 
-const moment = { atMs: z.number().int() }
+// What a Date can hold.
+const moment = { atMs: z.number().int().min(0).max(8.64e15) }
 /** Who did it: a user's login name, the dashboard's, or `heapferry` itself. */
 const By = z.string()
 
@@ -49,6 +50,8 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
+  /** What stands there is no entry. `text` is how it begins; `atMs` is of the entry before where it tells no time. */
+  z.object({ kind: z.literal('unreadable'), ...moment, text: z.string() }),
 ])
 export type TimelineEntry = z.infer<typeof TimelineEntry>
 

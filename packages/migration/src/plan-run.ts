@@ -13,6 +13,7 @@ import {
   type Run,
   type Source,
   SourceChanged,
+  visible,
 } from '@heapferry/domain'
 import pMap from 'p-map'
 import { grouped } from './wording.ts'
@@ -159,5 +160,5 @@ function dayOf(row: ReadRow | null): number | null {
 
 /** Names a job in Bull Board: table, file and rows. */
 function titleOf(file: ExportFile, { firstRow, rows }: Chunk): string {
-  return `${file.table.name} · ${file.path} · rows ${grouped(firstRow)}–${grouped(firstRow + Math.max(rows, 1) - 1)}`
+  return `${visible(`${file.table.name} · ${file.path}`)} · rows ${grouped(firstRow)}–${grouped(firstRow + Math.max(rows, 1) - 1)}`
 }

@@ -40,5 +40,7 @@ export function timelineText(entry: TimelineEntry): string {
     }
     case 'pace_changed':
       return `pace changed from ${paceText(entry.from)} to ${paceText(entry.to)} by ${entry.by}`
+    case 'unreadable':
+      return `an entry that cannot be read: ${entry.text}`
   }
 }

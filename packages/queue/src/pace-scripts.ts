@@ -33,6 +33,8 @@ local function at(us) return string.format('%.0f', us) end
 local function field(name) return tonumber(redis.call('HGET', pace, name)) end
 
 local stored = redis.call('HGET', pace, 'limit')
+-- '' was stored for 'none' once.
+if stored and not tonumber(stored) then stored = 'none' end
 local limit = tonumber(stored or known)
 
 local function effective()
@@ -169,5 +171,5 @@ export function limitText(limit: Pace): string {
 }
 
 export function paceOf(text: string): Pace {
-  return text === 'none' ? null : Number(text)
+  return Number(text) > 0 ? Number(text) : null
 }

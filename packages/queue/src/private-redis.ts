@@ -243,9 +243,9 @@ async function spawnServer(folder: string, candidates: readonly string[]): Promi
 
 async function endedAtStart(folder: string): Promise<OperatorError> {
   const log = await readIfThere(logOf(folder))
-  const lastLines = log.trimEnd().split('\n').slice(-5).join('\n')
+  const lastLines = log.trimEnd().split('\n').slice(-5)
   return new OperatorError(
-    `the private Redis ended while it started; it said last:\n${lastLines}`,
+    ['the private Redis ended while it started; it said last:', ...lastLines],
     `The whole log is ${logOf(folder)}. Its data is in the same folder: do not delete it, or runs cannot be resumed.`,
   )
 }

@@ -1,13 +1,13 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
 import { createLogger, hashSaltFor, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
-import type { Pace, RunId } from '@heapferry/domain'
+import { type RunId, visible } from '@heapferry/domain'
 import { openRun, produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { openQueues } from '../open-queues.ts'
-import { options, type ProjectFlags, settingsFrom } from '../options.ts'
+import { options, paceOf, type ProjectFlags, settingsFrom, type TypedPace } from '../options.ts'
 import { person } from '../person.ts'
 import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -41,7 +41,7 @@ export interface RunFlags extends ProjectFlags {
   mapping?: string
   includeRecent: boolean
   maxRejected: number
-  pace?: Pace
+  pace?: TypedPace
 }
 
 async function enqueue(source: string, flags: RunFlags): Promise<void> {
@@ -62,14 +62,14 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
         hashSalt,
         includeRecent: flags.includeRecent,
         maxRejectedPercent: flags.maxRejected,
-        pace: flags.pace,
+        pace: flags.pace === undefined ? undefined : paceOf(flags.pace),
         by: person(),
       },
       ledger,
       s3OptionsOf(settings),
     )
     const { run } = production
-    for (const notice of production.notices) say(notice)
+    for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)
     try {
       await produce(production, {
@@ -77,7 +77,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
         queueOf: queues.queueOf,
         store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
         signal: stop,
-        onFile: (file, chunks) => say(`${file.path}: ${grouped(chunks)} chunks`),
+        onFile: (file, chunks) => say(`${visible(file.path)}: ${grouped(chunks)} chunks`),
       })
     } finally {
       await queues.close()

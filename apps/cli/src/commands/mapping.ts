@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Command } from 'commander'
 import { editorSchema, hashSaltFor, loadMapping } from '@heapferry/config'
-import { OperatorError } from '@heapferry/domain'
+import { OperatorError, visible, visibleJson } from '@heapferry/domain'
 import { mappingFingerprint } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { mappingTemplate } from '../mapping-template.ts'
@@ -82,7 +82,7 @@ async function writeMapping(
   writeFileSync(out, mappingTemplate(plan, { schema: schemaName }), { flag: force ? 'w' : 'wx' })
   writeFileSync(schemaFile, editorSchema())
   for (const { problem, hint } of plan.faults) say(`${problem}\n  → ${hint}`)
-  answer(`${out} is written. To see what it does: heapferry plan ${source} --mapping ${out}`)
+  answer(visible(`${out} is written. To see what it does: heapferry plan ${source} --mapping ${out}`))
 }
 
 /** Whether nothing is lost if the schema is written there. */
@@ -94,6 +94,8 @@ async function checkMapping(file: string, { json }: { json: boolean }): Promise<
   const mapping = loadMapping(file)
   const fingerprint = mappingFingerprint(mapping)
   answer(
-    json ? JSON.stringify({ fingerprint, mapping }) : `${file} is a mapping file. Its fingerprint is ${fingerprint}.`,
+    json
+      ? visibleJson({ fingerprint, mapping })
+      : `${visible(file)} is a mapping file. Its fingerprint is ${fingerprint}.`,
   )
 }

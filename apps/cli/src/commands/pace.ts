@@ -1,6 +1,6 @@
 import { paceText } from '@heapferry/migration'
 import { Command, InvalidArgumentError } from 'commander'
-import { parsePace, parseRunId } from '../options.ts'
+import { paceOf, parsePace, parseRunId } from '../options.ts'
 import { person } from '../person.ts'
 import { answer } from '../print.ts'
 import { changing } from './change-run.ts'
@@ -21,10 +21,11 @@ Examples:
   heapferry pace heap-export-3fa2c1d0 none`,
     )
     .action((first: string, second: string | undefined) => {
-      const [name, pace] =
+      const [name, typed] =
         second === undefined
           ? [undefined, parsed(first, parsePace, command)]
           : [parsed(first, parseRunId, command), parsed(second, parsePace, command)]
+      const pace = paceOf(typed)
       return changing(name, async ({ id }, _, { ledger }) => {
         await ledger.setPace(id, pace, person())
         answer(`${id}: ${paceText(pace)} from now on.`)

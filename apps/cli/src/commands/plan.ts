@@ -1,3 +1,4 @@
+import { visibleJson } from '@heapferry/domain'
 import { Command, InvalidArgumentError } from 'commander'
 import { hashSaltFor, loadMapping } from '@heapferry/config'
 import { exitCodes } from '../exit-codes.ts'
@@ -64,7 +65,7 @@ async function plan(source: string, flags: Flags): Promise<void> {
     return
   }
   const shown = { only: flags.table?.toLowerCase() ?? null, transport: settings.HEAPFERRY_TRANSPORT }
-  answer(flags.json ? JSON.stringify(found) : planText(found, shown))
+  answer(flags.json ? visibleJson(found) : planText(found, shown))
   process.exitCode = found.can_migrate ? exitCodes.done : exitCodes.failed
 }
 

@@ -1,6 +1,14 @@
 import { Command } from 'commander'
 import { s3OptionsOf, type Settings } from '@heapferry/config'
-import type { ExportFile, RejectedRow, RejectReason, Run, RunId } from '@heapferry/domain'
+import {
+  type ExportFile,
+  type RejectedRow,
+  type RejectReason,
+  type Run,
+  type RunId,
+  visible,
+  visibleJson,
+} from '@heapferry/domain'
 import {
   exportRejected,
   filesOf,
@@ -15,7 +23,7 @@ import { openSource } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
-import { answer, answerLines, printable, say } from '../print.ts'
+import { answer, answerLines, say } from '../print.ts'
 import { noneText, rejectedText } from '../rejected-text.ts'
 import { withSourceHint } from '../source-hint.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -110,10 +118,10 @@ function found(rows: readonly (RejectedRow | null)[]): RejectedRow[] {
 
 function lineOf(rejected: RejectedRow, file: ExportFile, { json }: Flags): string {
   const { chunk: _, file: __, ...rest } = rejected
-  if (json) return JSON.stringify({ file: file.path, ...rest })
+  if (json) return visibleJson({ file: file.path, ...rest })
   const { row, byte, reason, detail } = rejected
   const place = `${file.path}: row ${grouped(row)} (byte ${grouped(byte)})`
-  return printable(`${place}: ${reason}: ${detail}`).replaceAll('\n', ' ')
+  return visible(`${place}: ${reason}: ${detail}`)
 }
 
 async function writeFiles(
@@ -130,11 +138,11 @@ async function writeFiles(
     const tables = exportRejected(places, files, { run: run.id, ledger, source })
     const { force } = flags
     const written = await withSourceHint(run.id, () => writeRows(tables, out, { force, signal: stop }))
-    if (flags.json) answer(JSON.stringify(written))
+    if (flags.json) answer(visibleJson(written))
     else if (written.length === 0) answer(noneText(run.id))
     else {
-      for (const { file, rows } of written) answer(`${file}: ${grouped(rows)} row${rows === 1 ? '' : 's'}`)
-      say(`Mend them there and give them back: heapferry retry ${run.id} --from ${written[0]?.file ?? out}`)
+      for (const { file, rows } of written) answer(`${visible(file)}: ${grouped(rows)} row${rows === 1 ? '' : 's'}`)
+      say(`Mend them there and give them back: heapferry retry ${run.id} --from ${visible(written[0]?.file ?? out)}`)
     }
   } catch (error) {
     if (!stop.aborted) throw error

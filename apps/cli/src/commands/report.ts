@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { homeOf } from '@heapferry/config'
-import { OperatorError, type RunId } from '@heapferry/domain'
+import { OperatorError, type RunId, visibleJson } from '@heapferry/domain'
 import { Command } from 'commander'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -38,7 +38,7 @@ Examples:
         const run = await findRun(opened.ledger, name)
         if (flags.checksums) say('Reading the inputs once more for their checksums.')
         const report = await reportOf(run, opened, { settings, checksums: flags.checksums })
-        if (flags.json) return answer(JSON.stringify(report))
+        if (flags.json) return answer(visibleJson(report))
         const folder =
           flags.out === undefined ? homeOf(settings.HEAPFERRY_HOME).folder(run.id) : path.resolve(flags.out)
         const files = await writeReport(report, folder).catch((cause: unknown) => {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { createLogger, loadMapping, requireDestination } from '@heapferry/config'
-import type { RejectReason, RetryOutcome, RunId } from '@heapferry/domain'
+import { type RejectReason, type RetryOutcome, type RunId, visibleJson } from '@heapferry/domain'
 import { type LeftReason, type RetryWish, readRunStatus } from '@heapferry/migration'
 import { queueState } from '@heapferry/queue'
 import { assertReachable } from '../assert-reachable.ts'
@@ -88,7 +88,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     const { retriedBefore = 0, unmended = 0 } = corrected ?? {}
     const left = { ...counts.left, unmended, retried_before: retriedBefore }
     const result: RetryAnswer = { run: run.id, ...outcome, left, rejected_in_run: status.totals.rejected }
-    answer(json ? JSON.stringify(result) : retryText(result))
+    answer(json ? visibleJson(result) : retryText(result))
     const isLeft = Object.entries(left).some(([reason, rows]) => rows > 0 && reason !== 'retried_before')
     if (kind === 'interrupted') process.exitCode = exitCodes.stopped
     else if (outcome.rejected > 0 || isLeft) process.exitCode = exitCodes.doneWithRejectedRows

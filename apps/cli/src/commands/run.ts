@@ -8,14 +8,14 @@ import {
   s3OptionsOf,
   shownSettings,
 } from '@heapferry/config'
-import { destinationText, OperatorError, type Run, type RunLedger } from '@heapferry/domain'
+import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
-import { options, settingsFrom, wholeNumber } from '../options.ts'
+import { options, paceOf, settingsFrom, wholeNumber } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
@@ -84,7 +84,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       hashSalt,
       includeRecent: flags.includeRecent,
       maxRejectedPercent: flags.maxRejected,
-      pace: flags.pace,
+      pace: flags.pace === undefined ? undefined : paceOf(flags.pace),
       by: person(),
     }
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
@@ -96,8 +96,8 @@ async function run(source: string, flags: Flags): Promise<void> {
     })
     fileLogger.info({ run: id, settings: shownSettings(settings) }, 'run')
     await goOn(opened.ledger, production.run)
-    for (const notice of production.notices) say(notice)
-    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${destinationText(destination)}`)
+    for (const notice of production.notices) say(visible(notice))
+    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${visible(destinationText(destination))}`)
     const startedAtMs = Date.now()
     const status = await migrate({
       production,
@@ -111,7 +111,7 @@ async function run(source: string, flags: Flags): Promise<void> {
     })
     if (status === null)
       throw new OperatorError('Redis did not answer at the end', 'The same command goes on where it was.')
-    answer(flags.json ? JSON.stringify(status) : `\n${statusText(status)}`)
+    answer(flags.json ? visibleJson(status) : `\n${statusText(status)}`)
     if (isCompleted(status)) await keepReport(production, opened, settings)
     if (!flags.json) say(closingWords(status, stop.aborted, (Date.now() - startedAtMs) / 1000))
     process.exitCode = exitCodeOf(status, stop.aborted)
@@ -129,7 +129,7 @@ async function goOn(ledger: RunLedger, paused: Run): Promise<void> {
   const progress = await ledger.progress(paused.id)
   const { intent } = progress
   if (intent.kind !== 'pause') return
-  say(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`)
+  say(visible(`It was paused by ${intent.by} (${intent.reason}) and goes on now.`))
   await ledger.setIntent(paused.id, wantedToGoOn(paused, progress, person()))
 }
 

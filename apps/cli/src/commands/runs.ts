@@ -1,6 +1,6 @@
 import { grouped, readRunStatus } from '@heapferry/migration'
 import { queueState } from '@heapferry/queue'
-import { destinationText } from '@heapferry/domain'
+import { destinationText, visibleJson } from '@heapferry/domain'
 import { Command } from 'commander'
 import { options } from '../options.ts'
 import { answer, table } from '../print.ts'
@@ -18,7 +18,7 @@ export function runsCommand(command: Command): void {
       )
       if (flags.json) {
         answer(
-          JSON.stringify(
+          visibleJson(
             statuses.map(({ run, status }) => ({
               ...status,
               source: run.source,

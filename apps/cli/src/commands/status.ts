@@ -1,10 +1,10 @@
 import { Command } from 'commander'
-import type { RunId, TimelineEntry, Verification } from '@heapferry/domain'
+import { type RunId, type TimelineEntry, type Verification, visible, visibleJson } from '@heapferry/domain'
 import { grouped, mappingFingerprint, readRunStatus, timelineText } from '@heapferry/migration'
 import { queueState } from '@heapferry/queue'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
-import { answer, printable } from '../print.ts'
+import { answer } from '../print.ts'
 import { progressLine, statusText } from '../status-text.ts'
 import { wrapped } from '../terminal.ts'
 import { withLedger } from '../with-ledger.ts'
@@ -17,7 +17,7 @@ function historyLines(timeline: readonly TimelineEntry[]): string[] {
     ...(older > 0 ? [`  ${grouped(older)} older entries are in --json`] : []),
     ...timeline.slice(-shownEntries).map((entry) => {
       const moment = new Date(entry.atMs).toISOString().slice(0, 19).replace('T', ' ')
-      return `  ${moment}  ${timelineText(entry)}`
+      return `  ${moment}  ${visible(timelineText(entry))}`
     }),
   ]
 }
@@ -27,7 +27,7 @@ function verificationLines(verifications: readonly (Verification | null)[]): str
     if (one === null) return []
     const moment = one.verified_at.slice(0, 16).replace('T', ' ')
     const against = one.kind === 'posthog' ? 'PostHog' : 'the export'
-    return wrapped(printable(`${moment}  ${against}: ${one.verdict}. ${one.message}`), '  ')
+    return wrapped(`${moment}  ${against}: ${one.verdict}. ${one.message}`, '  ')
   })
 }
 
@@ -42,10 +42,10 @@ export function statusCommand(command: Command): void {
         const status = await readRunStatus(id, ledger, (phase) => queueState(redis, id, phase), Date.now)
         const timeline = await ledger.timeline(id)
         const verifications = await ledger.verifications(id)
-        if (flags.json) return answer(JSON.stringify({ ...status, mapping_fingerprint, verifications, timeline }))
+        if (flags.json) return answer(visibleJson({ ...status, mapping_fingerprint, verifications, timeline }))
         answer(`${statusText(status)}\n\n${progressLine(status, 80)}`)
         const details = [...status.details, `mapping ${mapping_fingerprint}`]
-        answer(`\nDetails:\n${details.map((line) => `  ${line}`).join('\n')}`)
+        answer(`\nDetails:\n${details.map((line) => `  ${visible(line)}`).join('\n')}`)
         const verified = verificationLines([verifications.posthog, verifications.source])
         if (verified.length > 0) answer(`\nVerification (UTC):\n${verified.join('\n')}`)
         answer(`\nHistory (UTC):\n${historyLines(timeline).join('\n')}`)

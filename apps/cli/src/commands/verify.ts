@@ -1,7 +1,15 @@
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hashSaltFor, createLogger, fingerprintOf, requireQueries, type Settings } from '@heapferry/config'
-import { OperatorError, type Run, type RunId, type Verdict, type Verification } from '@heapferry/domain'
+import {
+  OperatorError,
+  type Run,
+  type RunId,
+  type Verdict,
+  type Verification,
+  visible,
+  visibleJson,
+} from '@heapferry/domain'
 import {
   duration,
   grouped,
@@ -21,7 +29,8 @@ import { openRunExport } from '../open-run-export.ts'
 import { openScratch } from '../open-scratch.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
 import { person } from '../person.ts'
-import { answer, printable, say } from '../print.ts'
+import { answer, say } from '../print.ts'
+import { shortened } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
 import { verificationText } from '../verification-text.ts'
 
@@ -72,7 +81,7 @@ async function verify(name: RunId | undefined, flags: Flags): Promise<void> {
     const look = flags.offline ? againstSource : againstPostHog
     const { verification, days } = await look(run, { opened, settings, flags, stop, progress }).finally(progress.end)
     await opened.ledger.setVerification(run.id, verification)
-    answer(flags.json ? JSON.stringify({ ...verification, ...(days && { days }) }) : verificationText(verification))
+    answer(flags.json ? visibleJson({ ...verification, ...(days && { days }) }) : verificationText(verification))
     if (!flags.json && verification.kind === 'posthog' && verification.look_again_at !== null)
       say(
         `\nLook again at ${verification.look_again_at.slice(11, 16)} UTC, or let it wait: heapferry verify ${run.id} --wait 60`,
@@ -157,7 +166,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
 }
 
 function sayWaiting(detail: string, forMs: number): void {
-  say(`${detail}. Asking again in ${duration(forMs / 1000)}.`)
+  say(`${visible(detail)}. Asking again in ${duration(forMs / 1000)}.`)
 }
 
 const minuteMs = 60_000
@@ -233,7 +242,7 @@ function progressLine(): ProgressLine {
       logUpdateStderr(
         progress.doing === 'asking'
           ? 'Asking PostHog what it holds'
-          : printable(`Reading the export again: ${progress.table.slice(0, 40)}, ${grouped(progress.rows)} rows`),
+          : `Reading the export again: ${shortened(progress.table, 40)}, ${grouped(progress.rows)} rows`,
       ),
     end: () => logUpdateStderr.clear(),
   }

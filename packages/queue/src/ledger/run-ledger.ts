@@ -4,6 +4,7 @@ import {
   IdentitiesRecord,
   Intent,
   OperatorError,
+  Pace,
   type PaceReason,
   phases,
   Run,
@@ -105,7 +106,10 @@ export function runLedger(redis: Redis): RunLedger {
           'Only what is sent to PostHog has a pace.',
         )
       const atMs = Date.now()
-      const before = await setPaceScript(redis, { keys: runKeys(id), args: { limit: limitText(pace), nowMs: atMs } })
+      const before = await setPaceScript(redis, {
+        keys: runKeys(id),
+        args: { limit: limitText(Pace.parse(pace)), nowMs: atMs },
+      })
       const from = typeof before === 'string' ? paceOf(before) : defaultPace(run.destination)
       if (from !== pace) await record(id, { kind: 'pace_changed', atMs, by, from, to: pace })
     },

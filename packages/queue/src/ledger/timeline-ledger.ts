@@ -1,5 +1,6 @@
 import { type HistoryPoint, TimelineEntry, type TimelineLedger } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
+import { z } from 'zod'
 import { runKeys } from '../keys.ts'
 
 // Years of pauses and outages; a list without an end would be the one thing of a run that grows by itself.
@@ -9,13 +10,18 @@ export function timelineLedger(redis: Redis): TimelineLedger {
   return {
     async record(run, entry) {
       const { timeline } = runKeys(run)
-      await redis.rpush(timeline, JSON.stringify(entry))
+      await redis.rpush(timeline, JSON.stringify(TimelineEntry.parse(entry)))
       await redis.ltrim(timeline, -keptEntries, -1)
     },
 
     async timeline(run) {
       const entries = await redis.lrange(runKeys(run).timeline, 0, -1)
-      return entries.map((json) => TimelineEntry.parse(JSON.parse(json)))
+      let atLeastMs = 0
+      return entries.map((json) => {
+        const entry = entryOf(json, atLeastMs)
+        atLeastMs = entry.atMs
+        return entry
+      })
     },
 
     async history(run) {
@@ -27,6 +33,25 @@ export function timelineLedger(redis: Redis): TimelineLedger {
       const point = await redis.lindex(runKeys(run).history, -1)
       return point === null ? null : pointOf(point)
     },
+  }
+}
+
+const Moment = z.object({ atMs: TimelineEntry.options[0].shape.atMs })
+
+/** What another version, or another program, has put there costs its own line and nothing else. */
+function entryOf(json: string, atLeastMs: number): TimelineEntry {
+  const value = valueOf(json)
+  const entry = TimelineEntry.safeParse(value)
+  if (entry.success) return entry.data
+  const moment = Moment.safeParse(value)
+  return { kind: 'unreadable', atMs: moment.success ? moment.data.atMs : atLeastMs, text: json.slice(0, 200) }
+}
+
+function valueOf(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return null
   }
 }
 

@@ -132,7 +132,7 @@ export function chooseDumps(manifests: readonly DumpManifest[], tree: DumpTree, 
   }
   if (missing.length > 0) {
     throw new OperatorError(
-      `${tree.root} is not whole\n  ${missing.join('\n  ')}`,
+      [`${tree.root} is not whole`, ...missing.map((one) => `  ${one}`)],
       'Copy the missing files too, or have Heap send the table again in full.',
     )
   }
