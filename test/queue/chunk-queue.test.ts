@@ -30,6 +30,15 @@ test('an interrupted chunk goes back to waiting and spends no attempt', async ()
   expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
 })
 
+test('a chunk that nobody planned fails at once, and says why', async () => {
+  const { queue, consume, jobOf, state } = await workplace()
+  await queue.add([jobOf(0)])
+  const taken = await consume(() => ({ kind: 'not_planned' }))
+  await until('the chunk has failed', async () => (await state()).failed === 1)
+  expect(taken.length).toBe(1)
+  expect((await state()).firstFailure).toContain('the chunk is not one that was planned')
+})
+
 test('closing hands chunks back after their current batch, and they are there for others', async () => {
   const { queue, consume, jobOf, consumer, state } = await workplace()
   await queue.add([jobOf(0)])

@@ -244,6 +244,7 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
 test('counters of rows and bytes beyond what a 32-bit number holds come back as they were', async () => {
   const { ledger, hold, run, chunk, file } = await withRejectedRows()
   const whole = chunk(5)
+  await ledger.planChunks(run.id, [whole])
   await server.redis.set(`heapferry:${run.id}-events:${whole.id}:lock`, 'mine')
   const cursor = 98_765_432_109_876
   const tally = { ...emptyTally, read: 10_000_000_001, sent: 10_000_000_000, rejected: { missing_time: 1 } }

@@ -61,6 +61,7 @@ export { Report } from './report/report.ts'
 export { timelineText } from './timeline-text.ts'
 export { duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
+  isEveryChunkDone,
   isRunComplete,
   phaseOpen,
   rejectedTooMany,

@@ -108,6 +108,10 @@ export class ChunkConsumer {
           throw new WaitingError()
         case 'lock_lost':
           throw new Error('the lock of this chunk was lost: another worker goes on with it')
+        case 'not_planned':
+          throw new UnrecoverableError(
+            'the chunk is not one that was planned, or not as it was: its job was altered or added by hand',
+          )
       }
     }
     this.#worker = new Worker(queueName(run, phase), handle, {

@@ -40,6 +40,11 @@ export function runKeys(run: RunId) {
     files: `${base}:files`,
     /** Hash: file id → FilePlan, once the file is cut. */
     plans: `${base}:plans`,
+    /**
+     * Hash: chunk id → digest of what was planned (90 bytes a chunk in all), and file id → nothing for files whose chunks
+     * are all noted here: those of older versions are not.
+     */
+    chunks: `${base}:chunks`,
     /** Hash: chunk id → Checkpoint. */
     checkpoints: `${base}:checkpoints`,
     /** Hash: file id → rows of it that have ended. */
