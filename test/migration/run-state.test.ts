@@ -13,7 +13,7 @@ import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
 
 const going: Intent = { kind: 'run', by: 'ada', acceptedTables: [] }
-const idle: QueueState = { waiting: 0, active: 0, failed: 0, firstFailure: null }
+const idle: QueueState = { waiting: 0, active: 0, failed: 0, paused: false, firstFailure: null }
 const run = runOf('states', { maxRejectedPercent: 1 })
 
 test.each([
@@ -151,6 +151,8 @@ function progressOf(
     samples: [],
     waiting: [],
     pace: noPace,
+    wantedAtMs: 0,
+    producedAtMs: null,
   }
 }
 
@@ -163,5 +165,5 @@ function waiting() {
 }
 
 function statusOf(progress: RunProgress, queue: QueueState) {
-  return runStatus('states', progress, { state: runState(progress, queue), queue }, 0)
+  return runStatus('states', progress, { state: runState(progress, queue), queue, trouble: [] }, 0)
 }

@@ -5,7 +5,7 @@ import { redisForTests } from '../support/redis.ts'
 import { rejectedAt, rejectingRun } from '../support/rejecting-run.ts'
 
 const server = redisForTests()
-const idle = { waiting: 0, active: 0, failed: 0, firstFailure: null }
+const idle = { waiting: 0, active: 0, failed: 0, paused: false, firstFailure: null }
 let runs = 0
 
 test('a rejected row that is sent leaves the list, and one moves from rejected to sent in all counters', async () => {

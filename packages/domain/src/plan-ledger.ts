@@ -19,6 +19,8 @@ export interface FileLedger {
 
 /** What a producer stores while it cuts files into chunks, so that it may die anywhere and begin again. */
 export interface PlanLedger extends FileLedger {
+  /** A producer is at work. Repeated every few seconds; silence means that it has died. */
+  producing(run: RunId): Promise<void>
   /** Makes a file known before its first chunk is enqueued. */
   addFile(run: RunId, file: ExportFile): Promise<void>
   /** Makes chunks of one file known before they are enqueued: of that file no others may commit. */

@@ -15,6 +15,7 @@ import {
   type TransportName,
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
+import type { Trouble } from './run-trouble.ts'
 import { grouped, paceReasonText, phaseTexts } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
@@ -36,8 +37,9 @@ export type RunState =
 export interface RunStatus {
   run: string
   state: RunState['kind']
-  /** The state in a sentence. */
+  /** The state in a sentence, and what keeps the run from going on. */
   message: string
+  trouble: Trouble[]
   /** What stands behind it, for an engineer. */
   details: string[]
   phase: Phase
@@ -186,7 +188,7 @@ export function wantedToGoOn(run: Run, progress: RunProgress, by: string): Extra
 export function runStatus(
   run: string,
   progress: RunProgress,
-  { state, queue }: { state: RunState; queue: QueueState },
+  { state, queue, trouble }: { state: RunState; queue: QueueState; trouble: Trouble[] },
   nowMs: number,
 ): RunStatus {
   const total = totalOf(progress.tables)
@@ -196,10 +198,13 @@ export function runStatus(
   const expected = isMoving ? expectedRate(progress, total.tally, rate, nowMs) : null
   const { limit, effective, reason } = progress.pace
   const phase = phaseOpen(progress)
+  // A run that has failed says why itself.
+  const shown = state.kind === 'failed' ? [] : trouble
   return {
     run,
     state: state.kind,
-    message: messageOf(state, phase, total.tally.rejected.file_damaged ?? 0),
+    message: withTrouble(messageOf(state, phase, total.tally.rejected.file_damaged ?? 0), shown),
+    trouble: shown,
     details: detailsOf(progress, queue),
     phase,
     phases: [...progress.phases],
@@ -210,6 +215,12 @@ export function runStatus(
     eta_s: sealed && expected ? Math.ceil((total.planned - total.tally.read) / expected) : null,
     pace: { limit, effective, reason: reason && paceReasonText(reason) },
   }
+}
+
+function withTrouble(message: string, trouble: readonly Trouble[]): string {
+  const sentences = trouble.map((one) => one.message).join(' ')
+  if (sentences === '') return message
+  return trouble.some(({ halts }) => halts) ? `Standing still. ${sentences}` : `${message} ${sentences}`
 }
 
 /** @param damages places at which files are damaged or cut off */

@@ -52,6 +52,11 @@ export class ChunkQueue {
     return new Set(chunks.filter((_, index) => found[index] === 1))
   }
 
+  /** Undoes BullMQ's own pause, which heapferry never makes. */
+  async resume(): Promise<void> {
+    await this.queue.resume()
+  }
+
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */
   async removeFailed(): Promise<void> {
     for (const job of await this.queue.getFailed()) await job.remove()

@@ -10,6 +10,10 @@ const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() }
 
 export function planLedger(redis: Redis): PlanLedger {
   return {
+    async producing(run) {
+      await redis.hset(runKeys(run).run, 'producedAtMs', Date.now())
+    },
+
     async addFile(run, file) {
       await addFileScript(redis, { keys: runKeys(run), args: { file: file.id, json: JSON.stringify(file) } })
     },
