@@ -18,10 +18,12 @@ const runStates = {
   completed: true,
   completed_with_rejected_rows: true,
 } satisfies Record<RunState['kind'], true>
-const chunkOutcomes = { finished: true, interrupted: true, lock_lost: true } satisfies Record<
-  ChunkOutcome['kind'],
-  true
->
+const chunkOutcomes = {
+  finished: true,
+  interrupted: true,
+  lock_lost: true,
+  not_planned: true,
+} satisfies Record<ChunkOutcome['kind'], true>
 
 test('the diagram of a run names exactly the states that a run can be in', () => {
   const drawn = transitionsOf('The states of a run').flatMap(({ from, to }) => [from, to])

@@ -52,7 +52,13 @@ test.each(writes)(
     const { status, text } = await ask(`${url}/queues${path}`, { method })
     expect(status).toBe(405)
     expect(JSON.parse(text).error).toContain('operators who have signed in')
-    expect(await run.queueState('events')).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+    expect(await run.queueState('events')).toEqual({
+      waiting: 1,
+      active: 0,
+      failed: 0,
+      paused: false,
+      firstFailure: null,
+    })
     expect(await run.queue('events').queue.isPaused()).toBe(false)
   },
 )

@@ -50,7 +50,7 @@ test('a worker that lives and takes no chunk makes the dashboard not ready, and 
   await run.queue('events').add([{ chunk, title: 'taps 1' }])
   await run.ledger.setPulse(run.id, { ...pulse, movedAtMs: Date.now() - 120_000 })
   const { status, text } = await ask(`${url}/readyz`)
-  expect([status, JSON.parse(text)]).toEqual([503, { ok: false, workers_stuck: 1 }])
+  expect([status, JSON.parse(text)]).toEqual([503, { ok: false, workers_stuck: 1, trouble: [] }])
   const samples = parsed((await ask(`${url}/metrics`)).text)
   expect(valueOf(samples, 'heapferry_workers_stuck', { run: 'stuck' })).toBe(1)
   await run.ledger.removePulse(run.id, 'host:1')

@@ -98,6 +98,7 @@ export async function seedRun(redis: Redis, name: string, changes: Partial<Run> 
       const phase = phaseOf(file.table.kind)
       const chunks = tallies.map((_, index) => chunkOf(id, file, index))
       await ledger.addFile(id, file)
+      await ledger.planChunks(id, chunks)
       await ledger.planFile(id, file, { chunks: chunks.length, rows })
       for (const [index, chunk] of chunks.entries()) {
         const tally = tallies[index] ?? null

@@ -3,7 +3,7 @@ import { runStatus } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 
 const nowMs = 1_000_000_000
-const queue = { waiting: 9, active: 1, failed: 0, firstFailure: null }
+const queue = { waiting: 9, active: 1, failed: 0, paused: false, firstFailure: null }
 
 test('without a pace the time left is what is left at the rate of the last 15 s', () => {
   expect(etaOf({ rowsPerSecond: 5000 })).toEqual({ rate: 5000, eta_s: 18 })
@@ -60,7 +60,9 @@ function etaOf(what: { rowsPerSecond: number | null; pace?: RunProgress['pace'];
     })).filter(() => rowsPerSecond !== null),
     waiting: [],
     pace,
+    wantedAtMs: 0,
+    producedAtMs: null,
   }
-  const { rate, eta_s } = runStatus('r', progress, { state: { kind: 'running' }, queue }, nowMs)
+  const { rate, eta_s } = runStatus('r', progress, { state: { kind: 'running' }, queue, trouble: [] }, nowMs)
   return { rate, eta_s }
 }

@@ -226,6 +226,7 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
         },
       },
       ledger: {
+        isPlanned: () => ledger.isPlanned(),
         checkpoint: (of) => ledger.checkpoint(of),
         async commit(...what) {
           dieAt('before_commit')

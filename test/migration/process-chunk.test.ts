@@ -44,6 +44,13 @@ test('whatever accidents happen between reading, sending and committing, every r
   )
 })
 
+test('of a chunk that nobody planned nothing is sent', async () => {
+  const bench = workbench(20, 4, [])
+  bench.ledger.isPlanned = () => Promise.resolve(false)
+  expect(await bench.once()).toEqual({ kind: 'not_planned' })
+  expect(bench.requests).toEqual([])
+})
+
 test('a crash repeats one batch at the most', async () => {
   const bench = workbench(20, 4, ['none', 'after_send'])
   await bench.untilFinished()
@@ -202,6 +209,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
     },
     sink,
     ledger: {
+      isPlanned: () => ledger.isPlanned(),
       checkpoint: (of) => ledger.checkpoint(of),
       async commit(...what) {
         crashAt('before_commit')

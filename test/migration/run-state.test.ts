@@ -8,12 +8,12 @@ import {
   type RunProgress,
   type Tally,
 } from '@heapferry/domain'
-import { rejectedTooMany, runState, runStatus, wantedToGoOn } from '@heapferry/migration'
+import { isRunComplete, rejectedTooMany, runState, runStatus, wantedToGoOn } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
 
 const going: Intent = { kind: 'run', by: 'ada', acceptedTables: [] }
-const idle: QueueState = { waiting: 0, active: 0, failed: 0, firstFailure: null }
+const idle: QueueState = { waiting: 0, active: 0, failed: 0, paused: false, firstFailure: null }
 const run = runOf('states', { maxRejectedPercent: 1 })
 
 test.each([
@@ -32,6 +32,31 @@ test.each([
   ['a worker waits for PostHog', { ...progressOf({ read: 50 }), waiting: [waiting()] }, idle, 'waiting_for_posthog'],
 ] as const)('while %s a run is %s', (_, progress, queue, state) => {
   expect(runState(progress, queue).kind).toBe(state)
+})
+
+test.each([
+  ['fewer', 80, '20 rows are unaccounted for (clicks: 20)'],
+  ['one fewer', 99, '1 row is unaccounted for (clicks: 1)'],
+  ['more', 1100, '1,000 rows are counted that nobody planned (clicks: 1,000)'],
+])(
+  'with every chunk done and %s rows than were planned, a run is not complete, and says what to do',
+  (_, read, why) => {
+    const progress = progressOf({ read, done: 10 })
+    expect(isRunComplete(progress)).toBe(false)
+    expect(statusOf(progress, idle)).toMatchObject({
+      state: 'failed',
+      message: expect.stringMatching(/^Failed: .*--run NAME/),
+    })
+    expect(statusOf(progress, idle).message).toContain(why)
+  },
+)
+
+test('rows of one table that are too many do not make up for those that another lacks', () => {
+  const progress = progressOf({ read: 80, done: 10 })
+  const taps = progressOf({ read: 120 }).tables.map((table) => ({ ...table, table: 'taps' }))
+  expect(statusOf({ ...progress, tables: [...progress.tables, ...taps] }, idle).message).toContain(
+    '20 rows are unaccounted for (clicks: 20), and 20 rows are counted that nobody planned (taps: 20)',
+  )
 })
 
 test('a run that is paused is pausing as long as workers have chunks in hand', () => {
@@ -126,6 +151,8 @@ function progressOf(
     samples: [],
     waiting: [],
     pace: noPace,
+    wantedAtMs: 0,
+    producedAtMs: null,
   }
 }
 
@@ -138,5 +165,5 @@ function waiting() {
 }
 
 function statusOf(progress: RunProgress, queue: QueueState) {
-  return runStatus('states', progress, { state: runState(progress, queue), queue }, 0)
+  return runStatus('states', progress, { state: runState(progress, queue), queue, trouble: [] }, 0)
 }

@@ -384,6 +384,8 @@ function workbench(clicks: readonly Click[]) {
       samples: [{ atMs: sentAtMs, rowsRead: count }],
       waiting: [],
       pace: noPace,
+      wantedAtMs: 0,
+      producedAtMs: null,
     }
   }
 

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const nowMs = 1_000_000
 const chunk = { id: ChunkId.parse('0123456789ab-000000'), table: 'clicks', firstRow: 1, rows: 10, read: 5 }
-const waits = { waiting: 3, active: 0, failed: 0, firstFailure: null }
+const waits = { waiting: 3, active: 0, failed: 0, paused: false, firstFailure: null }
 const empty = { ...waits, waiting: 0 }
 
 test.each<[string, Partial<Pulse>, QueueState, string | null]>([
@@ -51,7 +51,17 @@ function pulse(changes: Partial<Pulse>): Pulse {
 }
 
 function going(intent: Intent): RunProgress {
-  return { intent, transport: null, phases: [], tables: [], samples: [], waiting: [], pace: noPace }
+  return {
+    intent,
+    transport: null,
+    phases: [],
+    tables: [],
+    samples: [],
+    waiting: [],
+    pace: noPace,
+    wantedAtMs: 0,
+    producedAtMs: null,
+  }
 }
 
 function ago(seconds: number): number {

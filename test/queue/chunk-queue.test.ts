@@ -27,7 +27,16 @@ test('an interrupted chunk goes back to waiting and spends no attempt', async ()
   await until('the chunk waits again', async () => taken.length === 1 && (await state()).waiting === 1)
   const [job] = await queue.queue.getPrioritized()
   expect(job).toMatchObject({ attemptsMade: 0, data: { id: jobOf(0).chunk.id } })
-  expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+  expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, paused: false, firstFailure: null })
+})
+
+test('a chunk that nobody planned fails at once, and says why', async () => {
+  const { queue, consume, jobOf, state } = await workplace()
+  await queue.add([jobOf(0)])
+  const taken = await consume(() => ({ kind: 'not_planned' }))
+  await until('the chunk has failed', async () => (await state()).failed === 1)
+  expect(taken.length).toBe(1)
+  expect((await state()).firstFailure).toContain('the chunk is not one that was planned')
 })
 
 test('closing hands chunks back after their current batch, and they are there for others', async () => {
@@ -38,7 +47,7 @@ test('closing hands chunks back after their current batch, and they are there fo
   )
   await until('the chunk is taken', () => taken.length === 1)
   await consumer().close()
-  expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+  expect(await state()).toEqual({ waiting: 1, active: 0, failed: 0, paused: false, firstFailure: null })
 })
 
 test('a chunk is in work while a worker holds its lock, and waits once that has run out', async () => {
@@ -54,6 +63,17 @@ test('a chunk is in work while a worker holds its lock, and waits once that has 
   await server.redis.del(`heapferry:${jobOf(0).chunk.run}-events:${jobOf(0).chunk.id}:lock`)
   expect(await state()).toMatchObject({ waiting: 1, active: 0 })
   looked.abort()
+})
+
+test('a queue that was paused by BullMQ says so, and is resumed', async () => {
+  const { queue, consume, jobOf, state } = await workplace()
+  await queue.add([jobOf(0)])
+  await queue.queue.pause()
+  const taken = await consume(() => ({ kind: 'finished' }))
+  expect(await state()).toMatchObject({ waiting: 1, paused: true })
+  await queue.resume()
+  await until('the chunk is taken', () => taken.length === 1)
+  expect(await state()).toMatchObject({ paused: false })
 })
 
 test('a paused consumer takes nothing until it is resumed', async () => {

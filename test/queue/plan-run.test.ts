@@ -1,4 +1,14 @@
-import { type Cut, emptyTally, type ExportFile, FileId, phases, type Run, type RunLedger } from '@heapferry/domain'
+import {
+  type Chunk,
+  chunkIdOf,
+  type Cut,
+  emptyTally,
+  type ExportFile,
+  FileId,
+  phases,
+  type Run,
+  type RunLedger,
+} from '@heapferry/domain'
 import { assertSameFiles, planRun } from '@heapferry/migration'
 import { ChunkQueue, queueState, redisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
@@ -66,6 +76,34 @@ test('a Redis that forgot a part of the plan is told, instead of completing with
   await plan.again([users, clicks])
   await server.redis.hdel(`heapferry-ledger:run:${plan.run}:totals`, 'planned|events')
   await expect(plan.again([users, clicks])).rejects.toThrow('Redis has forgotten a part of the plan')
+})
+
+test('a chunk commits only with the range and rows that it was planned with, and under no other name', async () => {
+  const plan = await planner()
+  await plan.again([clicks])
+  const chunk = await plan.chunk(1)
+  const altered: Chunk[] = [
+    { ...chunk, range: { kind: 'bytes', start: 100, end: 150 } },
+    { ...chunk, range: { kind: 'whole' } },
+    { ...chunk, rows: 5 },
+    { ...chunk, firstRow: 1 },
+    { ...chunk, id: chunkIdOf(clicks.id, 3) },
+  ]
+  for (const one of altered) {
+    expect(await plan.ledger.isPlanned(one)).toBe(false)
+    expect(await plan.commit(one)).toEqual({ kind: 'not_planned' })
+  }
+  expect(await plan.ledger.isPlanned(chunk)).toBe(true)
+  expect(await plan.commit(chunk)).toMatchObject({ kind: 'committed' })
+})
+
+test('chunks of a file that an older version has begun to plan commit as they come', async () => {
+  const plan = await planner()
+  await server.redis.hset(`heapferry-ledger:run:${plan.run}:files`, clicks.id, JSON.stringify(clicks))
+  await plan.again([clicks, orders])
+  const chunk = { ...(await plan.chunk(1)), id: chunkIdOf(clicks.id, 7) }
+  expect(await plan.ledger.isPlanned(chunk)).toBe(true)
+  expect(await plan.commit(chunk)).toMatchObject({ kind: 'committed' })
 })
 
 test('planning that is stopped seals nothing, and goes on when it is called again', async () => {
@@ -151,6 +189,18 @@ async function planner() {
     async progress() {
       const { phases: all } = await ledger.progress(run.id)
       return { planned: all.map(({ planned }) => planned), sealed: all.map(({ sealed }) => sealed) }
+    },
+    ledger,
+    async chunk(index: number): Promise<Chunk> {
+      const jobs = await queueOf('events').queue.getJobs()
+      const job = jobs.find(({ id }) => id === chunkIdOf(clicks.id, index))
+      if (!job) throw new Error('the chunk has no job')
+      return job.data
+    },
+    async commit(chunk: Chunk) {
+      await server.redis.set(`heapferry:${run.id}-events:${chunk.id}:lock`, 'mine')
+      const checkpoint = { cursor: 100, tally: { ...emptyTally, read: 10, sent: 10 }, done: true }
+      return ledger.commit({ chunk, file: clicks, token: 'mine' }, checkpoint, [], { from: 0, counts: [] })
     },
     async finish(file: ExportFile, index: number) {
       const [job] = (await queueOf('events').queue.getJobs()).filter(({ id }) => id?.endsWith(`00000${index}`))

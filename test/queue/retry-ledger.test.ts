@@ -5,7 +5,7 @@ import { redisForTests } from '../support/redis.ts'
 import { rejectedAt, rejectingRun } from '../support/rejecting-run.ts'
 
 const server = redisForTests()
-const idle = { waiting: 0, active: 0, failed: 0, firstFailure: null }
+const idle = { waiting: 0, active: 0, failed: 0, paused: false, firstFailure: null }
 let runs = 0
 
 test('a rejected row that is sent leaves the list, and one moves from rejected to sent in all counters', async () => {
@@ -244,6 +244,7 @@ test('held back rows that are sent or rejected move from skipped, once, and the 
 test('counters of rows and bytes beyond what a 32-bit number holds come back as they were', async () => {
   const { ledger, hold, run, chunk, file } = await withRejectedRows()
   const whole = chunk(5)
+  await ledger.planChunks(run.id, [whole])
   await server.redis.set(`heapferry:${run.id}-events:${whole.id}:lock`, 'mine')
   const cursor = 98_765_432_109_876
   const tally = { ...emptyTally, read: 10_000_000_001, sent: 10_000_000_000, rejected: { missing_time: 1 } }

@@ -13,6 +13,10 @@ export class MemoryLedger implements ChunkLedger {
     return Promise.resolve()
   }
 
+  isPlanned(): Promise<boolean> {
+    return Promise.resolve(true)
+  }
+
   checkpoint(chunk: Chunk): Promise<Checkpoint | null> {
     return Promise.resolve(this.checkpoints.get(chunk.id) ?? null)
   }

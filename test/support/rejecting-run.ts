@@ -23,6 +23,7 @@ export async function rejectingRun(redis: Redis, name: string, file: ExportFile 
     /** The chunk's rows have ended as the tally says; these were rejected. */
     async end(index: number, tally: Partial<Tally>, rejected: readonly RejectedRow[] = [], done = true): Promise<void> {
       const chunk = chunkOf(run.id, file, index)
+      await ledger.planChunks(run.id, [chunk])
       await redis.set(`heapferry:${run.id}-events:${chunk.id}:lock`, 'mine')
       const whole = { ...emptyTally, read: 10, ...tally }
       await ledger.commit({ chunk, file, token: 'mine' }, { cursor: 10, tally: whole, done }, rejected, {

@@ -7,7 +7,7 @@ import {
   type RunLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
-import { readRun, type RunStatus, workerFault } from '@heapferry/migration'
+import { readRun, type RunStatus, troubleKinds, workerFault } from '@heapferry/migration'
 import { queueState, type Redis } from '@heapferry/queue'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 
@@ -26,13 +26,12 @@ export interface Measured {
 export async function measure(redis: Redis, ledger: RunLedger & WorkerLedger): Promise<Measured[]> {
   return Promise.all(
     (await ledger.runs()).map(async (run) => {
-      const { status, progress, queue } = await readRun(
+      const { status, progress, queue, pulses } = await readRun(
         run.id,
         ledger,
         (phase) => queueState(redis, run.id, phase),
         Date.now,
       )
-      const pulses = await ledger.pulses(run.id)
       const faults = pulses.flatMap((pulse) => {
         const fault = workerFault(pulse, progress, queue, Date.now())
         return fault === null ? [] : [`${pulse.worker} ${fault}`]
@@ -85,6 +84,7 @@ function createMetrics() {
   const rate = gauge('rows_per_second', 'Rows read per second over the last 15 s.', ['run'])
   const lag = gauge('rows_left', 'Rows planned but not read yet.', ['run'])
   const state = gauge('run_state', '1 for the state that the run is in.', ['run', 'state'])
+  const trouble = gauge('run_trouble', '1 for what keeps the run from going on until somebody helps.', ['run', 'kind'])
   const chunks = gauge('chunks', 'Chunks of the open phase by their state in the queue.', ['run', 'state'])
   const phases = gauge('phase_chunks', 'Chunks of a phase, planned and done.', ['run', 'phase', 'state'])
   const answers = counter('posthog_answers_total', 'Answers of PostHog by HTTP status; "none" where none came.', [
@@ -121,6 +121,8 @@ function createMetrics() {
       rate.set({ run }, status.rate ?? 0)
       lag.set({ run }, Math.max(0, status.totals.planned - status.totals.read))
       state.set({ run, state: status.state }, 1)
+      for (const kind of troubleKinds)
+        trouble.set({ run, kind }, status.trouble.some((one) => one.kind === kind) ? 1 : 0)
       for (const one of ['waiting', 'active', 'failed'] as const) chunks.set({ run, state: one }, queue[one])
       for (const { phase, planned: all, done } of status.phases) {
         phases.set({ run, phase, state: 'planned' }, all)

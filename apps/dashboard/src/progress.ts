@@ -15,7 +15,8 @@ const stateWords: Readonly<Record<RunStatus['state'], string>> = {
   completed_with_rejected_rows: 'completed',
 }
 
-export function stateBadge({ state }: RunStatus): Html {
+export function stateBadge({ state, trouble }: RunStatus): Html {
+  if (trouble.some(({ halts }) => halts)) return html`<span class="state standing_still">standing still</span>`
   return html`<span class="state ${state}">${stateWords[state]}</span>`
 }
 

@@ -22,7 +22,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
 ${script('/uplot.js')}
 ${script('/chart.js')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
-<p id="message" role="status">${status.message}</p>
+<p id="message" role="status">${isBad(status) ? html`<span class="bad">${status.message}</span>` : status.message}</p>
 <div id="actions">${actionsBar}</div>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(status)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
@@ -43,6 +43,10 @@ ${script('/chart.js')}`,
 </dl>
 <details id="details"><summary>For engineers</summary><ul>${status.details.map((line) => html`<li>${line}</li>`)}</ul></details></section>`,
   }
+}
+
+function isBad({ state, trouble }: RunStatus): boolean {
+  return state === 'failed' || trouble.length > 0
 }
 
 const retryMs = 3_600_000

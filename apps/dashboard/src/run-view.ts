@@ -36,9 +36,8 @@ export async function readRunView(
   { redis, ledger }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger },
 ): Promise<RunView> {
   const nowMs = Date.now()
-  const [{ status, progress, queue }, pulses, answers, timeline, latest, memory] = await Promise.all([
+  const [{ status, progress, queue, pulses }, answers, timeline, latest, memory] = await Promise.all([
     readRun(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now),
-    ledger.pulses(run.id),
     ledger.answers(run.id),
     ledger.timeline(run.id),
     ledger.latestPoint(run.id),

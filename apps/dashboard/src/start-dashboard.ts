@@ -89,8 +89,11 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   })
   app.get('/readyz', async (_, response) => {
     // Without names: whoever probes needs no login.
-    const stuck = (await answers(redis)) ? (await measure(redis, ledger)).flatMap(({ faults }) => faults).length : null
-    response.status(stuck === 0 ? 200 : 503).json({ ok: stuck === 0, workers_stuck: stuck })
+    const runs = (await answers(redis)) ? await measure(redis, ledger) : null
+    const stuck = runs?.flatMap(({ faults }) => faults).length ?? null
+    const trouble = [...new Set(runs?.flatMap(({ status }) => status.trouble.map(({ kind }) => kind)))]
+    const ok = stuck === 0 && trouble.length === 0
+    response.status(ok ? 200 : 503).json({ ok, workers_stuck: stuck, trouble })
   })
   app.use(onlySameSiteWrites)
   // What the page to sign in needs is no secret.

@@ -134,19 +134,31 @@ export async function produce(
   { run, hashSalt, source, files }: Production,
   { ledger, queueOf, store, signal, onFile }: ProductionWork,
 ): Promise<void> {
-  for (const phase of phases) await queueOf(phase).removeFailed()
-  await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
-  await planRun(run, files, {
-    ledger,
-    schedule: {
-      add: (phase, chunks) => queueOf(phase).add(chunks),
-      known: (phase, chunks) => queueOf(phase).known(chunks),
-    },
-    source,
-    signal,
-    ...(onFile && { onFile }),
-  })
+  await ledger.producing(run.id)
+  // What goes wrong with Redis is told by what waits for it below.
+  const saying = setInterval(() => void ledger.producing(run.id).catch(() => {}), sayEveryMs)
+  try {
+    for (const phase of phases) {
+      await queueOf(phase).removeFailed()
+      await queueOf(phase).resume()
+    }
+    await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
+    await planRun(run, files, {
+      ledger,
+      schedule: {
+        add: (phase, chunks) => queueOf(phase).add(chunks),
+        known: (phase, chunks) => queueOf(phase).known(chunks),
+      },
+      source,
+      signal,
+      ...(onFile && { onFile }),
+    })
+  } finally {
+    clearInterval(saying)
+  }
 }
+
+const sayEveryMs = 2000
 
 const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
 

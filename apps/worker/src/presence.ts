@@ -23,8 +23,8 @@ export class Presence {
   readonly #inHand = new Map<ChunkId, Pulse['chunks'][number]>()
   /** Rows that were brought to their ends since the last pulse. */
   #rows = 0
-  /** Of the last pulse; before the first one, of the beginning. */
-  #pulseAtMs = Date.now()
+  /** Of the last pulse. The first is due at once: a run without one has no worker. */
+  #pulseAtMs = Date.now() - pulseEveryMs
   /** When something moved last, or there was a reason why nothing did. */
   #movedAtMs = Date.now()
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Destination, Pace, Phase, Run, RunId } from '@heapferry/domain'
-import { fingerprintOfSalt, isRunComplete, phaseOpen, rejectedTooMany } from '@heapferry/migration'
+import { fingerprintOfSalt, isEveryChunkDone, phaseOpen, rejectedTooMany } from '@heapferry/migration'
 import { type Desk, type DeskOptions, openDesk } from './desk.ts'
 import { pausingOnOperatorErrors } from './pausing-on-operator-errors.ts'
 
@@ -53,7 +53,7 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
 
   async function serve(run: Run): Promise<void> {
     const progress = await ledger.progress(run.id)
-    if (isRunComplete(progress) || progress.intent.kind === 'cancel') return leave(run.id)
+    if (isEveryChunkDone(progress) || progress.intent.kind === 'cancel') return leave(run.id)
     const tooMany = rejectedTooMany(run, progress)
     if (tooMany) {
       logger.error({ run: run.id, reason: tooMany.reason }, 'the run is paused')

@@ -54,6 +54,8 @@ export type CommitAnswer =
   | { kind: 'committed'; intent: Intent }
   /** Another worker holds the chunk now; nothing was stored. */
   | { kind: 'lock_lost' }
+  /** The chunk is not one that was planned, or has another range or number of rows; nothing was stored. */
+  | { kind: 'not_planned' }
 
 /** How a worker's turn at a chunk ended. */
 export type ChunkOutcome =
@@ -63,9 +65,13 @@ export type ChunkOutcome =
   | { kind: 'interrupted' }
   /** Another worker holds the chunk. */
   | { kind: 'lock_lost' }
+  /** The chunk is not one that was planned: whoever made or altered its job was not the producer. */
+  | { kind: 'not_planned' }
 
 /** How far chunks are: what a worker reads before it begins, and stores after every batch. */
 export interface ChunkLedger {
+  /** Whether the producer has planned this very chunk. True for all of files that were planned by an older version. */
+  isPlanned(chunk: Chunk): Promise<boolean>
   checkpoint(chunk: Chunk): Promise<Checkpoint | null>
   /**
    * Stores cursor, tally, rejected rows and counts by day together, or nothing. A checkpoint that is not further than the

@@ -16,17 +16,19 @@ export const Range = z.discriminatedUnion('kind', [
 export type Range = z.infer<typeof Range>
 
 /** A piece of one file: what one worker takes at a time. It names a place and carries no row. */
-export const Chunk = z.object({
-  id: ChunkId,
-  run: RunId,
-  file: FileId,
-  range: Range,
-  /** Number of the chunk's first row in its file; the first row of a file is 1, a header is not counted. */
-  firstRow: z.number().int().positive(),
-  rows: z.number().int().nonnegative(),
-  /** Days since 1970-01-01 (UTC) of the chunk's first readable time; null where no row of the chunk's start has one. */
-  day: z.number().int().nullable(),
-})
+export const Chunk = z
+  .object({
+    id: ChunkId,
+    run: RunId,
+    file: FileId,
+    range: Range,
+    /** Number of the chunk's first row in its file; the first row of a file is 1, a header is not counted. */
+    firstRow: z.number().int().positive(),
+    rows: z.number().int().nonnegative(),
+    /** Days since 1970-01-01 (UTC) of the chunk's first readable time; null where no row of the chunk's start has one. */
+    day: z.number().int().nullable(),
+  })
+  .refine(({ id, file }) => id.startsWith(file), 'the id of a chunk begins with that of its file')
 export type Chunk = z.infer<typeof Chunk>
 
 /** What tells where to read: of a chunk, or of any other part of a file. */

@@ -1,3 +1,4 @@
+import type { Chunk } from './chunk.ts'
 import type { ExportFile } from './export.ts'
 import type { ChunkId, FileId, RunId } from './ids.ts'
 import type { Phase } from './table.ts'
@@ -18,8 +19,12 @@ export interface FileLedger {
 
 /** What a producer stores while it cuts files into chunks, so that it may die anywhere and begin again. */
 export interface PlanLedger extends FileLedger {
+  /** A producer is at work. Repeated every few seconds; silence means that it has died. */
+  producing(run: RunId): Promise<void>
   /** Makes a file known before its first chunk is enqueued. */
   addFile(run: RunId, file: ExportFile): Promise<void>
+  /** Makes chunks of one file known before they are enqueued: of that file no others may commit. */
+  planChunks(run: RunId, chunks: readonly Chunk[]): Promise<void>
   /** Adds what a file was cut into to the run's plan, once however often it is said. */
   planFile(run: RunId, file: ExportFile, plan: FilePlan): Promise<void>
   filePlan(run: RunId, file: FileId): Promise<FilePlan | null>

@@ -4,6 +4,8 @@ export interface QueueState {
   /** Workers have them in hand. */
   active: number
   failed: number
+  /** By BullMQ's own pause, which only somebody outside heapferry makes: no worker takes a chunk. */
+  paused: boolean
   /** Why the first of the failed ones did, which have spent all their attempts. */
   firstFailure: string | null
 }

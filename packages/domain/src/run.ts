@@ -105,6 +105,10 @@ export interface RunProgress {
   samples: readonly { atMs: number; rowsRead: number }[]
   waiting: readonly Waiting[]
   pace: CurrentPace
+  /** When somebody last created it, started its command or let it go on: workers need a moment to come. */
+  wantedAtMs: number
+  /** When a producer last said that it plans the run; null where none has, or one of an older version. */
+  producedAtMs: number | null
 }
 
 export interface TableProgress {
@@ -116,7 +120,7 @@ export interface TableProgress {
 
 /** Which runs there are, what is wanted of them, and how far they are. */
 export interface RunLedger {
-  /** Stores the run unless one of that name exists, as `by`'s; answers the stored one. */
+  /** Stores the run unless one of that name exists, as `by`'s; answers the stored one, which is wanted from now on. */
   createRun(run: Run, by: string): Promise<Run>
   run(id: RunId): Promise<Run | null>
   /** Newest first. */

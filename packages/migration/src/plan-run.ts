@@ -89,6 +89,7 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<num
       run.id,
       pending.map(({ id }) => id),
     )
+    await ledger.planChunks(run.id, pending)
     const missing = pending.filter(({ id }) => !done.has(id))
     await schedule.add(
       phase,

@@ -33,6 +33,8 @@ export interface ChunkWork {
  */
 export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortSignal): Promise<ChunkOutcome> {
   const { chunk, file } = claim
+  // The commit is refused as well, but by then PostHog would hold events that no row stands for.
+  if (!(await work.ledger.isPlanned(chunk))) return { kind: 'not_planned' }
   let checkpoint = (await work.ledger.checkpoint(chunk)) ?? { cursor: 0, tally: emptyTally, done: false }
   if (checkpoint.done) return { kind: 'finished' }
 
@@ -49,7 +51,7 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
     const tally = { ...batch.tally, warned: delivery.warned }
     checkpoint = { cursor: slice.next, tally: addTallies(checkpoint.tally, tally), done: false }
     const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, sent)
-    if (answer.kind === 'lock_lost') return answer
+    if (answer.kind !== 'committed') return answer
     work.onCommit?.(checkpoint)
 
     // The only place that looks at the signal and at what is wanted: between batches, nothing is half done.
@@ -64,5 +66,5 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   }
   const nothingMore = { from: checkpoint.cursor, counts: [] }
   const answer = await work.ledger.commit(claim, { ...checkpoint, done: true }, [], nothingMore)
-  return answer.kind === 'lock_lost' ? answer : { kind: 'finished' }
+  return answer.kind === 'committed' ? { kind: 'finished' } : answer
 }

@@ -1,5 +1,6 @@
-import type { Phase, QueueState, RunId, RunLedger, RunProgress } from '@heapferry/domain'
+import type { Phase, Pulse, QueueState, RunId, RunLedger, RunProgress, WorkerLedger } from '@heapferry/domain'
 import { phaseOpen, type RunStatus, runState, runStatus } from './run-state.ts'
+import { lostChunks, troubleOf } from './run-trouble.ts'
 
 /**
  * What a run is doing and how far it is, from the ledger and the queue of the phase that is open. A run that the
@@ -12,11 +13,16 @@ export async function readRunStatus(...asked: Parameters<typeof readRun>): Promi
 /** The status of a run and what it was made from. */
 export async function readRun(
   run: RunId,
-  ledger: Pick<RunLedger, 'progress'>,
+  ledger: Pick<RunLedger, 'progress'> & Pick<WorkerLedger, 'pulses'>,
   queueState: (phase: Phase) => Promise<QueueState>,
   now: () => number,
-): Promise<{ status: RunStatus; progress: RunProgress; queue: QueueState }> {
-  const progress = await ledger.progress(run)
-  const queue = await queueState(phaseOpen(progress))
-  return { status: runStatus(run, progress, { state: runState(progress, queue), queue }, now()), progress, queue }
+): Promise<{ status: RunStatus; progress: RunProgress; queue: QueueState; pulses: Pulse[] }> {
+  const before = await ledger.progress(run)
+  const [queue, pulses] = await Promise.all([queueState(phaseOpen(before)), ledger.pulses(run)])
+  // A chunk that was done between the two looks is in neither: what is done now counts.
+  const progress = lostChunks(before, queue) > 0 ? await ledger.progress(run) : before
+  const nowMs = now()
+  const state = runState(progress, queue)
+  const trouble = troubleOf(run, { progress, queue, pulses }, nowMs)
+  return { status: runStatus(run, progress, { state, queue, trouble }, nowMs), progress, queue, pulses }
 }

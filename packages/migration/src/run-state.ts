@@ -15,6 +15,7 @@ import {
   type TransportName,
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
+import type { Trouble } from './run-trouble.ts'
 import { grouped, paceReasonText, phaseTexts } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
@@ -28,7 +29,7 @@ export type RunState =
   /** Every row has been read, not every chunk is done. */
   | { kind: 'completing' }
   | { kind: 'cancelled'; by: string }
-  | { kind: 'failed'; reason: string }
+  | { kind: 'failed'; reason: string; hint: string }
   | { kind: 'completed' }
   | { kind: 'completed_with_rejected_rows' }
 
@@ -36,8 +37,9 @@ export type RunState =
 export interface RunStatus {
   run: string
   state: RunState['kind']
-  /** The state in a sentence. */
+  /** The state in a sentence, and what keeps the run from going on. */
   message: string
+  trouble: Trouble[]
   /** What stands behind it, for an engineer. */
   details: string[]
   phase: Phase
@@ -77,8 +79,37 @@ export function phaseOpen(progress: RunProgress): Phase {
   return identities && isComplete(identities) ? 'events' : 'identities'
 }
 
+/** Every planned row has ended. Chunks alone do not tell: one may have been done under the name of another. */
 export function isRunComplete(progress: RunProgress): boolean {
-  return progress.phases.every(isComplete)
+  return isEveryChunkDone(progress) && unaccounted(progress) === null
+}
+
+/** Nothing is left to be worked on. */
+export function isEveryChunkDone({ phases }: RunProgress): boolean {
+  return phases.every(isComplete)
+}
+
+/** Tables whose rows do not add up, in a sentence; null where every planned row has ended, and no other. */
+export function unaccounted({ tables }: RunProgress): string | null {
+  const differences = tables.map(({ table, planned, tally: { sent, skipped, rejected } }) => {
+    return { table, rows: planned - sent - countOf(skipped) - countOf(rejected) }
+  })
+  const missing = differences.filter(({ rows }) => rows > 0)
+  const surplus = differences.filter(({ rows }) => rows < 0)
+  const sentences = [
+    ...(missing.length === 0 ? [] : [`${rowsOf(missing)} unaccounted for (${byTable(missing)})`]),
+    ...(surplus.length === 0 ? [] : [`${rowsOf(surplus)} counted that nobody planned (${byTable(surplus)})`]),
+  ]
+  return sentences.length === 0 ? null : sentences.join(', and ')
+}
+
+function rowsOf(differences: readonly { rows: number }[]): string {
+  const count = Math.abs(differences.reduce((sum, { rows }) => sum + rows, 0))
+  return count === 1 ? '1 row is' : `${grouped(count)} rows are`
+}
+
+function byTable(differences: readonly { table: string; rows: number }[]): string {
+  return differences.map(({ table, rows }) => `${table}: ${grouped(Math.abs(rows))}`).join(', ')
 }
 
 export function runState(progress: RunProgress, queue: QueueState): RunState {
@@ -88,6 +119,13 @@ export function runState(progress: RunProgress, queue: QueueState): RunState {
     const { rejected } = totalOf(progress.tables).tally
     return { kind: countOf(rejected) > 0 ? 'completed_with_rejected_rows' : 'completed' }
   }
+  if (isEveryChunkDone(progress)) {
+    return {
+      kind: 'failed',
+      reason: `${unaccounted(progress)}, although every chunk is done`,
+      hint: 'Start another run of the same export with --run NAME: it sends all again under the same uuids, so PostHog keeps one of each event.',
+    }
+  }
   if (intent.kind === 'pause') {
     return queue.active > 0
       ? { kind: 'pausing', by: intent.by, chunks: queue.active }
@@ -95,7 +133,11 @@ export function runState(progress: RunProgress, queue: QueueState): RunState {
   }
   // Failed chunks do not stop the others, so the run is not over while the queue has anything else to do.
   if (queue.failed > 0 && queue.waiting + queue.active === 0) {
-    return { kind: 'failed', reason: `${chunks(queue.failed)} failed; the first: ${queue.firstFailure ?? 'unknown'}` }
+    return {
+      kind: 'failed',
+      reason: `${chunks(queue.failed)} failed; the first: ${queue.firstFailure ?? 'unknown'}`,
+      hint: 'Repeat the run command to try again from the last checkpoint.',
+    }
   }
   if (waiting[0]) return { kind: 'waiting_for_posthog', detail: waiting[0].detail }
   if (progress.phases.some(({ sealed }) => !sealed) && totalOf(progress.tables).tally.read === 0)
@@ -146,7 +188,7 @@ export function wantedToGoOn(run: Run, progress: RunProgress, by: string): Extra
 export function runStatus(
   run: string,
   progress: RunProgress,
-  { state, queue }: { state: RunState; queue: QueueState },
+  { state, queue, trouble }: { state: RunState; queue: QueueState; trouble: Trouble[] },
   nowMs: number,
 ): RunStatus {
   const total = totalOf(progress.tables)
@@ -156,10 +198,13 @@ export function runStatus(
   const expected = isMoving ? expectedRate(progress, total.tally, rate, nowMs) : null
   const { limit, effective, reason } = progress.pace
   const phase = phaseOpen(progress)
+  // A run that has failed says why itself.
+  const shown = state.kind === 'failed' ? [] : trouble
   return {
     run,
     state: state.kind,
-    message: messageOf(state, phase, total.tally.rejected.file_damaged ?? 0),
+    message: withTrouble(messageOf(state, phase, total.tally.rejected.file_damaged ?? 0), shown),
+    trouble: shown,
     details: detailsOf(progress, queue),
     phase,
     phases: [...progress.phases],
@@ -170,6 +215,12 @@ export function runStatus(
     eta_s: sealed && expected ? Math.ceil((total.planned - total.tally.read) / expected) : null,
     pace: { limit, effective, reason: reason && paceReasonText(reason) },
   }
+}
+
+function withTrouble(message: string, trouble: readonly Trouble[]): string {
+  const sentences = trouble.map((one) => one.message).join(' ')
+  if (sentences === '') return message
+  return trouble.some(({ halts }) => halts) ? `Standing still. ${sentences}` : `${message} ${sentences}`
 }
 
 /** @param damages places at which files are damaged or cut off */
@@ -190,7 +241,7 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'cancelled':
       return `Cancelled by ${state.by}.`
     case 'failed':
-      return `Failed: ${state.reason}. Repeat the run command to try again from the last checkpoint.`
+      return `Failed: ${state.reason}. ${state.hint}`
     case 'completed':
       return 'Completed: every row has been sent or left out on purpose.'
     case 'completed_with_rejected_rows':

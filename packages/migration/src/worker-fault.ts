@@ -16,7 +16,7 @@ export function workerFault(
   if (intent.kind !== 'run' || nowMs - movedAtMs < stuckAfterMs) return null
   const still = duration((nowMs - movedAtMs) / 1000)
   if (chunks.length > 0) return `has made no progress for ${still}`
-  return queue.waiting > 0
+  return queue.waiting > 0 && !queue.paused
     ? `has taken no chunk for ${still}, although ${queue.waiting} ${queue.waiting === 1 ? 'is' : 'are'} waiting`
     : null
 }

@@ -52,6 +52,11 @@ export class ChunkQueue {
     return new Set(chunks.filter((_, index) => found[index] === 1))
   }
 
+  /** Undoes BullMQ's own pause, which heapferry never makes. */
+  async resume(): Promise<void> {
+    await this.queue.resume()
+  }
+
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */
   async removeFailed(): Promise<void> {
     for (const job of await this.queue.getFailed()) await job.remove()
@@ -108,6 +113,10 @@ export class ChunkConsumer {
           throw new WaitingError()
         case 'lock_lost':
           throw new Error('the lock of this chunk was lost: another worker goes on with it')
+        case 'not_planned':
+          throw new UnrecoverableError(
+            'the chunk is not one that was planned, or not as it was: its job was altered or added by hand',
+          )
       }
     }
     this.#worker = new Worker(queueName(run, phase), handle, {

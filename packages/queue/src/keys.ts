@@ -18,6 +18,11 @@ export function stateKey(
   return `${queuePrefix}:${queueName(run, phase)}:${state}`
 }
 
+/** BullMQ's hash of what is so for the whole queue; `paused` is there while it is paused. */
+export function metaKey(run: RunId, phase: Phase): string {
+  return `${queuePrefix}:${queueName(run, phase)}:meta`
+}
+
 /** BullMQ's hash of a job. */
 export function jobKey(run: RunId, phase: Phase, jobId: string): string {
   return `${queuePrefix}:${queueName(run, phase)}:${jobId}`
@@ -34,12 +39,17 @@ export const runsKey = 'heapferry-ledger:runs'
 export function runKeys(run: RunId) {
   const base = `heapferry-ledger:run:${run}`
   return {
-    /** Hash: run, intent, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
+    /** Hash: run, intent, wantedAtMs, producedAtMs, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
     /** Hash: file id → ExportFile. */
     files: `${base}:files`,
     /** Hash: file id → FilePlan, once the file is cut. */
     plans: `${base}:plans`,
+    /**
+     * Hash: chunk id → digest of what was planned (90 bytes a chunk in all), and file id → nothing for files whose chunks
+     * are all noted here: those of older versions are not.
+     */
+    chunks: `${base}:chunks`,
     /** Hash: chunk id → Checkpoint. */
     checkpoints: `${base}:checkpoints`,
     /** Hash: file id → rows of it that have ended. */

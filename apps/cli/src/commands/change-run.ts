@@ -1,6 +1,8 @@
 import { Command } from 'commander'
-import { OperatorError, type Run, type RunId, type RunProgress } from '@heapferry/domain'
+import { createLogger, type Settings } from '@heapferry/config'
+import { OperatorError, phases, type Run, type RunId, type RunProgress } from '@heapferry/domain'
 import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
+import type { Redis } from '@heapferry/queue'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { parseRunId } from '../options.ts'
 import { person } from '../person.ts'
@@ -25,19 +27,31 @@ export function pauseCommand(command: Command): void {
 
 export function resumeCommand(command: Command): void {
   command.argument(...runName).action((name: RunId | undefined) =>
-    changing(name, async (run, progress, { ledger }) => {
+    changing(name, async (run, progress, { ledger, redis }, settings) => {
       const { id } = run
+      await resumeQueues(redis, id, settings)
       await ledger.setIntent(id, wantedToGoOn(run, progress, person()))
       answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
     }),
   )
 }
 
+/** Somebody may have paused them by BullMQ's own means. Of the commands here only this one loads BullMQ. */
+async function resumeQueues(redis: Redis, run: RunId, settings: Settings): Promise<void> {
+  const { openQueues } = await import('../open-queues.ts')
+  const queues = openQueues(redis, run, createLogger({ level: settings.LOG_LEVEL, role: 'cli' }))
+  try {
+    for (const phase of phases) await queues.queueOf(phase).resume()
+  } finally {
+    await queues.close()
+  }
+}
+
 export function changing(
   name: RunId | undefined,
-  change: (run: Run, progress: RunProgress, opened: OpenLedger) => Promise<void>,
+  change: (run: Run, progress: RunProgress, opened: OpenLedger, settings: Settings) => Promise<void>,
 ): Promise<void> {
-  return withLedger(async (opened) => {
+  return withLedger(async (opened, settings) => {
     const run = await findRun(opened.ledger, name)
     const { id } = run
     const progress = await opened.ledger.progress(id)
@@ -45,6 +59,6 @@ export function changing(
       throw new OperatorError(`${id} was cancelled by ${progress.intent.by}`, 'Start another run with --run NAME.')
     if (isRunComplete(progress))
       throw new OperatorError(`${id} is complete`, 'There is nothing left to pause, resume or cancel.')
-    await change(run, progress, opened)
+    await change(run, progress, opened, settings)
   })
 }

@@ -35,7 +35,7 @@ export function runsCommand(command: Command): void {
       }
       const lines = statuses.map(({ run, status }) => [
         run.id,
-        status.state,
+        status.trouble.some(({ halts }) => halts) ? 'standing_still' : status.state,
         grouped(status.totals.read),
         grouped(status.totals.sent),
         new Date(run.createdAtMs).toISOString().slice(0, 16).replace('T', ' '),

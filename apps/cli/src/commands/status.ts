@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { type RunId, type TimelineEntry, type Verification, visible, visibleJson } from '@heapferry/domain'
 import { grouped, mappingFingerprint, readRunStatus, timelineText } from '@heapferry/migration'
 import { queueState } from '@heapferry/queue'
+import { exitCodes } from '../exit-codes.ts'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
 import { answer } from '../print.ts'
@@ -40,6 +41,7 @@ export function statusCommand(command: Command): void {
         const { id, mapping } = await findRun(ledger, name)
         const mapping_fingerprint = mappingFingerprint(mapping)
         const status = await readRunStatus(id, ledger, (phase) => queueState(redis, id, phase), Date.now)
+        if (status.state === 'failed') process.exitCode = exitCodes.failed
         const timeline = await ledger.timeline(id)
         const verifications = await ledger.verifications(id)
         if (flags.json) return answer(visibleJson({ ...status, mapping_fingerprint, verifications, timeline }))

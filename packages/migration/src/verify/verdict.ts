@@ -1,9 +1,11 @@
 import type { PostHogVerification, RunProgress, SentTable, Verdict } from '@heapferry/domain'
+import { unaccounted } from '../run-state.ts'
 import { duration, grouped } from '../wording.ts'
 
 /** What else a verdict depends on than counts. */
 export interface VerdictFacts {
   progress: RunProgress
+  /** Every chunk is done. */
   isComplete: boolean
   isRecent: boolean
   /** Since the look before this one. */
@@ -63,10 +65,14 @@ export function messageOf(verdict: Verdict, { totals, short, extra, people }: Di
 export function notesOf(
   verdict: Verdict,
   { totals, short, extra, people }: Difference,
-  { isComplete, uncounted, sourceFault }: VerdictFacts & { sourceFault: string | null },
+  { progress, isComplete, uncounted, sourceFault }: VerdictFacts & { sourceFault: string | null },
 ): string[] {
   const repeated = totals.sent - totals.expected
+  const unaccountedFor = isComplete ? unaccounted(progress) : null
   return [
+    ...(unaccountedFor === null
+      ? []
+      : [`Beside what was sent, ${unaccountedFor}. \`heapferry status\` says what to do.`]),
     ...(repeated > 0
       ? [`Rows of the export that repeat others: ${grouped(repeated)}. PostHog keeps one event of each.`]
       : []),

@@ -10,7 +10,7 @@ import {
   type VerificationLedger,
 } from '@heapferry/domain'
 
-import { isRunComplete } from '../run-state.ts'
+import { isEveryChunkDone } from '../run-state.ts'
 import {
   compareDays,
   doubtfulTables,
@@ -60,7 +60,7 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
   async function look(nowMs: number): Promise<Look> {
     const progress = await work.ledger.progress(run.id)
     const tables = await work.ledger.sentTables(run.id)
-    const isComplete = isRunComplete(progress)
+    const isComplete = isEveryChunkDone(progress)
     const uncounted = tables.filter((table) => !isCounted(table))
     if (isComplete) await makeUpFor(uncounted, reread)
     const sent = sentByDay(tables, reread)

@@ -18,7 +18,7 @@ import {
 import { convertersOf } from '../converters.ts'
 import { countEnd, endOfRow } from '../end-of-row.ts'
 import { noIdentities } from '../identities/no-identities.ts'
-import { isRunComplete } from '../run-state.ts'
+import { isEveryChunkDone } from '../run-state.ts'
 import { grouped } from '../wording.ts'
 import { rowsByFile } from './recount.ts'
 
@@ -49,7 +49,7 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
   const { by, nowMs } = work
   const progress = await work.ledger.progress(run.id)
   const answer = { kind: 'source' as const, run: run.id, verified_at: new Date(nowMs).toISOString(), by }
-  if (!isRunComplete(progress)) {
+  if (!isEveryChunkDone(progress)) {
     const message = 'The run is not finished: its figures are those of a part of the export.'
     return { ...answer, verdict: 'pending', message, tables: [], notes: [] }
   }

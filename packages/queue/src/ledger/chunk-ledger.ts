@@ -3,12 +3,18 @@ import type { Redis } from 'ioredis'
 import { defineScript } from '../define-script.ts'
 import { lockKey, rowField, runKeys } from '../keys.ts'
 import { countedByDay, sentFields } from '../sent-fields.ts'
+import { chunkDigest } from './chunk-digest.ts'
 import { parsed } from './parsed.ts'
 import { phaseCompleted } from './plan-ledger.ts'
 import { wantedToRun } from './run-ledger.ts'
 
 export function chunkLedger(redis: Redis): ChunkLedger {
   return {
+    async isPlanned(chunk) {
+      const [isNoted, digest] = await redis.hmget(runKeys(chunk.run).chunks, chunk.file, chunk.id)
+      return isNoted === null || digest === chunkDigest(chunk)
+    },
+
     async checkpoint(chunk) {
       return parsed(Checkpoint, await redis.hget(runKeys(chunk.run).checkpoints, chunk.id))
     },
@@ -20,6 +26,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
         args: {
           token,
           chunk: chunk.id,
+          digest: chunkDigest(chunk),
           checkpoint: JSON.stringify(checkpoint),
           tableName: file.table.name,
           phase,
@@ -30,6 +37,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
         each: rejected.map((row) => ({ field: rowField(row), value: JSON.stringify(row) })),
       })
       if (answer === -1) return { kind: 'lock_lost' }
+      if (answer === -2) return { kind: 'not_planned' }
       return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
     },
   }
@@ -39,6 +47,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
  * Stores checkpoint, counters, rejected rows and counts by day together, or nothing.
  *
  * - Only the holder of the chunk's lock may commit: a worker that was taken for dead cannot rewind its successor.
+ * - Only a chunk that was planned, with its own range and rows: another one would be taken for its part of the file.
  * - A cursor only moves forward. The counters grow by what the new tally exceeds the stored one, so a repeated commit
  *   (a reply lost on the way) adds nothing.
  * - Counts by day say how much a slice adds, not how much there is: they are only taken if the slice starts where the
@@ -47,16 +56,31 @@ export function chunkLedger(redis: Redis): ChunkLedger {
  * Lua, and not MULTI: a MULTI whose second command fails keeps the first.
  *
  * `from` is the cursor at which the slice starts, `counts` are by field and day of its block, `each` is a rejected row.
- * Answers the run's intent (JSON, or false where none is stored), or -1 when the lock is lost.
+ * Answers the run's intent (JSON, or false where none is stored), -1 when the lock is lost, -2 for what was not planned.
  */
 const commitScript = defineScript({
-  keys: ['lock', 'checkpoints', 'totals', 'rejected', 'run', 'samples', 'history', 'timeline', 'fileRows', 'sent'],
-  args: ['token', 'chunk', 'checkpoint', 'tableName', 'phase', 'nowMs', 'from', 'counts'],
+  keys: [
+    'lock',
+    'checkpoints',
+    'chunks',
+    'totals',
+    'rejected',
+    'run',
+    'samples',
+    'history',
+    'timeline',
+    'fileRows',
+    'sent',
+  ],
+  args: ['token', 'chunk', 'digest', 'checkpoint', 'tableName', 'phase', 'nowMs', 'from', 'counts'],
   each: { args: ['field', 'value'] },
   lua: `
 ${phaseCompleted}
 ${countedByDay}
 if redis.call('GET', lock) ~= token then return -1 end
+-- A chunk's id begins with that of its file.
+local file = string.sub(chunk, 1, 12)
+if redis.call('HEXISTS', chunks, file) == 1 and redis.call('HGET', chunks, chunk) ~= digest then return -2 end
 
 local new = cjson.decode(checkpoint)
 local stored = redis.call('HGET', checkpoints, chunk)
@@ -69,8 +93,7 @@ if not old.done and (new.cursor > old.cursor or new.done) then
   local newlyRejected = 0
   add('read', new.tally.read - old.tally.read)
   add('sent', new.tally.sent - old.tally.sent)
-  -- A chunk's id begins with that of its file.
-  redis.call('HINCRBY', fileRows, string.sub(chunk, 1, 12), new.tally.read - old.tally.read)
+  redis.call('HINCRBY', fileRows, file, new.tally.read - old.tally.read)
   for reason, count in pairs(new.tally.skipped) do add('skipped.' .. reason, count - (old.tally.skipped[reason] or 0)) end
   for reason, count in pairs(new.tally.rejected) do
     local by = count - (old.tally.rejected[reason] or 0)

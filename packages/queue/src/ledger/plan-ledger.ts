@@ -3,14 +3,26 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
 import { runKeys } from '../keys.ts'
+import { chunkDigest } from './chunk-digest.ts'
 import { parsed } from './parsed.ts'
 
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 
 export function planLedger(redis: Redis): PlanLedger {
   return {
+    async producing(run) {
+      await redis.hset(runKeys(run).run, 'producedAtMs', Date.now())
+    },
+
     async addFile(run, file) {
-      await redis.hset(runKeys(run).files, file.id, JSON.stringify(file))
+      await addFileScript(redis, { keys: runKeys(run), args: { file: file.id, json: JSON.stringify(file) } })
+    },
+
+    async planChunks(run, chunks) {
+      const { chunks: key } = runKeys(run)
+      const [first] = chunks
+      if (!first || (await redis.hexists(key, first.file)) === 0) return
+      await redis.hset(key, Object.fromEntries(chunks.map((chunk) => [chunk.id, chunkDigest(chunk)])))
     },
 
     async file(run, file) {
@@ -61,6 +73,15 @@ export function planLedger(redis: Redis): PlanLedger {
     },
   }
 }
+
+/** Files that were begun by older versions may have chunks in the queue that are noted nowhere: they go on without. */
+const addFileScript = defineScript({
+  keys: ['files', 'chunks'],
+  args: ['file', 'json'],
+  lua: `
+if redis.call('HSET', files, file, json) == 1 then redis.call('HSET', chunks, file, '') end
+`,
+})
 
 /**
  * Adds a file's plan to the run's totals unless it is there already: a producer that dies and cuts the file again

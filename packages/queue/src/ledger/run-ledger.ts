@@ -58,6 +58,7 @@ export function runLedger(redis: Redis): RunLedger {
     async createRun(run, by) {
       const isNew = await redis.hsetnx(runKeys(run.id).run, 'run', JSON.stringify(run))
       if (isNew === 1) await record(run.id, { kind: 'created', atMs: run.createdAtMs, by })
+      await redis.hset(runKeys(run.id).run, 'wantedAtMs', Date.now())
       await redis.zadd(runsKey, 'NX', run.createdAtMs, run.id)
       const created = await stored(run.id)
       if (!created) throw new Error(`run ${run.id} vanished from Redis while it was created`)
@@ -84,7 +85,10 @@ export function runLedger(redis: Redis): RunLedger {
       const keys = runKeys(run)
       await redis.hset(keys.run, 'intent', JSON.stringify(intent))
       // Whoever wants a run to go on has PostHog asked now, whatever it said about later.
-      if (intent.kind === 'run') await redis.hdel(keys.pace, 'gateAt', 'probedAt')
+      if (intent.kind === 'run') {
+        await redis.hdel(keys.pace, 'gateAt', 'probedAt')
+        await redis.hset(keys.run, 'wantedAtMs', Date.now())
+      }
       await record(run, entryOf(intent))
     },
 
@@ -143,6 +147,8 @@ export function runLedger(redis: Redis): RunLedger {
           .map((json) => StoredWaiting.parse(JSON.parse(json)))
           .filter(({ saidAtMs }) => now - saidAtMs < waitingForgottenMs)
           .map((said) => Waiting.parse(said)),
+        wantedAtMs: Number(fields.wantedAtMs ?? 0),
+        producedAtMs: fields.producedAtMs === undefined ? null : Number(fields.producedAtMs),
       }
     },
   }
