@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { ChunkConsumer, connectRedis } from '@heapferry/queue'
+import { expect, onTestFinished, test } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
-import { ask, open, seedRun, tallyOf } from './support.ts'
+import { ask, open, seedRun } from './support.ts'
 
 const server = redisForTests()
 
@@ -29,6 +30,7 @@ test('a chunk is shown as its place, with its progress and a link to its run', a
   ])
 })
 
+const asOperator = { authorization: 'Bearer operator password' }
 const passwords = { operator: 'operator password', viewer: 'viewer password' }
 
 const writes = [
@@ -63,18 +65,78 @@ test.each(writes)(
   },
 )
 
-test('an operator who has signed in may empty a queue in Bull Board', async () => {
-  const run = await seedRun(server.redis, 'emptied')
-  const [chunk] = await run.table('clicks', 10, [null, tallyOf({ read: 10, sent: 10 })])
+test.each(writes)('for operators too %s %s is refused with 405 and changes nothing', async (method, path) => {
+  const run = await seedRun(server.redis, 'kept')
+  const [chunk] = await run.table('clicks', 10, [null])
   if (!chunk) throw new Error('no chunk was planned')
   await run.queue('events').add([{ chunk, title: 'clicks 1' }])
   const url = await open(server.redis, { passwords })
-  const asViewer = { method: 'PUT', headers: { authorization: `Bearer ${passwords.viewer}` } }
-  expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, asViewer)).status).toBe(405)
-  expect((await run.queueState('events')).waiting).toBe(1)
-  const asOperator = { method: 'PUT', headers: { authorization: `Bearer ${passwords.operator}` } }
-  expect((await ask(`${url}/queues/api/queues/emptied-events/empty`, asOperator)).status).toBe(200)
-  expect((await run.queueState('events')).waiting).toBe(0)
+  const { status, text } = await ask(`${url}/queues${path}`, { method, headers: asOperator })
+  expect(status).toBe(405)
+  expect(JSON.parse(text).error).toContain('only shows and retries')
+  expect(await run.queueState('events')).toEqual({ waiting: 1, active: 0, failed: 0, firstFailure: null })
+  expect(await run.queue('events').queue.isPaused()).toBe(false)
+})
+
+test.each([
+  ['one failed chunk', (id: string) => `${id}/retry`],
+  ['all failed chunks', () => 'retry/failed'],
+])('an operator who has signed in may have %s tried again, which the timeline tells', async (what, address) => {
+  const name = what.startsWith('one') ? 'again-one' : 'again-all'
+  const run = await seedRun(server.redis, name)
+  const [chunk] = await run.table('clicks', 10, [null])
+  if (!chunk) throw new Error('no chunk was planned')
+  const connection = await connectRedis(server.server.url, () => {})
+  onTestFinished(() => connection.disconnect())
+  const consumer = new ChunkConsumer({
+    redis: connection,
+    run: run.id,
+    phase: 'events',
+    concurrency: 1,
+    process: () => Promise.reject(new Error('never reached')),
+    onError: () => {},
+  })
+  // What is not a chunk fails for good at its first attempt.
+  await run.queue('events').queue.add('clicks 1', { not: 'a chunk' }, { jobId: chunk.id })
+  await consumer.resume()
+  await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
+  await consumer.close()
+
+  const url = await open(server.redis, { passwords })
+  const path = `${url}/queues/api/queues/${name}-events/${address(chunk.id)}`
+  const asViewer = { authorization: `Bearer ${passwords.viewer}` }
+  expect((await ask(path, { method: 'PUT', headers: asViewer })).status).toBe(405)
+  expect((await run.queueState('events')).failed).toBe(1)
+  expect((await ask(path, { method: 'PUT', headers: asOperator })).status).toBeLessThan(300)
+  expect(await run.queueState('events')).toMatchObject({ waiting: 1, failed: 0 })
+  const told = {
+    kind: 'chunks_retried',
+    by: 'operator (token)',
+    phase: 'events',
+    ...(what.startsWith('one') && { chunk: chunk.id }),
+  }
+  expect((await run.ledger.timeline(run.id)).slice(1)).toEqual([{ ...told, atMs: expect.any(Number) }])
+
+  expect((await ask(path, { method: 'PUT', headers: asOperator })).status).toBe(409)
+  expect(await run.ledger.timeline(run.id)).toHaveLength(2)
+})
+
+test('its pages load nothing from another host', async () => {
+  const url = await open(server.redis)
+  const { text } = await ask(`${url}/queues/`)
+  const loaded = [...text.matchAll(/<(?:link|script|img)\b[^>]*?(?:href|src)="([^"]*)"/g)].map(
+    ([, address = '']) => address,
+  )
+  expect(loaded.some((address) => address.endsWith('.css')) && loaded.some((address) => address.endsWith('.js'))).toBe(
+    true,
+  )
+  for (const address of loaded) {
+    const { origin, href } = new URL(address, `${url}/queues/`)
+    expect([address, origin]).toEqual([address, url])
+    if (!href.endsWith('.css')) continue
+    expect((await ask(href)).text).not.toMatch(/@import|url\(["']?(?:https?:)?\/\//)
+  }
+  expect(text).not.toContain('googleapis')
 })
 
 async function queuesOf(url: string): Promise<string[]> {

@@ -13,7 +13,7 @@ test('control characters, ends of lines and signs that turn text around are esca
 
 test('JSON with such signs is JSON of the same value without them', () => {
   fc.assert(
-    fc.property(fc.array(fc.oneof(fc.constantFrom(...Array.from(signs)), fc.string({ unit: 'binary' }))), (value) => {
+    fc.property(fc.array(fc.oneof(fc.constantFrom(...signs.split('')), fc.string({ unit: 'binary' }))), (value) => {
       const json = visibleJson({ [value.join('')]: value })
       expect(JSON.parse(json)).toEqual({ [value.join('')]: value })
       expect(visible(json)).toBe(json)

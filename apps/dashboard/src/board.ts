@@ -2,9 +2,9 @@ import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { ExpressAdapter } from '@bull-board/express'
 import type { Logger } from '@heapferry/config'
-import { type Phase, phases, type RunId, type RunLedger } from '@heapferry/domain'
-import { ChunkQueue, type Redis } from '@heapferry/queue'
-import express, { type Router } from 'express'
+import { ChunkId, type Phase, phases, type RunId, type RunLedger, type TimelineLedger } from '@heapferry/domain'
+import { ChunkQueue, queueState, type Redis } from '@heapferry/queue'
+import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import { visitorOf } from './access.ts'
 import { type Colours, colours } from './style.ts'
 
@@ -20,12 +20,21 @@ export interface Board {
 export const boardPath = '/queues'
 const lookEveryMs = 2000
 
-/** Only operators who have signed in may retry, remove and pause there; every other write is answered with 405. */
-export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: RunLedger; logger: Logger }): Board {
+export interface BoardOptions {
+  redis: Redis
+  ledger: RunLedger & TimelineLedger
+  logger: Logger
+}
+
+/**
+ * Shows, and lets operators who have signed in try failed chunks again, which the timeline tells. Every other write is
+ * answered with 405, whoever asks: Bull Board would go around the ledger.
+ */
+export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
   const queues = new Map<string, { run: RunId; phase: Phase; queue: ChunkQueue }>()
   // Whether a board only shows is fixed when a queue is put on it: so there are two.
   const shown = createBoard({ readOnly: true })
-  const writable = createBoard({ readOnly: false })
+  const retrying = createBoard({ readOnly: false })
 
   function queueOf(run: RunId, phase: Phase): ChunkQueue {
     const key = `${run}/${phase}`
@@ -40,7 +49,7 @@ export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: Run
   async function followLedger(): Promise<void> {
     const runs = (await ledger.runs()).map(({ id }) => id)
     const all = runs.flatMap((run) => phases.map((phase) => ({ run, phase, queue: queueOf(run, phase) })))
-    for (const board of [shown, writable]) board.show(all)
+    for (const board of [shown, retrying]) board.show(all)
     const known = new Set(runs)
     for (const [key, { run, queue }] of queues) {
       if (known.has(run)) continue
@@ -62,17 +71,41 @@ export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: Run
     return following
   }
 
+  /** Answers the request itself where there is nothing to try again. */
+  async function noteRetry({ name, chunk }: Retry, response: Response): Promise<boolean> {
+    const found = [...queues.values()].find(({ queue }) => queue.queue.name === name)
+    const hasFailed =
+      found !== undefined &&
+      (chunk === undefined
+        ? (await queueState(redis, found.run, found.phase)).failed > 0
+        : (await found.queue.queue.getJobState(chunk)) === 'failed')
+    if (!hasFailed) {
+      response.status(409).json({ error: 'Nothing has failed there, so there is nothing to try again.' })
+      return false
+    }
+    const { run, phase } = found
+    const by = visitorOf(response).name
+    await ledger.record(run, { kind: 'chunks_retried', atMs: Date.now(), by, phase, ...(chunk && { chunk }) })
+    return true
+  }
+
   const router = express.Router()
+  router.use(withoutForeignFonts)
   router.use(async (request, response, next) => {
     const { role, signedIn } = visitorOf(response)
-    const mayWrite = signedIn && role === 'operator'
-    // Bull Board itself answers 200 to some writes that a read-only board ignores (pause all, resume all).
-    if (!mayWrite && request.method !== 'GET' && request.method !== 'HEAD') {
-      response.status(405).json({ error: 'This board is read-only, except for operators who have signed in.' })
-      return
-    }
+    const mayRetry = signedIn && role === 'operator'
     await follow()
-    const board = mayWrite ? writable : shown
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      const retry = mayRetry ? retryOf(request) : null
+      if (retry === null) {
+        const error =
+          'This board only shows and retries, and only operators who have signed in may retry. Pause, resume and cancel on the page of the run.'
+        response.status(405).json({ error })
+        return
+      }
+      if (!(await noteRetry(retry, response))) return
+    }
+    const board = mayRetry ? retrying : shown
     board.router(request, response, next)
   })
 
@@ -84,6 +117,33 @@ export function openBoard({ redis, ledger, logger }: { redis: Redis; ledger: Run
       await Promise.all([...queues.values()].map(({ queue }) => queue.close()))
     },
   }
+}
+
+interface Retry {
+  /** Of the queue. */
+  name: string
+  /** Without it, all that have failed. */
+  chunk?: ChunkId
+}
+
+/** What a request wants tried again; null where it wants something else. */
+function retryOf({ method, path }: Request): Retry | null {
+  const [, name, first, second] = /^\/api\/queues\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(path) ?? []
+  if (method !== 'PUT' || name === undefined) return null
+  if (first === 'retry' && second === 'failed') return { name }
+  const chunk = ChunkId.safeParse(first)
+  return chunk.success && second === 'retry' ? { name, chunk: chunk.data } : null
+}
+
+const foreignFonts = /<link href="https:\/\/fonts\.googleapis\.com\/[^"]*"[^>]*>/g
+
+/** Bull Board's page asks Google for fonts, which our theme does not use. */
+const withoutForeignFonts: RequestHandler = (request, response, next) => {
+  if (!request.path.startsWith('/api/')) {
+    const send = response.send.bind(response)
+    response.send = (body) => send(typeof body === 'string' ? body.replaceAll(foreignFonts, '') : body)
+  }
+  next()
 }
 
 type UIConfig = NonNullable<NonNullable<Parameters<typeof createBullBoard>[0]['options']>['uiConfig']>

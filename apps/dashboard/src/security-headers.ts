@@ -16,7 +16,7 @@ export const securityHeaders: RequestHandler = helmet({
   xFrameOptions: { action: 'deny' },
 })
 
-/** Bull Board styles elements inline. It also asks Google for a font: `self` keeps that request from leaving. */
+/** Bull Board styles elements inline. */
 export const boardContentPolicy: RequestHandler = contentSecurityPolicy({
   useDefaults: false,
   directives: { ...ownContent, styleSrc: ["'self'", "'unsafe-inline'"], imgSrc: ["'self'", 'data:'] },

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { RunId } from './ids.ts'
+import { ChunkId, type RunId } from './ids.ts'
 import { Pace } from './pace.ts'
 import { RetryOutcome } from './retry.ts'
 import { TransportName } from './sink.ts'
@@ -48,6 +48,8 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     what: z.enum(['report', 'rejected_rows']),
     table: z.string().optional(),
   }),
+  /** Somebody wanted them tried again, in Bull Board: one failed chunk, or all of a phase. */
+  z.object({ kind: z.literal('chunks_retried'), ...moment, by: By, phase: Phase, chunk: ChunkId.optional() }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
   /** What stands there is no entry. `text` is how it begins; `atMs` is of the entry before where it tells no time. */

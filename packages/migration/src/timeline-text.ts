@@ -38,6 +38,10 @@ export function timelineText(entry: TimelineEntry): string {
         ? `report downloaded by ${entry.by}`
         : `rejected rows${of} downloaded by ${entry.by}`
     }
+    case 'chunks_retried': {
+      const which = entry.chunk === undefined ? 'all failed chunks' : `the failed chunk ${entry.chunk}`
+      return `${which} of ${entry.phase} enqueued again by ${entry.by}`
+    }
     case 'pace_changed':
       return `pace changed from ${paceText(entry.from)} to ${paceText(entry.to)} by ${entry.by}`
     case 'unreadable':

@@ -143,7 +143,7 @@ function columnFaults({ columns }: CorrectedFile, file: ExportFile, { files }: C
 
 function faulty({ path }: CorrectedFile, faults: readonly string[]): OperatorError {
   return new OperatorError(
-    [`${path} cannot be taken back; nothing was sent:`, ...faults.map((told) => `  ${told}`)],
+    [`${path} cannot be taken back; nothing was sent:`, ...faults.map((one) => `  ${one}`)],
     'Every line needs the table, file and row that `heapferry rejected RUN --out` wrote. Lines may be deleted: their rows stay rejected.',
   )
 }
