@@ -47,6 +47,16 @@ test('a run on which nobody works says so, on its page, in status, in /readyz an
   expect((await status('idle')).stdout).toContain('idle: Running')
 })
 
+test('a plan whose producer has fallen silent is said to be incomplete', async () => {
+  const run = await seedRun(server.redis, 'half')
+  await run.table('clicks', 10, [null])
+  await run.ledger.seal(run.id, 'identities', 0)
+  await run.ledger.producing(run.id)
+  expect((await status('half')).stdout).not.toContain('The plan is incomplete')
+  await server.redis.hset(`heapferry-ledger:run:${run.id}`, 'producedAtMs', Date.now() - 11_000)
+  expect((await status('half')).stdout).toContain('half: Standing still. The plan is incomplete, and nobody plans')
+})
+
 test('resume takes back a pause of the queue itself', async () => {
   const run = await seedRun(server.redis, 'held')
   await run.table('clicks', 10, [null])

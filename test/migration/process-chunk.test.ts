@@ -1,4 +1,5 @@
 import {
+  type Checkpoint,
   emptyTally,
   type EventSink,
   type OutgoingEvent,
@@ -42,6 +43,21 @@ test('whatever accidents happen between reading, sending and committing, every r
     ),
     { numRuns: tries(500) },
   )
+})
+
+test('when the ledger goes back in time, what it has forgotten is sent, counted and listed again', async () => {
+  const bench = workbench(20, 4, [])
+  bench.rows[5] = { kind: 'unreadable', place: { row: 6, byte: 5 }, reason: 'not_decodable', detail: 'no UTF-8' }
+  const replica: { checkpoint?: Checkpoint | null } = {}
+  bench.onRequest = async () => {
+    if (bench.requests.length === 2) replica.checkpoint = await bench.ledger.checkpoint(bench.chunk)
+    if (bench.requests.length !== 4 || !replica.checkpoint) return
+    bench.ledger.checkpoints.set(bench.chunk.id, replica.checkpoint)
+    bench.ledger.rejected.clear()
+  }
+  await bench.untilFinished()
+  expect(await bench.tally()).toEqual({ ...emptyTally, read: 20, sent: 19, rejected: { not_decodable: 1 } })
+  expect([...bench.ledger.rejected.values()].map(({ row }) => row)).toEqual([6])
 })
 
 test('of a chunk that nobody planned nothing is sent', async () => {

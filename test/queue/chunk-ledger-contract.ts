@@ -88,13 +88,17 @@ export function chunkLedgerContract(
       expect(await sent()).toEqual({ 'click 19000': 2 })
     })
 
-    test('a slice that does not start where the checkpoint ends is not counted: it would hide that others are missing', async () => {
+    test('a slice that does not start where the checkpoint ends is stale and changes nothing: it would hide that others are missing', async () => {
       const { ledger, claim, sent, chunk } = await claimed()
-      await commit(ledger, claim, 9, { from: 7, counts: [dayCount('click', 19_000, 2)] })
-      expect(await sent()).toEqual({})
-      expect(await ledger.checkpoint(chunk)).toMatchObject({ cursor: 9 })
-      await commit(ledger, claim, 12, { from: 9, counts: [dayCount('click', 19_000, 4)] })
-      expect(await sent()).toEqual({ 'click 19000': 4 })
+      const stale = { kind: 'stale' }
+      expect(await commit(ledger, claim, 9, { from: 7, counts: [dayCount('click', 19_000, 2)] })).toEqual(stale)
+      expect(await ledger.checkpoint(chunk)).toBeNull()
+      await commit(ledger, claim, 7, { from: 0, counts: [dayCount('click', 19_000, 1)] })
+      expect(await commit(ledger, claim, 12, { from: 9, counts: [dayCount('click', 19_000, 4)] })).toEqual(stale)
+      const done = { cursor: 12, tally: tally(9), done: true }
+      expect(await ledger.commit(claim, done, [], { from: 12, counts: [] })).toEqual(stale)
+      expect(await sent()).toEqual({ 'click 19000': 1 })
+      expect(await ledger.checkpoint(chunk)).toEqual({ cursor: 7, tally: tally(1), done: false })
     })
 
     test('whoever lost the lock counts nothing', async () => {

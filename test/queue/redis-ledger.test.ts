@@ -63,8 +63,8 @@ test('with more different events than fit the rows are still tallied, and the co
   const { ledger, run, commit } = await planned()
   const fields = Array.from({ length: 40_000 }, (_, index) => [`field ${index}`, '1']).flat()
   await redis().hset(`heapferry-ledger:run:${run}:sent`, '["clicks","click",0]', '1', ...fields.slice(2))
-  const sent = { from: 0, counts: ['click', 'one too many'].map((event) => ({ event, day: 0, count: 1 })) }
-  await commit('clicks', 0, 5, tally(2), false, [], sent)
+  const counts = ['click', 'one too many'].map((event) => ({ event, day: 0, count: 1 }))
+  await commit('clicks', 0, 5, tally(2), false, [], counts)
   expect(await redis().hlen(`heapferry-ledger:run:${run}:sent`)).toBe(40_000)
   expect(await redis().hget(`heapferry-ledger:run:${run}:sent`, '["clicks","click",0]')).toBe('2')
   expect((await ledger.progress(run)).tables).toMatchObject([{ table: 'clicks', tally: { sent: 2 } }])
@@ -323,13 +323,14 @@ async function planned() {
       counts = tally(0),
       done = false,
       rejected = [] as ReturnType<typeof rejectedRow>[],
-      sent: SentSlice = { from: 0, counts: [] },
+      counted: SentSlice['counts'] = [],
     ) {
       const file = fileOf(table)
       const chunk = chunkOf(run, file, index)
       // Chunks of two files of this test may have one number: the table tells them apart.
       const named = table === 'users' ? { ...chunk, id: chunkOf(run, file, index + 100).id } : chunk
       await hold(named, 'mine', table)
+      const sent = { from: (await ledger.checkpoint(named))?.cursor ?? 0, counts: counted }
       return ledger.commit({ chunk: named, file, token: 'mine' }, { cursor, tally: counts, done }, rejected, sent)
     },
   }

@@ -30,13 +30,12 @@ export class MemoryLedger implements ChunkLedger {
     if (this.#holders.get(chunk.id) !== token) return Promise.resolve({ kind: 'lock_lost' })
     const stored = this.checkpoints.get(chunk.id)
     if (!stored?.done && (checkpoint.done || checkpoint.cursor > (stored?.cursor ?? -1))) {
+      if (from !== (stored?.cursor ?? 0)) return Promise.resolve({ kind: 'stale' })
       this.checkpoints.set(chunk.id, checkpoint)
       for (const row of rejected) this.rejected.set(`${row.chunk}:${row.row}`, row)
-      if (from === (stored?.cursor ?? 0)) {
-        for (const { event, day, count } of counts) {
-          const key = `${event} ${day}`
-          this.sent.set(key, (this.sent.get(key) ?? 0) + count)
-        }
+      for (const { event, day, count } of counts) {
+        const key = `${event} ${day}`
+        this.sent.set(key, (this.sent.get(key) ?? 0) + count)
       }
     }
     return Promise.resolve({ kind: 'committed', intent: { kind: 'run', by: 'heapferry', acceptedTables: [] } })

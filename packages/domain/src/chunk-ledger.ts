@@ -43,7 +43,7 @@ export interface DayCount {
   count: number
 }
 
-/** What a slice sent, and where it started: only what follows the stored checkpoint is new. */
+/** What a slice sent, and where it started, which is where the stored checkpoint must end. */
 export interface SentSlice {
   from: Cursor
   counts: readonly DayCount[]
@@ -54,6 +54,8 @@ export type CommitAnswer =
   | { kind: 'committed'; intent: Intent }
   /** Another worker holds the chunk now; nothing was stored. */
   | { kind: 'lock_lost' }
+  /** The stored checkpoint is not where the slice starts, as after a fail-over to a replica that lags; nothing was stored. */
+  | { kind: 'stale' }
   /** The chunk is not one that was planned, or has another range or number of rows; nothing was stored. */
   | { kind: 'not_planned' }
 

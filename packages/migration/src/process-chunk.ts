@@ -32,9 +32,17 @@ export interface ChunkWork {
  * whose uuids PostHog already has; no order of crashes can lose one.
  */
 export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortSignal): Promise<ChunkOutcome> {
-  const { chunk, file } = claim
   // The commit is refused as well, but by then PostHog would hold events that no row stands for.
-  if (!(await work.ledger.isPlanned(chunk))) return { kind: 'not_planned' }
+  if (!(await work.ledger.isPlanned(claim.chunk))) return { kind: 'not_planned' }
+  for (;;) {
+    const end = await goOn(claim, work, signal)
+    if (end.kind !== 'stale') return end
+  }
+}
+
+/** @returns `stale` when the ledger has forgotten what was committed: it is to be read again from where the ledger is */
+async function goOn(claim: Claim, work: ChunkWork, signal: AbortSignal): Promise<ChunkOutcome | { kind: 'stale' }> {
+  const { chunk, file } = claim
   let checkpoint = (await work.ledger.checkpoint(chunk)) ?? { cursor: 0, tally: emptyTally, done: false }
   if (checkpoint.done) return { kind: 'finished' }
 

@@ -38,6 +38,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
       })
       if (answer === -1) return { kind: 'lock_lost' }
       if (answer === -2) return { kind: 'not_planned' }
+      if (answer === -3) return { kind: 'stale' }
       return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
     },
   }
@@ -50,13 +51,14 @@ export function chunkLedger(redis: Redis): ChunkLedger {
  * - Only a chunk that was planned, with its own range and rows: another one would be taken for its part of the file.
  * - A cursor only moves forward. The counters grow by what the new tally exceeds the stored one, so a repeated commit
  *   (a reply lost on the way) adds nothing.
- * - Counts by day say how much a slice adds, not how much there is: they are only taken if the slice starts where the
- *   stored checkpoint ends. After a Redis that went back in time they miss some, which shows: they do not add up to `sent`.
+ * - A slice must start where the stored checkpoint ends. After a Redis that went back in time it does not: rejected rows
+ *   and counts by day of what was forgotten would be missing, and they come again with the rows before the slice.
  *
  * Lua, and not MULTI: a MULTI whose second command fails keeps the first.
  *
  * `from` is the cursor at which the slice starts, `counts` are by field and day of its block, `each` is a rejected row.
- * Answers the run's intent (JSON, or false where none is stored), -1 when the lock is lost, -2 for what was not planned.
+ * Answers the run's intent (JSON, or false where none is stored), -1 when the lock is lost, -2 for what was not
+ * planned, -3 for a slice that starts elsewhere.
  */
 const commitScript = defineScript({
   keys: [
@@ -87,6 +89,7 @@ local stored = redis.call('HGET', checkpoints, chunk)
 local old = stored and cjson.decode(stored) or { cursor = -1, done = false, tally = { read = 0, sent = 0, skipped = {}, rejected = {} } }
 
 if not old.done and (new.cursor > old.cursor or new.done) then
+  if tonumber(from) ~= math.max(old.cursor, 0) then return -3 end
   local function add(counter, by)
     if by ~= 0 then redis.call('HINCRBY', totals, counter .. '|' .. tableName, by) end
   end
@@ -105,7 +108,7 @@ if not old.done and (new.cursor > old.cursor or new.done) then
   for warning, count in pairs(new.tally.warned or {}) do add('warned.' .. warning, count - (warned[warning] or 0)) end
 
   for field, value in each() do redis.call('HSET', rejected, field, value) end
-  if tonumber(from) == (stored and old.cursor or 0) then countByDay(sent, cjson.decode(counts)) end
+  countByDay(sent, cjson.decode(counts))
   redis.call('HSET', checkpoints, chunk, checkpoint)
 
   local rowsRead = redis.call('HINCRBY', run, 'rowsRead', new.tally.read - old.tally.read)
