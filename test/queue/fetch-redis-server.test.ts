@@ -29,7 +29,7 @@ test('without a way to get a Redis it says how to install one', async () => {
   expect(fault).toMatchObject({
     message: 'Redis is missing',
     hint: expect.stringMatching(
-      /apt-get install redis-server[^]*dnf install valkey[^]*apk add[^]*brew install[^]*REDIS_URL/,
+      /repeat:\n {2}Debian, Ubuntu {2}apt-get install redis-server\n {2}Fedora[^]*dnf install valkey[^]*apk add[^]*brew install[^]*REDIS_URL/,
     ),
   })
 })

@@ -22,7 +22,9 @@ export async function fetchRedisServer(folder: string, say: (line: string) => vo
     await fetchInto(folder)
   } catch (cause) {
     const said = cause instanceof Error ? cause.message : String(cause)
-    throw new OperatorError(`Redis is missing, and could not be fetched: ${said}`, howToInstall, { cause })
+    throw new OperatorError(['Redis is missing, and could not be fetched:', ...said.split('\n')], howToInstall, {
+      cause,
+    })
   }
   say(`Redis is ready: ${fetchedRedisServer(folder)}`)
 }
@@ -34,7 +36,7 @@ const howToInstall = [
   '  Alpine          apk add redis',
   '  macOS           brew install redis',
   'or set REDIS_URL, in the environment or in .env, to a Redis that you run.',
-].join('\n')
+]
 
 async function fetchInto(folder: string): Promise<void> {
   const own = fetchedRedisServer(folder)
