@@ -55,7 +55,7 @@ export {
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
 export { rejectText, skipText, transportText, warningText } from './reason-text.ts'
 export { readRun, readRunStatus } from './read-run-status.ts'
-export { type Trouble, type TroubleKind, troubleKinds, troubleOf } from './run-trouble.ts'
+export { troubleKinds, troubleOf } from './run-trouble.ts'
 export { workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
 export { Report } from './report/report.ts'

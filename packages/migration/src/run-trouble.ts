@@ -4,7 +4,7 @@ import { workerFault } from './worker-fault.ts'
 import { grouped } from './wording.ts'
 
 export const troubleKinds = ['no_worker', 'workers_stuck', 'queue_paused', 'chunks_lost', 'plan_incomplete'] as const
-export type TroubleKind = (typeof troubleKinds)[number]
+type TroubleKind = (typeof troubleKinds)[number]
 
 /** Why a run that is to go on does not, or will not to its end, unless a person does something. */
 export interface Trouble {
