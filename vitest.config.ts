@@ -19,7 +19,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     provide: { propertyBudget: 1 },
     maxWorkers: 2,
-    isolate: false,
     projects: [
       {
         extends: true,
@@ -27,6 +26,7 @@ export default defineConfig({
           name: 'fast',
           include: ['test/**/*.test.ts'],
           exclude: [slow, emulators],
+          isolate: false,
           provide: { propertyBudget: 0.1 },
         },
       },
