@@ -12,7 +12,7 @@ import {
   type Tally,
   type QueueState,
 } from '@heapferry/domain'
-import { ChunkQueue, queueState, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
+import { ChunkQueue, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { heapferry } from '../support/heapferry.ts'
@@ -112,7 +112,7 @@ export async function seedRun(redis: Redis, name: string, changes: Partial<Run> 
       }
       return chunks
     },
-    queueState: (phase) => queueState(redis, id, phase),
+    queueState: (phase) => ledger.queueState(id, phase),
     queue: (phase) => {
       const queue = queues.get(phase) ?? new ChunkQueue(redis, id, phase, () => {})
       queues.set(phase, queue)

@@ -2,9 +2,8 @@ import path from 'node:path'
 import { countOf, type RejectedRow } from '@heapferry/domain'
 import { isAbout } from '@heapferry/fake-posthog'
 import { readRunStatus } from '@heapferry/migration'
-import { connectRedis, queueState } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { type Crew, crew } from '../support/crew.ts'
 import { heapferry } from '../support/heapferry.ts'
@@ -14,7 +13,7 @@ test('a billing limit in the middle pauses the run, counts nothing as sent that 
   const team = await crew()
   const { posthog, run, ledger } = team
   const source = await exported(team)
-  const status = await statusOf(team)
+  const status = statusOf(team)
   posthog.fault({ kind: 'latency', ms: 20 })
   team.start(source, 1)
   await until('some events are stored', () => posthog.stored.size > 800)
@@ -66,7 +65,7 @@ test('what PostHog drops, remarks on and wants again ends as rejected, sent and 
 
   const warned = [...kept.keys()].filter((uuid) => isAbout({ everyNth: 50 }, { event: '', uuid })).length
   expect(warned).toBeGreaterThan(20)
-  expect(await (await statusOf(team))()).toMatchObject({
+  expect(await statusOf(team)()).toMatchObject({
     transport: 'v1',
     totals: { sent: kept.size, warned, warned_by_kind: { person_processing_disabled: warned } },
   })
@@ -88,10 +87,8 @@ async function exported({ folder }: Crew): Promise<string> {
   return source
 }
 
-async function statusOf({ run, ledger, redisServer }: Crew) {
-  const redis = await connectRedis(redisServer.url, () => {})
-  onTestFinished(() => redis.disconnect())
-  return () => readRunStatus(run, ledger, (phase) => queueState(redis, run, phase), Date.now)
+function statusOf({ run, ledger }: Crew) {
+  return () => readRunStatus(run, ledger, Date.now)
 }
 
 function storedIn({ posthog }: Crew) {

@@ -1,5 +1,5 @@
 import { type Chunk, type ChunkOutcome, OperatorError, type Phase, RunId } from '@heapferry/domain'
-import { ChunkConsumer, type ChunkJob, ChunkQueue, queueState } from '@heapferry/queue'
+import { ChunkConsumer, type ChunkJob, ChunkQueue, redisLedger } from '@heapferry/queue'
 import { afterEach, expect, test } from 'vitest'
 import { chunkOf, fileOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -188,7 +188,7 @@ async function workplace(phase: Phase = 'events') {
   let open: ChunkConsumer | undefined
   return {
     queue,
-    state: () => queueState(server.redis, run, phase),
+    state: () => redisLedger(server.redis).queueState(run, phase),
     jobOf: (index: number, changes: Partial<Chunk> = {}) => ({
       chunk: { ...chunkOf(run, file, index), ...changes },
       title: 'clicks',

@@ -10,7 +10,7 @@ import {
   type RunLedger,
 } from '@heapferry/domain'
 import { assertSameFiles, planRun } from '@heapferry/migration'
-import { ChunkQueue, queueState, redisLedger } from '@heapferry/queue'
+import { ChunkQueue, redisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { fileOf, runOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
@@ -183,7 +183,7 @@ async function planner() {
       })
     },
     async jobs() {
-      const [identities, events] = await Promise.all(phases.map((phase) => queueState(server.redis, run.id, phase)))
+      const [identities, events] = await Promise.all(phases.map((phase) => ledger.queueState(run.id, phase)))
       return { identities: identities?.waiting, events: events?.waiting }
     },
     async progress() {

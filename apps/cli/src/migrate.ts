@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
-import { OperatorError, type Phase, type QueueState } from '@heapferry/domain'
+import { OperatorError, type Phase } from '@heapferry/domain'
 import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import { type ChunkQueue, queueState } from '@heapferry/queue'
+import type { ChunkQueue } from '@heapferry/queue'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openWorkStore } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
@@ -56,7 +56,7 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
     await queues.close()
     await page?.close()
   }
-  return unlessAborted(readRunStatus(id, opened.ledger, stateOf(migration), Date.now), AbortSignal.timeout(lastLookMs))
+  return unlessAborted(readRunStatus(id, opened.ledger, Date.now), AbortSignal.timeout(lastLookMs))
 }
 
 /** Produces, and looks at the run until it is over, stuck (nothing is left in the queue and still not all done) or stopped. */
@@ -112,7 +112,7 @@ async function look(migration: Migration) {
       'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
     )
   }
-  const { status, progress, queue } = await readRun(id, ledger, stateOf(migration), Date.now)
+  const { status, progress, queue } = await readRun(id, ledger, Date.now)
   const { intent } = progress
   const hasEnded = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {
@@ -122,10 +122,6 @@ async function look(migration: Migration) {
     needsSomeone: intent.kind === 'cancel' || (intent.kind === 'pause' && intent.by === 'heapferry'),
     isQuiet: !hasEnded && intent.kind === 'run' && queue.waiting + queue.active + queue.failed === 0,
   }
-}
-
-function stateOf({ production, opened }: Migration): (phase: Phase) => Promise<QueueState> {
-  return (phase) => queueState(opened.redis, production.run.id, phase)
 }
 
 /** Null when the signal comes first. */

@@ -4,7 +4,6 @@ import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
 import { type Run, visible } from '@heapferry/domain'
 import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
-import { queueState } from '@heapferry/queue'
 import type { Production } from '@heapferry/producer'
 import { openSource } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
@@ -14,10 +13,10 @@ import { version } from './version.ts'
 /** @param checksums whether every input is read once more for its SHA-256 */
 export async function reportOf(
   run: Run,
-  { ledger, redis }: OpenLedger,
+  { ledger }: Pick<OpenLedger, 'ledger'>,
   { settings, checksums }: { settings: Settings; checksums: boolean },
 ): Promise<Report> {
-  const status = await readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now)
+  const status = await readRunStatus(run.id, ledger, Date.now)
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, source: null })
   const source = await openSource(run.root, s3OptionsOf(settings))

@@ -2,8 +2,16 @@ import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { ExpressAdapter } from '@bull-board/express'
 import type { Logger } from '@heapferry/config'
-import { ChunkId, type Phase, phases, type RunId, type RunLedger, type TimelineLedger } from '@heapferry/domain'
-import { ChunkQueue, queueState, type Redis } from '@heapferry/queue'
+import {
+  ChunkId,
+  type Phase,
+  phases,
+  type QueueStates,
+  type RunId,
+  type RunLedger,
+  type TimelineLedger,
+} from '@heapferry/domain'
+import { ChunkQueue, type Redis } from '@heapferry/queue'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
 import { visitorOf } from './access.ts'
 import { type Colours, colours } from './style.ts'
@@ -22,7 +30,7 @@ const lookEveryMs = 2000
 
 export interface BoardOptions {
   redis: Redis
-  ledger: RunLedger & TimelineLedger
+  ledger: RunLedger & TimelineLedger & QueueStates
   logger: Logger
 }
 
@@ -77,7 +85,7 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
     const hasFailed =
       found !== undefined &&
       (chunk === undefined
-        ? (await queueState(redis, found.run, found.phase)).failed > 0
+        ? (await ledger.queueState(found.run, found.phase)).failed > 0
         : (await found.queue.queue.getJobState(chunk)) === 'failed')
     if (!hasFailed) {
       response.status(409).json({ error: 'Nothing has failed there, so there is nothing to try again.' })

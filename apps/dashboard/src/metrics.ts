@@ -3,12 +3,12 @@ import {
   answerSeconds,
   type Pulse,
   type QueueState,
+  type QueueStates,
   type Run,
   type RunLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRun, type RunStatus, troubleKinds, workerFault } from '@heapferry/migration'
-import { queueState, type Redis } from '@heapferry/queue'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 
 /** What a scrape tells of one run. */
@@ -23,15 +23,10 @@ export interface Measured {
 }
 
 /** Every run as it is now. */
-export async function measure(redis: Redis, ledger: RunLedger & WorkerLedger): Promise<Measured[]> {
+export async function measure(ledger: RunLedger & WorkerLedger & QueueStates): Promise<Measured[]> {
   return Promise.all(
     (await ledger.runs()).map(async (run) => {
-      const { status, progress, queue, pulses } = await readRun(
-        run.id,
-        ledger,
-        (phase) => queueState(redis, run.id, phase),
-        Date.now,
-      )
+      const { status, progress, queue, pulses } = await readRun(run.id, ledger, Date.now)
       const faults = pulses.flatMap((pulse) => {
         const fault = workerFault(pulse, progress, queue, Date.now())
         return fault === null ? [] : [`${pulse.worker} ${fault}`]

@@ -17,8 +17,8 @@ import {
   isMeant,
   makeReport,
   placesOf,
+  readRunStatus,
   type ReportWork,
-  type RunStatus,
   shownRow,
 } from '@heapferry/migration'
 import { openSource, type S3Options } from '@heapferry/sources'
@@ -32,13 +32,12 @@ import { type SampledTable, samplesPage } from './samples-page.ts'
 import { send } from './send.ts'
 
 export interface RowRoutes {
-  ledger: ReportWork['ledger']
+  ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1]
   s3: S3Options
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */
   retry: ((run: Run, meant: Meant) => void) | null
   findRun: FindRun
-  statusOf(run: Run): Promise<RunStatus>
 }
 
 const MeantQuery = z.object({ table: z.string().optional(), reason: RejectReason.optional() })
@@ -113,13 +112,13 @@ function addSamplesRoute(app: Express, { ledger, s3, findRun }: RowRoutes): void
   })
 }
 
-function addReportRoute(app: Express, { ledger, version, findRun, statusOf }: RowRoutes): void {
+function addReportRoute(app: Express, { ledger, version, findRun }: RowRoutes): void {
   app.get('/runs/:id/report.:format', async ({ params: { id, format } }, response, next) => {
     if (format !== 'html' && format !== 'json') return next()
     const run = await findRun(id, response)
     if (run === null) return
-    const work = { ledger, status: await statusOf(run), version, nowMs: Date.now(), source: null }
-    const report = await makeReport(run, work)
+    const status = await readRunStatus(run.id, ledger, Date.now)
+    const report = await makeReport(run, { ledger, status, version, nowMs: Date.now(), source: null })
     await recordDownload(ledger, run, { what: 'report', by: visitorOf(response).name })
     response.attachment(`report-${run.id}.${format}`)
     if (format === 'json') response.json(report)

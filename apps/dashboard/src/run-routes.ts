@@ -1,14 +1,14 @@
 import {
   type FileLedger,
-  type Phase,
   phases,
+  type QueueStates,
   type Run,
   type RunLedger,
   type TimelineLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/migration'
-import { queueState, type Redis } from '@heapferry/queue'
+import type { Redis } from '@heapferry/queue'
 import type { Express } from 'express'
 import { type Visitor, visitorOf } from './access.ts'
 import { actionBar, actionsFor } from './actions.ts'
@@ -25,7 +25,7 @@ import { send } from './send.ts'
 
 export interface RunRoutes {
   redis: Redis
-  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger
+  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates
   board: Board
   hub: LiveHub
   findRun: FindRun
@@ -33,13 +33,10 @@ export interface RunRoutes {
 
 /** Every page at its own address, and as a stream of what changes in it below /live. */
 export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun }: RunRoutes): void {
-  const stateOf = (run: Run) => (phase: Phase) => queueState(redis, run.id, phase)
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
     return runsPage(
-      await Promise.all(
-        runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, stateOf(run), Date.now) })),
-      ),
+      await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, Date.now) }))),
     )
   }
   const viewOf = (run: Run) => readRunView(run, { redis, ledger })
@@ -86,7 +83,7 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.json(await readRunStatus(run.id, ledger, stateOf(run), Date.now))
+    if (run !== null) response.json(await readRunStatus(run.id, ledger, Date.now))
   })
   app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)

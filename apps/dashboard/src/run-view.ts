@@ -2,6 +2,7 @@ import type {
   Answers,
   HistoryPoint,
   Pulse,
+  QueueStates,
   Run,
   RunLedger,
   TimelineEntry,
@@ -9,7 +10,7 @@ import type {
   WorkerLedger,
 } from '@heapferry/domain'
 import { readRun, type RunStatus, workerFault } from '@heapferry/migration'
-import { queueState, type Redis, redisMemory } from '@heapferry/queue'
+import { type Redis, redisMemory } from '@heapferry/queue'
 
 /** A worker that says it serves the run. */
 export interface ShownWorker {
@@ -33,11 +34,11 @@ export interface RunView {
 
 export async function readRunView(
   run: Run,
-  { redis, ledger }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger },
+  { redis, ledger }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger & QueueStates },
 ): Promise<RunView> {
   const nowMs = Date.now()
   const [{ status, progress, queue, pulses }, answers, timeline, latest, memory] = await Promise.all([
-    readRun(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now),
+    readRun(run.id, ledger, Date.now),
     ledger.answers(run.id),
     ledger.timeline(run.id),
     ledger.latestPoint(run.id),

@@ -2,9 +2,8 @@ import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@heapferry/config'
-import { type Run, type RunLedger, OperatorError } from '@heapferry/domain'
-import { readRunStatus } from '@heapferry/migration'
-import { queueState, type Redis, redisMemory } from '@heapferry/queue'
+import { type QueueStates, type RunLedger, OperatorError } from '@heapferry/domain'
+import { type Redis, redisMemory } from '@heapferry/queue'
 import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import { isLoopback, onlyLoopbackNames, onlySameSiteWrites, openToAll } from './access.ts'
@@ -24,7 +23,7 @@ import { style } from './style.ts'
 
 export interface DashboardOptions {
   redis: Redis
-  ledger: RunLedger & RowRoutes['ledger']
+  ledger: RunLedger & QueueStates & RowRoutes['ledger']
   /** How buckets are reached that runs read from. */
   s3: S3Options
   /** As the command tells it. */
@@ -89,7 +88,7 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   })
   app.get('/readyz', async (_, response) => {
     // Without names: whoever probes needs no login.
-    const runs = (await answers(redis)) ? await measure(redis, ledger) : null
+    const runs = (await answers(redis)) ? await measure(ledger) : null
     const stuck = runs?.flatMap(({ faults }) => faults).length ?? null
     const trouble = [...new Set(runs?.flatMap(({ status }) => status.trouble.map(({ kind }) => kind)))]
     const ok = stuck === 0 && trouble.length === 0
@@ -106,12 +105,11 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(wantsRedis(redis))
   const findRun = runFinder(ledger)
-  const statusOf = (run: Run) => readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now)
-  addRowRoutes(app, { ...rows, ledger, findRun, statusOf })
+  addRowRoutes(app, { ...rows, ledger, findRun })
   addRunRoutes(app, { redis, ledger, board, hub, findRun })
   addActionRoutes(app, { ledger, board, findRun })
   app.get('/metrics', async (_, response) => {
-    response.type(metricsType).send(await metricsText(await measure(redis, ledger), await redisMemory(redis)))
+    response.type(metricsType).send(await metricsText(await measure(ledger), await redisMemory(redis)))
   })
   app.use(boardPath, board.router)
   app.use((_, response) => refuse(response, 404, 'No such page', 'There is nothing at this address.'))

@@ -1,3 +1,6 @@
+import type { RunId } from './ids.ts'
+import type { Phase } from './table.ts'
+
 /** Chunks of the phase that is open, as the queue has them. */
 export interface QueueState {
   waiting: number
@@ -8,4 +11,9 @@ export interface QueueState {
   paused: boolean
   /** Why the first of the failed ones did, which have spent all their attempts. */
   firstFailure: string | null
+}
+
+/** How the queues stand, for those who only look. */
+export interface QueueStates {
+  queueState(run: RunId, phase: Phase): Promise<QueueState>
 }

@@ -1,4 +1,4 @@
-import type { Phase, Pulse, QueueState, RunId, RunLedger, RunProgress, WorkerLedger } from '@heapferry/domain'
+import type { Pulse, QueueState, QueueStates, RunId, RunLedger, RunProgress, WorkerLedger } from '@heapferry/domain'
 import { phaseOpen, type RunStatus, runState, runStatus } from './run-state.ts'
 import { lostChunks, troubleOf } from './run-trouble.ts'
 
@@ -13,12 +13,11 @@ export async function readRunStatus(...asked: Parameters<typeof readRun>): Promi
 /** The status of a run and what it was made from. */
 export async function readRun(
   run: RunId,
-  ledger: Pick<RunLedger, 'progress'> & Pick<WorkerLedger, 'pulses'>,
-  queueState: (phase: Phase) => Promise<QueueState>,
+  ledger: Pick<RunLedger, 'progress'> & Pick<WorkerLedger, 'pulses'> & QueueStates,
   now: () => number,
 ): Promise<{ status: RunStatus; progress: RunProgress; queue: QueueState; pulses: Pulse[] }> {
   const before = await ledger.progress(run)
-  const [queue, pulses] = await Promise.all([queueState(phaseOpen(before)), ledger.pulses(run)])
+  const [queue, pulses] = await Promise.all([ledger.queueState(run, phaseOpen(before)), ledger.pulses(run)])
   // A chunk that was done between the two looks is in neither: what is done now counts.
   const progress = lostChunks(before, queue) > 0 ? await ledger.progress(run) : before
   const nowMs = now()

@@ -1,5 +1,4 @@
 export { ChunkConsumer, type ChunkJob, ChunkQueue } from './chunk-queue.ts'
-export { queueState } from './queue-state.ts'
 export { assertNoEviction, connectRedis, redisMemory } from './redis.ts'
 export { type RedisLedger, redisLedger } from './redis-ledger.ts'
 export { redisPacer, type RunPacer } from './redis-pacer.ts'

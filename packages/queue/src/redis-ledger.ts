@@ -9,10 +9,11 @@ import { runLedger } from './ledger/run-ledger.ts'
 import { timelineLedger } from './ledger/timeline-ledger.ts'
 import { verificationLedger } from './ledger/verification-ledger.ts'
 import { workerLedger } from './ledger/worker-ledger.ts'
+import { queueStates } from './queue-states.ts'
 
 export type RedisLedger = ReturnType<typeof redisLedger>
 
-/** The ledger in Redis: the truth about every run. BullMQ's queues are only the schedule. */
+/** The ledger in Redis: the truth about every run. BullMQ's queues are only the schedule, and tell how they stand. */
 export function redisLedger(redis: Redis) {
   return {
     ...runLedger(redis),
@@ -25,5 +26,6 @@ export function redisLedger(redis: Redis) {
     ...retryHoldLedger(redis),
     ...retryLedger(redis),
     ...heldBackLedger(redis),
+    ...queueStates(redis),
   }
 }

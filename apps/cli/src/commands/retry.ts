@@ -2,7 +2,6 @@ import { Command } from 'commander'
 import { createLogger, loadMapping, requireDestination } from '@heapferry/config'
 import { type RejectReason, type RetryOutcome, type RunId, visibleJson } from '@heapferry/domain'
 import { type LeftReason, type RetryWish, readRunStatus } from '@heapferry/migration'
-import { queueState } from '@heapferry/queue'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, openLedger } from '../open-ledger.ts'
@@ -75,7 +74,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
   const stop = stopSignal('Stopping after this batch. The same command goes on.')
   const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'retry' }))
   try {
-    const { ledger, redis } = opened
+    const { ledger } = opened
     const run = await findRun(ledger, name)
     const intent = await ledger.intent(run.id)
     assertRetriable(run, destination, intent.kind === 'cancel' ? intent.by : null)
@@ -84,7 +83,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     const request = { run, wish, anyway, opened, settings, apiKey, view: retryView(json), stop }
     const { kind, outcome, counts, corrected } = await withSourceHint(run.id, () => retryRun(request))
 
-    const status = await readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now)
+    const status = await readRunStatus(run.id, ledger, Date.now)
     const { retriedBefore = 0, unmended = 0 } = corrected ?? {}
     const left = { ...counts.left, unmended, retried_before: retriedBefore }
     const result: RetryAnswer = { run: run.id, ...outcome, left, rejected_in_run: status.totals.rejected }

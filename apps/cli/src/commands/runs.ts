@@ -1,5 +1,4 @@
 import { grouped, readRunStatus } from '@heapferry/migration'
-import { queueState } from '@heapferry/queue'
 import { destinationText, visibleJson } from '@heapferry/domain'
 import { Command } from 'commander'
 import { options } from '../options.ts'
@@ -8,12 +7,12 @@ import { withLedger } from '../with-ledger.ts'
 
 export function runsCommand(command: Command): void {
   command.addOption(options.json()).action((flags: { json: boolean }) =>
-    withLedger(async ({ ledger, redis }) => {
+    withLedger(async ({ ledger }) => {
       const runs = await ledger.runs()
       const statuses = await Promise.all(
         runs.map(async (run) => ({
           run,
-          status: await readRunStatus(run.id, ledger, (phase) => queueState(redis, run.id, phase), Date.now),
+          status: await readRunStatus(run.id, ledger, Date.now),
         })),
       )
       if (flags.json) {

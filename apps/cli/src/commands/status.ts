@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { type RunId, type TimelineEntry, type Verification, visible, visibleJson } from '@heapferry/domain'
 import { grouped, mappingFingerprint, readRunStatus, timelineText } from '@heapferry/migration'
-import { queueState } from '@heapferry/queue'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -37,10 +36,10 @@ export function statusCommand(command: Command): void {
     .argument('[RUN]', 'the name of a run; else the newest', parseRunId)
     .addOption(options.json())
     .action((name: RunId | undefined, flags: { json: boolean }) =>
-      withLedger(async ({ ledger, redis }) => {
+      withLedger(async ({ ledger }) => {
         const { id, mapping } = await findRun(ledger, name)
         const mapping_fingerprint = mappingFingerprint(mapping)
-        const status = await readRunStatus(id, ledger, (phase) => queueState(redis, id, phase), Date.now)
+        const status = await readRunStatus(id, ledger, Date.now)
         if (status.state === 'failed') process.exitCode = exitCodes.failed
         const timeline = await ledger.timeline(id)
         const verifications = await ledger.verifications(id)

@@ -1,4 +1,4 @@
-import type { Phase, QueueState, RunId } from '@heapferry/domain'
+import type { QueueStates } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { jobKey, lockKey, metaKey, stateKey } from './keys.ts'
@@ -21,29 +21,33 @@ const Failure = z.tuple([z.string().nullable(), z.string().nullable()])
  * All is read at one moment: a chunk that goes from one state to another meanwhile is in exactly one of them.
  * A chunk whose worker died counts as waiting: its lock runs out, and others take it.
  */
-export async function queueState(redis: Redis, run: RunId, phase: Phase): Promise<QueueState> {
-  const key = (state: Parameters<typeof stateKey>[2]): string => stateKey(run, phase, state)
-  const [wait, prioritized, delayed, taken, failed, [newestFailed], paused] = Counted.parse(
-    await answersOf(
-      redis
-        .multi()
-        .llen(key('wait'))
-        .zcard(key('prioritized'))
-        .zcard(key('delayed'))
-        .lrange(key('active'), 0, -1)
-        .zcard(key('failed'))
-        .zrevrange(key('failed'), 0, 0)
-        .hexists(metaKey(run, phase), 'paused'),
-    ),
-  )
-  const held = await Promise.all(taken.map((id) => redis.exists(lockKey(run, phase, id))))
-  const active = held.filter((exists) => exists === 1).length
+export function queueStates(redis: Redis): QueueStates {
   return {
-    waiting: wait + prioritized + delayed + taken.length - active,
-    active,
-    failed,
-    paused: paused === 1,
-    firstFailure: newestFailed === undefined ? null : await failureOf(redis, jobKey(run, phase, newestFailed)),
+    async queueState(run, phase) {
+      const key = (state: Parameters<typeof stateKey>[2]): string => stateKey(run, phase, state)
+      const [wait, prioritized, delayed, taken, failed, [newestFailed], paused] = Counted.parse(
+        await answersOf(
+          redis
+            .multi()
+            .llen(key('wait'))
+            .zcard(key('prioritized'))
+            .zcard(key('delayed'))
+            .lrange(key('active'), 0, -1)
+            .zcard(key('failed'))
+            .zrevrange(key('failed'), 0, 0)
+            .hexists(metaKey(run, phase), 'paused'),
+        ),
+      )
+      const held = await Promise.all(taken.map((id) => redis.exists(lockKey(run, phase, id))))
+      const active = held.filter((exists) => exists === 1).length
+      return {
+        waiting: wait + prioritized + delayed + taken.length - active,
+        active,
+        failed,
+        paused: paused === 1,
+        firstFailure: newestFailed === undefined ? null : await failureOf(redis, jobKey(run, phase, newestFailed)),
+      }
+    },
   }
 }
 
