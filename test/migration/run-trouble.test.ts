@@ -1,5 +1,5 @@
 import { noPace, phases, type Pulse, type QueueState, type RunProgress } from '@heapferry/domain'
-import { troubleOf } from '@heapferry/migration'
+import { troubleOf, workerFault } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 
 const nowMs = 1_000_000_000
@@ -94,5 +94,7 @@ function troubleIn({ progress, queue, pulses = [], sealed = true, done = 5 }: Si
     producedAtMs: null,
     ...progress,
   }
-  return troubleOf('r', { progress: whole, queue: { ...waiting, ...queue }, pulses }, nowMs)
+  const queued = { ...waiting, ...queue }
+  const workers = pulses.map((pulse) => ({ pulse, fault: workerFault(pulse, whole, queued, nowMs) }))
+  return troubleOf('r', { progress: whole, queue: queued, workers }, nowMs)
 }

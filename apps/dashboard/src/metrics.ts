@@ -1,14 +1,13 @@
 import {
   type Answers,
   answerSeconds,
-  type Pulse,
   type QueueState,
   type QueueStates,
   type Run,
   type RunLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
-import { readRun, type RunStatus, troubleKinds, workerFault } from '@heapferry/migration'
+import { readRun, type RunStatus, type ServingWorker, troubleKinds } from '@heapferry/migration'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 
 /** What a scrape tells of one run. */
@@ -17,23 +16,22 @@ export interface Measured {
   status: RunStatus
   queue: QueueState
   answers: Answers
-  pulses: readonly Pulse[]
-  /** What is wrong with workers, a sentence each. */
-  faults: readonly string[]
+  workers: readonly ServingWorker[]
 }
 
 /** Every run as it is now. */
 export async function measure(ledger: RunLedger & WorkerLedger & QueueStates): Promise<Measured[]> {
   return Promise.all(
     (await ledger.runs()).map(async (run) => {
-      const { status, progress, queue, pulses } = await readRun(run.id, ledger, Date.now)
-      const faults = pulses.flatMap((pulse) => {
-        const fault = workerFault(pulse, progress, queue, Date.now())
-        return fault === null ? [] : [`${pulse.worker} ${fault}`]
-      })
-      return { run, status, queue, answers: await ledger.answers(run.id), pulses, faults }
+      const { status, queue, workers } = await readRun(run.id, ledger, Date.now)
+      return { run, status, queue, workers, answers: await ledger.answers(run.id) }
     }),
   )
+}
+
+/** How many of the workers have a fault. */
+export function stuckOf(workers: readonly ServingWorker[]): number {
+  return workers.filter(({ fault }) => fault !== null).length
 }
 
 export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
@@ -99,8 +97,7 @@ function createMetrics() {
       status,
       queue,
       answers: answered,
-      pulses,
-      faults,
+      workers: serving,
     } of runs) {
       for (const { table, planned: rows, read: done, sent: delivered, ...reasons } of status.tables) {
         planned.set({ run, table }, rows)
@@ -124,9 +121,9 @@ function createMetrics() {
         phases.set({ run, phase, state: 'done' }, done)
       }
       for (const [code, count] of Object.entries(answered.byStatus)) answers.inc({ run, status: code }, count)
-      workers.set({ run }, pulses.length)
-      stuckWorkers.set({ run }, faults.length)
-      for (const { worker, memoryBytes } of pulses) memory.set({ run, worker }, memoryBytes)
+      workers.set({ run }, serving.length)
+      stuckWorkers.set({ run }, stuckOf(serving))
+      for (const { pulse } of serving) memory.set({ run, worker: pulse.worker }, pulse.memoryBytes)
     }
   }
 

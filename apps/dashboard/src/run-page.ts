@@ -1,11 +1,18 @@
 import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
-import { grouped, percent, type RunStatus, type TableStatus, timelineText } from '@heapferry/migration'
+import {
+  grouped,
+  percent,
+  type RunStatus,
+  type ServingWorker,
+  type TableStatus,
+  timelineText,
+} from '@heapferry/migration'
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
 import { bar, factsOf, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
-import type { RunView, ShownWorker } from './run-view.ts'
+import type { RunView } from './run-view.ts'
 import { type Cell, type Line, tableOf } from './table.ts'
 
 /**
@@ -112,7 +119,7 @@ function slowestText(byTime: readonly number[], requests: number): string {
   return seconds === undefined ? `over ${answerSeconds.at(-1)} s` : `under ${grouped(1000 * seconds)} ms`
 }
 
-function workersOf(workers: readonly ShownWorker[]): Html {
+function workersOf(workers: readonly ServingWorker[]): Html {
   if (workers.length === 0) {
     return html`<p>No worker has reported. Start some with <code>heapferry run</code> or <code>heapferry worker</code>.</p>`
   }

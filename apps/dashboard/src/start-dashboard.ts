@@ -13,7 +13,7 @@ import { browserFile } from './browser-file.ts'
 import { runFinder } from './find-run.ts'
 import { listen } from './listen.ts'
 import { LiveHub } from './live-hub.ts'
-import { measure, metricsText, metricsType } from './metrics.ts'
+import { measure, metricsText, metricsType, stuckOf } from './metrics.ts'
 import { assertDifferent, passwordAccess, type Passwords } from './password-access.ts'
 import { addRowRoutes, type RowRoutes } from './row-routes.ts'
 import { addRunRoutes } from './run-routes.ts'
@@ -89,7 +89,7 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.get('/readyz', async (_, response) => {
     // Without names: whoever probes needs no login.
     const runs = (await answers(redis)) ? await measure(ledger) : null
-    const stuck = runs?.flatMap(({ faults }) => faults).length ?? null
+    const stuck = runs === null ? null : stuckOf(runs.flatMap(({ workers }) => workers))
     const trouble = [...new Set(runs?.flatMap(({ status }) => status.trouble.map(({ kind }) => kind)))]
     const ok = stuck === 0 && trouble.length === 0
     response.status(ok ? 200 : 503).json({ ok, workers_stuck: stuck, trouble })

@@ -54,7 +54,7 @@ export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places
 export { rejectText, skipText, warningText } from './reason-text.ts'
 export { readRun, readRunStatus } from './read-run-status.ts'
 export { troubleKinds, troubleOf } from './run-trouble.ts'
-export { workerFault } from './worker-fault.ts'
+export { type ServingWorker, workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
 export { Report } from './report/report.ts'
 export { timelineText } from './timeline-text.ts'

@@ -1,6 +1,6 @@
-import { isComplete, type Pulse, type QueueState, type RunProgress } from '@heapferry/domain'
+import { isComplete, type QueueState, type RunProgress } from '@heapferry/domain'
 import { isEveryChunkDone, phaseOpen } from './run-state.ts'
-import { workerFault } from './worker-fault.ts'
+import type { ServingWorker } from './worker-fault.ts'
 import { grouped } from './wording.ts'
 
 export const troubleKinds = ['no_worker', 'workers_stuck', 'queue_paused', 'chunks_lost', 'plan_incomplete'] as const
@@ -20,17 +20,17 @@ const silentAfterMs = 10_000
 
 /**
  * What keeps a run from going on. It is told within 15 s: ten of silence, and what is said goes at once.
- * @param pulses of all workers that serve the run
+ * @param workers all that serve the run
  */
 export function troubleOf(
   run: string,
-  { progress, queue, pulses }: { progress: RunProgress; queue: QueueState; pulses: readonly Pulse[] },
+  { progress, queue, workers }: { progress: RunProgress; queue: QueueState; workers: readonly ServingWorker[] },
   nowMs: number,
 ): Trouble[] {
   if (progress.intent.kind !== 'run' || isEveryChunkDone(progress)) return []
   const isIdle = queue.waiting + queue.active === 0
   const lost = lostChunks(progress, queue)
-  const stuck = queue.paused ? null : workersTrouble(run, { progress, queue, pulses }, nowMs)
+  const stuck = queue.paused ? null : workersTrouble(run, { progress, queue, workers }, nowMs)
   return [
     ...(stuck === null ? [] : [stuck]),
     ...(queue.paused && queue.active === 0
@@ -66,11 +66,11 @@ export function troubleOf(
 
 function workersTrouble(
   run: string,
-  { progress, queue, pulses }: { progress: RunProgress; queue: QueueState; pulses: readonly Pulse[] },
+  { progress, queue, workers }: { progress: RunProgress; queue: QueueState; workers: readonly ServingWorker[] },
   nowMs: number,
 ): Trouble | null {
   if (queue.waiting + queue.active === 0) return null
-  if (pulses.length === 0) {
+  if (workers.length === 0) {
     const movedAtMs = Math.max(progress.wantedAtMs, progress.samples.at(-1)?.atMs ?? 0)
     if (queue.active > 0 || nowMs - movedAtMs < silentAfterMs) return null
     return {
@@ -79,13 +79,12 @@ function workersTrouble(
       halts: true,
     }
   }
-  const faults = pulses.map((pulse) => ({ pulse, fault: workerFault(pulse, progress, queue, nowMs) }))
-  const [first] = faults
-  if (!first || faults.some(({ fault }) => fault === null)) return null
-  const who = faults.length === 1 ? 'The only worker' : `None of the ${faults.length} workers works: one`
+  const [first] = workers
+  if (!first || workers.some(({ fault }) => fault === null)) return null
+  const who = workers.length === 1 ? 'The only worker' : `None of the ${workers.length} workers works: one`
   return {
     kind: 'workers_stuck',
-    message: `${who}, ${first.pulse.worker}, ${first.fault}. End ${faults.length === 1 ? 'it and start another' : 'them and start others'} with heapferry worker --run ${run}: nothing is lost.`,
+    message: `${who}, ${first.pulse.worker}, ${first.fault}. End ${workers.length === 1 ? 'it and start another' : 'them and start others'} with heapferry worker --run ${run}: nothing is lost.`,
     halts: true,
   }
 }

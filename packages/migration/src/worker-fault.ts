@@ -5,6 +5,13 @@ import { duration } from './wording.ts'
 const stuckAfterMs = 60_000
 const silentAfterMs = 10_000
 
+/** A worker that says it serves the run. */
+export interface ServingWorker {
+  pulse: Pulse
+  /** What is wrong with it, for a person; null where nothing is. */
+  fault: string | null
+}
+
 /** What is wrong with a worker, for a person; null where nothing is. One that has ended says nothing more. */
 export function workerFault(
   { atMs, movedAtMs, chunks }: Pulse,
