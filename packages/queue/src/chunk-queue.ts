@@ -2,7 +2,7 @@ import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type RunId } from '
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { shownFailure } from './shown-failure.ts'
-import { jobKey, queueName, queuePrefix } from './keys.ts'
+import { queueKeys, queueName, queuePrefix } from './keys.ts'
 
 export interface ChunkJob {
   chunk: Chunk
@@ -48,7 +48,8 @@ export class ChunkQueue {
 
   /** Which of the chunks have a job, in any state. */
   async known(chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
-    const found = await Promise.all(chunks.map((id) => this.#redis.exists(jobKey(this.#run, this.#phase, id))))
+    const { job } = queueKeys(this.#run, this.#phase)
+    const found = await Promise.all(chunks.map((id) => this.#redis.exists(job(id))))
     return new Set(chunks.filter((_, index) => found[index] === 1))
   }
 

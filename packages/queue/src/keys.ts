@@ -9,28 +9,24 @@ export function queueName(run: RunId, phase: Phase): string {
   return `${run}-${phase}`
 }
 
-/** BullMQ's jobs in a state: lists of those that wait and are active, sorted sets of all others. */
-export function stateKey(
-  run: RunId,
-  phase: Phase,
-  state: 'wait' | 'prioritized' | 'delayed' | 'active' | 'failed',
-): string {
-  return `${queuePrefix}:${queueName(run, phase)}:${state}`
-}
-
-/** BullMQ's hash of what is so for the whole queue; `paused` is there while it is paused. */
-export function metaKey(run: RunId, phase: Phase): string {
-  return `${queuePrefix}:${queueName(run, phase)}:meta`
-}
-
-/** BullMQ's hash of a job. */
-export function jobKey(run: RunId, phase: Phase, jobId: string): string {
-  return `${queuePrefix}:${queueName(run, phase)}:${jobId}`
-}
-
-/** BullMQ's lock of an active job; its value is the token of the worker that holds the job. */
-export function lockKey(run: RunId, phase: Phase, jobId: string): string {
-  return `${queuePrefix}:${queueName(run, phase)}:${jobId}:lock`
+/** BullMQ's own keys of a queue. */
+export function queueKeys(run: RunId, phase: Phase) {
+  const base = `${queuePrefix}:${queueName(run, phase)}`
+  return {
+    /** Lists of job ids. */
+    wait: `${base}:wait`,
+    active: `${base}:active`,
+    /** Sorted sets of job ids. */
+    prioritized: `${base}:prioritized`,
+    delayed: `${base}:delayed`,
+    failed: `${base}:failed`,
+    /** Hash of what is so for the whole queue; `paused` is there while it is paused. */
+    meta: `${base}:meta`,
+    /** Hash. */
+    job: (id: string) => `${base}:${id}`,
+    /** While a job is active: the token of the worker that holds it. */
+    lock: (id: string) => `${base}:${id}:lock`,
+  }
 }
 
 /** A sorted set: run ids by the moment of their creation. */

@@ -1,7 +1,7 @@
 import type { QueueStates } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
-import { jobKey, lockKey, metaKey, stateKey } from './keys.ts'
+import { queueKeys } from './keys.ts'
 
 const Counted = z.tuple([
   z.number(),
@@ -24,28 +24,28 @@ const Failure = z.tuple([z.string().nullable(), z.string().nullable()])
 export function queueStates(redis: Redis): QueueStates {
   return {
     async queueState(run, phase) {
-      const key = (state: Parameters<typeof stateKey>[2]): string => stateKey(run, phase, state)
+      const keys = queueKeys(run, phase)
       const [wait, prioritized, delayed, taken, failed, [newestFailed], paused] = Counted.parse(
         await answersOf(
           redis
             .multi()
-            .llen(key('wait'))
-            .zcard(key('prioritized'))
-            .zcard(key('delayed'))
-            .lrange(key('active'), 0, -1)
-            .zcard(key('failed'))
-            .zrevrange(key('failed'), 0, 0)
-            .hexists(metaKey(run, phase), 'paused'),
+            .llen(keys.wait)
+            .zcard(keys.prioritized)
+            .zcard(keys.delayed)
+            .lrange(keys.active, 0, -1)
+            .zcard(keys.failed)
+            .zrevrange(keys.failed, 0, 0)
+            .hexists(keys.meta, 'paused'),
         ),
       )
-      const held = await Promise.all(taken.map((id) => redis.exists(lockKey(run, phase, id))))
+      const held = await Promise.all(taken.map((id) => redis.exists(keys.lock(id))))
       const active = held.filter((exists) => exists === 1).length
       return {
         waiting: wait + prioritized + delayed + taken.length - active,
         active,
         failed,
         paused: paused === 1,
-        firstFailure: newestFailed === undefined ? null : await failureOf(redis, jobKey(run, phase, newestFailed)),
+        firstFailure: newestFailed === undefined ? null : await failureOf(redis, keys.job(newestFailed)),
       }
     },
   }

@@ -1,7 +1,7 @@
 import { Checkpoint, type ChunkLedger, Intent, phaseOf } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { defineScript } from '../define-script.ts'
-import { lockKey, rowField, runKeys } from '../keys.ts'
+import { queueKeys, rowField, runKeys } from '../keys.ts'
 import { countedByDay, sentFields } from '../sent-fields.ts'
 import { chunkDigest } from './chunk-digest.ts'
 import { parsed } from './parsed.ts'
@@ -22,7 +22,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
     async commit({ chunk, file, token }, checkpoint, rejected, sent) {
       const phase = phaseOf(file.table.kind)
       const answer = await commitScript(redis, {
-        keys: { ...runKeys(chunk.run), lock: lockKey(chunk.run, phase, chunk.id) },
+        keys: { ...runKeys(chunk.run), lock: queueKeys(chunk.run, phase).lock(chunk.id) },
         args: {
           token,
           chunk: chunk.id,
