@@ -1,6 +1,7 @@
 import type { QueueStates } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
+import { answersOf } from './answers-of.ts'
 import { queueKeys } from './keys.ts'
 
 const Counted = z.tuple([
@@ -54,12 +55,4 @@ export function queueStates(redis: Redis): QueueStates {
 async function failureOf(redis: Redis, job: string): Promise<string> {
   const [title, reason] = Failure.parse(await redis.hmget(job, 'name', 'failedReason'))
   return `${title}: ${reason}`
-}
-
-/** @throws the first error that Redis answered */
-async function answersOf(pipeline: ReturnType<Redis['multi']>): Promise<unknown[]> {
-  return ((await pipeline.exec()) ?? []).map(([error, answer]) => {
-    if (error) throw error
-    return answer
-  })
 }

@@ -1,11 +1,15 @@
 import { PostHogVerification, SourceVerification, type VerificationLedger } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
+import { answersOf } from '../answers-of.ts'
 import { runKeys } from '../keys.ts'
 import { sentEvents } from '../sent-fields.ts'
 import { parsed } from './parsed.ts'
 import { tablesOf } from './tables-of.ts'
 import { timelineLedger } from './timeline-ledger.ts'
+
+const Hash = z.record(z.string(), z.string())
+const Hashes = z.tuple([Hash, Hash])
 
 export function verificationLedger(redis: Redis): VerificationLedger {
   const { record } = timelineLedger(redis)
@@ -14,11 +18,7 @@ export function verificationLedger(redis: Redis): VerificationLedger {
     async sentTables(run) {
       const { sent, totals } = runKeys(run)
       // Together, or a commit between the two would make counts look incomplete.
-      const answers = await redis.multi().hgetall(sent).hgetall(totals).exec()
-      const [fields = {}, counters = {}] = z
-        .array(z.tuple([z.null(), z.record(z.string(), z.string())]))
-        .parse(answers)
-        .map(([, hash]) => hash)
+      const [fields, counters] = Hashes.parse(await answersOf(redis.multi().hgetall(sent).hgetall(totals)))
       const events = sentEvents(fields)
       return tablesOf(counters)
         .filter(({ tally }) => tally.sent > 0)
