@@ -64,12 +64,12 @@ const entries: readonly Entry[] = [
   {
     term: 'resume [RUN]',
     description: 'let workers go on',
-    load: async () => (await import('./commands/change-run.ts')).resumeCommand,
+    load: async () => (await import('./commands/resume-cancel.ts')).resumeCommand,
   },
   {
     term: 'cancel [RUN]',
     description: 'stop a run for good; what was sent stays in PostHog',
-    load: async () => (await import('./commands/cancel.ts')).cancelCommand,
+    load: async () => (await import('./commands/resume-cancel.ts')).cancelCommand,
   },
   {
     term: 'pace [RUN] N',

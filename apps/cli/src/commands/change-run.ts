@@ -1,8 +1,7 @@
 import { Command } from 'commander'
-import { createLogger, type Settings } from '@heapferry/config'
-import { OperatorError, phases, type Run, type RunId, type RunProgress } from '@heapferry/domain'
-import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
-import type { Redis } from '@heapferry/queue'
+import type { Settings } from '@heapferry/config'
+import { OperatorError, type Run, type RunId, type RunProgress } from '@heapferry/domain'
+import { isRunComplete } from '@heapferry/migration'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { parseRunId } from '../options.ts'
 import { person } from '../person.ts'
@@ -23,28 +22,6 @@ export function pauseCommand(command: Command): void {
       answer(`${id} pauses. heapferry resume ${id} goes on.`)
     }),
   )
-}
-
-export function resumeCommand(command: Command): void {
-  command.argument(...runName).action((name: RunId | undefined) =>
-    changing(name, async (run, progress, { ledger, redis }, settings) => {
-      const { id } = run
-      await resumeQueues(redis, id, settings)
-      await ledger.setIntent(id, wantedToGoOn(run, progress, person()))
-      answer(`${id} goes on as soon as a worker runs: start it with the same run command, or with heapferry worker.`)
-    }),
-  )
-}
-
-/** Somebody may have paused them by BullMQ's own means. Of the commands here only this one loads BullMQ. */
-async function resumeQueues(redis: Redis, run: RunId, settings: Settings): Promise<void> {
-  const { openQueues } = await import('../open-queues.ts')
-  const queues = openQueues(redis, run, createLogger({ level: settings.LOG_LEVEL, role: 'cli' }))
-  try {
-    for (const phase of phases) await queues.queueOf(phase).resume()
-  } finally {
-    await queues.close()
-  }
 }
 
 export function changing(

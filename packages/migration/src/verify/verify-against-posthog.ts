@@ -9,7 +9,6 @@ import {
   type TimeRange,
   type VerificationLedger,
 } from '@heapferry/domain'
-
 import { isEveryChunkDone } from '../run-state.ts'
 import {
   compareDays,
