@@ -1,1 +1,1 @@
-export { type Production, openRun, produce } from './produce.ts'
+export { type Production, openRun, produce, type RunRequest } from './produce.ts'

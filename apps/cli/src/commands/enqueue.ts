@@ -1,15 +1,15 @@
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, hashSaltFor, loadMapping, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
-import { type RunId, visible } from '@heapferry/domain'
+import { createLogger, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
+import { visible } from '@heapferry/domain'
 import { openRun, produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { openQueues } from '../open-queues.ts'
-import { options, paceOf, type ProjectFlags, settingsFrom, type TypedPace } from '../options.ts'
-import { person } from '../person.ts'
+import { options, settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
+import { requestOf, type RunFlags } from '../run-request.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
@@ -36,38 +36,15 @@ Exit codes: 0 all is enqueued · 1 failed · 130 stopped by Ctrl-C`,
     .action(enqueue)
 }
 
-export interface RunFlags extends ProjectFlags {
-  run?: RunId
-  mapping?: string
-  includeRecent: boolean
-  maxRejected: number
-  pace?: TypedPace
-}
-
 async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const settings = settingsFrom(flags)
   const { destination } = requireDestination(settings)
-  const mapping = loadMapping(flags.mapping)
-  const hashSalt = hashSaltFor(mapping, settings)
+  const request = requestOf(source, flags, { settings, destination })
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
   const { ledger, redis, close } = await openLedger(settings, logger)
   try {
-    const production = await openRun(
-      {
-        source,
-        name: flags.run,
-        destination,
-        mapping,
-        hashSalt,
-        includeRecent: flags.includeRecent,
-        maxRejectedPercent: flags.maxRejected,
-        pace: flags.pace === undefined ? undefined : paceOf(flags.pace),
-        by: person(),
-      },
-      ledger,
-      s3OptionsOf(settings),
-    )
+    const production = await openRun(request, ledger, s3OptionsOf(settings))
     const { run } = production
     for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)

@@ -1,13 +1,5 @@
 import { Command } from 'commander'
-import {
-  createLogger,
-  hashSaltFor,
-  homeOf,
-  loadMapping,
-  requireDestination,
-  s3OptionsOf,
-  shownSettings,
-} from '@heapferry/config'
+import { createLogger, homeOf, requireDestination, s3OptionsOf, shownSettings } from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
@@ -15,14 +7,14 @@ import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
-import { options, paceOf, settingsFrom, wholeNumber } from '../options.ts'
+import { options, settingsFrom, wholeNumber } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
+import { requestOf, type RunFlags } from '../run-request.ts'
 import { statusText } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
 import { keepReport } from '../write-report.ts'
-import type { RunFlags } from './enqueue.ts'
 
 interface Flags extends RunFlags {
   workers: number
@@ -68,25 +60,13 @@ Exit codes: 0 done · 1 failed or not finished · 3 done, with rejected rows ·
 async function run(source: string, flags: Flags): Promise<void> {
   const settings = settingsFrom(flags)
   const { destination, apiKey } = requireDestination(settings)
-  const mapping = loadMapping(flags.mapping)
-  const hashSalt = hashSaltFor(mapping, settings)
+  const request = requestOf(source, flags, { settings, destination })
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'run' })
   const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
 
   await assertReachable(destination, apiKey)
   const opened = await openLedger(settings, logger)
   try {
-    const request = {
-      source,
-      name: flags.run,
-      destination,
-      mapping,
-      hashSalt,
-      includeRecent: flags.includeRecent,
-      maxRejectedPercent: flags.maxRejected,
-      pace: flags.pace === undefined ? undefined : paceOf(flags.pace),
-      by: person(),
-    }
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
     const { id } = production.run
     const fileLogger = createLogger({

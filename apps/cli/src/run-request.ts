@@ -1,0 +1,34 @@
+import { hashSaltFor, loadMapping, type Settings } from '@heapferry/config'
+import type { Destination, RunId } from '@heapferry/domain'
+import type { RunRequest } from '@heapferry/producer'
+import { paceOf, type ProjectFlags, type TypedPace } from './options.ts'
+import { person } from './person.ts'
+
+/** What fixes a run when it is created. */
+export interface RunFlags extends ProjectFlags {
+  run?: RunId
+  mapping?: string
+  includeRecent: boolean
+  maxRejected: number
+  pace?: TypedPace
+}
+
+/** @throws OperatorError when the mapping file has faults, or hashes without a salt */
+export function requestOf(
+  source: string,
+  flags: RunFlags,
+  { settings, destination }: { settings: Settings; destination: Destination },
+): RunRequest {
+  const mapping = loadMapping(flags.mapping)
+  return {
+    source,
+    name: flags.run,
+    destination,
+    mapping,
+    hashSalt: hashSaltFor(mapping, settings),
+    includeRecent: flags.includeRecent,
+    maxRejectedPercent: flags.maxRejected,
+    pace: flags.pace === undefined ? undefined : paceOf(flags.pace),
+    by: person(),
+  }
+}
