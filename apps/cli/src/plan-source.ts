@@ -1,14 +1,8 @@
 import { s3OptionsOf, type Settings } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
-import {
-  type ExportPlan,
-  type ExportPlanWork,
-  type FoundExport,
-  planExport,
-  type PlanProgress,
-} from '@heapferry/migration'
+import { type ExportPlan, type ExportPlanWork, type FoundExport, planExport } from '@heapferry/migration'
 import { discover, type Discovery, type Inspected, inspectExport, sourceAt } from '@heapferry/sources'
-import { logUpdateStderr } from 'log-update'
+import { passingLine } from './passing-line.ts'
 import { planProgressText } from './plan-text.ts'
 
 type Wanted = Pick<
@@ -21,7 +15,7 @@ type Wanted = Pick<
  * @returns null when the signal came
  */
 export async function planSource(source: string, settings: Settings, wanted: Wanted): Promise<ExportPlan | null> {
-  const progress = progressLine()
+  const progress = passingLine(planProgressText)
 
   const discovery = await discover(source, s3OptionsOf(settings))
   const { place } = discovery
@@ -51,13 +45,4 @@ function foundExport(source: string, { notices }: Discovery, inspected: readonly
   if (found.files.length === 0 && found.faults.length === 0)
     throw new OperatorError(`${source} holds only empty files`, 'Export the tables again with their headers.')
   return found
-}
-
-/** One line that is written over again and again; nothing where nobody watches. */
-function progressLine(): { show(progress: PlanProgress): void; end(): void } {
-  if (!process.stderr.isTTY) return { show: () => {}, end: () => {} }
-  return {
-    show: (progress) => logUpdateStderr(planProgressText(progress)),
-    end: () => logUpdateStderr.clear(),
-  }
 }

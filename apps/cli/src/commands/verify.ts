@@ -21,13 +21,13 @@ import {
 } from '@heapferry/migration'
 import { createQueries } from '@heapferry/posthog'
 import { Command, InvalidArgumentError } from 'commander'
-import { logUpdateStderr } from 'log-update'
 import { isDeepStrictEqual } from 'node:util'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger, openLedger } from '../open-ledger.ts'
 import { openRunExport } from '../open-run-export.ts'
 import { openScratch } from '../open-scratch.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
+import { type PassingLine, passingLine } from '../passing-line.ts'
 import { person } from '../person.ts'
 import { answer, say } from '../print.ts'
 import { shortened } from '../status-text.ts'
@@ -77,7 +77,7 @@ async function verify(name: RunId | undefined, flags: Flags): Promise<void> {
   const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'verify' }))
   try {
     const run = await findRun(opened.ledger, name)
-    const progress = progressLine()
+    const progress = passingLine(progressText)
     const look = flags.offline ? againstSource : againstPostHog
     const { verification, days } = await look(run, { opened, settings, flags, stop, progress }).finally(progress.end)
     await opened.ledger.setVerification(run.id, verification)
@@ -100,7 +100,7 @@ interface Work {
   settings: Settings
   flags: Flags
   stop: AbortSignal
-  progress: ProgressLine
+  progress: PassingLine<VerifyProgress>
 }
 
 type Verified = { verification: Verification; days?: readonly VerifiedDay[] }
@@ -229,23 +229,10 @@ function exitCodeOf(verdict: Verdict): number {
   }
 }
 
-interface ProgressLine {
-  show(progress: VerifyProgress): void
-  end(): void
-}
-
-/** One line that is written over again and again; nothing where nobody watches. */
-function progressLine(): ProgressLine {
-  if (!process.stderr.isTTY) return { show: () => {}, end: () => {} }
-  return {
-    show: (progress) =>
-      logUpdateStderr(
-        progress.doing === 'asking'
-          ? 'Asking PostHog what it holds'
-          : `Reading the export again: ${shortened(progress.table, 40)}, ${grouped(progress.rows)} rows`,
-      ),
-    end: () => logUpdateStderr.clear(),
-  }
+function progressText(progress: VerifyProgress): string {
+  return progress.doing === 'asking'
+    ? 'Asking PostHog what it holds'
+    : `Reading the export again: ${shortened(progress.table, 40)}, ${grouped(progress.rows)} rows`
 }
 
 function minutes(text: string): number {
