@@ -8,12 +8,10 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { packers } from '../sources/packers.ts'
 import { avroRows, csv, json, jsonArray, jsonLines, nullFirst, type RowsTo } from '../sources/row-files.ts'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer, heapferryHere, oneWorker } from '../support/heapferry-here.ts'
 import { tableWriters } from '../support/write-table.ts'
 
 /** Of a few rows; nobody looks at its page. */
-const oneWorker = ['--workers', '1', '--no-dashboard']
 
 const apiKey = 'phc_damaged0000000000000000000000000000000000000'
 const rowCount = 150
@@ -258,9 +256,8 @@ function lastLine(make: RowsTo, rows: number): string {
   return make(table).toString().split('\n')[rows] ?? ''
 }
 
-/** Only what sends starts workers. */
 function command(...args: string[]) {
-  return args[0] === 'run' ? heapferry([...args, ...oneWorker], options()).ended : heapferryHere(args, options())
+  return heapferryAnswer(args, options(), oneWorker)
 }
 
 function options() {

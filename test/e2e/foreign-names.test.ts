@@ -6,8 +6,7 @@ import { connectRedis, redisLedger } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
 import { ask, open } from '../dashboard/support.ts'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 import { redisForTests } from '../support/redis.ts'
 
 const apiKey = 'phc_names0000000000000000000000000000000000000'
@@ -75,7 +74,6 @@ async function surroundings() {
     REDIS_URL: server.server.url,
     HEAPFERRY_HOME: path.join(folder, 'home'),
   }
-  const command = (...args: string[]) =>
-    args[0] === 'run' ? heapferry(args, { cwd: folder, env }).ended : heapferryHere(args, { cwd: folder, env })
+  const command = (...args: string[]) => heapferryAnswer(args, { cwd: folder, env })
   return { command, folder }
 }

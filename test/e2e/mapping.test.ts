@@ -4,11 +4,10 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer, heapferryHere, oneWorker } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 /** Of a few rows; nobody looks at its page. */
-const oneWorker = ['--workers', '1', '--no-dashboard']
 
 const apiKey = 'phc_mapping0000000000000000000000000000000000'
 const salt = 'a salt of at least sixteen characters'
@@ -180,9 +179,8 @@ function refusedAgain(env: Record<string, string>) {
   return heapferryHere(theRun, options(env))
 }
 
-/** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
-  return args[0] === 'run' ? start(env, ...args, ...oneWorker).ended : heapferryHere(args, options(env))
+  return heapferryAnswer(args, options(env), oneWorker)
 }
 
 function start(env: Record<string, string>, ...args: string[]) {

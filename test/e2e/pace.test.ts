@@ -4,7 +4,7 @@ import { writeBenchCsv } from '@heapferry/sample-export'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer, heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 const apiKey = 'phc_pace0000000000000000000000000000000000000000'
@@ -13,7 +13,7 @@ test.each(['run', 'enqueue'])('%s --pace none lifts the limit that the run had, 
   const { here, source, posthog } = await surroundings(20)
   expect(await heapferryHere(['enqueue', source, '--run', 'e2e', '--pace', '7'], here)).toMatchObject({ code: 0 })
   const args = [name, source, '--run', 'e2e', '--pace', 'none']
-  const { code } = name === 'run' ? await heapferry(args, here).ended : await heapferryHere(args, here)
+  const { code } = await heapferryAnswer(args, here)
   expect(code).toBe(0)
   const status = (await heapferryHere(['status'], here)).stdout
   expect(status).toContain('Pace: no limit\n')

@@ -4,11 +4,9 @@ import { gunzipSync } from 'node:zlib'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer, oneWorker } from '../support/heapferry-here.ts'
 
 /** Of a few rows; nobody looks at its page. */
-const oneWorker = ['--workers', '1', '--no-dashboard']
 
 const apiKey = 'phc_rejected0000000000000000000000000000000000'
 
@@ -157,5 +155,5 @@ function command(...given: (string | Record<string, string>)[]) {
     ...given.find((arg) => typeof arg === 'object'),
   }
   const options = { cwd: folder, env }
-  return args[0] === 'run' ? heapferry([...args, ...oneWorker], options).ended : heapferryHere(args, options)
+  return heapferryAnswer(args, options, oneWorker)
 }

@@ -9,8 +9,7 @@ import { writeSampleExport } from '@heapferry/sample-export'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer, heapferryHere } from '../support/heapferry-here.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 
 const apiKey = 'phc_endtoend000000000000000000000000000000000000'
@@ -187,9 +186,8 @@ async function refused(...flags: string[]): Promise<string> {
   return stderr
 }
 
-/** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
-  return args[0] === 'run' ? heapferry(args, options(env)).ended : heapferryHere(args, options(env))
+  return heapferryAnswer(args, options(env))
 }
 
 function options(env: Record<string, string> = {}) {

@@ -6,11 +6,10 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer, oneWorker } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 /** Of a few rows; nobody looks at its page. */
-const oneWorker = ['--workers', '1', '--no-dashboard']
 
 const apiKey = 'phc_verify00000000000000000000000000000000000000'
 const personalKey = 'phx_verify00000000000000000000000000000000000000'
@@ -189,9 +188,8 @@ async function verified(...flags: string[]) {
   return { code, stderr, verification: PostHogVerification.parse(JSON.parse(stdout)) }
 }
 
-/** Only what sends starts workers. */
 function command(env: Record<string, string>, ...args: string[]) {
-  return args[0] === 'run' ? start(env, ...args, ...oneWorker).ended : heapferryHere(args, options(env))
+  return heapferryAnswer(args, options(env), oneWorker)
 }
 
 function start(env: Record<string, string>, ...args: string[]) {

@@ -1,5 +1,6 @@
 import { vi } from 'vitest'
 import { execute } from '../../apps/cli/src/execute.ts'
+import { heapferry } from './heapferry.ts'
 
 /**
  * What a command line answers, in this process: a second quicker than a process of its own, for commands that neither
@@ -29,6 +30,20 @@ export async function heapferryHere(
     for (const { signal, known } of listeners)
       for (const listener of process.listeners(signal)) if (!known.has(listener)) process.off(signal, listener)
   }
+}
+
+export const oneWorker = ['--workers', '1', '--no-dashboard']
+
+/**
+ * What a command line answers: in this process, unless it is `run`, which starts workers.
+ * @param runFlags are added to `run`
+ */
+export function heapferryAnswer(
+  args: readonly string[],
+  options: { env: Record<string, string>; cwd: string },
+  runFlags: readonly string[] = [],
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return args[0] === 'run' ? heapferry([...args, ...runFlags], options).ended : heapferryHere(args, options)
 }
 
 const signals = ['SIGINT', 'SIGTERM'] as const
