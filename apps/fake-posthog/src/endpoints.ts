@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { type CapturedEvent, capture, maxBodyBytes, tooLarge } from './capture.ts'
 import { captureV1, type JudgedEvent, maxBodyBytesV1 } from './capture-v1.ts'
 import { type Fault, isAbout } from './fault.ts'
-import { type HttpReply, json } from './http-reply.ts'
+import { type HttpReply, json, retryAfter } from './http-reply.ts'
 
 /** One of the two addresses that take events. */
 export interface Endpoint {
@@ -40,11 +40,8 @@ export function batchEndpoint(keeper: Keeper): Endpoint {
   return {
     name: 'batch',
     maxBytes: maxBodyBytes,
-    replyOfStatus: (status, retryAfterS) => ({
-      status,
-      body: messages[status] ?? 'fault on demand',
-      headers: retryAfterHeaders(retryAfterS),
-    }),
+    replyOfStatus: (status, retryAfterS) =>
+      retryAfter({ status, body: messages[status] ?? 'fault on demand' }, retryAfterS),
     async take({ body, headers, nowMs, met }) {
       const captured = body ? await capture(body, headers['content-encoding'], nowMs) : tooLarge
       if (captured.kind === 'refused') return { reply: { status: captured.status, body: captured.message } }
@@ -71,7 +68,7 @@ export function v1Endpoint(keeper: Keeper): Endpoint {
     maxBytes: maxBodyBytesV1,
     replyOfStatus: (status, retryAfterS) => {
       const { error, description } = v1Errors[status] ?? { error: 'fault_on_demand', description: 'fault on demand' }
-      return withHeaders(errorOfV1({ status, error, description }), retryAfterHeaders(retryAfterS))
+      return retryAfter(errorOfV1({ status, error, description }), retryAfterS)
     },
     async take({ body, headers, nowMs, met }) {
       const captured = await captureV1(body, headers, nowMs)
@@ -90,15 +87,11 @@ export function v1Endpoint(keeper: Keeper): Endpoint {
       )
       const wantsAgain = judgements.some(({ result }) => result === 'retry')
       return {
-        reply: withHeaders(json(200, { results }), retryAfterHeaders(wantsAgain ? 1 : undefined)),
+        reply: retryAfter(json(200, { results }), wantsAgain ? 1 : undefined),
         summary: { events: events.length, historicalMigration, sentAt: null },
       }
     },
   }
-}
-
-function retryAfterHeaders(retryAfterS: number | undefined): Record<string, string> {
-  return retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) }
 }
 
 const messages: Record<number, string> = { 429: 'rate limited', 503: 'transient error, please retry' }
@@ -116,10 +109,6 @@ const v1Errors: Record<number, { error: string; description: string }> = {
 
 function errorOfV1({ status, error, description }: { status: number; error: string; description: string }): HttpReply {
   return json(status, { error, error_description: description, error_uri: 'https://posthog.com/docs/api' })
-}
-
-function withHeaders(reply: HttpReply, headers: Record<string, string>): HttpReply {
-  return { ...reply, headers: { ...reply.headers, ...headers } }
 }
 
 /** The fault of that kind that a request has met and that is about this event. */

@@ -11,6 +11,11 @@ export function json(status: number, body: unknown): HttpReply {
   return { status, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
 }
 
+/** The reply with `Retry-After`, where that is wanted. */
+export function retryAfter(reply: HttpReply, seconds: number | undefined): HttpReply {
+  return seconds === undefined ? reply : { ...reply, headers: { ...reply.headers, 'retry-after': String(seconds) } }
+}
+
 export function respond(response: ServerResponse, { status, body, headers }: HttpReply): void {
   response.writeHead(status, headers)
   response.end(body)

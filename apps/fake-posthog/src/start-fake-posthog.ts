@@ -58,7 +58,7 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
   })
   if (options.queries && keep !== 'events') throw new Error("queries ask for properties: they need keep: 'events'")
   const queries =
-    options.queries && createQueryApi({ ...options.queries, projectKey: apiKey ?? '', stored: store.stored, persons })
+    options.queries && createQueryApi(options.queries, { projectKey: apiKey ?? '', stored: store.stored, persons })
   const faults = createFaultBox()
   const stopping = new AbortController()
   const receiver = new Receiver(faults, stopping.signal)
