@@ -2,7 +2,7 @@ import { visibleLines } from '@heapferry/domain'
 import { Command, Help } from 'commander'
 import { version } from './version.ts'
 
-interface Entry {
+interface CommandEntry {
   /** The name and the arguments, as help shows them. */
   term: string
   description: string
@@ -10,7 +10,7 @@ interface Entry {
   load(): Promise<(command: Command) => void>
 }
 
-const entries: readonly Entry[] = [
+const entries: readonly CommandEntry[] = [
   {
     term: 'demo',
     description: 'rehearse: a generated export goes into a stand-in for PostHog on this machine',

@@ -5,10 +5,10 @@ export interface Html {
   readonly markup: string
 }
 
-type Part = string | number | Html | readonly Html[]
+type Insertion = string | number | Html | readonly Html[]
 
 /** A template whose parts are escaped unless they are markup themselves. Attributes need their quotes. */
-export function html(template: TemplateStringsArray, ...parts: readonly Part[]): Html {
+export function html(template: TemplateStringsArray, ...parts: readonly Insertion[]): Html {
   return { markup: template.reduce((markup, text, index) => markup + markupOf(parts[index - 1] ?? '') + text) }
 }
 
@@ -17,7 +17,7 @@ export function script(source: string): Html {
   return { markup: ['<script src="', escaped(source), '" defer></', 'script>'].join('') }
 }
 
-function markupOf(part: Part): string {
+function markupOf(part: Insertion): string {
   if (typeof part === 'string') return escaped(part)
   if (typeof part === 'number') return String(part)
   return 'markup' in part ? part.markup : part.map(({ markup }) => markup).join('')

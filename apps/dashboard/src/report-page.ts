@@ -126,9 +126,9 @@ function verificationOf({ run, verifications: { posthog, source } }: Report): Ht
 ${source ? verdictOf('The export', source) : ''}`
 }
 
-type Verified = Pick<PostHogVerification, 'verdict' | 'message' | 'verified_at' | 'by' | 'notes'>
+type ShownVerification = Pick<PostHogVerification, 'verdict' | 'message' | 'verified_at' | 'by' | 'notes'>
 
-function verdictOf(against: string, { verdict, message, verified_at, by, notes }: Verified): Html {
+function verdictOf(against: string, { verdict, message, verified_at, by, notes }: ShownVerification): Html {
   return html`<p><strong>${against}: ${verdict}.</strong> ${message}</p>
 <p class="facts">Compared ${moment(Date.parse(verified_at))} by ${by}.</p>
 ${notes.length === 0 ? '' : html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}`

@@ -48,7 +48,7 @@ export async function captureV1(body: Buffer | null, headers: IncomingHttpHeader
   const bytes = await decompress(body, headers['content-encoding'])
   if (!Buffer.isBuffer(bytes)) return bytes
 
-  const parsed = RawBatch.safeParse(isUtf8(bytes) ? parseJson(bytes.toString()) : undefined)
+  const parsed = RawBatchV1.safeParse(isUtf8(bytes) ? parseJson(bytes.toString()) : undefined)
   if (!parsed.success) return refused(400, 'request_parsing_error', 'Failed to parse request body.')
   const { created_at: createdAt, historical_migration: historicalMigration, batch } = parsed.data
   if (batch.length === 0) return refused(400, 'empty_batch', 'request batch is empty')
@@ -126,7 +126,7 @@ async function decompress(
 const Trimmed = z.string().transform((text) => text.trim())
 
 /** Typed as in PostHog's capture service: a wrong type fails the request. Unknown fields are left out. */
-const RawEvent = z.object({
+const RawEventV1 = z.object({
   event: z.string(),
   uuid: Trimmed,
   distinct_id: Trimmed,
@@ -136,13 +136,13 @@ const RawEvent = z.object({
   options: z.unknown().optional(),
   properties: z.unknown().optional(),
 })
-type RawEvent = z.infer<typeof RawEvent>
+type RawEventV1 = z.infer<typeof RawEventV1>
 
-const RawBatch = z.object({
+const RawBatchV1 = z.object({
   created_at: z.string(),
   historical_migration: z.boolean().default(false),
   capture_internal: z.boolean().nullish(),
-  batch: z.array(RawEvent),
+  batch: z.array(RawEventV1),
 })
 
 /** What PostHog reads as true or false; text and numbers too. */
@@ -167,7 +167,7 @@ const Options = z
   })
   .nullish()
 
-function judged(raw: RawEvent, { sentAtMs, sdk }: Context, nowMs: number): JudgedEvent {
+function judged(raw: RawEventV1, { sentAtMs, sdk }: Context, nowMs: number): JudgedEvent {
   const { event, distinct_id, timestamp, session_id, window_id } = raw
   const uuid = canonicalUuid(raw.uuid)
   const options = Options.safeParse(raw.options)
@@ -205,7 +205,7 @@ function judged(raw: RawEvent, { sentAtMs, sdk }: Context, nowMs: number): Judge
 }
 
 /** PostHog counts bytes here. */
-function faultOf({ event, distinct_id, timestamp }: RawEvent): string | null {
+function faultOf({ event, distinct_id, timestamp }: RawEventV1): string | null {
   if (event === '$performance_event') return 'dropped_performance_event'
   if (event === '') return 'missing_event_name'
   if (Buffer.byteLength(event) > maxNameLength) return 'event_name_too_long'

@@ -80,10 +80,13 @@ export class Receiver {
 
 const nothingUnderstood: BatchSummary = { events: 0, historicalMigration: false, sentAt: null }
 
-type End = { summary?: BatchSummary } & ({ kind: 'answered'; reply: HttpReply } | { kind: 'reset' | 'answer_lost' })
+type RequestEnd = { summary?: BatchSummary } & (
+  | { kind: 'answered'; reply: HttpReply }
+  | { kind: 'reset' | 'answer_lost' }
+)
 
 /** How a request ends; only one that no earlier fault has ended gets as far as the events. */
-async function endOf({ name, take, replyOfStatus }: Endpoint, request: TakenRequest): Promise<End> {
+async function endOf({ name, take, replyOfStatus }: Endpoint, request: TakenRequest): Promise<RequestEnd> {
   const { met } = request
   if (met.some(({ kind }) => kind === 'reset')) return { kind: 'reset' }
   if (name === 'v1' && met.some(({ kind }) => kind === 'v1_missing')) {

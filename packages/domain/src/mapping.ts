@@ -114,7 +114,7 @@ const Conditions = z.record(ColumnName, Condition)
 const whichRows = 'Conditions by column. A row is sent if all of them hold.'
 
 /** A day (UTC) or a moment. */
-const Moment = z
+const DayOrTime = z
   .string()
   .regex(
     /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?Z)?$/,
@@ -139,8 +139,8 @@ const Filter = z
       })
       .optional()
       .describe('Tables of events by name; * stands for any characters. Of the one-time export types of events.'),
-    from: Moment.optional().describe('The first day (UTC) or moment whose events are sent.'),
-    to: Moment.optional().describe('The first day (UTC) or moment whose events are not sent any more.'),
+    from: DayOrTime.optional().describe('The first day (UTC) or moment whose events are sent.'),
+    to: DayOrTime.optional().describe('The first day (UTC) or moment whose events are not sent any more.'),
     where: Conditions.optional().describe(whichRows),
   })
   .refine(({ from, to }) => from === undefined || to === undefined || Date.parse(from) < Date.parse(to), {

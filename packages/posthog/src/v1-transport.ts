@@ -84,7 +84,7 @@ function withoutRepeats(events: readonly OutgoingEvent[]): readonly OutgoingEven
   return first.size === events.length ? events : [...first.values()]
 }
 
-const Fault = z.object({ error: z.string(), error_description: z.string() })
+const ErrorOfV1 = z.object({ error: z.string(), error_description: z.string() })
 
 // Refusals of the request, not of its events: halves of it would fare no better.
 const faultsOfRequest = [
@@ -99,7 +99,7 @@ function answerOfV1(reply: Reply, events: readonly OutgoingEvent[], apiKey: stri
   if (reply.kind === 'unanswered') return answerOf(reply, apiKey)
   if (reply.status >= 200 && reply.status < 300) return answerOfResults(reply, events, apiKey)
 
-  const fault = Fault.safeParse(parseJson(reply.body)).data
+  const fault = ErrorOfV1.safeParse(parseJson(reply.body)).data
   if (fault === undefined) return answerOf(reply, apiKey)
   const { error, error_description: description } = fault
   const detail = shown(`${reply.status}: ${description} (${error})`, apiKey)

@@ -17,7 +17,7 @@ export function compareOutcomes(table: string) {
     distinct_ids: 0,
     timestamps: 0,
   }
-  const properties = new Map<string, Change>()
+  const properties = new Map<string, PropertyChanges>()
   const samples: ChangedRow[] = []
 
   return {
@@ -59,14 +59,14 @@ export function compareOutcomes(table: string) {
   }
 }
 
-interface Change {
+interface PropertyChanges {
   property: string
   added: number
   removed: number
   changed: number
 }
 
-function rowsOf({ added, removed, changed }: Change): number {
+function rowsOf({ added, removed, changed }: PropertyChanges): number {
   return added + removed + changed
 }
 

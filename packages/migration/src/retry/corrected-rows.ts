@@ -101,12 +101,12 @@ export function correctedRows(
   }
 }
 
-type Line =
+type ClaimedRow =
   | { kind: 'fault'; detail: string }
   | { kind: 'retried'; file: ExportFile; row: number }
   | { kind: 'rejected'; file: ExportFile; row: number; place: RowPlace; raw: string | null; values: Values }
 
-function lineOf(read: ReadRow, { files, rejected, retried }: CorrectedWork): Line {
+function lineOf(read: ReadRow, { files, rejected, retried }: CorrectedWork): ClaimedRow {
   if (read.kind === 'unreadable') return fault(read.detail)
   const [, , table, path, rowText, , raw = null] = read.values
   const file = files.find((one) => one.path === path && one.table.name === table)
@@ -119,11 +119,11 @@ function lineOf(read: ReadRow, { files, rejected, retried }: CorrectedWork): Lin
   return fault(`row ${row} of ${file.path} is not a rejected row of this run`)
 }
 
-function fault(detail: string): Line {
+function fault(detail: string): ClaimedRow {
   return { kind: 'fault', detail }
 }
 
-function isUnmended(line: Extract<Line, { kind: 'rejected' }>): boolean {
+function isUnmended(line: Extract<ClaimedRow, { kind: 'rejected' }>): boolean {
   return line.raw === null && line.values.every((value) => value === null)
 }
 

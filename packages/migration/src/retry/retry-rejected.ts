@@ -120,13 +120,13 @@ function originOf({ file: { table }, place: { chunk, row } }: RereadRow): BatchO
   return { table, day: null, name: `${chunk}-retried-from-row-${row}` }
 }
 
-type Outcome =
+type RereadOutcome =
   | RetriedRow
   /** `taken` is how the row ends if PostHog takes the event. */
   | { kind: 'event'; outgoing: OutgoingEvent; sentAs: string; taken: RetriedRow }
   | { kind: 'too_young' }
 
-function outcomeOf(reread: RereadRow, converterFor: ConverterFor): Outcome {
+function outcomeOf(reread: RereadRow, converterFor: ConverterFor): RereadOutcome {
   const { file, row, place } = reread
   const end = endOfRow(row, file.table, converterFor)
   switch (end.kind) {

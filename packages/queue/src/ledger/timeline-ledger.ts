@@ -36,14 +36,14 @@ export function timelineLedger(redis: Redis): TimelineLedger {
   }
 }
 
-const Moment = z.object({ atMs: TimelineEntry.options[0].shape.atMs })
+const Timed = z.object({ atMs: TimelineEntry.options[0].shape.atMs })
 
 /** What another version, or another program, has put there costs its own line and nothing else. */
 function entryOf(json: string, atLeastMs: number): TimelineEntry {
   const value = valueOf(json)
   const entry = TimelineEntry.safeParse(value)
   if (entry.success) return entry.data
-  const moment = Moment.safeParse(value)
+  const moment = Timed.safeParse(value)
   return { kind: 'unreadable', atMs: moment.success ? moment.data.atMs : atLeastMs, text: json.slice(0, 200) }
 }
 

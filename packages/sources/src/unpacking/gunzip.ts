@@ -22,12 +22,12 @@ export async function* gunzip(blob: Blob, blockBytes: number): AsyncGenerator<Bu
 }
 
 /** `at` is the byte of the file that the last call of zlib began with. */
-type End =
+type InflateEnd =
   | { kind: 'complete' }
   | { kind: 'cut_off'; at: number; cause: Error }
   | { kind: 'damaged'; at: number; cause: Error; unpackedBytes: number }
 
-async function* inflate(pieces: AsyncIterable<Buffer>, skipBytes = 0): AsyncGenerator<Buffer, End> {
+async function* inflate(pieces: AsyncIterable<Buffer>, skipBytes = 0): AsyncGenerator<Buffer, InflateEnd> {
   const zlib = createGunzip({ chunkSize: pieceBytes })
   const call: { taken: boolean; fault?: Error; wake?: () => void } = { taken: false }
   zlib.on('readable', () => call.wake?.())
