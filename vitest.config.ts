@@ -3,6 +3,8 @@ import path from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 const slow = 'test/**/*.slow.test.ts'
+/** Slow tests that measure time, race a browser against a run, or pack dist/ anew: nothing else runs meanwhile. */
+const alone = ['test/**/{pace,states}.slow.test.ts', 'test/dashboard/*.slow.test.ts', 'test/setup/package.slow.test.ts']
 /** They need programs that others have written, installed by `npm run test:emulators`. */
 const emulators = 'test/emulators/**/*.test.ts'
 /** Fast tests that try properties: `npm test` tries a few times, `npm run test:slow` as often as they are worth. */
@@ -41,7 +43,10 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
-      { extends: true, test: { name: 'slow', include: [slow], testTimeout: 1_800_000, fileParallelism: false } },
+      // They wait for locks, latencies and processes more than they work: two at a time.
+      { extends: true, test: { name: 'slow', include: [slow], exclude: alone, testTimeout: 1_800_000 } },
+      // Without file parallelism a project runs by itself, after those that have it.
+      { extends: true, test: { name: 'alone', include: alone, testTimeout: 1_800_000, fileParallelism: false } },
     ],
   },
 })

@@ -1,11 +1,12 @@
-import { open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { RunId } from '@heapferry/domain'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import type { RunStatus } from '@heapferry/migration'
 import { connectRedis, openPrivateRedis, type PrivateRedis, type Redis } from '@heapferry/queue'
 import { writeSampleExport } from '@heapferry/sample-export'
-import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry, type HeapferryProcess } from '../support/heapferry.ts'
@@ -22,17 +23,9 @@ let posthog: FakePostHog
 let server: PrivateRedis
 let redis: Redis
 
-beforeEach(async () => {
-  folder = await temporaryFolder()
-  source = path.join(folder, 'export')
-  posthog = await startFakePostHog({ apiKey })
-  server = await openPrivateRedis({ home: path.join(folder, 'redis-home'), serverCandidates })
-  redis = await connectRedis(server.url, () => {})
-  onTestFinished(async () => {
-    redis.disconnect()
-    await server.close()
-    await posthog.stop()
-  })
+// Every test reads it, none changes it.
+beforeAll(async () => {
+  source = await mkdtemp(path.join(tmpdir(), 'heapferry-test-'))
   await writeSampleExport({
     folder: source,
     seed: 3,
@@ -40,6 +33,19 @@ beforeEach(async () => {
     pageviewRows: 40_000,
     eventRows: 20_000,
     traps: true,
+  })
+})
+afterAll(() => rm(source, { recursive: true, force: true }))
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  posthog = await startFakePostHog({ apiKey })
+  server = await openPrivateRedis({ home: path.join(folder, 'redis-home'), serverCandidates })
+  redis = await connectRedis(server.url, () => {})
+  onTestFinished(async () => {
+    redis.disconnect()
+    await server.close()
+    await posthog.stop()
   })
 })
 
