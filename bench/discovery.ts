@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { writeAvroFile } from '../packages/sample-export/src/avro-file.ts'
+import { avroTable } from '../test/support/sample-dump.ts'
 import { startS3StandIn } from '../test/support/s3-stand-in.ts'
 import { fastest, inOwnProcess } from './in-own-process.ts'
 import { round1 } from './stages.ts'
@@ -51,8 +51,7 @@ async function writeDump(folder: string): Promise<string[]> {
   const rows = [Object.fromEntries(names.map((name, index) => [name, index < 3 ? '4702333951502204' : name]))]
   for (const [table, own] of files) {
     await mkdir(path.join(folder, 'sync_1', table), { recursive: true })
-    for (const file of own)
-      await writeAvroFile(path.join(folder, file), { columns, rows, codec: 'snappy', syncOf: file })
+    for (const file of own) await writeFile(path.join(folder, file), avroTable(columns, rows, 'snappy'))
   }
   const listed = [...files].map(([name, own]) => {
     return { name, incremental: false, files: own.map((file) => `s3://heap-rs3-example/${file}`) }

@@ -1,11 +1,11 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type Columns, defaultMapping, type ReadRow } from '@heapferry/domain'
-import { type SampleDumpManifest, writeSampleDump } from '@heapferry/sample-export'
 import { discover, type Discovery, inspectExport, type S3Options, sourceAt } from '@heapferry/sources'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { noS3 } from '../support/place.ts'
+import { type SampleDumpManifest, writeSampleDump } from '../support/sample-dump.ts'
 import { startS3StandIn } from '../support/s3-stand-in.ts'
 
 vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')

@@ -1,6 +1,5 @@
 export { writeBenchCsv } from './write-bench-csv.ts'
 export { rejectReasons } from './traps.ts'
-export { type SampleDumpManifest, writeSampleDump } from './write-sample-dump.ts'
 export {
   type SampleManifest,
   type SampleOptions,

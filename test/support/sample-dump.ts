@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type AvroCodec, type AvroField, writeAvroFile } from './avro-file.ts'
-import { timeText } from './csv-file.ts'
-import { type SamplePerson, personOf, visitOf } from './people.ts'
-import { seededRandom } from './random.ts'
+import { avroFile, avroText, recordOf, varint } from '../sources/avro-file.ts'
+import { timeText } from '../../packages/sample-export/src/csv-file.ts'
+import { type SamplePerson, personOf, visitOf } from '../../packages/sample-export/src/people.ts'
+import { seededRandom } from '../../packages/sample-export/src/random.ts'
 import {
   clickCells,
   clickColumns,
@@ -16,8 +16,8 @@ import {
   userColumns,
   userRow,
   visitCells,
-} from './rows.ts'
-import type { Row } from './traps.ts'
+} from '../../packages/sample-export/src/rows.ts'
+import type { Row } from '../../packages/sample-export/src/traps.ts'
 
 export interface SampleDumpOptions {
   /** Becomes the root of the tree, as a copy of the bucket. */
@@ -258,7 +258,7 @@ const longColumns = new Set([
   'joindate',
   'last_modified',
 ])
-const codecs: readonly AvroCodec[] = ['snappy', 'deflate', 'null']
+const codecs = ['snappy', 'deflate', 'null']
 
 /** @returns the paths of its files */
 async function writeTable(folder: string, { dump, table, columns, rows }: DumpedTable): Promise<string[]> {
@@ -266,7 +266,7 @@ async function writeTable(folder: string, { dump, table, columns, rows }: Dumped
   const shards = [rows.slice(0, half), rows.slice(half), []]
   const files: string[] = []
   for (const [number, shard] of shards.entries()) {
-    const shardColumns = columns.map((name): AvroField => {
+    const shardColumns = columns.map((name): AvroColumn => {
       const isBare = number === 1 && idColumns.has(name)
       const union = number === 1 ? 'null_last' : 'null_first'
       return { name, type: longColumns.has(name) ? 'long' : 'string', union: isBare ? 'bare' : union }
@@ -274,10 +274,39 @@ async function writeTable(folder: string, { dump, table, columns, rows }: Dumped
     const file = `sync_${dump}/${table}/${shardName(dump, table, number)}`
     await mkdir(dirname(join(folder, file)), { recursive: true })
     const codec = codecs[(dump + number) % codecs.length] ?? 'null'
-    await writeAvroFile(join(folder, file), { columns: shardColumns, rows: shard, codec, syncOf: file })
+    await writeFile(join(folder, file), avroTable(shardColumns, shard, codec))
     files.push(file)
   }
   return files
+}
+
+export interface AvroColumn {
+  name: string
+  type: 'long' | 'string'
+  /** How a cell may hold nothing: which comes first in the union, or that it may not. */
+  union: 'null_first' | 'null_last' | 'bare'
+}
+
+/** Rows as an Avro file of one block, or of none where there are no rows. */
+export function avroTable(columns: readonly AvroColumn[], rows: readonly Row[], codec: string): Buffer {
+  const data = Buffer.concat(rows.flatMap((row) => columns.flatMap((column) => avroCell(column, row[column.name]))))
+  return avroFile({
+    schema: recordOf(...columns.map(({ name, type, union }) => ({ name, type: avroTypes[union](type) }))),
+    blocks: rows.length === 0 ? [] : [{ rows: rows.length, data }],
+    codec,
+  })
+}
+
+const avroTypes: Record<AvroColumn['union'], (type: string) => unknown> = {
+  null_first: (type) => ['null', type],
+  null_last: (type) => [type, 'null'],
+  bare: (type) => type,
+}
+
+function avroCell({ name, type, union }: AvroColumn, value: string | null = null): Buffer[] {
+  if (value === null && union === 'bare') throw new Error(`${name} must hold a value`)
+  const branch = union === 'bare' ? [] : [varint((value === null) === (union === 'null_first') ? 0 : 1)]
+  return value === null ? branch : [...branch, type === 'long' ? varint(BigInt(value)) : avroText(value)]
 }
 
 function shardName(dump: number, table: string, number: number): string {
