@@ -1,6 +1,7 @@
 import { OperatorError, type TransportName, visible } from '@heapferry/domain'
 import {
   type ChangedRow,
+  counted,
   duration,
   type ExportPlan,
   type Figure,
@@ -76,7 +77,7 @@ export function planProgressText({ doing, table: name, rows, of }: PlanProgress)
 function heading({ source, tables, totals, full }: ExportPlan): string[] {
   const { files, bytes } = totals
   return [
-    ...wrapped(`${source}: ${plural(tables.length, 'table')} in ${plural(files, 'file')}, ${sizeText(bytes)}`, ''),
+    ...wrapped(`${source}: ${counted(tables.length, 'table')} in ${counted(files, 'file')}, ${sizeText(bytes)}`, ''),
     full
       ? 'Every row was read. Nothing was sent.'
       : 'Figures with ~ are estimated from samples. --full reads all. Nothing was sent.',
@@ -86,7 +87,7 @@ function heading({ source, tables, totals, full }: ExportPlan): string[] {
 function faultLines({ faults }: ExportPlan): string[] {
   if (faults.length === 0) return []
   return [
-    `${plural(faults.length, 'file')} cannot be read; nothing can be migrated before that is mended:`,
+    `${counted(faults.length, 'file')} cannot be read; nothing can be migrated before that is mended:`,
     ...faults.flatMap(({ problem, hint }) => [
       ...problem.split('\n').flatMap((line) => wrapped(line, '  - ')),
       ...wrapped(hint, '    → '),
@@ -147,7 +148,7 @@ function comparisonLines(against: MappingComparison, inForce: string): string[] 
     ...(changed.length === 0 ? ['No event of the sampled rows would change.'] : changed.flatMap(changedTableLines)),
     ...(changed.length === 0 || unchanged === 0
       ? []
-      : [`In ${plural(unchanged, 'other table')} nothing would change.`]),
+      : [`In ${counted(unchanged, 'other table')} nothing would change.`]),
     ...identityLines(changed),
   ]
 }
@@ -175,7 +176,7 @@ function changedTableLines(one: TableChanges): string[] {
       ].filter((part) => part !== false)
       return columnLines({ column: property, becomes: parts })
     }),
-    ...(more > 0 ? [`  … and ${plural(more, 'more property', 'more properties')} (--json lists them)`] : []),
+    ...(more > 0 ? [`  … and ${counted(more, 'more property', 'more properties')} (--json lists them)`] : []),
     ...one.samples.flatMap((sample, nth) => [
       `  ${nth + 1}. ${placeText(sample.place, width - 5)}`,
       ...changedRowLines(sample),
@@ -297,14 +298,14 @@ function peopleLines({ people }: ExportPlan): string[] {
       ? []
       : [
           ...wrapped(
-            `${plural(conflicts, 'conflict')}: following Heap's migrations would make one person of several identities. PostHog cannot take such a merge back, so none of these is made; the ids stay apart and the rows are rejected:`,
+            `${counted(conflicts, 'conflict')}: following Heap's migrations would make one person of several identities. PostHog cannot take such a merge back, so none of these is made; the ids stay apart and the rows are rejected:`,
             '  ',
           ),
           ...first_conflicts
             .slice(0, conflictsShown)
             .flatMap((conflict) =>
               wrapped(
-                `${plural(conflict.ids, 'id')} with ${conflict.identities} identities: ${conflict.some.join(', ')}${conflict.ids > conflict.some.length ? ' …' : ''}`,
+                `${counted(conflict.ids, 'id')} with ${conflict.identities} identities: ${conflict.some.join(', ')}${conflict.ids > conflict.some.length ? ' …' : ''}`,
                 '    ',
               ),
             ),
@@ -414,7 +415,7 @@ function shortTable(one: TablePlan): string[] {
     ...changed.slice(0, columnsShown).flatMap(columnLines),
     ...(more > 0 ? wrapped(`and ${more} more: --table ${one.table} shows all`, '  … ') : []),
     ...(own.length > 0
-      ? clipped(`${plural(own.length, 'property', 'properties')} of the same name: ${namesOf(own)}`, '  ', 2)
+      ? clipped(`${counted(own.length, 'property', 'properties')} of the same name: ${namesOf(own)}`, '  ', 2)
       : []),
     ...(leftOut.length > 0 ? clipped(`left out: ${namesOf(leftOut)}`, '  ', 2) : []),
     ...one.samples.flatMap((sample, nth) => [
@@ -501,10 +502,6 @@ function columnLines({ column, becomes: names }: Column): string[] {
   const text = names.length === 0 ? 'left out' : names.join(', ')
   const lead = `  ${cutInside(column, columnWidth).padEnd(columnWidth)}  `
   return wrapped(text, ' '.repeat(lead.length)).map((line, nth) => (nth === 0 ? lead + line.trimStart() : line))
-}
-
-function plural(count: number, one: string, many = `${one}s`): string {
-  return `${grouped(count)} ${count === 1 ? one : many}`
 }
 
 /** So many lines of it. */

@@ -1,5 +1,5 @@
 import { visible } from '@heapferry/domain'
-import { grouped, type RejectedGroup } from '@heapferry/migration'
+import { counted, grouped, type RejectedGroup } from '@heapferry/migration'
 import { shortened } from './status-text.ts'
 
 const width = 80
@@ -13,7 +13,7 @@ export function rejectedText(run: string, groups: readonly RejectedGroup[]): str
   const indent = ' '.repeat(digits + 4)
   const more = groups.length - shownGroups
   return [
-    `${run}: ${grouped(rows)} rejected row${rows === 1 ? '' : 's'}, ${groups.length} kind${groups.length === 1 ? '' : 's'}`,
+    `${run}: ${counted(rows, 'rejected row')}, ${counted(groups.length, 'kind')}`,
     '',
     ...groups.slice(0, shownGroups).flatMap((group) => {
       const { file, row, byte } = group.first

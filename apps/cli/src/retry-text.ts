@@ -1,4 +1,4 @@
-import { grouped } from '@heapferry/migration'
+import { counted, grouped } from '@heapferry/migration'
 import type { RetryAnswer } from './commands/retry.ts'
 
 /** What a retry came to, and what to do about rows that are left. */
@@ -25,6 +25,6 @@ export function retryText({ run, sent, skipped, rejected, left, rejected_in_run:
     ...(leftLines.length === 0 ? [] : ['Left as they were:', ...leftLines]),
     remaining === 0
       ? 'The run has no rejected rows now.'
-      : `The run has ${grouped(remaining)} rejected row${remaining === 1 ? '' : 's'} now: heapferry rejected ${run}`,
+      : `The run has ${counted(remaining, 'rejected row')} now: heapferry rejected ${run}`,
   ].join('\n')
 }

@@ -1,6 +1,6 @@
 import { logUpdateStderr } from 'log-update'
 import { type Waiting, visible } from '@heapferry/domain'
-import { grouped, type RetryCounts } from '@heapferry/migration'
+import { counted, grouped, type RetryCounts } from '@heapferry/migration'
 import { say } from './print.ts'
 import { shortened } from './status-text.ts'
 
@@ -30,7 +30,7 @@ export function retryView(json: boolean): RetryView {
   return {
     begin(count) {
       rows = count
-      if (!json) say(`${grouped(rows)} row${rows === 1 ? '' : 's'} to send again.`)
+      if (!json) say(`${counted(rows, 'row')} to send again.`)
     },
     show(counts) {
       const left = Object.values(counts.left).reduce((sum, count) => sum + count, 0)

@@ -2,7 +2,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
-import { type Run, visible } from '@heapferry/domain'
+import { errorMessage, type Run, visible } from '@heapferry/domain'
 import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
 import { openSource } from '@heapferry/sources'
@@ -39,11 +39,7 @@ export async function keepReport({ run, files }: Production, opened: OpenLedger,
     const { html } = await writeReport(report, folder)
     say(`Report: ${html}`)
   } catch (error) {
-    say(
-      visible(
-        `No report was written (${error instanceof Error ? error.message : String(error)}): heapferry report ${run.id} tries again.`,
-      ),
-    )
+    say(visible(`No report was written (${errorMessage(error)}): heapferry report ${run.id} tries again.`))
   }
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import { OperatorError } from '@heapferry/domain'
+import { errorMessage, OperatorError } from '@heapferry/domain'
 
 /**
  * Listens, and answers the URL to connect to.
@@ -20,7 +20,7 @@ export async function listen(server: Server, host: string, port: number): Promis
       )
     }
     throw new OperatorError(
-      `The dashboard cannot listen on ${host}, port ${port}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `The dashboard cannot listen on ${host}, port ${port}: ${errorMessage(cause)}`,
       'Check HEAPFERRY_DASHBOARD_HOST and HEAPFERRY_DASHBOARD_PORT.',
       { cause },
     )

@@ -22,3 +22,8 @@ function visibly(lines: string | readonly string[]): string {
 export class SourceChanged extends OperatorError {
   override name = 'SourceChanged'
 }
+
+/** What anything says of itself that was thrown. */
+export function errorMessage(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}

@@ -2,8 +2,7 @@ import { z } from 'zod'
 import { ChunkId, type RunId } from './ids.ts'
 import type { Waiting } from './run.ts'
 import type { TransportName } from './sink.ts'
-
-const Count = z.number().int().nonnegative()
+import { Count } from './tally.ts'
 
 /** What a worker says of itself every second while it serves a run. Names places, no rows. */
 export const Pulse = z.object({

@@ -2,9 +2,7 @@ import { z } from 'zod'
 import type { DayCount, RejectedRow } from './chunk-ledger.ts'
 import { RejectReason, SkipReason } from './conversion.ts'
 import type { ChunkId, RunId } from './ids.ts'
-import type { Tally } from './tally.ts'
-
-const Count = z.number().int().nonnegative()
+import { Count, type Tally } from './tally.ts'
 
 /** What a retry has done so far. */
 export const RetryOutcome = z.object({

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { RejectReason, SkipReason, Warning } from './conversion.ts'
 
-const Count = z.number().int().nonnegative()
+/** How many. */
+export const Count = z.number().int().nonnegative()
 
 /** How the rows read so far have ended. Invariant: `read` = `sent` + all of `skipped` + all of `rejected`. */
 export const Tally = z.object({

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import type { RunId } from './ids.ts'
+import { Count } from './tally.ts'
 
-const Count = z.int().nonnegative()
-const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
+/** `YYYY-MM-DD`, of UTC. */
+export const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
 
 export const Verdict = z.enum([
   'verified',

@@ -58,7 +58,7 @@ export { type ServingWorker, workerFault } from './worker-fault.ts'
 export { makeReport, type ReportWork } from './report/make-report.ts'
 export { Report } from './report/report.ts'
 export { timelineText } from './timeline-text.ts'
-export { duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
+export { counted, duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
   isEveryChunkDone,
   isRunComplete,

@@ -16,7 +16,7 @@ import {
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
 import type { Trouble } from './run-trouble.ts'
-import { grouped, paceReasonText, phaseTexts } from './wording.ts'
+import { counted, grouped, paceReasonText, phaseTexts } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
 export type RunState =
@@ -135,7 +135,7 @@ export function runState(progress: RunProgress, queue: QueueState): RunState {
   if (queue.failed > 0 && queue.waiting + queue.active === 0) {
     return {
       kind: 'failed',
-      reason: `${chunks(queue.failed)} failed; the first: ${queue.firstFailure ?? 'unknown'}`,
+      reason: `${counted(queue.failed, 'chunk')} failed; the first: ${queue.firstFailure ?? 'unknown'}`,
       hint: 'Repeat the run command to try again from the last checkpoint.',
     }
   }
@@ -231,7 +231,7 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'running':
       return `Running, phase ${inOrder.indexOf(phase) + 1} of ${inOrder.length}: ${phaseTexts[phase]}.`
     case 'pausing':
-      return `Pausing, as requested by ${state.by}: workers are finishing the current batches of ${chunks(state.chunks)}.`
+      return `Pausing, as requested by ${state.by}: workers are finishing the current batches of ${counted(state.chunks, 'chunk')}.`
     case 'completing':
       return 'Completing: every row has been read, and the last chunks are being closed.'
     case 'waiting_for_posthog':
@@ -247,7 +247,7 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'completed_with_rejected_rows':
       return damages === 0
         ? 'Completed, but some rows were rejected.'
-        : `Completed, but files are damaged or cut off in ${grouped(damages)} ${damages === 1 ? 'place' : 'places'}: nobody can tell how many rows are missing there.`
+        : `Completed, but files are damaged or cut off in ${counted(damages, 'place')}: nobody can tell how many rows are missing there.`
   }
 }
 
@@ -269,10 +269,6 @@ function detailsOf({ phases, transport, waiting }: RunProgress, queue: QueueStat
           `waiting since ${new Date(sinceMs).toISOString()}, will ask again at ${new Date(retryAtMs).toISOString()}: ${detail}`,
       ),
   ]
-}
-
-function chunks(count: number): string {
-  return `${grouped(count)} chunk${count === 1 ? '' : 's'}`
 }
 
 function totalOf(tables: readonly TableProgress[]): TableProgress {

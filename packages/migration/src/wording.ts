@@ -5,6 +5,11 @@ export function grouped(count: number): string {
   return count.toLocaleString('en-US')
 }
 
+/** `1 row`, `2 rows`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${grouped(count)} ${count === 1 ? one : many}`
+}
+
 /** Rounded down: 100% is only what has nothing left. */
 export function percent(part: number, whole: number): string {
   return whole === 0 ? '0%' : `${Math.floor((100 * Math.min(part, whole)) / whole)}%`

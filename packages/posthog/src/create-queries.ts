@@ -1,4 +1,4 @@
-import { type FoundEvents, OperatorError, type RunId, type TimeRange } from '@heapferry/domain'
+import { Count, type FoundEvents, OperatorError, type RunId, type TimeRange } from '@heapferry/domain'
 import pMap from 'p-map'
 import { z } from 'zod'
 import { findProject, type Project } from './find-project.ts'
@@ -98,7 +98,6 @@ const QueryAnswer = z.object({
   is_cached: z.literal(false, 'it is what PostHog found some time ago').nullish(),
   error: z.null('the query failed').optional(),
 })
-const Count = z.int().nonnegative()
 const CountRow = z.tuple([z.int(), z.string(), Count, Count, Count])
 const PersonRow = z.tuple([z.string(), z.string()])
 

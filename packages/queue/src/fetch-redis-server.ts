@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { OperatorError } from '@heapferry/domain'
+import { errorMessage, OperatorError } from '@heapferry/domain'
 
 /** Where `fetchRedisServer` puts the program. */
 export function fetchedRedisServer(folder: string): string {
@@ -21,7 +21,7 @@ export async function fetchRedisServer(folder: string, say: (line: string) => vo
   try {
     await fetchInto(folder)
   } catch (cause) {
-    const said = cause instanceof Error ? cause.message : String(cause)
+    const said = errorMessage(cause)
     throw new OperatorError(['Redis is missing, and could not be fetched:', ...said.split('\n')], howToInstall, {
       cause,
     })

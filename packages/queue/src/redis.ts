@@ -1,4 +1,4 @@
-import { OperatorError } from '@heapferry/domain'
+import { errorMessage, OperatorError } from '@heapferry/domain'
 import { Redis } from 'ioredis'
 
 /** How long a first connection may take before the user is told. */
@@ -29,7 +29,7 @@ export async function connectRedis(url: string, onError: (error: Error) => void)
   } catch (cause) {
     redis.disconnect()
     throw new OperatorError(
-      `Redis at ${new URL(url).host} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `Redis at ${new URL(url).host} does not answer: ${errorMessage(cause)}`,
       'Check REDIS_URL and that Redis is running. Without REDIS_URL heapferry starts a Redis of its own.',
       { cause },
     )

@@ -12,6 +12,7 @@ import {
 import {
   exportRejected,
   filesOf,
+  counted,
   grouped,
   groupRejected,
   isMeant,
@@ -141,7 +142,7 @@ async function writeFiles(
     if (flags.json) answer(visibleJson(written))
     else if (written.length === 0) answer(noneText(run.id))
     else {
-      for (const { file, rows } of written) answer(`${visible(file)}: ${grouped(rows)} row${rows === 1 ? '' : 's'}`)
+      for (const { file, rows } of written) answer(`${visible(file)}: ${counted(rows, 'row')}`)
       say(`Mend them there and give them back: heapferry retry ${run.id} --from ${visible(written[0]?.file ?? out)}`)
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { homeOf } from '@heapferry/config'
-import { OperatorError, type RunId, visibleJson } from '@heapferry/domain'
+import { errorMessage, OperatorError, type RunId, visibleJson } from '@heapferry/domain'
 import { Command } from 'commander'
 import { findRun } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -43,7 +43,7 @@ Examples:
           flags.out === undefined ? homeOf(settings.HEAPFERRY_HOME).folder(run.id) : path.resolve(flags.out)
         const files = await writeReport(report, folder).catch((cause: unknown) => {
           throw new OperatorError(
-            `The report cannot be written to ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
+            `The report cannot be written to ${folder}: ${errorMessage(cause)}`,
             'Give another folder with --out.',
             { cause },
           )

@@ -1,8 +1,5 @@
-import { RejectReason, SkipReason } from '@heapferry/domain'
+import { Count, Day, RejectReason, SkipReason } from '@heapferry/domain'
 import { z } from 'zod'
-
-const Count = z.number().int().nonnegative()
-const Day = z.string().regex(/^\d{4}-\d\d-\d\d$/)
 
 /** A number of rows or events. Where it is not exact it was estimated from samples. */
 export const Figure = z.object({ count: Count, exact: z.boolean() })

@@ -1,4 +1,5 @@
 import {
+  Count,
   PostHogVerification,
   RejectReason,
   SkipReason,
@@ -8,7 +9,6 @@ import {
 } from '@heapferry/domain'
 import { z } from 'zod'
 
-const Count = z.int().nonnegative()
 const Moment = z.iso.datetime()
 
 const TableFigures = z.object({

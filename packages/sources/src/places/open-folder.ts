@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { mkdir, open, readdir, realpath, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { type FileVersion, OperatorError } from '@heapferry/domain'
+import { errorMessage, type FileVersion, OperatorError } from '@heapferry/domain'
 import type { Blob } from './blob.ts'
 import type { ExportPlace } from './open-place.ts'
 import { sourceChanged } from './source-changed.ts'
@@ -21,7 +21,7 @@ export function openFolder(root: string): ExportPlace {
 async function listFolder(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
     throw new OperatorError(
-      `${root} cannot be listed: ${messageOf(cause)}`,
+      `${root} cannot be listed: ${errorMessage(cause)}`,
       'Check that this user may read the folder and everything below it.',
       { cause },
     )
@@ -38,7 +38,7 @@ async function openFile(root: string, relativePath: string, expected?: FileVersi
   const file = await pathInside(root, relativePath)
   const handle = await open(file, constants.O_RDONLY).catch((cause: unknown) => {
     throw new OperatorError(
-      `${relativePath} cannot be read: ${messageOf(cause)}`,
+      `${relativePath} cannot be read: ${errorMessage(cause)}`,
       `Check that ${file} is readable by this user.`,
       { cause },
     )
@@ -89,7 +89,7 @@ async function pathInside(root: string, relativePath: string): Promise<string> {
   const file = path.resolve(root, relativePath)
   const [realRoot, realFile] = await Promise.all([realpath(root), realpath(file)]).catch((cause: unknown) => {
     throw new OperatorError(
-      `${relativePath} cannot be read below ${root}: ${messageOf(cause)}`,
+      `${relativePath} cannot be read below ${root}: ${errorMessage(cause)}`,
       'Check that the export is still where it was planned, and mounted at the same path on every machine with workers.',
       { cause },
     )
@@ -105,8 +105,4 @@ async function pathInside(root: string, relativePath: string): Promise<string> {
 
 function versionOf(stats: { size: number; mtimeMs: number }): FileVersion {
   return { sizeBytes: stats.size, mark: `modified ${new Date(stats.mtimeMs).toISOString()}` }
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -1,4 +1,4 @@
-import { OperatorError } from '@heapferry/domain'
+import { errorMessage, OperatorError } from '@heapferry/domain'
 import { passes, statusOf } from './retried.ts'
 
 /**
@@ -8,7 +8,7 @@ import { passes, statusOf } from './retried.ts'
 export function operatorFault(what: string, cause: unknown): OperatorError {
   if (cause instanceof OperatorError) return cause
   const name = cause instanceof Error ? cause.name : ''
-  const message = cause instanceof Error ? cause.message : String(cause)
+  const message = errorMessage(cause)
   // A HEAD has no body to name the error in: all that is left is the status, which the SDK calls UnknownError.
   const said = [name, message, statusOf(cause)].filter((part) => part !== undefined && part !== '' && part !== 'Error')
   return new OperatorError(`${what}: ${said.join(', ')}`, hintFor(name, cause), { cause })
