@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, openSync, closeSync } from 'node:fs'
-import path from 'node:path'
-import { environmentFor, homeOf, type Logger, type Settings } from '@heapferry/config'
+import { homeOf, type Logger, type Settings } from '@heapferry/config'
 import type { RunId } from '@heapferry/domain'
+import { spawnCommand } from './spawn-command.ts'
 
 export interface LocalWorkers {
   /** Lets every worker hand its chunks back, and waits for their ends. */
@@ -25,22 +24,14 @@ export function startLocalWorkers(
   { run, settings, redisUrl, logger }: { run: RunId; settings: Settings; redisUrl: string; logger: Logger },
 ): LocalWorkers {
   const log = homeOf(settings.HEAPFERRY_HOME).log(run, 'worker')
-  mkdirSync(path.dirname(log), { recursive: true, mode: 0o700 })
   const children = new Set<ChildProcess>()
   let stopping = false
   let diedYoung = 0
 
   const start = (): void => {
     if (stopping) return
-    const output = openSync(log, 'a', 0o600)
-    // The command line that runs this process, so that workers run from the same code, compiled or not.
-    const command = [...process.execArgv, smallNursery, process.argv[1] ?? '', 'worker', '--run', run]
-    const child = spawn(process.execPath, command, {
-      env: environmentFor({ ...settings, REDIS_URL: redisUrl }),
-      // With a channel, a worker notices the end of this process and ends too.
-      stdio: ['ignore', output, output, 'ipc'],
-    })
-    closeSync(output)
+    const how = { settings, redisUrl, log, withChannel: true, flags: [smallNursery] }
+    const child = spawnCommand(['worker', '--run', run], how)
     children.add(child)
     const startedAtMs = Date.now()
     child.once('exit', (code, signal) => {

@@ -22,7 +22,7 @@ import { figure, sizeText } from './figure-text.ts'
 import { table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { supportRequest } from './support-request.ts'
-import { width, wrapped } from './terminal.ts'
+import { sectionsText, width, wrapped } from './terminal.ts'
 
 /**
  * The plan for a terminal of 80 columns.
@@ -36,16 +36,12 @@ export function planText(
 ): string {
   if (only !== null) return wholeTable(plan, only)
   // Who compares two mappings has seen the plan.
-  const sections = [
+  return sectionsText([
     heading(plan),
     faultLines(plan),
     noteLines(plan),
     ...(plan.against === null ? wholePlan(plan, transport) : [comparisonLines(plan.against, plan.mapping_fingerprint)]),
-  ]
-  return sections
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join('\n'))
-    .join('\n\n')
+  ])
 }
 
 function wholePlan(plan: ExportPlan, transport: TransportName | 'auto'): string[][] {

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
-import path from 'node:path'
-import { environmentFor, homeOf, type Logger, type Settings } from '@heapferry/config'
+import { homeOf, type Logger, type Settings } from '@heapferry/config'
 import type { RejectReason, Run, TimelineLedger } from '@heapferry/domain'
 import { exitCodes } from './exit-codes.ts'
+import { spawnCommand } from './spawn-command.ts'
 
 /**
  * What the dashboard calls to send rejected rows again: `heapferry retry` as a process of its own, which holds the run, so
@@ -19,17 +17,11 @@ export function spawnRetry(
   if (to === 'posthog' && (apiKey === undefined || host === undefined)) return null
   return ({ id }, { table, reason }) => {
     const log = homeOf(settings.HEAPFERRY_HOME).log(id, 'retry')
-    mkdirSync(path.dirname(log), { recursive: true, mode: 0o700 })
-    const output = openSync(log, 'a', 0o600)
     const which = [
       ...(reason === undefined ? [] : ['--reason', reason]),
       ...(table === undefined ? [] : [`--table=${table}`]),
     ]
-    const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', 'retry', id, ...which], {
-      env: environmentFor({ ...settings, REDIS_URL: redisUrl }),
-      stdio: ['ignore', output, output],
-    })
-    closeSync(output)
+    const child = spawnCommand(['retry', id, ...which], { settings, redisUrl, log })
     const failed = (detail: string) => {
       logger.error({ run: id, detail }, 'a retry failed')
       ledger

@@ -18,3 +18,11 @@ export function wrapped(text: string, lead: string): string[] {
   }
   return [...lines, line].map((one, nth) => (nth === 0 ? lead : ' '.repeat(lead.length)) + one)
 }
+
+/** Lines in sections with an empty line between them; those without a line are left out. */
+export function sectionsText(sections: readonly (readonly string[])[]): string {
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')
+}

@@ -2,20 +2,16 @@ import type { PostHogVerification, SourceVerification, Verification } from '@hea
 import { grouped } from '@heapferry/migration'
 import { table } from './print.ts'
 import { shortened } from './status-text.ts'
-import { wrapped } from './terminal.ts'
+import { sectionsText, wrapped } from './terminal.ts'
 
 /** For a terminal of 80 columns. */
 export function verificationText(verification: Verification): string {
   const { run, message, notes } = verification
-  const sections = [
+  return sectionsText([
     wrapped(`${run}: ${message}`, ''),
     ...(verification.kind === 'posthog' ? postHogSections(verification) : [sourceLines(verification)]),
     notes.length === 0 ? [] : ['Notes:', ...notes.flatMap((note) => wrapped(note, '  - '))],
-  ]
-  return sections
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join('\n'))
-    .join('\n\n')
+  ])
 }
 
 const shownEvents = 40

@@ -1,12 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
-import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
 import { z } from 'zod'
 import {
   canonicalUuid,
   type CapturedEvent,
   faultOfToken,
+  gunzipped,
   isOversized,
   JsonObject,
   maxNameLength,
@@ -31,8 +30,6 @@ export type CaptureV1 =
 /** PostHog's limit on the body as sent, half of what `/batch/` takes. */
 export const maxBodyBytesV1 = 10 * MiB
 const maxDecompressedBytes = 50 * MiB
-
-const gunzipAsync = promisify(gunzip)
 
 /**
  * What PostHog's `POST /i/v1/analytics/events` makes of a request: headers and uuids decide about the whole of it, all else
@@ -113,14 +110,10 @@ async function decompress(
   encoding: string | undefined,
 ): Promise<Buffer | Extract<CaptureV1, { kind: 'refused' }>> {
   if (encoding === undefined) return body
-  try {
-    return await gunzipAsync(body, { maxOutputLength: maxDecompressedBytes })
-  } catch (error) {
-    const isTooLong = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
-    if (isTooLong)
-      return refused(413, 'payload_too_large', 'payload too large: decompressed gzip payload exceeds limit')
-    return refused(400, 'request_decoding_error', 'Failed to decode request body.')
-  }
+  const bytes = await gunzipped(body, maxDecompressedBytes)
+  if (bytes === 'too_long')
+    return refused(413, 'payload_too_large', 'payload too large: decompressed gzip payload exceeds limit')
+  return bytes === 'invalid' ? refused(400, 'request_decoding_error', 'Failed to decode request body.') : bytes
 }
 
 const Trimmed = z.string().transform((text) => text.trim())

@@ -94,11 +94,17 @@ async function decompress(body: Buffer, contentEncoding: string | undefined): Pr
   if (!looksGzipped) {
     return contentEncoding === 'gzip' ? refused(400, 'failed to decode request: invalid gzip data') : body
   }
+  const bytes = await gunzipped(body, maxDecompressedBytes)
+  if (bytes === 'too_long') return tooLarge
+  return bytes === 'invalid' ? refused(400, 'failed to decode request: invalid gzip data') : bytes
+}
+
+export async function gunzipped(body: Buffer, maxOutputLength: number): Promise<Buffer | 'too_long' | 'invalid'> {
   try {
-    return await gunzipAsync(body, { maxOutputLength: maxDecompressedBytes })
+    return await gunzipAsync(body, { maxOutputLength })
   } catch (error) {
     const isTooLong = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
-    return isTooLong ? tooLarge : refused(400, 'failed to decode request: invalid gzip data')
+    return isTooLong ? 'too_long' : 'invalid'
   }
 }
 
