@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Board } from './board.ts'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
+import { questionPage } from './question.ts'
 
 export interface Change {
   run: Run
@@ -71,18 +72,16 @@ export function actionBar(run: Run, possible: readonly ActionName[]): Html {
 }
 
 /** Asks how fast the run may send. @param wrong what was wrong with the last answer */
-export function paceQuestion(run: Run, limit: Pace, wrong: string | null): Pick<Content, 'title' | 'live' | 'main'> {
-  return {
+export function paceQuestion(run: Run, limit: Pace, wrong: string | null): Content {
+  return questionPage({
     title: `Pace of ${run.id}`,
-    live: false,
-    main: html`<h1 id="title">Pace of ${run.id}</h1>
-<form id="form" class="sheet" method="post" action="/runs/${run.id}/pace">
-<p>How many events a second all workers together may send. PostHog’s own importers send at most 5,000. Workers follow a change within two seconds.</p>
+    address: `/runs/${run.id}/pace`,
+    body: html`<p>How many events a second all workers together may send. PostHog’s own importers send at most 5,000. Workers follow a change within two seconds.</p>
 ${wrong === null ? html`` : html`<p class="bad" role="alert">${wrong}</p>`}
-<label>Events a second (empty for no limit) <input name="pace" inputmode="numeric" value="${limit === null ? '' : String(limit)}"></label>
-<p class="actions"><button>Change pace</button> <a class="button" href="/runs/${run.id}">Leave it as it is</a></p>
-</form>`,
-  }
+<label>Events a second (empty for no limit) <input name="pace" inputmode="numeric" value="${limit === null ? '' : String(limit)}"></label>`,
+    button: 'Change pace',
+    leave: leaveIt(run),
+  })
 }
 
 /** `5000`, `5,000` or nothing, as typed. */
@@ -96,15 +95,17 @@ export const PaceForm = z.object({
 })
 
 /** Asks before it is done. */
-export function confirmation(run: Run, name: ActionName): Pick<Content, 'title' | 'live' | 'main'> {
+export function confirmation(run: Run, name: ActionName): Content {
   const { verb, text } = actions[name]
-  return {
+  return questionPage({
     title: `${verb} ${run.id}?`,
-    live: false,
-    main: html`<h1 id="title">${verb} ${run.id}?</h1>
-<form id="form" class="sheet" method="post" action="/runs/${run.id}/${name}">
-<p>${text}</p>
-<p class="actions"><button>${verb}</button> <a class="button" href="/runs/${run.id}">Leave it as it is</a></p>
-</form>`,
-  }
+    address: `/runs/${run.id}/${name}`,
+    body: html`<p>${text}</p>`,
+    button: verb,
+    leave: leaveIt(run),
+  })
+}
+
+function leaveIt(run: Run): { address: string; text: string } {
+  return { address: `/runs/${run.id}`, text: 'Leave it as it is' }
 }

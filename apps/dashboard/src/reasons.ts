@@ -1,9 +1,24 @@
 import { RejectReason, SkipReason, Warning } from '@heapferry/domain'
-import { grouped, rejectText, type RunStatus, skipText, type TableStatus, warningText } from '@heapferry/migration'
+import {
+  grouped,
+  type RejectedGroup,
+  rejectText,
+  type RunStatus,
+  skipText,
+  type TableStatus,
+  warningText,
+} from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 
 /** Of rows that are sent all the same. */
 export const warnedTitle = 'Sent, with a warning from PostHog'
+
+/** A group of rejected rows, with the first of it. */
+export function groupFacts({ table, reason, rows, first, example }: Omit<RejectedGroup, 'shape'>): Html {
+  return html`<p><strong>${grouped(rows)}</strong> of ${table}: <code>${reason}</code></p>
+<p>${rejectText[reason]}</p>
+<p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p>`
+}
 
 interface Reason {
   reason: string

@@ -1,8 +1,10 @@
 import type { ReadRow, RejectReason, Run } from '@heapferry/domain'
-import { grouped, rejectText, type RejectedGroup } from '@heapferry/migration'
+import { grouped, type RejectedGroup } from '@heapferry/migration'
 import type { Visitor } from './access.ts'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
+import { questionPage } from './question.ts'
+import { groupFacts } from './reasons.ts'
 import { tableOf } from './table.ts'
 
 /** What an address says of the rows that are meant. */
@@ -41,12 +43,9 @@ function groupItem(
   group: RejectedGroup,
   { mayRead, retriable }: { mayRead: boolean; retriable: boolean },
 ): Html {
-  const { table, reason, rows, first, example } = group
+  const { table, reason, first } = group
   const command = `heapferry retry ${run.id} --reason ${reason} --table ${table}`
-  const place = `${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)})`
-  return html`<li><p><strong>${grouped(rows)}</strong> of ${table}: <code>${reason}</code></p>
-<p>${rejectText[reason]}</p>
-<p class="facts">First: ${place}: ${example}</p>
+  return html`<li>${groupFacts(group)}
 ${
   mayRead
     ? html`<p class="actions"><a class="button" href="/runs/${run.id}/rejected/row?${query({ file: first.file, row: String(first.row), byte: String(first.byte) })}">Show that row</a>
@@ -58,15 +57,13 @@ ${retriable ? html`<a class="button" href="/runs/${run.id}/retry?${query({ table
 /** Asks before rows are sent again. */
 export function retryQuestion(run: Run, { table, reason }: Meant): Content {
   const which = [reason !== undefined && `rejected as ${reason}`, table !== undefined && `of ${table}`]
-  return {
+  return questionPage({
     title: `Retry rejected rows of ${run.id}?`,
-    live: false,
-    main: html`<h1 id="title">Retry rejected rows of ${run.id}?</h1>
-<form id="form" class="sheet" method="post" action="/runs/${run.id}/retry?${query({ table, reason })}">
-<p>Rows ${which.filter((part) => part !== false).join(' ')} are read from the export again and sent according to the mapping of the run. Those that still cannot be sent stay rejected. To send them with another mapping, or after fixing rows, use <code>heapferry retry</code>.</p>
-<p class="actions"><button>Retry</button> <a class="button" href="/runs/${run.id}/rejected">Leave them as they are</a></p>
-</form>`,
-  }
+    address: `/runs/${run.id}/retry?${query({ table, reason })}`,
+    body: html`<p>Rows ${which.filter((part) => part !== false).join(' ')} are read from the export again and sent according to the mapping of the run. Those that still cannot be sent stay rejected. To send them with another mapping, or after fixing rows, use <code>heapferry retry</code>.</p>`,
+    button: 'Retry',
+    leave: { address: `/runs/${run.id}/rejected`, text: 'Leave them as they are' },
+  })
 }
 
 /** A row as it stands in the export. */

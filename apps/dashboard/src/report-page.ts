@@ -1,9 +1,9 @@
 import { type PostHogVerification, Warning } from '@heapferry/domain'
-import { grouped, rejectText, type Report, skipText, warningText } from '@heapferry/migration'
+import { grouped, type Report, skipText, warningText } from '@heapferry/migration'
 import { browserFile } from './browser-file.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
-import { warnedTitle } from './reasons.ts'
+import { groupFacts, warnedTitle } from './reasons.ts'
 import { style } from './style.ts'
 import { type Line, tableOf } from './table.ts'
 
@@ -93,16 +93,7 @@ function figuresLine(figures: Report['totals'], name: string): Line {
 }
 
 function reasonsOf({ rejected, totals }: Report): Html {
-  const groups = rejected.map(
-    ({
-      table,
-      reason,
-      rows,
-      first,
-      example,
-    }) => html`<li><p><strong>${grouped(rows)}</strong> of ${table}: <code>${reason}</code></p>
-<p>${rejectText[reason]}</p><p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p></li>`,
-  )
+  const groups = rejected.map((group) => html`<li>${groupFacts(group)}</li>`)
   const skipped = Object.entries(totals.skipped_by_reason).toSorted(([, a], [, b]) => b - a)
   const lines = skipped.map(
     ([reason, rows]) =>
