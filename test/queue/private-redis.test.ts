@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { OperatorError } from '@heapferry/domain'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openPrivateRedis, type PrivateRedis } from '../../packages/queue/src/private-redis.ts'
+import { startRedis } from '../support/redis-process.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 
 let home: string
@@ -209,6 +210,80 @@ test('a pid file that names another program misleads nobody', async () => {
   const again = await open()
   expect(again.pid).not.toBe(process.ppid)
   expect(await ask(again.url, (redis) => redis.ping())).toBe('PONG')
+})
+
+test('a Redis of somebody else at its port, which takes any password, is neither used nor ended', async () => {
+  const before = await open()
+  await ask(before.url, (redis) => redis.set('ledger', 'row 7'))
+  await closeIt(before)
+  const stranger = await startRedis(['--port', new URL(before.url).port])
+
+  const after = await open()
+  expect(after.pid).not.toBe(stranger.child.pid)
+  expect(await ask(after.url, (redis) => redis.get('ledger'))).toBe('row 7')
+  await closeIt(after)
+  expect(await stranger.admin.dbsize()).toBe(0)
+})
+
+test('one that has our very password is not used either', async () => {
+  const before = await open()
+  const { port, password } = new URL(before.url)
+  await closeIt(before)
+  const stranger = await startRedis(['--port', port, '--requirepass', password])
+  const after = await open()
+  expect(after.pid).not.toBe(stranger.child.pid)
+  await closeIt(after)
+  expect(await ask(before.url, (redis) => redis.dbsize())).toBe(0)
+})
+
+test('a pid file of another program and a port of one that says nothing hold nobody up together', async () => {
+  const before = await open()
+  await ask(before.url, (redis) => redis.set('ledger', 'row 7'))
+  await closeIt(before)
+  await writeFile(join(home, 'redis', 'redis.pid'), `${process.ppid}\n`)
+  const sockets: Socket[] = []
+  const squatter = createServer((socket) => sockets.push(socket))
+  await new Promise<void>((settle) => squatter.listen(Number(new URL(before.url).port), '127.0.0.1', settle))
+  try {
+    const after = await open()
+    expect(await ask(after.url, (redis) => redis.get('ledger'))).toBe('row 7')
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    await new Promise((settle) => squatter.close(settle))
+  }
+})
+
+test('a lock whose pid belongs to another program by now holds nobody up', async () => {
+  const server = await open()
+  await closeIt(server)
+  await writeFile(join(home, 'redis', 'start.lock'), `${process.ppid} 1 of-the-dead`)
+  await open()
+})
+
+test('a folder that is reached by a link has the same server, and a copy of it one of its own', async () => {
+  const server = await open()
+  await ask(server.url, (redis) => redis.set('ledger', 'row 7'))
+  const original = home
+  const link = `${home}-link`
+  const copy = `${home}-copy`
+  try {
+    await symlink(home, link)
+    home = link
+    expect((await open()).pid).toBe(server.pid)
+
+    await cp(original, copy, { recursive: true })
+    home = copy
+    const own = await open()
+    expect(own.pid).not.toBe(server.pid)
+    await ask(own.url, (redis) => redis.set('ledger', 'row 8'))
+    expect(await ask(server.url, (redis) => redis.get('ledger'))).toBe('row 7')
+    expect(await ask(own.url, (redis) => redis.config('GET', 'dir'))).toEqual(['dir', join(copy, 'redis')])
+  } finally {
+    for (const one of opened.splice(0)) await one.close()
+    home = original
+    await rm(link, { force: true })
+    await rm(copy, { recursive: true, force: true })
+  }
 })
 
 test('a candidate that does not exist is passed over for the next', async () => {

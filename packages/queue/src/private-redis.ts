@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { chmod, link, mkdir, open, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
+import { chmod, link, mkdir, open, readFile, realpath, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { OperatorError } from '@heapferry/domain'
 import { Redis, ReplyError } from 'ioredis'
 
@@ -49,8 +50,10 @@ export async function openPrivateRedis(options: {
   home: string
   serverCandidates: readonly string[]
 }): Promise<PrivateRedis> {
-  const folder = resolve(options.home, 'redis')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const named = resolve(options.home, 'redis')
+  await mkdir(named, { recursive: true, mode: 0o700 })
+  // One name for one folder, by whatever links it is reached: it is what a server is known by.
+  const folder = await realpath(named)
   // A folder that was there before may be open to others; it holds the password and people's data.
   await chmod(folder, 0o700)
 
@@ -114,7 +117,7 @@ async function findOrStartServer(folder: string, candidates: readonly string[]):
   for (const deadlineMs = Date.now() + startMs; Date.now() < deadlineMs; await delay(pollMs)) {
     // Asked before the probe: a server that starts, is seen by nobody and ends must not look as if it was still coming.
     const ended = child?.ended() ?? false
-    const probe = await probeServer(settings)
+    const probe = await probeServer(settings, folder)
     switch (probe.kind) {
       case 'ready':
         return { settings, connection: probe.connection, pid: probe.pid }
@@ -123,13 +126,9 @@ async function findOrStartServer(folder: string, candidates: readonly string[]):
         child ??= await spawnServer(folder, candidates)
         break
       case 'taken':
-        // With a new password too: a stranger was just told the old one.
-        settings = await newSettings(folder)
-        child = undefined
-        break
-      case 'silent':
         // Two servers must never write the same files: one of ours that hangs is waited for, not replaced.
-        if (await hasLivingServer(folder)) break
+        if ((await livingServer(folder)) !== null) break
+        // With a new password too: a stranger was just told the old one.
         settings = await newSettings(folder)
         child = undefined
         break
@@ -137,22 +136,24 @@ async function findOrStartServer(folder: string, candidates: readonly string[]):
         break
     }
   }
+  const pid = await livingServer(folder)
+  const hangs = pid === null ? '' : ` If it hangs instead, end it: process ${pid}, which is that redis-server.`
   throw new OperatorError(
     `the private Redis in ${folder} gave no answer for ${startMs / 1000} s`,
-    `Look at ${logOf(folder)}. It may still be loading its data (then start heapferry again) or hang (then end the process named in ${pidFileOf(folder)}).`,
+    `Look at ${logOf(folder)}. While it is loading its data, wait and start heapferry again.${hangs}`,
   )
 }
 
 type Probe =
-  /** It took our password, so it is ours. */
+  /** It says that it was started with the settings of our folder. One without a password takes any, so that says nothing. */
   | { kind: 'ready'; connection: Redis; pid: number }
-  /** Ours, but loading its data or in a long script. */
+  /** Ours, but loading its data. */
   | { kind: 'busy' }
   | { kind: 'free' }
+  /** Another program answered, or whatever has the port does not say what it is. */
   | { kind: 'taken' }
-  | { kind: 'silent' }
 
-async function probeServer(settings: Settings): Promise<Probe> {
+async function probeServer(settings: Settings, folder: string): Promise<Probe> {
   const connection = new Redis({
     host: '127.0.0.1',
     port: settings.port,
@@ -170,9 +171,13 @@ async function probeServer(settings: Settings): Promise<Probe> {
     const info = await withDeadline(connection.connect().then(() => connection.info()))
     if (info === undefined) {
       connection.disconnect()
-      return { kind: 'silent' }
+      return { kind: 'taken' }
     }
     const pid = Number(/^process_id:(\d+)/m.exec(info)?.[1])
+    if (!(await isOfFolder(info, folder))) {
+      connection.disconnect()
+      return { kind: 'taken' }
+    }
     if (/^loading:0/m.test(info) && Number.isInteger(pid)) return { kind: 'ready', connection, pid }
     connection.disconnect()
     return { kind: 'busy' }
@@ -180,9 +185,20 @@ async function probeServer(settings: Settings): Promise<Probe> {
     connection.disconnect()
     const messages = [cause, ...faults].map(String)
     if (messages.some((message) => message.includes('ECONNREFUSED'))) return { kind: 'free' }
-    if (messages.some((message) => /\b(BUSY|LOADING)\b/.test(message))) return { kind: 'busy' }
     return { kind: 'taken' }
   }
+}
+
+async function isOfFolder(info: string, folder: string): Promise<boolean> {
+  const file = /^config_file:(.+?)\r?$/m.exec(info)?.[1]
+  if (file === undefined) return false
+  return isSame(file, settingsFileOf(folder))
+}
+
+/** Whether two paths, by links or mounts perhaps, lead to one file. */
+async function isSame(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path, { bigint: true }).catch(() => null)))
+  return a?.ino !== undefined && a.ino === b?.ino && a.dev === b.dev
 }
 
 /** Undefined when it takes longer than a local server should; a rejection that comes later is then of no interest. */
@@ -279,10 +295,34 @@ async function endServer(connection: Redis): Promise<void> {
   }
 }
 
-/** Whether the process lives that the pid file names, which a server of ours writes at start and removes at its end. */
-async function hasLivingServer(folder: string): Promise<boolean> {
+/**
+ * The process of the server that runs in the folder; null where none does. A server of ours writes its pid there, and
+ * leaves it behind when it is killed: another program may have that pid by now.
+ */
+async function livingServer(folder: string): Promise<number | null> {
   const pid = Number(await readIfThere(pidFileOf(folder)))
-  return pid > 0 && isAlive(pid)
+  return pid > 0 && (await isAlive(pid)) && (await worksIn(pid, folder)) ? pid : null
+}
+
+/** Whether the process is a server of the folder: on Linux by the folder it works in, elsewhere by its program. */
+async function worksIn(pid: number, folder: string): Promise<boolean> {
+  if (process.platform === 'linux') return isSame(`/proc/${pid}/cwd`, folder)
+  return /^(?:redis|valkey)-server/.test(basename(await told('ps', '-o', 'comm=', '-p', String(pid))))
+}
+
+/** When a process began, in whatever words: together with the pid it names one process and no other. */
+async function beginningOf(pid: number): Promise<string> {
+  // Its 22nd field, in ticks since the machine was started. The name before may hold anything, also parentheses.
+  if (process.platform === 'linux') {
+    const fields = await readIfThere(`/proc/${pid}/stat`)
+    return fields.slice(fields.lastIndexOf(')')).split(' ')[20] ?? ''
+  }
+  return (await told('ps', '-o', 'lstart=', '-p', String(pid))).replaceAll(/\s+/g, '-')
+}
+
+async function told(program: string, ...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(program, args).catch(() => ({ stdout: '' }))
+  return stdout.trim()
 }
 
 async function isAlive(pid: number): Promise<boolean> {
@@ -303,6 +343,8 @@ const logOf = (folder: string) => join(folder, 'redis.log')
 
 async function readSettings(folder: string): Promise<Settings | undefined> {
   const text = await readIfThere(settingsFileOf(folder))
+  // Those of a folder that was copied or moved would have its server write where it was.
+  if (!text.includes(`\ndir ${quoted(folder)}\n`)) return undefined
   const port = Number(/^port (\d+)$/m.exec(text)?.[1])
   const password = /^requirepass ([0-9a-f]+)$/m.exec(text)?.[1]
   return Number.isInteger(port) && password !== undefined ? { port, password } : undefined
@@ -350,10 +392,10 @@ const held = new Set<string>()
 
 /**
  * Runs `work` while no other process does the same for this file. The lock of a process that died is taken over at
- * once; one that is too old to be true, because its pid belongs to another program now, after a while.
+ * once, also where another program has its pid by now; that of one that stands still, after a while.
  */
 async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const mine = `${process.pid} ${randomUUID()}`
+  const mine = `${process.pid} ${await beginningOf(process.pid)} ${randomUUID()}`
   held.add(mine)
   // Written first and linked into place: a lock without its owner's pid is never to be seen.
   const half = `${path}.${randomUUID()}`
@@ -400,8 +442,10 @@ async function removeIfStale(path: string): Promise<void> {
 }
 
 async function isStale(path: string, owner: string): Promise<boolean> {
-  const pid = Number.parseInt(owner, 10)
-  if (pid === process.pid ? !held.has(owner) : !(await isAlive(pid))) return true
+  const [pidText, beginning] = owner.split(' ')
+  const pid = Number(pidText)
+  const isThere = pid === process.pid ? held.has(owner) : (await isAlive(pid)) && (await beginningOf(pid)) === beginning
+  if (!isThere) return true
   try {
     return Date.now() - (await stat(path)).mtimeMs > 2 * startMs
   } catch (fault) {
