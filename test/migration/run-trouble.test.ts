@@ -48,6 +48,14 @@ test.each<[string, Situation, string[]]>([
     [],
   ],
   ['every chunk is done', { done: 10 }, []],
+  ['Redis is full, and nobody can say that he works', { queue: { refusal: 'full' } }, ['redis_full']],
+  ['Redis is a replica', { queue: { refusal: 'read_only', waiting: 3 }, pulses: [frozen] }, ['redis_read_only']],
+  [
+    'Redis forbids writing to whoever looks, and a worker works',
+    { queue: { refusal: 'forbidden' }, pulses: [alive] },
+    [],
+  ],
+  ['Redis forbids writing to everybody', { queue: { refusal: 'forbidden' }, pulses: [frozen] }, ['redis_forbidden']],
 ])('while %s, this is the trouble with a run: %#', (_, situation, kinds) => {
   expect(troubleIn(situation).map(({ kind }) => kind)).toEqual(kinds)
 })
@@ -65,6 +73,10 @@ test.each<[Situation, string]>([
   [
     { queue: { waiting: 3 }, pulses: [alive] },
     '2 chunks are neither done nor in the queue. Start the same run command again: it plans what is missing.',
+  ],
+  [
+    { queue: { refusal: 'full' } },
+    'Redis is full: its maxmemory is reached. Raise it there (CONFIG SET maxmemory, and in redis.conf), or free memory of other programs. The run goes on by itself then.',
   ],
 ])('each says what to do: %#', (situation, message) => {
   expect(troubleIn(situation).map((one) => one.message)).toEqual([message])

@@ -59,6 +59,25 @@ test('what was sent is counted by table, however names look', async () => {
   ])
 })
 
+test('nothing is committed for a run that was forgotten, or created anew under its name, whoever holds the chunk', async () => {
+  const ledger = redisLedger(redis())
+  const run = newRun()
+  const { createdAtMs } = await ledger.createRun(runOf(run), 'ada')
+  const file = fileOf('clicks')
+  const claim = { chunk: chunkOf(run, file, 0), file, token: 'mine', runCreatedAtMs: createdAtMs }
+  await hold(claim.chunk, 'mine')
+  const commit = (cursor: number) =>
+    ledger.commit(claim, { cursor, tally: tally(3), done: false }, [], { from: 0, counts: [] })
+  expect(await commit(5)).toMatchObject({ kind: 'committed' })
+
+  await redis().del(...(await redis().keys(`heapferry-ledger:run:${run}*`)))
+  expect(await commit(6)).toEqual({ kind: 'other_run' })
+  await ledger.createRun(runOf(run, { createdAtMs: createdAtMs + 1 }), 'ada')
+  expect(await commit(6)).toEqual({ kind: 'other_run' })
+  expect(await ledger.checkpoint(claim.chunk)).toBeNull()
+  expect((await ledger.progress(run)).tables).toEqual([])
+})
+
 test('with more different events than fit the rows are still tallied, and the counts say that they are not all', async () => {
   const { ledger, run, commit } = await planned()
   const fields = Array.from({ length: 40_000 }, (_, index) => [`field ${index}`, '1']).flat()

@@ -1,4 +1,4 @@
-import { OperatorError } from '@heapferry/domain'
+import { OperatorError, unwritable } from '@heapferry/domain'
 import { CommanderError } from 'commander'
 import { exitCodes } from './exit-codes.ts'
 import { say } from './print.ts'
@@ -12,7 +12,8 @@ export async function execute(given: readonly string[]): Promise<number> {
     const program = await programFor(args)
     await program.parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? exitCodes.done)
-  } catch (error) {
+  } catch (thrown) {
+    const error = unwritable(thrown, 'A file or folder cannot be opened or written', writeHint)
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
     if (error instanceof OperatorError) {
       say(`heapferry: ${error.message}\n  → ${error.hint}`)
@@ -23,3 +24,6 @@ export async function execute(given: readonly string[]): Promise<number> {
     return exitCodes.failed
   }
 }
+
+const writeHint =
+  'Make room there or give this user the right to write, or name another folder in HEAPFERRY_HOME (.heapferry without it), below which all is that heapferry keeps. Then start the same command again.'

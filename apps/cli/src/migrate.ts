@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Logger, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
+import { type Logger, onceAMinute, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { OperatorError, type Phase } from '@heapferry/domain'
 import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
-import type { ChunkQueue } from '@heapferry/queue'
+import { type ChunkQueue, connectRedis, redisLedger } from '@heapferry/queue'
 import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openWorkStore } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
@@ -139,7 +139,19 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
 }
 
 /** Loaded when it is wanted: its libraries take longer than all else that a run starts with. */
-async function servePage({ opened: { redis, ledger, url }, settings, logger }: Migration) {
+async function servePage({ opened: { url }, settings, logger }: Migration) {
   const { openDashboard } = await import('./open-dashboard.ts')
-  return openDashboard(settings, url, { redis, ledger, logger })
+  // Of its own: a page tells what Redis refuses, where the run waits.
+  const redis = await connectRedis(
+    url,
+    onceAMinute((error) => logger.warn({ err: error }, 'redis')),
+  )
+  const page = await openDashboard(settings, url, { redis, ledger: redisLedger(redis), logger })
+  return {
+    url: page.url,
+    async close() {
+      await page.close()
+      redis.disconnect()
+    },
+  }
 }

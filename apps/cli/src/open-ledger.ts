@@ -1,11 +1,11 @@
-import { OperatorError, type Run, type RunId } from '@heapferry/domain'
-import type { Logger, Settings } from '@heapferry/config'
+import { OperatorError, redisRefusalTexts, type Run, type RunId } from '@heapferry/domain'
+import { type Logger, onceAMinute, type Settings } from '@heapferry/config'
 import {
-  assertNoEviction,
   connectRedis,
   fetchedRedisServer,
   fetchRedisServer,
   NoRedisServer,
+  type OnRefusal,
   openPrivateRedis,
   type PrivateRedis,
   type Redis,
@@ -25,30 +25,39 @@ export interface OpenLedger {
 
 const reviveEveryMs = 1000
 
-/** Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile. */
-export async function openLedger(settings: Settings, logger: Logger): Promise<OpenLedger> {
+/**
+ * Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile.
+ * @param who what Redis refuses (full, read-only, …) waits until it is possible where somebody `works` on runs, and ends
+ * the command with the reason where somebody `looks` at one or changes one
+ */
+export async function openLedger(settings: Settings, logger: Logger, who: 'works' | 'looks'): Promise<OpenLedger> {
   const own = settings.REDIS_URL === undefined ? await openOwnRedis(settings.HEAPFERRY_HOME) : null
   const url = own?.url ?? settings.REDIS_URL ?? ''
-  const onError = (error: Error): void => logger.warn({ err: error }, 'redis')
-  const redis = await connectRedis(url, onError)
+  const onError = onceAMinute((error) => logger.warn({ err: error }, 'redis'))
+  const redis = await connectRedis(url, onError, who === 'works' ? refusalsTo(logger) : undefined).catch(
+    async (error: unknown) => {
+      await own?.close()
+      throw error
+    },
+  )
   const reviving = own && setInterval(() => revive(own, onError), reviveEveryMs)
-
-  const close = async (): Promise<void> => {
-    if (reviving) clearInterval(reviving)
-    redis.disconnect()
-    await own?.close()
-  }
-  try {
-    await assertNoEviction(redis)
-  } catch (error) {
-    await close()
-    throw error
-  }
   return {
     ledger: redisLedger(redis),
     redis,
     url,
-    close,
+    async close() {
+      if (reviving) clearInterval(reviving)
+      redis.disconnect()
+      await own?.close()
+    },
+  }
+}
+
+function refusalsTo(logger: Logger): OnRefusal {
+  return (refusal, got) => {
+    if (refusal === null) return logger.info('Redis does again what it is told')
+    const { problem, hint } = redisRefusalTexts[refusal]
+    logger.warn({ got, hint }, `${problem}: waiting, and going on by itself`)
   }
 }
 

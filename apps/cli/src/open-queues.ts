@@ -1,4 +1,4 @@
-import type { Logger } from '@heapferry/config'
+import { type Logger, onceAMinute } from '@heapferry/config'
 import { type Phase, phases, type RunId } from '@heapferry/domain'
 import { ChunkQueue, type Redis } from '@heapferry/queue'
 
@@ -8,7 +8,7 @@ export function openQueues(
   run: RunId,
   logger: Logger,
 ): { queueOf(phase: Phase): ChunkQueue; close(): Promise<void> } {
-  const onError = (error: Error): void => logger.warn({ err: error, run }, 'queue')
+  const onError = onceAMinute((error) => logger.warn({ err: error, run }, 'queue'))
   const queueOf = (phase: Phase): ChunkQueue => new ChunkQueue(redis, run, phase, onError)
   const queues = { identities: queueOf('identities'), events: queueOf('events') }
   return {

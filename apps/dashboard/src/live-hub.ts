@@ -1,4 +1,4 @@
-import type { Logger } from '@heapferry/config'
+import { type Logger, onceAMinute } from '@heapferry/config'
 import type { Response } from 'express'
 import type { LivePage } from './live-page.ts'
 
@@ -26,7 +26,11 @@ export class LiveHub {
     // How soon a browser asks again after it has lost the connection.
     response.write('retry: 2000\n\n')
     const channel =
-      this.#channels.get(path) ?? new Channel(make, (error) => this.#logger.warn({ err: error, path }, 'live'))
+      this.#channels.get(path) ??
+      new Channel(
+        make,
+        onceAMinute((error) => this.#logger.warn({ err: error, path }, 'live')),
+      )
     this.#channels.set(path, channel)
     channel.add(response)
     response.on('close', () => {
@@ -44,13 +48,13 @@ export class LiveHub {
 class Channel {
   readonly #viewers = new Set<Response>()
   readonly #make: () => Promise<LivePage>
-  readonly #onError: (error: unknown) => void
+  readonly #onError: (error: Error) => void
   readonly #timer: NodeJS.Timeout
   #making = false
   #last = ''
   #saidAtMs = 0
 
-  constructor(make: () => Promise<LivePage>, onError: (error: unknown) => void) {
+  constructor(make: () => Promise<LivePage>, onError: (error: Error) => void) {
     this.#make = make
     this.#onError = onError
     this.#timer = setInterval(() => void this.#tell(), everyMs)
@@ -91,7 +95,7 @@ class Channel {
         for (const viewer of this.#viewers) if (!viewer.writableNeedDrain) viewer.write(isNews ? message : alive)
       }
     } catch (error) {
-      this.#onError(error)
+      this.#onError(error instanceof Error ? error : new Error(String(error)))
     } finally {
       this.#making = false
     }

@@ -1,9 +1,8 @@
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@heapferry/config'
-import { type QueueStates, type RunLedger, OperatorError } from '@heapferry/domain'
-import { type Redis, redisMemory } from '@heapferry/queue'
+import { OperatorError, type QueueStates, RedisRefused, redisRefusalTexts, type RunLedger } from '@heapferry/domain'
+import { type Redis, redisAnswer, redisMemory } from '@heapferry/queue'
 import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import { isLoopback, onlyLoopbackNames, onlySameSiteWrites, openToAll } from './access.ts'
@@ -43,8 +42,6 @@ export interface Dashboard {
   close(): Promise<void>
 }
 
-const redisAnswerMs = 2000
-
 /**
  * Serves the run pages at `/`, Bull Board at `/queues`, RunStatus as JSON at `/api/runs/:id` and, for machines, `/metrics`,
  * `/healthz` and `/readyz`. Redis may go and come back meanwhile.
@@ -83,14 +80,16 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.use(boardPath, boardContentPolicy)
   if (passwords === null) app.use(onlyLoopbackNames)
   app.get('/healthz', async (_, response) => {
-    const ok = await answers(redis)
+    const ok = (await redisAnswer(redis)).kind !== 'none'
     response.status(ok ? 200 : 503).json({ ok })
   })
   app.get('/readyz', async (_, response) => {
     // Without names: whoever probes needs no login.
-    const runs = (await answers(redis)) ? await measure(ledger) : null
+    const answer = await redisAnswer(redis)
+    const runs = answer.kind === 'data' ? await measure(ledger) : null
     const stuck = runs === null ? null : stuckOf(runs.flatMap(({ workers }) => workers))
-    const trouble = [...new Set(runs?.flatMap(({ status }) => status.trouble.map(({ kind }) => kind)))]
+    const ofRuns = runs?.flatMap(({ status }) => status.trouble.map(({ kind }) => kind)) ?? []
+    const trouble = answer.kind === 'refused' ? [`redis_${answer.refusal}`] : [...new Set(ofRuns)]
     const ok = stuck === 0 && trouble.length === 0
     response.status(ok ? 200 : 503).json({ ok, workers_stuck: stuck, trouble })
   })
@@ -133,24 +132,25 @@ function sendsFile(name: string): RequestHandler {
 
 function wantsRedis(redis: Redis): RequestHandler {
   return async (_, response, next) => {
-    if (await answers(redis)) return next()
-    const text = 'Nothing is lost: workers wait for Redis and go on when it is back. Reload this page then.'
-    refuse(response, 503, 'Redis does not answer', text)
+    const answer = await redisAnswer(redis)
+    switch (answer.kind) {
+      case 'data':
+        return next()
+      case 'refused': {
+        const { problem, hint } = redisRefusalTexts[answer.refusal]
+        return refuse(response, 503, problem, `${hint} ${nothingIsLost}`)
+      }
+      case 'none':
+        return refuse(response, 503, 'Redis does not answer', nothingIsLost)
+    }
   }
 }
 
-/** ioredis holds commands back until Redis is there again, for as long as it takes; a page should rather say so. */
-async function answers(redis: Redis): Promise<boolean> {
-  if (redis.status !== 'ready') return false
-  const ping = redis.ping().then(
-    () => true,
-    () => false,
-  )
-  return Promise.race([ping, delay(redisAnswerMs, false, { ref: false })])
-}
+const nothingIsLost = 'Nothing is lost: workers wait for Redis and go on by themselves. Reload this page then.'
 
 function reportErrors(logger: Logger): ErrorRequestHandler {
   return (error, request, response, next) => {
+    if (error instanceof RedisRefused) return refuse(response, 503, error.message, error.hint)
     if (error instanceof OperatorError) return refuse(response, 409, error.message, error.hint)
     if (error instanceof URIError) return refuse(response, 404, 'No such page', 'There is nothing at this address.')
     logger.error({ err: error, path: request.path }, 'dashboard')

@@ -1,4 +1,4 @@
-import type { Logger } from '@heapferry/config'
+import { type Logger, onceAMinute } from '@heapferry/config'
 import type {
   ChunkLedger,
   FileLedger,
@@ -44,13 +44,15 @@ const concurrency = 4
  * - **resting**: it takes none. `follow` brings it here when the run is to pause, and interrupts the chunks in hand, which
  *   go back to the queue after their batches. A chunk that is handed back for another reason (an error that only a person
  *   can mend has paused the run) brings it here by itself, before anybody has looked.
- * - **left**: for good, from any of these, when the run is over or another phase is open (that has a desk of its own), or
- *   the worker ends.
+ * - **left**: for good, from any of these, when the run is over or forgotten, is another one under the same name, or has
+ *   another phase open (each of these has a desk of its own), or the worker ends.
  *
  * No state is stored. Every look of the worker derives it anew from the ledger, so a change that was missed is made up
  * for at the next. Beside all that it may be waiting for PostHog: its senders then ask again by themselves.
  */
 export interface Desk {
+  /** As it was when the desk was opened. */
+  run: Run
   phase: Phase
   /** Does what is wanted of the run, and says how it is. */
   follow(intent: Intent): Promise<void>
@@ -91,11 +93,12 @@ export async function openDesk(
         presence.ended(job.chunk.id)
       }
     },
-    onError: (error) => logger.warn({ err: error, run: run.id }, 'queue'),
+    onError: onceAMinute((error) => logger.warn({ err: error, run: run.id }, 'queue')),
   })
   logger.info({ run: run.id, phase }, 'taking chunks')
 
   return {
+    run,
     phase,
     async follow(intent) {
       const isToRun = intent.kind === 'run'

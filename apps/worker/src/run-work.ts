@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Chunk,
   type ConverterFor,
@@ -69,6 +70,8 @@ export function runWork(
   let converters: Promise<ConverterFor> | undefined
 
   return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
+    // Forgotten, and created anew under the same name: another mapping, another source. Its desk is on its way.
+    if (!isDeepStrictEqual(await ledger.run(run.id), run)) return { kind: 'interrupted' }
     const file = await remembered(files, chunk.file, () => findFile(run, chunk.file, ledger))
     converters ??= identitiesFor(phase, run, { ledger, store }).then((identities) =>
       convertersOf(run, identities, hashSalt),
@@ -82,7 +85,7 @@ export function runWork(
     onProgress({ chunk, file, read: before })
     let reportedAtMs = 0
     return processChunk(
-      { chunk, file, token },
+      { chunk, file, token, runCreatedAtMs: run.createdAtMs },
       {
         source,
         sink,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
+import { onceAMinute } from '@heapferry/config'
 import type { Destination, Pace, Phase, Run, RunId } from '@heapferry/domain'
 import { fingerprintOfSalt, isEveryChunkDone, phaseOpen, rejectedTooMany } from '@heapferry/migration'
 import { type Desk, type DeskOptions, openDesk } from './desk.ts'
@@ -31,13 +32,16 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
   const desks = new Map<RunId, Desk>()
   const isOurs = ownRuns(options)
   const closing = new AbortController()
+  const failed = onceAMinute((error) => logger.error({ err: error }, 'looking for work failed; trying again'))
 
   const looking = (async () => {
     while (!closing.signal.aborted) {
       try {
-        for (const run of (await runsOf(options)).filter(isOurs)) await serve(run)
+        const runs = (await runsOf(options)).filter(isOurs)
+        for (const run of runs) await serve(run)
+        for (const id of desks.keys()) if (!runs.some((run) => run.id === id)) await leave(id)
       } catch (error) {
-        logger.error({ err: error }, 'looking for work failed; trying again')
+        failed(error instanceof Error ? error : new Error(String(error)))
       }
       await sleep(lookEveryMs, undefined, { signal: closing.signal }).catch(() => {})
     }
@@ -63,7 +67,8 @@ export function startWorker(options: WorkerOptions): WorkerHandle {
     }
     const phase = phaseOpen(progress)
     const current = desks.get(run.id)
-    if (current && current.phase !== phase) await leave(run.id)
+    const isOfRun = current?.phase === phase && isDeepStrictEqual(current.run, run)
+    if (current && !isOfRun) await leave(run.id)
     const desk = desks.get(run.id) ?? (await open(run, phase, progress.pace.limit))
     await desk?.follow(progress.intent)
   }

@@ -17,3 +17,4 @@ export {
   shownSettings,
   takeSecretsOutOfEnvironment,
 } from './settings.ts'
+export { onceAMinute } from './once-a-minute.ts'

@@ -11,6 +11,8 @@ export function createLogger(options: { level: string; role: string; file?: stri
   const destination = pino.destination(
     options.file ? { dest: options.file, mkdir: true, sync: true } : { fd: 2, sync: true },
   )
+  // A disk that is full ends no run: what became of rows is in the ledger, and lines are written again when there is room.
+  destination.on('error', () => {})
   return pino(
     {
       level: options.level,

@@ -33,6 +33,8 @@ export interface Claim {
   chunk: Chunk
   file: ExportFile
   token: string
+  /** Of the run that the chunk is worked on for: one that was created anew under its name has another. */
+  runCreatedAtMs?: number | undefined
 }
 
 /** Events of one name and UTC day. */
@@ -56,6 +58,8 @@ export type CommitAnswer =
   | { kind: 'lock_lost' }
   /** The stored checkpoint is not where the slice starts, as after a fail-over to a replica that lags; nothing was stored. */
   | { kind: 'stale' }
+  /** The run was forgotten, or is another one under the same name by now; nothing was stored. */
+  | { kind: 'other_run' }
   /** The chunk is not one that was planned, or has another range or number of rows; nothing was stored. */
   | { kind: 'not_planned' }
 

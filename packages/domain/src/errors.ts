@@ -27,3 +27,18 @@ export class SourceChanged extends OperatorError {
 export function errorMessage(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
+
+const unwritableCodes: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM']
+
+/**
+ * The same error, for an operator where the operating system lets nothing be written: a full disk or quota, a read-only
+ * mount, a folder of somebody else.
+ * @param problem names what was to be written: the system says no more than its own words when a disk is full
+ */
+export function unwritable(error: unknown, problem: string, hint: string): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error
+  // Of a folder that cannot be made on a read-only mount, Node says that it is not there.
+  const isNotMade = error.code === 'ENOENT' && 'syscall' in error && error.syscall === 'mkdir'
+  if (!isNotMade && !unwritableCodes.includes(error.code)) return error
+  return new OperatorError(`${problem}: ${error.message}`, hint, { cause: error })
+}

@@ -1,4 +1,5 @@
 import type { RunId } from './ids.ts'
+import type { RedisRefusal } from './redis-refusal.ts'
 import type { Phase } from './table.ts'
 
 /** Chunks of the phase that is open, as the queue has them. */
@@ -11,6 +12,8 @@ export interface QueueState {
   paused: boolean
   /** Why the first of the failed ones did, which have spent all their attempts. */
   firstFailure: string | null
+  /** Why Redis takes no writes now, so that neither workers nor producers can go on; absent where it takes them. */
+  refusal?: RedisRefusal | undefined
 }
 
 /** How the queues stand, for those who only look. */

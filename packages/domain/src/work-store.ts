@@ -7,7 +7,10 @@ export interface WorkStore {
    * @throws OperatorError when it is not there, or cannot be read
    */
   read(path: string): Promise<Uint8Array>
-  /** Writes a file whole or not at all; one that is there is replaced. */
+  /**
+   * Writes a file whole or not at all; one that is there is replaced.
+   * @throws OperatorError when its disk is full, or may not be written to
+   */
   put(path: string, parts: readonly Uint8Array[]): Promise<void>
   close(): void
 }

@@ -36,12 +36,18 @@ export async function processChunk(claim: Claim, work: ChunkWork, signal: AbortS
   if (!(await work.ledger.isPlanned(claim.chunk))) return { kind: 'not_planned' }
   for (;;) {
     const end = await goOn(claim, work, signal)
+    // Whoever looks for work finds the run that there is now, and takes it afresh.
+    if (end.kind === 'other_run') return { kind: 'interrupted' }
     if (end.kind !== 'stale') return end
   }
 }
 
 /** @returns `stale` when the ledger has forgotten what was committed: it is to be read again from where the ledger is */
-async function goOn(claim: Claim, work: ChunkWork, signal: AbortSignal): Promise<ChunkOutcome | { kind: 'stale' }> {
+async function goOn(
+  claim: Claim,
+  work: ChunkWork,
+  signal: AbortSignal,
+): Promise<ChunkOutcome | { kind: 'stale' } | { kind: 'other_run' }> {
   const { chunk, file } = claim
   let checkpoint = (await work.ledger.checkpoint(chunk)) ?? { cursor: 0, tally: emptyTally, done: false }
   if (checkpoint.done) return { kind: 'finished' }

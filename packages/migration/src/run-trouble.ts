@@ -1,9 +1,25 @@
-import { isComplete, type QueueState, type RunProgress } from '@heapferry/domain'
+import {
+  isComplete,
+  type QueueState,
+  type RedisRefusal,
+  redisRefusals,
+  redisRefusalTexts,
+  type RunProgress,
+} from '@heapferry/domain'
 import { isEveryChunkDone, phaseOpen } from './run-state.ts'
 import type { ServingWorker } from './worker-fault.ts'
 import { grouped } from './wording.ts'
 
-export const troubleKinds = ['no_worker', 'workers_stuck', 'queue_paused', 'chunks_lost', 'plan_incomplete'] as const
+const redisKind = <R extends RedisRefusal>(refusal: R): `redis_${R}` => `redis_${refusal}`
+
+export const troubleKinds = [
+  'no_worker',
+  'workers_stuck',
+  'queue_paused',
+  'chunks_lost',
+  'plan_incomplete',
+  ...redisRefusals.map(redisKind),
+] as const
 type TroubleKind = (typeof troubleKinds)[number]
 
 /** Why a run that is to go on does not, or will not to its end, unless a person does something. */
@@ -28,6 +44,9 @@ export function troubleOf(
   nowMs: number,
 ): Trouble[] {
   if (progress.intent.kind !== 'run' || isEveryChunkDone(progress)) return []
+  const refused = refusalTrouble(queue, workers, nowMs)
+  // What else is wrong would be its consequence: nobody can say that he works.
+  if (refused !== null) return [refused]
   const isIdle = queue.waiting + queue.active === 0
   const lost = lostChunks(progress, queue)
   const stuck = queue.paused ? null : workersTrouble(run, { progress, queue, workers }, nowMs)
@@ -62,6 +81,14 @@ export function troubleOf(
         ]
       : []),
   ]
+}
+
+function refusalTrouble({ refusal }: QueueState, workers: readonly ServingWorker[], nowMs: number): Trouble | null {
+  if (refusal === undefined) return null
+  // Whoever looks may have another user in Redis than those who work, and say so.
+  if (refusal === 'forbidden' && workers.some(({ pulse }) => nowMs - pulse.atMs < silentAfterMs)) return null
+  const { problem, hint } = redisRefusalTexts[refusal]
+  return { kind: redisKind(refusal), message: `${problem}. ${hint} The run goes on by itself then.`, halts: true }
 }
 
 function workersTrouble(

@@ -3,6 +3,7 @@ import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Wo
 import type { Redis } from 'ioredis'
 import { shownFailure } from './shown-failure.ts'
 import { queueKeys, queueName, queuePrefix } from './keys.ts'
+import { withRefusals } from './refused-commands.ts'
 
 export interface ChunkJob {
   chunk: Chunk
@@ -28,22 +29,21 @@ export class ChunkQueue {
 
   /** Enqueues chunks; one that is in the queue already stays as it is. */
   async add(chunks: readonly { chunk: Chunk; title: string }[]): Promise<void> {
-    await this.queue.addBulk(
-      chunks.map(({ chunk, title }) => ({
-        name: title,
-        data: chunk,
-        opts: {
-          jobId: chunk.id,
-          priority: priorityOf(chunk),
-          // Bugs and broken disks only: outages of PostHog or Redis spend no attempt.
-          attempts: 5,
-          backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
-          removeOnComplete: { count: 200 },
-          removeOnFail: false,
-          sizeLimit: 2048,
-        },
-      })),
-    )
+    const jobs = chunks.map(({ chunk, title }) => ({
+      name: title,
+      data: chunk,
+      opts: {
+        jobId: chunk.id,
+        priority: priorityOf(chunk),
+        // Bugs and broken disks only: outages of PostHog or Redis spend no attempt.
+        attempts: 5,
+        backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
+        removeOnComplete: { count: 200 },
+        removeOnFail: false,
+        sizeLimit: 2048,
+      },
+    }))
+    await withRefusals(this.#redis, () => this.queue.addBulk(jobs))
   }
 
   /** Which of the chunks have a job, in any state. */
@@ -78,6 +78,11 @@ function priorityOf(chunk: Chunk): number {
   return Math.min(Math.max((chunk.day ?? day2009) - day2009, 1), 2_000_000)
 }
 
+async function handBack(job: Job, token: string): Promise<never> {
+  await job.moveToWait(token)
+  throw new WaitingError()
+}
+
 export interface ConsumerOptions {
   redis: Redis
   run: RunId
@@ -96,6 +101,8 @@ export class ChunkConsumer {
     // BullMQ hands the signal over only to functions that declare three parameters.
     const handle = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
       if (token === undefined || signal === undefined) throw new Error('BullMQ gave no lock token or signal')
+      // BullMQ takes one more where it was waiting for a job when it was paused.
+      if (this.#worker.isPaused()) return handBack(job, token)
       const payload = Chunk.safeParse(job.data)
       if (!payload.success || payload.data.run !== run || payload.data.id !== job.id) {
         throw new UnrecoverableError('the job is not a chunk of this run: its data was written by something else')
@@ -110,8 +117,7 @@ export class ChunkConsumer {
         case 'interrupted':
           // Or this worker would take the chunk again at once; whoever supervises it resumes it when it may go on.
           await this.pause()
-          await job.moveToWait(token)
-          throw new WaitingError()
+          return handBack(job, token)
         case 'lock_lost':
           throw new Error('the lock of this chunk was lost: another worker goes on with it')
         case 'not_planned':

@@ -1,5 +1,6 @@
 export { ChunkConsumer, type ChunkJob, ChunkQueue } from './chunk-queue.ts'
-export { assertNoEviction, connectRedis, redisMemory } from './redis.ts'
+export type { OnRefusal } from './refused-commands.ts'
+export { connectRedis, redisAnswer, redisMemory } from './redis.ts'
 export { type RedisLedger, redisLedger } from './redis-ledger.ts'
 export { redisPacer, type RunPacer } from './redis-pacer.ts'
 export { fetchedRedisServer, fetchRedisServer } from './fetch-redis-server.ts'

@@ -29,6 +29,9 @@ export function queueKeys(run: RunId, phase: Phase) {
   }
 }
 
+/** Never there: setting it where it is changes nothing, and tells whether Redis takes writes. */
+export const probeKey = 'heapferry-ledger:probe'
+
 /** A sorted set: run ids by the moment of their creation. */
 export const runsKey = 'heapferry-ledger:runs'
 

@@ -20,7 +20,7 @@ operators sign in with it, viewers with HEAPFERRY_DASHBOARD_VIEWER_PASSWORD.`,
     .action(async () => {
       const settings = settingsFrom({})
       const logger = createLogger({ level: settings.LOG_LEVEL, role: 'dashboard' })
-      const { ledger, redis, url, close } = await openLedger(settings, logger)
+      const { ledger, redis, url, close } = await openLedger(settings, logger, 'looks')
       try {
         const dashboard = await startDashboard(dashboardOptions(settings, url, { redis, ledger, logger }))
         say(`Dashboard: ${dashboard.url}  (Ctrl-C ends it)`)

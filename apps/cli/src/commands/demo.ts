@@ -63,7 +63,7 @@ async function demo(): Promise<void> {
       POSTHOG_API_KEY: apiKey,
     }
     const logger = createLogger({ level: 'warn', role: 'demo', file: path.join(folder, 'demo.log') })
-    const opened = await openLedger(settings, logger)
+    const opened = await openLedger(settings, logger, 'works')
     try {
       say('3. Migrating: users and identities first, then events, oldest first.')
       const { destination } = requireProject(settings)

@@ -42,7 +42,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const request = requestOf(source, flags, { settings, destination })
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
-  const { ledger, redis, close } = await openLedger(settings, logger)
+  const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   try {
     const production = await openRun(request, ledger, s3OptionsOf(settings))
     const { run } = production

@@ -72,7 +72,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
   const settings = settingsFrom(flags)
   const { destination, apiKey } = requireDestination(settings)
   const stop = stopSignal('Stopping after this batch. The same command goes on.')
-  const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'retry' }))
+  const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'retry' }), 'works')
   try {
     const { ledger } = opened
     const run = await findRun(ledger, name)

@@ -65,7 +65,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
 
   await assertReachable(destination, apiKey)
-  const opened = await openLedger(settings, logger)
+  const opened = await openLedger(settings, logger, 'works')
   try {
     const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
     const { id } = production.run

@@ -74,7 +74,7 @@ Examples:
 async function verify(name: RunId | undefined, flags: Flags): Promise<void> {
   const settings = settingsFrom(flags)
   const stop = stopSignal('Stopping.')
-  const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'verify' }))
+  const opened = await openLedger(settings, createLogger({ level: settings.LOG_LEVEL, role: 'verify' }), 'works')
   try {
     const run = await findRun(opened.ledger, name)
     const progress = passingLine(progressText)

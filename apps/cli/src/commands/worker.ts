@@ -79,7 +79,7 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   if (destination.kind === 'posthog' && apiKey !== null) {
     await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   }
-  const { ledger, redis, close } = await openLedger(settings, logger)
+  const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   const name = `${hostname()}:${process.pid}`
   const { HEAPFERRY_TRANSPORT: transport } = settings
   const worker = startWorker({

@@ -19,12 +19,13 @@ export function chunkLedger(redis: Redis): ChunkLedger {
       return parsed(Checkpoint, await redis.hget(runKeys(chunk.run).checkpoints, chunk.id))
     },
 
-    async commit({ chunk, file, token }, checkpoint, rejected, sent) {
+    async commit({ chunk, file, token, runCreatedAtMs }, checkpoint, rejected, sent) {
       const phase = phaseOf(file.table.kind)
       const answer = await commitScript(redis, {
         keys: { ...runKeys(chunk.run), lock: queueKeys(chunk.run, phase).lock(chunk.id) },
         args: {
           token,
+          runCreatedAtMs: runCreatedAtMs ?? '',
           chunk: chunk.id,
           digest: chunkDigest(chunk),
           checkpoint: JSON.stringify(checkpoint),
@@ -39,6 +40,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
       if (answer === -1) return { kind: 'lock_lost' }
       if (answer === -2) return { kind: 'not_planned' }
       if (answer === -3) return { kind: 'stale' }
+      if (answer === -4) return { kind: 'other_run' }
       return { kind: 'committed', intent: typeof answer === 'string' ? Intent.parse(JSON.parse(answer)) : wantedToRun }
     },
   }
@@ -48,6 +50,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
  * Stores checkpoint, counters, rejected rows and counts by day together, or nothing.
  *
  * - Only the holder of the chunk's lock may commit: a worker that was taken for dead cannot rewind its successor.
+ * - Only for the run that it was read for: what another mapping makes of it is no part of one that was created anew.
  * - Only a chunk that was planned, with its own range and rows: another one would be taken for its part of the file.
  * - A cursor only moves forward. The counters grow by what the new tally exceeds the stored one, so a repeated commit
  *   (a reply lost on the way) adds nothing.
@@ -58,7 +61,7 @@ export function chunkLedger(redis: Redis): ChunkLedger {
  *
  * `from` is the cursor at which the slice starts, `counts` are by field and day of its block, `each` is a rejected row.
  * Answers the run's intent (JSON, or false where none is stored), -1 when the lock is lost, -2 for what was not
- * planned, -3 for a slice that starts elsewhere.
+ * planned, -3 for a slice that starts elsewhere, -4 when the run is another one.
  */
 const commitScript = defineScript({
   keys: [
@@ -74,12 +77,15 @@ const commitScript = defineScript({
     'fileRows',
     'sent',
   ],
-  args: ['token', 'chunk', 'digest', 'checkpoint', 'tableName', 'phase', 'nowMs', 'from', 'counts'],
+  args: ['token', 'runCreatedAtMs', 'chunk', 'digest', 'checkpoint', 'tableName', 'phase', 'nowMs', 'from', 'counts'],
   each: { args: ['field', 'value'] },
   lua: `
 ${phaseCompleted}
 ${countedByDay}
 if redis.call('GET', lock) ~= token then return -1 end
+-- Not decoded: it has the mapping, which can be long.
+local isOfRun = string.find(redis.call('HGET', run, 'run') or '', '"createdAtMs":' .. runCreatedAtMs .. '[,}]')
+if runCreatedAtMs ~= '' and not isOfRun then return -4 end
 -- A chunk's id begins with that of its file.
 local file = string.sub(chunk, 1, 12)
 if redis.call('HEXISTS', chunks, file) == 1 and redis.call('HGET', chunks, chunk) ~= digest then return -2 end

@@ -1,14 +1,20 @@
 import { PostHogVerification, SourceVerification, type VerificationLedger } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
-import { answersOf } from '../answers-of.ts'
+import { defineScript } from '../define-script.ts'
 import { runKeys } from '../keys.ts'
 import { sentEvents } from '../sent-fields.ts'
 import { parsed } from './parsed.ts'
 import { tablesOf } from './tables-of.ts'
 import { timelineLedger } from './timeline-ledger.ts'
 
-const Hash = z.record(z.string(), z.string())
+const Hash = z
+  .array(z.string())
+  .transform((flat) =>
+    Object.fromEntries(
+      Array.from({ length: flat.length / 2 }, (_, nth) => [flat[nth * 2] ?? '', flat[nth * 2 + 1] ?? '']),
+    ),
+  )
 const Hashes = z.tuple([Hash, Hash])
 
 export function verificationLedger(redis: Redis): VerificationLedger {
@@ -16,9 +22,7 @@ export function verificationLedger(redis: Redis): VerificationLedger {
 
   return {
     async sentTables(run) {
-      const { sent, totals } = runKeys(run)
-      // Together, or a commit between the two would make counts look incomplete.
-      const [fields, counters] = Hashes.parse(await answersOf(redis.multi().hgetall(sent).hgetall(totals)))
+      const [fields, counters] = Hashes.parse(await countsScript(redis, { keys: runKeys(run), args: {} }))
       const events = sentEvents(fields)
       return tablesOf(counters)
         .filter(({ tally }) => tally.sent > 0)
@@ -37,3 +41,9 @@ export function verificationLedger(redis: Redis): VerificationLedger {
     },
   }
 }
+
+/** Together, or a commit between the two would make counts look incomplete. A MULTI would be refused by a Redis that is full. */
+const countsScript = defineScript({
+  keys: ['sent', 'totals'],
+  lua: "return { redis.call('HGETALL', sent), redis.call('HGETALL', totals) }",
+})

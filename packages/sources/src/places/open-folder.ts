@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { mkdir, open, readdir, realpath, rename, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { errorMessage, type FileVersion, OperatorError } from '@heapferry/domain'
 import type { Blob } from './blob.ts'
@@ -80,8 +80,14 @@ async function putFile(file: string, parts: readonly Uint8Array[]): Promise<void
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
   // Hidden, so that nobody takes for whole what a killed process has left.
   const draft = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`)
-  await writeFile(draft, parts, { mode: 0o600, flush: true })
-  await rename(draft, file)
+  try {
+    await writeFile(draft, parts, { mode: 0o600, flush: true })
+    await rename(draft, file)
+  } catch (error) {
+    // On a full disk it would keep others from going on.
+    await rm(draft, { force: true }).catch(() => {})
+    throw error
+  }
 }
 
 /** Job payloads and ledgers can be tampered with: no path of theirs may lead out of the run's source. */

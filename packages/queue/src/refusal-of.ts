@@ -1,0 +1,31 @@
+import { type RedisRefusal, RedisRefused } from '@heapferry/domain'
+
+// Redis begins its errors with a code; before 7.0 what a script was told stands further behind, after a dash.
+const codes: readonly [RegExp, RedisRefusal][] = [
+  [/(?:^|-)OOM /, 'full'],
+  [/(?:^|-)MISCONF /, 'disk_full'],
+  // A blocked client is told UNBLOCKED when its primary becomes a replica.
+  [/(?:^|-)(?:READONLY|UNBLOCKED) /, 'read_only'],
+  [/(?:^|-)(?:NOPERM|NOAUTH) |executing the script can't (?:run this command|access)/, 'forbidden'],
+  [/(?:^|-)(?:MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) /, 'cluster'],
+  [/(?:^|-)LOADING /, 'loading'],
+  [/(?:^|-)MASTERDOWN /, 'no_primary'],
+  [/(?:^|-)NOREPLICAS /, 'too_few_replicas'],
+  [/(?:^|-)BUSY /, 'busy'],
+]
+
+/** What Redis refused with an error, by its words; null where it is another error, or none of Redis'. */
+export function refusalIn(words: string): RedisRefusal | null {
+  return codes.find(([code]) => code.test(words))?.[1] ?? null
+}
+
+export function refusalOf(error: unknown): RedisRefusal | null {
+  return error instanceof Error && error.name === 'ReplyError' ? refusalIn(error.message) : null
+}
+
+/** The same error, for an operator where Redis refused. */
+export function toldError(error: unknown): unknown {
+  const refusal = refusalOf(error)
+  if (refusal === null || !(error instanceof Error)) return error
+  return new RedisRefused(refusal, error.message, { cause: error })
+}
