@@ -21,7 +21,7 @@ import {
   type ReportWork,
   shownRow,
 } from '@heapferry/migration'
-import { openSource, type S3Options } from '@heapferry/sources'
+import { openRunSource, type S3Options } from '@heapferry/sources'
 import type { Express } from 'express'
 import { z } from 'zod'
 import { onlyOperators, visitorOf } from './access.ts'
@@ -34,6 +34,8 @@ import { send } from './send.ts'
 export interface RowRoutes {
   ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1]
   s3: S3Options
+  /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
+  store: string
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */
   retry: ((run: Run, meant: Meant) => void) | null
@@ -57,8 +59,8 @@ export function addRowRoutes(app: Express, routes: RowRoutes): void {
   addRetryRoutes(app, routes)
 }
 
-function addRejectedRoutes(app: Express, { ledger, s3, retry, findRun }: RowRoutes): void {
-  const within = exportOpener(s3)
+function addRejectedRoutes(app: Express, { ledger, s3, store, retry, findRun }: RowRoutes): void {
+  const within = exportOpener({ s3, store })
 
   app.get('/runs/:id/rejected', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -94,15 +96,26 @@ function addRejectedRoutes(app: Express, { ledger, s3, retry, findRun }: RowRout
     await within(run, async (source) => {
       const [table] = exportRejected(places, files, { run: run.id, ledger, source })
       if (!table) throw new OperatorError('There are no such rejected rows', 'Look at the list of rejected rows.')
+      const lines = await begun(table.lines)
       await recordDownload(ledger, run, { what: 'rejected_rows', by: visitorOf(response).name, table: meant.table })
       response.attachment(`rejected-${run.id}.csv`).type('csv')
-      await pipeline(Readable.from(table.lines), response)
+      await pipeline(Readable.from(lines), response)
     })
   })
 }
 
-function addSamplesRoute(app: Express, { ledger, s3, findRun }: RowRoutes): void {
-  const within = exportOpener(s3)
+/** The same lines. Those that show whether the export can be read have come by then: what is wrong can still be told. */
+async function begun(lines: AsyncIterable<string>): Promise<AsyncIterable<string>> {
+  const iterator = lines[Symbol.asyncIterator]()
+  const first = [await iterator.next(), await iterator.next()].flatMap(({ done, value }) => (done ? [] : [value]))
+  return (async function* () {
+    yield* first
+    yield* { [Symbol.asyncIterator]: () => iterator }
+  })()
+}
+
+function addSamplesRoute(app: Express, { ledger, s3, store, findRun }: RowRoutes): void {
+  const within = exportOpener({ s3, store })
 
   app.get('/runs/:id/samples', onlyOperators, async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -150,9 +163,9 @@ function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): vo
 }
 
 /** Opens what a run reads from, for as long as it is used. */
-function exportOpener(s3: S3Options) {
+function exportOpener(access: Pick<RowRoutes, 's3' | 'store'>) {
   return async <T>(run: Run, use: (source: Source) => Promise<T>): Promise<T> => {
-    const source = await openSource(run.root, s3)
+    const source = await openRunSource(run, access)
     try {
       return await use(source)
     } finally {

@@ -26,6 +26,8 @@ export interface DashboardOptions {
   ledger: RunLedger & QueueStates & RowRoutes['ledger']
   /** How buckets are reached that runs read from. */
   s3: S3Options
+  /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
+  store: string
   /** As the command tells it. */
   version: string
   /** Sends rejected rows of a run again; null where there is no key to send with. */
