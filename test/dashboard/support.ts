@@ -47,6 +47,7 @@ export function optionsOf(redis: Redis): DashboardOptions {
     host: '127.0.0.1',
     port: 0,
     passwords: null,
+    trustedProxies: [],
     logger,
   }
 }

@@ -32,6 +32,7 @@ export function dashboardOptions(
     s3: s3OptionsOf(settings),
     store: workStoreOf(settings),
     version,
+    trustedProxies: settings.HEAPFERRY_DASHBOARD_TRUSTED_PROXIES,
     retry: spawnRetry(settings, redisUrl, served),
     passwords: operator === undefined ? null : { operator, viewer: viewer ?? null },
   }

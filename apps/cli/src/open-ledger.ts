@@ -1,5 +1,5 @@
-import { OperatorError, type Run, type RunId } from '@heapferry/domain'
-import type { Logger, Settings } from '@heapferry/config'
+import { OperatorError, type Run, type RunId, visible } from '@heapferry/domain'
+import { closeHome, type Logger, type Settings } from '@heapferry/config'
 import {
   assertNoEviction,
   connectRedis,
@@ -27,6 +27,7 @@ const reviveEveryMs = 1000
 
 /** Connects to REDIS_URL, or to a Redis of heapferry's own, which is started again should it die meanwhile. */
 export async function openLedger(settings: Settings, logger: Logger): Promise<OpenLedger> {
+  sayWhatIsOpen(settings)
   const own = settings.REDIS_URL === undefined ? await openOwnRedis(settings.HEAPFERRY_HOME) : null
   const url = own?.url ?? settings.REDIS_URL ?? ''
   const onError = (error: Error): void => logger.warn({ err: error }, 'redis')
@@ -50,6 +51,17 @@ export async function openLedger(settings: Settings, logger: Logger): Promise<Op
     url,
     close,
   }
+}
+
+function sayWhatIsOpen({ HEAPFERRY_HOME: home }: Settings): void {
+  const [first, ...more] = closeHome(home)
+  if (first === undefined) return
+  const others = more.length === 0 ? '' : ` and ${more.length} more files and folders of runs`
+  say(
+    visible(
+      `Others on this machine may read ${first}${others}: their modes cannot be changed. Have their owner do it, or choose another HEAPFERRY_HOME.`,
+    ),
+  )
 }
 
 /** A Redis of heapferry's own; where this machine has no redis-server, one is fetched. */
