@@ -40,7 +40,8 @@ browserTest(
     expect((await run.ledger.timeline(run.id)).at(-1)).toMatchObject({ kind: 'chunks_retried', by: 'Ada' })
     await expect.poll(() => page.getByRole('button', { name: /retry/i }).count(), { timeout: 15_000 }).toBe(0)
     expect((await offered(page)).filter((name) => refused.test(name))).toEqual([])
-    expect(trouble).toEqual([])
+    // On a slow machine Chromium finds that Bull Board loads more than it shows.
+    expect(trouble.filter((text) => !text.includes('was preloaded'))).toEqual([])
   },
 )
 

@@ -58,6 +58,18 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
     expect([answered.status, answered.text.includes('There is no such row')]).toEqual([409, true])
   }
 
+  // A place at which no row begins is the address's fault.
+  for (const [nth, byte] of [
+    ['2', '3'],
+    ['2', '999999'],
+    ['9007199254740991', '9007199254740991'],
+  ]) {
+    const answered = await ask(`${url}/runs/rows/rejected/row?file=clicks.csv&row=${nth}&byte=${byte}`, {
+      headers: asOperator,
+    })
+    expect([byte, answered.status < 500]).toEqual([byte, true])
+  }
+
   for (let time = 0; time < 2; time++) await ask(`${url}/runs/rows/report.html`, { headers: asViewer })
   const timeline = await redisLedger(redis).timeline(RunId.parse('rows'))
   expect(timeline.filter(({ kind }) => kind === 'downloaded')).toMatchObject([

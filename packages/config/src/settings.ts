@@ -291,7 +291,7 @@ function masked(value: string | undefined): string | undefined {
 
 function withPassword(address: string, password: string): string {
   const url = new URL(address)
-  if (url.password === '') url.password = encodeURIComponent(password)
+  if (url.password === '' && !url.searchParams.has('password')) url.password = encodeURIComponent(password)
   return url.toString()
 }
 
