@@ -34,7 +34,7 @@ test('the lock file names no registry', () => {
 
 test('the lock file has a checksum of every package (node complete-lockfile.mjs asks npm for those that lack)', () => {
   const unchecked = Object.entries(packages).filter(
-    ([path, { integrity, link }]) => path !== '' && link !== true && !integrity?.startsWith('sha512-'),
+    ([place, { integrity, link }]) => place !== '' && link !== true && !integrity?.startsWith('sha512-'),
   )
-  expect(unchecked.map(([path]) => path)).toEqual([])
+  expect(unchecked.map(([place]) => place)).toEqual([])
 })

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import path from 'node:path'
+import { join } from 'node:path'
 import { createLogger } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
 import { expect, test } from 'vitest'
@@ -113,9 +113,6 @@ test('after ten wrong passwords guesses of an address are told 429; the right on
 })
 
 test('behind a proxy that is trusted each client is counted alone, behind another one all are', async () => {
-  const from = (client: string) => ({ 'x-forwarded-for': client })
-  const guessed = async (url: string, client: string) =>
-    (await ask(url, { headers: { ...bearer('wrong'), ...from(client) } })).status
   const behind = await open(server.redis, { passwords: operator, trustedProxies: ['loopback'] })
   for (let guess = 0; guess < 10; guess++) expect(await guessed(behind, '192.0.2.1')).toBe(401)
   expect(await guessed(behind, '192.0.2.1')).toBe(429)
@@ -188,7 +185,7 @@ test.each([
 
 test('what a client does wrong is its fault: 4xx, and no word of it in the log', async () => {
   const folder = await temporaryFolder()
-  const file = path.join(folder, 'dashboard.log')
+  const file = join(folder, 'dashboard.log')
   const logger = createLogger({ level: 'info', role: 'dashboard', file })
   const url = await open(server.redis, { passwords: operator, logger, retry: () => {} })
   const run = await seedRun(server.redis, 'asked')
@@ -376,6 +373,11 @@ test('no page may be framed, or ask another host for anything', async () => {
     expect(policy).not.toMatch(/https?:|\*|upgrade-insecure-requests|script-src/)
   }
 })
+
+/** A wrong password from a client that a proxy names. */
+async function guessed(url: string, client: string): Promise<number> {
+  return (await ask(url, { headers: { ...bearer('wrong'), 'x-forwarded-for': client } })).status
+}
 
 async function signIn(url: string, form: { name?: string; password: string; next?: string }) {
   return ask(`${url}/login`, {

@@ -1,7 +1,6 @@
 import { ChunkConsumer, connectRedis } from '@heapferry/queue'
 import type { Page } from 'playwright-core'
 import { expect, onTestFinished } from 'vitest'
-import { chunkOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
 import { browserTest } from './browser-test.ts'
 import { open, seedRun } from './support.ts'
@@ -107,8 +106,7 @@ async function failedRun() {
   await consumer.resume()
   await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
   await consumer.close()
-  const file = { ...chunk, id: chunk.file }
-  await queue.add('clicks 2', chunkOf(run.id, { ...file, path: 'clicks.csv' } as never, 1), { priority: 5 })
+  await queue.add('clicks 2', chunk, { priority: 5 })
   await queue.add('clicks 3', {}, { delay: 3_600_000 })
   return run
 }

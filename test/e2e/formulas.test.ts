@@ -32,8 +32,7 @@ test('cells that look like formulas are harmless in a file of rejected rows, and
   const folder = await temporaryFolder()
   const posthog = await startFakePostHog({ apiKey, keep: 'events' })
   onTestFinished(() => posthog.stop())
-  const quoted = (cell: string): string => `"${cell.replaceAll('"', '""')}"`
-  const lines = cells.map((cell, index) => `${index + 1},,2023-01-02 03:04:05,${quoted(cell)},${index}`)
+  const lines = cells.map((cell, index) => `${index + 1},,2023-01-02 03:04:05,"${cell.replaceAll('"', '""')}",${index}`)
   const table = 'clicks.csv'
   await writeFile(path.join(folder, table), `event_id,user_id,time,note,=nth\n${lines.join('\n')}\n`)
   const env = { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey }
