@@ -14,7 +14,7 @@ const refused =
 browserTest(
   'to operators Bull Board offers to try failed chunks again, and nothing that is refused',
   async (page, trouble) => {
-    const run = await failedRun()
+    const run = await failedRun('offered')
     const url = await open(server.redis, { passwords })
     await signIn(page, url, passwords.operator)
     for (const status of ['latest', 'failed', 'prioritized', 'delayed']) {
@@ -45,10 +45,10 @@ browserTest(
 )
 
 browserTest('to viewers Bull Board offers nothing that changes anything', async (page) => {
-  await failedRun()
+  await failedRun('looked-at')
   const url = await open(server.redis, { passwords })
   await signIn(page, url, passwords.viewer)
-  await page.goto(`${url}/queues/queue/offered-events?status=failed`)
+  await page.goto(`${url}/queues/queue/looked-at-events?status=failed`)
   await page.getByText('clicks 1').first().waitFor()
   expect((await offered(page)).filter((name) => refused.test(name) || /retry/i.test(name))).toEqual([])
 })
@@ -87,8 +87,8 @@ async function signIn(page: Page, url: string, password: string): Promise<void> 
 }
 
 /** A run with a chunk that has failed, one that waits, one that is delayed. */
-async function failedRun() {
-  const run = await seedRun(server.redis, 'offered')
+async function failedRun(name: string) {
+  const run = await seedRun(server.redis, name)
   const [chunk] = await run.table('clicks', 10, [null])
   if (!chunk) throw new Error('no chunk was planned')
   const { queue } = run.queue('events')
