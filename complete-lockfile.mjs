@@ -1,6 +1,7 @@
 // Run after `npm install`. npm leaves optional packages of other platforms out of package-lock.json when it cannot see
 // them, and `npm ci` on such a platform then fails or installs half of a tool. This puts them back, at the versions
-// that their parents name.
+// that their parents name, with the checksums that npm's registry has of them.
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const file = new URL('package-lock.json', import.meta.url)
@@ -14,8 +15,20 @@ for (const [path, { optionalDependencies = {}, dev }] of Object.entries(lock.pac
     lock.packages[`node_modules/${name}`] = { version, ...(dev && { dev }), optional: true, ...platform }
   }
 }
+for (const [path, entry] of Object.entries(lock.packages)) {
+  if (path === '' || entry.link || entry.integrity) continue
+  const { version, ...rest } = entry
+  lock.packages[path] = { version, integrity: integrityOf(path.split('node_modules/').at(-1), version), ...rest }
+}
 lock.packages = Object.fromEntries(Object.entries(lock.packages).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
+
+function integrityOf(name, version) {
+  const integrity = execFileSync('npm', ['view', `${name}@${version}`, 'dist.integrity'], { encoding: 'utf8' }).trim()
+  if (!/^sha512-[\w+/]{86}==$/.test(integrity))
+    throw new Error(`npm has no checksum of ${name}@${version}: ${integrity}`)
+  return integrity
+}
 
 /** What such a package runs on, by its name: `@scope/tool-linux-arm64-musl`. */
 function platformOf(name) {

@@ -13,6 +13,7 @@ const env = {
   POSTHOG_HOST: 'us',
   POSTHOG_API_KEY: apiKey,
   HEAPFERRY_DASHBOARD_PASSWORD: 'twelve letters',
+  REDIS_PASSWORD: 'of its Redis',
 }
 
 const Compose = z.object({

@@ -6,7 +6,12 @@ import { z } from 'zod'
 const Lock = z.object({
   packages: z.record(
     z.string(),
-    z.object({ optionalDependencies: z.record(z.string(), z.string()).optional(), resolved: z.string().optional() }),
+    z.object({
+      optionalDependencies: z.record(z.string(), z.string()).optional(),
+      resolved: z.string().optional(),
+      integrity: z.string().optional(),
+      link: z.boolean().optional(),
+    }),
   ),
 })
 const { packages } = Lock.parse(
@@ -25,4 +30,11 @@ test('the lock file holds the packages of every platform (node complete-lockfile
 test('the lock file names no registry', () => {
   const named = Object.values(packages).filter(({ resolved }) => resolved !== undefined && /^https?:/.test(resolved))
   expect(named).toEqual([])
+})
+
+test('the lock file has a checksum of every package (node complete-lockfile.mjs asks npm for those that lack)', () => {
+  const unchecked = Object.entries(packages).filter(
+    ([place, { integrity, link }]) => place !== '' && link !== true && !integrity?.startsWith('sha512-'),
+  )
+  expect(unchecked.map(([place]) => place)).toEqual([])
 })

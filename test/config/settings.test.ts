@@ -119,6 +119,39 @@ test('a personal key reaches neither logs nor worker processes', async () => {
   expect(JSON.stringify(environmentFor(settings))).not.toContain(personalKey)
 })
 
+test.each([
+  ['redis://redis:6379', 'p@ss:w/rd %40', 'redis://:p%40ss%3Aw%2Frd%20%2540@redis:6379'],
+  ['redis://:own@redis:6379', 'other', 'redis://:own@redis:6379'],
+  ['redis://redis:6379?password=own', 'other', 'redis://redis:6379?password=own'],
+])(
+  '%s with the password %j beside it is %s, and workers get it in their address alone',
+  async (url, password, whole) => {
+    const settings = loadSettings({}, { REDIS_URL: url, REDIS_PASSWORD: password }, await temporaryFolder())
+    expect(settings.REDIS_URL).toBe(whole)
+    expect(JSON.stringify(shownSettings(settings))).not.toMatch(/p@ss|p%40ss|own|other/)
+    expect(environmentFor(settings)).toMatchObject({ REDIS_URL: whole })
+    expect(environmentFor(settings)['REDIS_PASSWORD']).toBeUndefined()
+  },
+)
+
+test.each([
+  ['127.0.0.1', ['127.0.0.1']],
+  ['loopback, 10.0.0.0/8,fd00::/8', ['loopback', '10.0.0.0/8', 'fd00::/8']],
+])('the proxies %j are trusted', async (text, proxies) => {
+  const env = { HEAPFERRY_DASHBOARD_TRUSTED_PROXIES: text }
+  expect(loadSettings({}, env, await temporaryFolder()).HEAPFERRY_DASHBOARD_TRUSTED_PROXIES).toEqual(proxies)
+})
+
+test.each(['true', '1', 'proxy.example.com', '10.0.0.0/33', '10.0.0.0/8/8', '10.0.0/8', 'loopback;10.0.0.1', ','])(
+  'the proxies %j are refused: whoever asks could say who they are',
+  async (text) => {
+    const folder = await temporaryFolder()
+    expect(() => loadSettings({}, { HEAPFERRY_DASHBOARD_TRUSTED_PROXIES: text }, folder)).toThrow(
+      'expected addresses or subnets',
+    )
+  },
+)
+
 function destinationOf(host: string) {
   return { kind: 'posthog', host, keyFingerprint: '0123456789abcdef' } as const
 }

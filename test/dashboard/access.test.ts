@@ -1,5 +1,9 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createLogger } from '@heapferry/config'
 import { OperatorError } from '@heapferry/domain'
 import { expect, test } from 'vitest'
+import { temporaryFolder } from '../support/folder.ts'
 import { redisForTests } from '../support/redis.ts'
 import { ask, open, seedRun } from './support.ts'
 
@@ -92,17 +96,142 @@ test('a session ends when its person signs out, and a made-up one is none', asyn
   expect((await ask(url, { headers: { cookie: `heapferry_session=${'A'.repeat(43)}` } })).status).toBe(401)
 })
 
-test('ten wrong passwords lock an address out, also for the right one, and leave sessions alone', async () => {
+test('after ten wrong passwords guesses of an address are told 429; the right one is taken all the same', async () => {
   const url = await open(server.redis, { passwords: operator })
   const cookie = cookieOf((await signIn(url, { password: operator.operator })).headers)
   for (let guess = 0; guess < 5; guess++) {
     expect((await signIn(url, { password: `guess ${guess}` })).status).toBe(401)
     expect((await ask(url, { headers: bearer(`guess${guess}`) })).status).toBe(401)
   }
-  const locked = await signIn(url, { password: operator.operator })
-  expect([locked.status, Number(locked.headers['retry-after']) > 500]).toEqual([429, true])
-  expect((await ask(url, { headers: bearer(operator.operator) })).status).toBe(429)
+  const late = await signIn(url, { password: 'guess 11' })
+  expect([late.status, Number(late.headers['retry-after']) > 500]).toEqual([429, true])
+  expect((await ask(url, { headers: bearer('guess12') })).status).toBe(429)
+  // Strangers who share an address with operators, as behind a proxy, must not keep them out.
+  expect((await ask(url, { headers: bearer(operator.operator) })).status).toBe(200)
   expect((await ask(url, { headers: { cookie } })).status).toBe(200)
+  expect((await signIn(url, { password: operator.operator })).status).toBe(303)
+})
+
+test('behind a proxy that is trusted each client is counted alone, behind another one all are', async () => {
+  const behind = await open(server.redis, { passwords: operator, trustedProxies: ['loopback'] })
+  for (let guess = 0; guess < 10; guess++) expect(await guessed(behind, '192.0.2.1')).toBe(401)
+  expect(await guessed(behind, '192.0.2.1')).toBe(429)
+  expect(await guessed(behind, '192.0.2.2')).toBe(401)
+  // What a client adds itself stands before what the proxy has added.
+  expect(await guessed(behind, '198.51.100.7, 192.0.2.1')).toBe(429)
+
+  const strange = await open(server.redis, { passwords: operator, trustedProxies: ['10.0.0.0/8'] })
+  for (let guess = 0; guess < 10; guess++) expect(await guessed(strange, `192.0.2.${guess}`)).toBe(401)
+  expect(await guessed(strange, '192.0.2.77')).toBe(429)
+})
+
+test.each([
+  'heapferry',
+  'Heapferry',
+  ' HEAP-FERRY ',
+  'heapferry\u200b',
+  'ｈｅａｐｆｅｒｒｙ',
+  'he\u0430pferry',
+  'dashboard',
+  'viewer',
+  'operator (token)',
+  'system',
+])('nobody signs in as %j, whom the timeline would take for heapferry itself or a role', async (name) => {
+  const url = await open(server.redis, { passwords: operator })
+  const { status, headers, text } = await signIn(url, { name, password: operator.operator })
+  expect([status, headers['set-cookie'], text]).toEqual([
+    400,
+    undefined,
+    expect.stringContaining('Nobody can sign in as'),
+  ])
+})
+
+test.each(['Ada', 'Zoë Heap', 'Ирина', 'operator', ''])('%j is a name like any other', async (name) => {
+  const url = await open(server.redis, { passwords: operator })
+  expect((await signIn(url, { name, password: operator.operator })).status).toBe(303)
+})
+
+test('a viewer who signs in under ever new names does not fill the timeline', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const run = await seedRun(server.redis, 'filled')
+  await run.table('clicks', 10, [null])
+  for (let nth = 0; nth < 120; nth++) {
+    const cookie = cookieOf((await signIn(url, { name: `Ada ${nth}`, password: operator.viewer })).headers)
+    expect((await ask(`${url}/runs/filled/report.json`, { headers: { cookie } })).status).toBe(200)
+  }
+  expect((await run.ledger.timeline(run.id)).filter(({ kind }) => kind === 'downloaded')).toHaveLength(100)
+  await ask(`${url}/runs/filled/report.json`, { headers: bearer(operator.operator) })
+  expect((await run.ledger.timeline(run.id)).at(-1)).toMatchObject({ kind: 'downloaded', by: 'operator (token)' })
+})
+
+test.each([
+  '/',
+  '/runs/kept-nowhere',
+  '/runs/kept-nowhere/rejected',
+  '/runs/kept-nowhere/samples',
+  '/runs/kept-nowhere/rejected/row?file=clicks.csv&row=1&byte=0',
+  '/runs/kept-nowhere/rejected.csv',
+  '/runs/kept-nowhere/report.html',
+  '/runs/kept-nowhere/retry',
+  '/api/runs/kept-nowhere',
+  '/queues/api/queues',
+])('%s is kept by no browser and no proxy', async (path) => {
+  const url = await open(server.redis, { passwords: operator })
+  const run = await seedRun(server.redis, 'kept-nowhere')
+  await run.table('clicks', 10, [null])
+  const { headers } = await ask(url + path, { headers: bearer(operator.operator) })
+  expect(headers['cache-control']).toBe('no-store')
+})
+
+test('what a client does wrong is its fault: 4xx, and no word of it in the log', async () => {
+  const folder = await temporaryFolder()
+  const file = join(folder, 'dashboard.log')
+  const logger = createLogger({ level: 'info', role: 'dashboard', file })
+  const url = await open(server.redis, { passwords: operator, logger, retry: () => {} })
+  const run = await seedRun(server.redis, 'asked')
+  await run.table('clicks', 10, [null])
+  const right = bearer(operator.operator)
+  const form = { ...right, 'content-type': 'application/x-www-form-urlencoded' }
+  const wrong: [string, Parameters<typeof ask>[1]][] = [
+    ['/runs/%ff', { headers: right }],
+    ['/runs/%E0%A4%A/pause', { headers: right, method: 'POST' }],
+    ['/queues/queue/%', { headers: right }],
+    ['/queues/static/%ff', { headers: right }],
+    ['/queues/api/queues/%ff/jobs', { headers: right }],
+    ['/runs/asked/rejected.csv?reason=none', { headers: right }],
+    ['/runs/asked/rejected.csv?table=a&table=b', { headers: right }],
+    ['/runs/asked/retry?reason=none', { headers: right }],
+    ['/runs/asked/retry?table[]=a&table=b&table=c', { headers: right, method: 'POST' }],
+    ['/runs/asked/rejected/row?row=x', { headers: right }],
+    ['/runs/asked/rejected/row?file=clicks.csv&row=1e999&byte=-1', { headers: right }],
+    ['/runs/asked/pace', { headers: form, method: 'POST', body: `pace=${'1'.repeat(20_000)}` }],
+    ['/runs/asked/pace', { headers: { ...form, 'content-encoding': 'gzip' }, method: 'POST', body: 'pace=1' }],
+    ['/runs/asked/pace', { headers: { ...form, 'content-encoding': 'lzma' }, method: 'POST', body: 'pace=1' }],
+    [
+      '/runs/asked/pace',
+      {
+        headers: { ...form, 'content-type': `${form['content-type']}; charset=utf-7` },
+        method: 'POST',
+        body: 'pace=1',
+      },
+    ],
+    [
+      '/runs/asked/pace',
+      { headers: { ...right, 'content-type': 'application/json' }, method: 'POST', body: '{"pace":' },
+    ],
+    ['/runs/asked/pace', { headers: form, method: 'POST', body: `${'a=1&'.repeat(2000)}pace=%` }],
+    [
+      '/login',
+      { headers: { ...form, cookie: 'heapferry_session=%E0%A4%A; ;=;' }, method: 'POST', body: 'password=%E0%A4%A' },
+    ],
+    ['/', { headers: { cookie: 'heapferry_session=%E0%A4%A; heapferry_session' } }],
+    ['/uplot.js', { headers: { ...right, range: 'bytes=999999999-' } }],
+  ]
+  for (const [address, options] of wrong) {
+    const { status } = await ask(url + address, options)
+    expect([address, status >= 400 && status < 500]).toEqual([address, true])
+  }
+  expect(await readFile(file, 'utf8').catch(() => '')).toBe('')
 })
 
 test('the right password is never a guess, whatever it is used for', async () => {
@@ -244,6 +373,11 @@ test('no page may be framed, or ask another host for anything', async () => {
     expect(policy).not.toMatch(/https?:|\*|upgrade-insecure-requests|script-src/)
   }
 })
+
+/** A wrong password from a client that a proxy names. */
+async function guessed(url: string, client: string): Promise<number> {
+  return (await ask(url, { headers: { ...bearer('wrong'), 'x-forwarded-for': client } })).status
+}
 
 async function signIn(url: string, form: { name?: string; password: string; next?: string }) {
   return ask(`${url}/login`, {

@@ -17,8 +17,8 @@ const asOperator = { authorization: `Bearer ${passwords.operator}` }
 const asViewer = { authorization: `Bearer ${passwords.viewer}` }
 
 test('operators see rejected rows by fault, the rows themselves and what rows become; viewers only the faults', async () => {
-  const { redis } = await migrated()
-  const url = await open(redis, { passwords })
+  const { redis, store } = await migrated()
+  const url = await open(redis, { passwords, store })
 
   const faults = await ask(`${url}/runs/rows/rejected`, { headers: asViewer })
   expect(faults.status).toBe(200)
@@ -58,6 +58,18 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
     expect([answered.status, answered.text.includes('There is no such row')]).toEqual([409, true])
   }
 
+  // A place at which no row begins is the address's fault.
+  for (const [nth, byte] of [
+    ['2', '3'],
+    ['2', '999999'],
+    ['9007199254740991', '9007199254740991'],
+  ]) {
+    const answered = await ask(`${url}/runs/rows/rejected/row?file=clicks.csv&row=${nth}&byte=${byte}`, {
+      headers: asOperator,
+    })
+    expect([byte, answered.status < 500]).toEqual([byte, true])
+  }
+
   for (let time = 0; time < 2; time++) await ask(`${url}/runs/rows/report.html`, { headers: asViewer })
   const timeline = await redisLedger(redis).timeline(RunId.parse('rows'))
   expect(timeline.filter(({ kind }) => kind === 'downloaded')).toMatchObject([
@@ -71,8 +83,8 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
 
 test('of columns that the mapping drops or hashes operators see no value either, without any salt', async () => {
   const mapping = 'properties: { title: drop, note: hash }\n'
-  const { redis } = await migrated({ mapping, env: { HEAPFERRY_HASH_SALT: 'a salt that the page has not' } })
-  const url = await open(redis, { passwords })
+  const { redis, store } = await migrated({ mapping, env: { HEAPFERRY_HASH_SALT: 'a salt that the page has not' } })
+  const url = await open(redis, { passwords, store })
   const page = (await ask(`${url}/runs/rows/rejected`, { headers: asOperator })).text
   const link = /href="(\/runs\/rows\/rejected\/row\?[^"]*)"/.exec(page)?.[1]?.replaceAll('&amp;', '&') ?? ''
   for (const address of [link, '/runs/rows/samples']) {
@@ -129,5 +141,5 @@ async function migrated(more: { mapping: string; env: Record<string, string> } =
   const run = heapferry(command, { cwd: folder, env: { ...env, ...more.env } })
   expect((await run.ended).code).toBe(3)
   await writeFile(path.join(folder, 'export', 'elsewhere.csv'), 'secret\n1\n')
-  return { folder, redis, env }
+  return { folder, redis, env, store: path.join(home, 'runs') }
 }

@@ -75,7 +75,7 @@ test('rejected rows are shown by kind, written to a file, mended there and sent;
     'reason,detail,table,file,row,byte,raw,event_id,user_id,time,note',
     `damaged_id,user_id has lost digits: 4.70233395150220e+15,clicks,clicks.csv,2,${byteOf('3,')},,3,4.70233395150220e+15,2023-01-02 03:04:05,"of ""two""`,
     'lines"',
-    `damaged_id,user_id has lost digits: 4.80233395150220e+15,clicks,clicks.csv,3,${byteOf('5,')},,5,4.80233395150220e+15,2023-01-02 03:04:05,=1+1`,
+    `damaged_id,user_id has lost digits: 4.80233395150220e+15,clicks,clicks.csv,3,${byteOf('5,')},,5,4.80233395150220e+15,2023-01-02 03:04:05,'=1+1`,
   ])
   const mended = rows
     .replaceAll(/,(3|5),4\.(.)0233395150220e\+15,/g, ',$1,4$2,')

@@ -1,4 +1,4 @@
-import { s3OptionsOf, type Settings } from '@heapferry/config'
+import { s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { type Dashboard, type DashboardOptions, startDashboard } from '@heapferry/dashboard'
 import { OperatorError } from '@heapferry/domain'
 import { spawnRetry } from './spawn-retry.ts'
@@ -30,7 +30,9 @@ export function dashboardOptions(
     host: settings.HEAPFERRY_DASHBOARD_HOST,
     port: settings.HEAPFERRY_DASHBOARD_PORT,
     s3: s3OptionsOf(settings),
+    store: workStoreOf(settings),
     version,
+    trustedProxies: settings.HEAPFERRY_DASHBOARD_TRUSTED_PROXIES,
     retry: spawnRetry(settings, redisUrl, served),
     passwords: operator === undefined ? null : { operator, viewer: viewer ?? null },
   }

@@ -1,5 +1,5 @@
-import { OperatorError, redisRefusalTexts, type Run, type RunId } from '@heapferry/domain'
-import { type Logger, onceAMinute, type Settings } from '@heapferry/config'
+import { OperatorError, redisRefusalTexts, type Run, type RunId, visible } from '@heapferry/domain'
+import { closeHome, type Logger, onceAMinute, type Settings } from '@heapferry/config'
 import {
   connectRedis,
   fetchedRedisServer,
@@ -31,6 +31,7 @@ const reviveEveryMs = 1000
  * the command with the reason where somebody `looks` at one or changes one
  */
 export async function openLedger(settings: Settings, logger: Logger, who: 'works' | 'looks'): Promise<OpenLedger> {
+  sayWhatIsOpen(settings)
   const own = settings.REDIS_URL === undefined ? await openOwnRedis(settings.HEAPFERRY_HOME) : null
   const url = own?.url ?? settings.REDIS_URL ?? ''
   const onError = onceAMinute((error) => logger.warn({ err: error }, 'redis'))
@@ -59,6 +60,17 @@ function refusalsTo(logger: Logger): OnRefusal {
     const { problem, hint } = redisRefusalTexts[refusal]
     logger.warn({ got, hint }, `${problem}: waiting, and going on by itself`)
   }
+}
+
+function sayWhatIsOpen({ HEAPFERRY_HOME: home }: Settings): void {
+  const [first, ...more] = closeHome(home)
+  if (first === undefined) return
+  const others = more.length === 0 ? '' : ` and ${more.length} more files and folders of runs`
+  say(
+    visible(
+      `Others on this machine may read ${first}${others}: their modes cannot be changed. Have their owner do it, or choose another HEAPFERRY_HOME.`,
+    ),
+  )
 }
 
 /** A Redis of heapferry's own; where this machine has no redis-server, one is fetched. */

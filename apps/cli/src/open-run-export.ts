@@ -1,7 +1,7 @@
 import { hashSaltFor, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import type { FileLedger, Identities, Run, RunLedger, Source } from '@heapferry/domain'
 import { recoverIdentities } from '@heapferry/migration'
-import { openSource, openWorkStore } from '@heapferry/sources'
+import { openRunSource, openWorkStore } from '@heapferry/sources'
 
 /** The export that a run was made from, to be read again. Files that are not what they were then are refused. */
 export interface RunExport {
@@ -13,7 +13,7 @@ export interface RunExport {
 
 export async function openRunExport(run: Run, ledger: RunLedger & FileLedger, settings: Settings): Promise<RunExport> {
   const s3 = s3OptionsOf(settings)
-  const source = await openSource(run.root, s3)
+  const source = await openRunSource(run, { store: workStoreOf(settings), s3 })
   const store = await openWorkStore(workStoreOf(settings), s3)
   let resolved: Promise<Identities> | undefined
 

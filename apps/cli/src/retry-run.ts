@@ -14,7 +14,7 @@ import {
 } from '@heapferry/domain'
 import { assertSamePeople, identitiesFor, type RetriedRows, retryRows, type RetryWish } from '@heapferry/migration'
 import { redisPacer } from '@heapferry/queue'
-import { discover, inspectFile, openRowsFile, openSource, openWorkStore } from '@heapferry/sources'
+import { assertGranted, discover, inspectFile, openRowsFile, openRunSource, openWorkStore } from '@heapferry/sources'
 import { limitsFor, openSink } from '@heapferry/worker'
 import { holdingRetry } from './hold-retry.ts'
 import type { OpenLedger } from './open-ledger.ts'
@@ -40,7 +40,8 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
   assertSamePeople(run, wish)
   const access = { apiKey, transport: settings.HEAPFERRY_TRANSPORT, s3: s3OptionsOf(settings) }
   const { result, outcome } = await holdingRetry(ledger, run.id, stop, async (hold, signal) => {
-    const source = await openSource(run.root, access.s3)
+    await assertRunGranted(request)
+    const source = await openRunSource(run, { store: workStoreOf(settings), s3: access.s3 })
     const { pace } = await ledger.progress(run.id)
     const pacer = redisPacer(opened.redis, run.id, pace.limit)
     const { sink, closeSink } = await openSink(run.destination, access, pacer, {
@@ -76,6 +77,12 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
     }
   })
   return { ...result, outcome }
+}
+
+/** Rows of mended files are converted as the run's mapping says, and another one's source is looked into. */
+async function assertRunGranted({ run, settings }: RetryRequest): Promise<void> {
+  const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
+  await assertGranted(run, store).finally(() => store.close())
 }
 
 async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {

@@ -1,11 +1,11 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { homeOf, s3OptionsOf, type Settings } from '@heapferry/config'
+import { homeOf, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
 import { errorMessage, type Run, visible } from '@heapferry/domain'
 import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
-import { openSource } from '@heapferry/sources'
+import { openRunSource } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import { version } from './version.ts'
@@ -19,7 +19,7 @@ export async function reportOf(
   const status = await readRunStatus(run.id, ledger, Date.now)
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, source: null })
-  const source = await openSource(run.root, s3OptionsOf(settings))
+  const source = await openRunSource(run, { store: workStoreOf(settings), s3: s3OptionsOf(settings) })
   try {
     return await makeReport(run, { ...made, source })
   } finally {

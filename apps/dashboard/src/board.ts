@@ -13,6 +13,7 @@ import {
 } from '@heapferry/domain'
 import { ChunkQueue, type Redis } from '@heapferry/queue'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
+import { z } from 'zod'
 import { visitorOf } from './access.ts'
 import { type Colours, colours } from './style.ts'
 
@@ -98,7 +99,7 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
   }
 
   const router = express.Router()
-  router.use(withoutForeignFonts)
+  router.use(ownPage)
   router.use(async (request, response, next) => {
     const { role, signedIn } = visitorOf(response)
     const mayRetry = signedIn && role === 'operator'
@@ -145,13 +146,38 @@ function retryOf({ method, path }: Request): Retry | null {
 
 const foreignFonts = /<link href="https:\/\/fonts\.googleapis\.com\/[^"]*"[^>]*>/g
 
-/** Bull Board's page asks Google for fonts, which our theme does not use. */
-const withoutForeignFonts: RequestHandler = (request, response, next) => {
+/** Bull Board's page asks Google for fonts, which our theme does not use, and shows buttons for what is refused. */
+const ownPage: RequestHandler = (request, response, next) => {
   if (!request.path.startsWith('/api/')) {
     const send = response.send.bind(response)
-    response.send = (body) => send(typeof body === 'string' ? body.replaceAll(foreignFonts, '') : body)
+    const own = '<link rel="stylesheet" href="/board.css"></head>'
+    response.send = (body) =>
+      send(typeof body === 'string' ? body.replaceAll(foreignFonts, '').replace('</head>', own) : body)
   }
   next()
+}
+
+type Hooks = NonNullable<NonNullable<Parameters<typeof createBullBoard>[0]['options']>['handlerHooks']>
+
+const Queues = z.looseObject({
+  queues: z.array(z.looseObject({ counts: z.record(z.string(), z.number()), readOnlyMode: z.boolean() })),
+})
+
+/**
+ * Bull Board offers all of its buttons or none, of each queue. Where nothing has failed, none would do anything; of those of a
+ * queue with failed chunks `board.css` leaves the ones that try them again.
+ */
+const onlyRetries: Hooks = {
+  after({ route }, result) {
+    const answer = Queues.safeParse(result.body)
+    if (route !== '/api/queues' || !answer.success) return result
+    const queues = answer.data.queues.map((queue) => ({
+      ...queue,
+      readOnlyMode: queue.readOnlyMode || !queue.counts['failed'],
+      allowCompletedRetries: false,
+    }))
+    return { ...result, body: { ...answer.data, queues } }
+  },
 }
 
 type UIConfig = NonNullable<NonNullable<Parameters<typeof createBullBoard>[0]['options']>['uiConfig']>
@@ -198,6 +224,7 @@ function createBoard({ readOnly }: { readOnly: boolean }) {
     queues: [],
     serverAdapter,
     options: {
+      handlerHooks: onlyRetries,
       uiConfig: {
         boardTitle: 'heapferry',
         boardLogo: { path: '/icon.svg', width: 28, height: 28 },

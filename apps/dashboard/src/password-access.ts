@@ -1,7 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { OperatorError } from '@heapferry/domain'
-import { type Request, type RequestHandler, type Response, Router } from 'express'
-import { ipKeyGenerator, type RateLimitRequestHandler, rateLimit } from 'express-rate-limit'
+import type { Logger } from '@heapferry/config'
+import { isReservedName, OperatorError } from '@heapferry/domain'
+import { type Request, type Response, Router } from 'express'
+import { ipKeyGenerator, rateLimit } from 'express-rate-limit'
 import { z } from 'zod'
 import { forms, type Role, type Visitor } from './access.ts'
 import { loginPage } from './login-page.ts'
@@ -23,68 +24,83 @@ export function assertDifferent({ operator, viewer }: Passwords): void {
 }
 
 const guessesAtOnce = 10
-const lockedMs = 10 * 60_000
+const countedMs = 10 * 60_000
+const warnEveryMs = 60_000
 
 /**
  * Asks everyone for a password: people by a form, which opens a session in this process, programs by
- * `Authorization: Bearer PASSWORD`. Ten wrong ones from an address lock it out for ten minutes. With a session also end
- * the streams that were opened in it.
+ * `Authorization: Bearer PASSWORD`. A right one is always taken: whoever could have it refused by guessing would keep its
+ * owners out. After ten wrong ones a client is told 429, and the log names it. With a session also end the streams that were
+ * opened in it.
  */
-export function passwordAccess(passwords: Passwords): Router {
+export function passwordAccess(passwords: Passwords, logger: Logger): Router {
   const roleOf = roleBy(passwords)
   const sessions = new Sessions()
+  let warnedAtMs = -Infinity
   const guesses = rateLimit({
-    windowMs: lockedMs,
+    windowMs: countedMs,
     limit: guessesAtOnce,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
-    // Without `trust proxy` every client of a proxy has its address: then they are locked out together.
+    // Clients of a proxy that is not trusted are counted together; that locks none of them out.
     validate: { xForwardedForHeader: false },
-    keyGenerator: addressOf,
+    keyGenerator: (request) => ipKeyGenerator(request.ip ?? ''),
+    handler: (request, response) => {
+      const now = Date.now()
+      // Once in a while, or whoever guesses fills the log as well.
+      if (now - warnedAtMs > warnEveryMs) {
+        logger.warn({ client: request.ip }, 'too many wrong passwords')
+        warnedAtMs = now
+      }
+      response
+        .status(429)
+        .type('text')
+        .send('Too many wrong passwords from this address. Only the right one will be taken.\n')
+    },
   })
-  const unlessLocked = refuseLocked(guesses)
   const router = Router()
   router.get('/login', (request, response) => {
-    response.send(loginPage({ next: ownPath(request.query.next), wrong: false }))
+    response.send(loginPage({ next: ownPath(request.query.next), wrong: null }))
   })
-  // The form is read first: from the look at the lock to the count of a guess nothing else comes between.
-  router.post('/login', forms, unlessLocked, async (request, response) => {
+  router.post('/login', forms, async (request, response) => {
     const form = LoginForm.safeParse(request.body)
     const role = form.success ? roleOf(form.data.password) : null
     const next = ownPath(form.success ? form.data.next : undefined)
     if (!form.success || role === null) {
-      await guesses(request, response, () => response.status(401).send(loginPage({ next, wrong: true })))
+      const wrong = 'That is neither the operator’s nor the viewer’s password.'
+      await guesses(request, response, () => response.status(401).send(loginPage({ next, wrong })))
       return
     }
-    const name = form.data.name === '' ? role : form.data.name
-    sessions.begin({ name, role, signedIn: true }, request, response)
+    const { name } = form.data
+    if (isReservedName(name) && name !== role) {
+      const wrong = `Nobody can sign in as ${name}: the history of runs would take you for heapferry itself. Give your own name, or none.`
+      response.status(400).send(loginPage({ next, wrong }))
+      return
+    }
+    sessions.begin({ name: name === '' ? role : name, role, signedIn: true }, request, response)
     response.redirect(303, next)
   })
   router.post('/logout', (request, response) => {
     sessions.end(request, response)
     response.redirect(303, '/login')
   })
-  router.use((request, response, next) => {
-    const visitor = sessions.visitorOf(request, response)
+  router.use(async (request, response, next) => {
+    const visitor = sessions.visitorOf(request, response) ?? bearerOf(request, roleOf)
     if (visitor !== null) {
       response.locals.visitor = visitor
       return next('router')
     }
     // Only what carries a password is a guess.
     if (request.headers.authorization === undefined) return refuse(request, response)
-    next()
-  })
-  router.use(unlessLocked, async (request, response, next) => {
-    const bearer = /^bearer +(.*\S) *$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
-    const role = roleOf(bearer)
-    if (role === null) {
-      await guesses(request, response, () => refuse(request, response))
-      return
-    }
-    response.locals.visitor = { name: `${role} (token)`, role, signedIn: true } satisfies Visitor
-    next()
+    await guesses(request, response, () => refuse(request, response))
   })
   return router
+}
+
+function bearerOf(request: Request, roleOf: (given: string) => Role | null): Visitor | null {
+  const bearer = /^bearer +(.*\S) *$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
+  const role = roleOf(bearer)
+  return role === null ? null : { name: `${role} (token)`, role, signedIn: true }
 }
 
 const LoginForm = z.object({
@@ -107,24 +123,6 @@ function roleBy(passwords: Passwords): (given: string) => Role | null {
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
-}
-
-/** Comes before any look at a password: whoever is locked out learns nothing, not even that one is right. */
-function refuseLocked(guesses: RateLimitRequestHandler): RequestHandler {
-  return async (request, response, next) => {
-    const seen = await guesses.getKey(addressOf(request))
-    if (seen === undefined || seen.totalHits < guessesAtOnce) return next()
-    const seconds = Math.ceil(((seen.resetTime?.getTime() ?? Date.now() + lockedMs) - Date.now()) / 1000)
-    response
-      .status(429)
-      .set('Retry-After', String(Math.max(seconds, 1)))
-      .type('text')
-    response.send('Too many wrong passwords from this address. Try again in ten minutes.\n')
-  }
-}
-
-function addressOf(request: Request): string {
-  return ipKeyGenerator(request.ip ?? '')
 }
 
 /** A page for people, a challenge for programs. */

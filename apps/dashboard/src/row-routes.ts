@@ -1,13 +1,7 @@
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
-import {
-  type ExportFile,
-  OperatorError,
-  RejectReason,
-  type Run,
-  type Source,
-  type TimelineLedger,
-} from '@heapferry/domain'
+import type { Logger } from '@heapferry/config'
+import { type ExportFile, OperatorError, RejectReason, type Run, type Source } from '@heapferry/domain'
 import {
   conversionOf,
   convertersToShow,
@@ -21,19 +15,22 @@ import {
   type ReportWork,
   shownRow,
 } from '@heapferry/migration'
-import { openSource, type S3Options } from '@heapferry/sources'
-import type { Express } from 'express'
+import { openRunSource, type S3Options } from '@heapferry/sources'
+import type { Express, Response } from 'express'
 import { z } from 'zod'
-import { onlyOperators, visitorOf } from './access.ts'
+import { onlyOperators, type Visitor, visitorOf } from './access.ts'
 import type { FindRun } from './find-run.ts'
 import { type Meant, rejectedPage, retryQuestion, rowPage } from './rejected-page.ts'
 import { reportPage } from './report-page.ts'
 import { type SampledTable, samplesPage } from './samples-page.ts'
-import { send } from './send.ts'
+import { refuse, send } from './send.ts'
 
 export interface RowRoutes {
   ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1]
+  logger: Logger
   s3: S3Options
+  /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
+  store: string
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */
   retry: ((run: Run, meant: Meant) => void) | null
@@ -57,8 +54,8 @@ export function addRowRoutes(app: Express, routes: RowRoutes): void {
   addRetryRoutes(app, routes)
 }
 
-function addRejectedRoutes(app: Express, { ledger, s3, retry, findRun }: RowRoutes): void {
-  const within = exportOpener(s3)
+function addRejectedRoutes(app: Express, { ledger, logger, s3, store, retry, findRun }: RowRoutes): void {
+  const within = exportOpener({ s3, store })
 
   app.get('/runs/:id/rejected', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -88,21 +85,37 @@ function addRejectedRoutes(app: Express, { ledger, s3, retry, findRun }: RowRout
   app.get('/runs/:id/rejected.csv', onlyOperators, async ({ params: { id }, query }, response) => {
     const run = await findRun(id, response)
     if (run === null) return
-    const meant = MeantQuery.parse(query)
+    const meant = meantBy(query, response)
+    if (meant === null) return
     const places = await placesOf(ledger.rejectedRows(run.id), meant)
     const files = filesOf(places, await ledger.files(run.id))
     await within(run, async (source) => {
       const [table] = exportRejected(places, files, { run: run.id, ledger, source })
       if (!table) throw new OperatorError('There are no such rejected rows', 'Look at the list of rejected rows.')
-      await recordDownload(ledger, run, { what: 'rejected_rows', by: visitorOf(response).name, table: meant.table })
+      const lines = await begun(table.lines)
+      await recordDownload({ ledger, logger }, run, {
+        what: 'rejected_rows',
+        by: visitorOf(response),
+        table: meant.table,
+      })
       response.attachment(`rejected-${run.id}.csv`).type('csv')
-      await pipeline(Readable.from(table.lines), response)
+      await pipeline(Readable.from(lines), response)
     })
   })
 }
 
-function addSamplesRoute(app: Express, { ledger, s3, findRun }: RowRoutes): void {
-  const within = exportOpener(s3)
+/** The same lines. Those that show whether the export can be read have come by then: what is wrong can still be told. */
+async function begun(lines: AsyncIterable<string>): Promise<AsyncIterable<string>> {
+  const iterator = lines[Symbol.asyncIterator]()
+  const first = [await iterator.next(), await iterator.next()].flatMap(({ done, value }) => (done ? [] : [value]))
+  return (async function* () {
+    yield* first
+    yield* { [Symbol.asyncIterator]: () => iterator }
+  })()
+}
+
+function addSamplesRoute(app: Express, { ledger, s3, store, findRun }: RowRoutes): void {
+  const within = exportOpener({ s3, store })
 
   app.get('/runs/:id/samples', onlyOperators, async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -112,14 +125,14 @@ function addSamplesRoute(app: Express, { ledger, s3, findRun }: RowRoutes): void
   })
 }
 
-function addReportRoute(app: Express, { ledger, version, findRun }: RowRoutes): void {
+function addReportRoute(app: Express, { ledger, logger, version, findRun }: RowRoutes): void {
   app.get('/runs/:id/report.:format', async ({ params: { id, format } }, response, next) => {
     if (format !== 'html' && format !== 'json') return next()
     const run = await findRun(id, response)
     if (run === null) return
     const status = await readRunStatus(run.id, ledger, Date.now)
     const report = await makeReport(run, { ledger, status, version, nowMs: Date.now(), source: null })
-    await recordDownload(ledger, run, { what: 'report', by: visitorOf(response).name })
+    await recordDownload({ ledger, logger }, run, { what: 'report', by: visitorOf(response) })
     response.attachment(`report-${run.id}.${format}`)
     if (format === 'json') response.json(report)
     else response.type('html').send(reportPage(report))
@@ -130,14 +143,16 @@ function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): vo
   app.get('/runs/:id/retry', onlyOperators, async ({ params: { id }, query }, response, next) => {
     if (retry === null) return next()
     const run = await findRun(id, response)
-    if (run !== null) send(response, retryQuestion(run, MeantQuery.parse(query)))
+    const meant = run && meantBy(query, response)
+    if (run !== null && meant !== null) send(response, retryQuestion(run, meant))
   })
 
   app.post('/runs/:id/retry', onlyOperators, async ({ params: { id }, query }, response, next) => {
     if (retry === null) return next()
     const run = await findRun(id, response)
     if (run === null) return
-    const meant = MeantQuery.parse(query)
+    const meant = meantBy(query, response)
+    if (meant === null) return
     for await (const row of ledger.rejectedRows(run.id)) {
       if (!isMeant(row, meant)) continue
       await ledger.record(run.id, { kind: 'retry_wanted', atMs: Date.now(), by: visitorOf(response).name, ...meant })
@@ -149,10 +164,23 @@ function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): vo
   })
 }
 
+/** The rows that an address means; null where it means none, and the visitor has been told so. */
+function meantBy(query: unknown, response: Response): Meant | null {
+  const asked = MeantQuery.safeParse(query)
+  if (asked.success) return asked.data
+  refuse(
+    response,
+    400,
+    'No such rows',
+    'The address names a table or a reason that cannot be. Open it from the list of rejected rows.',
+  )
+  return null
+}
+
 /** Opens what a run reads from, for as long as it is used. */
-function exportOpener(s3: S3Options) {
+function exportOpener(access: Pick<RowRoutes, 's3' | 'store'>) {
   return async <T>(run: Run, use: (source: Source) => Promise<T>): Promise<T> => {
-    const source = await openSource(run.root, s3)
+    const source = await openRunSource(run, access)
     try {
       return await use(source)
     } finally {
@@ -163,19 +191,31 @@ function exportOpener(s3: S3Options) {
 
 interface Download {
   what: 'report' | 'rejected_rows'
-  by: string
+  by: Visitor
   /** Whose rows; absent where it is not one table's. */
   table?: string | undefined
 }
 
-/** Who repeats a download soon is told once: the timeline is bounded, and no one shall push its older entries out. */
-async function recordDownload(ledger: TimelineLedger, run: Run, { what, by, table }: Download): Promise<void> {
+// A viewer may sign in under any number of names.
+const toldOfViewers = 100
+
+/**
+ * Who repeats a download soon is told once, and of viewers the log is told when the timeline has been told much: it is
+ * bounded, and no one shall push its older entries out.
+ */
+async function recordDownload(
+  { ledger, logger }: Pick<RowRoutes, 'ledger' | 'logger'>,
+  run: Run,
+  { what, by: { name: by, role }, table }: Download,
+): Promise<void> {
   const atMs = Date.now()
-  const isKnown = (await ledger.timeline(run.id)).some((entry) => {
-    if (entry.kind !== 'downloaded' || atMs - entry.atMs > toldAgainMs) return false
-    return entry.what === what && entry.by === by && entry.table === table
-  })
+  const told = (await ledger.timeline(run.id)).filter((entry) => entry.kind === 'downloaded' && entry.what === what)
+  const isKnown = told.some(
+    (entry) =>
+      entry.kind === 'downloaded' && atMs - entry.atMs <= toldAgainMs && entry.by === by && entry.table === table,
+  )
   if (isKnown) return
+  if (role === 'viewer' && told.length >= toldOfViewers) return logger.info({ run: run.id, by, what }, 'downloaded')
   await ledger.record(run.id, { kind: 'downloaded', atMs, by, what, ...(table !== undefined && { table }) })
 }
 

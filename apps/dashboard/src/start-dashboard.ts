@@ -25,6 +25,8 @@ export interface DashboardOptions {
   ledger: RunLedger & QueueStates & RowRoutes['ledger']
   /** How buckets are reached that runs read from. */
   s3: S3Options
+  /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
+  store: string
   /** As the command tells it. */
   version: string
   /** Sends rejected rows of a run again; null where there is no key to send with. */
@@ -34,6 +36,8 @@ export interface DashboardOptions {
   port: number
   /** Null only where nobody but this machine can connect. */
   passwords: Passwords | null
+  /** Addresses, subnets and express' names of them, whose word is taken for who asks them. */
+  trustedProxies: readonly string[]
   logger: Logger
 }
 
@@ -74,8 +78,13 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 }
 
 /** The order is what protects: headers and access come before anything that answers. */
-function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, board: Board, hub: LiveHub): Express {
+function appOf(
+  { redis, ledger, passwords, trustedProxies, logger, ...rows }: DashboardOptions,
+  board: Board,
+  hub: LiveHub,
+): Express {
   const app = express()
+  app.set('trust proxy', [...trustedProxies])
   app.use(securityHeaders)
   app.use(boardPath, boardContentPolicy)
   if (passwords === null) app.use(onlyLoopbackNames)
@@ -98,13 +107,15 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.get('/style.css', sends('css', style))
   app.get('/icon.svg', sends('svg', browserFile('icon.svg')))
   app.get('/live.js', sends('js', browserFile('live.js')))
-  app.use(passwords === null ? openToAll : passwordAccess(passwords))
+  app.use(passwords === null ? openToAll : passwordAccess(passwords, logger))
   app.get('/chart.js', sends('js', browserFile('chart.js')))
+  app.get('/board.css', sends('css', browserFile('board.css')))
   app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
+  app.use(notStored)
   app.use(wantsRedis(redis))
   const findRun = runFinder(ledger)
-  addRowRoutes(app, { ...rows, ledger, findRun })
+  addRowRoutes(app, { ...rows, ledger, logger, findRun })
   addRunRoutes(app, { redis, ledger, board, hub, findRun })
   addActionRoutes(app, { ledger, board, findRun })
   app.get('/metrics', async (_, response) => {
@@ -114,6 +125,12 @@ function appOf({ redis, ledger, passwords, logger, ...rows }: DashboardOptions, 
   app.use((_, response) => refuse(response, 404, 'No such page', 'There is nothing at this address.'))
   app.use(reportErrors(logger))
   return app
+}
+
+/** Pages tell of people, and browsers and proxies must not keep them for whoever comes after. Bull Board's own files may. */
+const notStored: RequestHandler = (request, response, next) => {
+  if (!request.path.startsWith(`${boardPath}/static/`)) response.set('Cache-Control', 'no-store')
+  next()
 }
 
 function sends(type: string, text: string): RequestHandler {
@@ -153,9 +170,32 @@ function reportErrors(logger: Logger): ErrorRequestHandler {
     if (error instanceof RedisRefused) return refuse(response, 503, error.message, error.hint)
     if (error instanceof OperatorError) return refuse(response, 409, error.message, error.hint)
     if (error instanceof URIError) return refuse(response, 404, 'No such page', 'There is nothing at this address.')
+    const status = faultOfClient(error)
+    if (status !== null || hasGone(error)) {
+      logger.debug({ status, path: request.path }, 'a request was wrong, or not waited for')
+      if (status === null || response.headersSent) return response.destroy()
+      return refuse(
+        response,
+        status,
+        'This request cannot be answered',
+        'Its address, form or headers are not as they should be.',
+      )
+    }
     logger.error({ err: error, path: request.path }, 'dashboard')
     if (response.headersSent) return next(error)
     const text = 'The log of the dashboard says why. The run is not affected; `heapferry status` may tell you more.'
     refuse(response, 500, 'This page could not be shown', text)
   }
+}
+
+/** Express and what reads forms for it mark what a client has done wrong. */
+function faultOfClient(error: unknown): number | null {
+  if (!(error instanceof Error) || !('status' in error) || !('expose' in error) || error.expose !== true) return null
+  return typeof error.status === 'number' ? error.status : null
+}
+
+/** A client that hangs up in the middle of an answer. */
+function hasGone(error: unknown): boolean {
+  const codes: unknown[] = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNABORTED', 'ECONNRESET', 'EPIPE']
+  return error instanceof Error && 'code' in error && codes.includes(error.code)
 }

@@ -31,7 +31,16 @@ import {
   saveIdentities,
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
-import { discover, inspectExport, type Inspected, type S3Options, sourceAt } from '@heapferry/sources'
+import {
+  discover,
+  inspectExport,
+  type Inspected,
+  isPausedForGrant,
+  openWorkStore,
+  type S3Options,
+  saveGrant,
+  sourceAt,
+} from '@heapferry/sources'
 
 export interface RunRequest {
   source: string
@@ -63,10 +72,15 @@ export interface Production {
 const chunkBytes = 8 * 1024 * 1024
 
 /**
- * Looks at the export and creates its run, or finds the one that the same command created before.
+ * Looks at the export and creates its run, or finds the one that the same command created before; leaves in the work store
+ * what may be read for it.
  * @throws OperatorError when the source cannot be read, or the run was created with something else
  */
-export async function openRun(request: RunRequest, ledger: RunLedger & FileLedger, s3: S3Options): Promise<Production> {
+export async function openRun(
+  request: RunRequest,
+  ledger: RunLedger & FileLedger,
+  { s3, store }: { s3: S3Options; store: string },
+): Promise<Production> {
   const idAt = (root: string) => request.name ?? nameOf(root, request)
   const discovery = await discover(request.source, s3, async (root) => {
     const planned = await ledger.run(idAt(root))
@@ -111,6 +125,12 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
       `The run ${run.id} was cancelled by ${intent.by}`,
       'To migrate the export after all, start another run with --run NAME: no event is doubled.',
     )
+  }
+  const kept = await openWorkStore(store, s3)
+  await saveGrant(run, files, kept).finally(() => kept.close())
+  if (isPausedForGrant(run, intent)) {
+    notices.push('An earlier version began the run: what it may read is in the work store now, and it goes on.')
+    await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
   }
   if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
   return { run, hashSalt: request.hashSalt, source, files, notices }

@@ -11,7 +11,7 @@ import type {
   WorkerLedger,
 } from '@heapferry/domain'
 import { ChunkConsumer, redisPacer, type Redis } from '@heapferry/queue'
-import { openPlace, openWorkStore } from '@heapferry/sources'
+import { openRunSource, openWorkStore } from '@heapferry/sources'
 import { openSink, type SinkAccess, type SinkListener } from './open-sink.ts'
 import { pausingOnOperatorErrors } from './pausing-on-operator-errors.ts'
 import { Presence } from './presence.ts'
@@ -66,7 +66,7 @@ export async function openDesk(
   options: DeskOptions,
 ): Promise<Desk> {
   const { ledger, redis, logger, name, startedAtMs, hashSalt, s3 } = options
-  const place = await openPlace(run.root, s3)
+  const source = await openRunSource(run, { store: options.store, s3 })
   const store = await openWorkStore(options.store, s3)
   const pacer = redisPacer(redis, run.id, pace)
   const presence = new Presence({ ledger, run: run.id, name, startedAtMs })
@@ -74,7 +74,7 @@ export async function openDesk(
   const process = runWork(run, phase, {
     ledger,
     sink,
-    place,
+    source,
     store,
     limits: limitsFor(run.destination, pacer),
     hashSalt,
@@ -114,7 +114,7 @@ export async function openDesk(
       await consumer.close()
       // Only now nobody uses them any more.
       await closeSink()
-      place.close()
+      source.close()
       store.close()
       await presence.end(answers)
       logger.info({ run: run.id, phase }, 'left')

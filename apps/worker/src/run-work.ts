@@ -9,16 +9,15 @@ import {
   type ExportFile,
   type FileId,
   type FileLedger,
-  OperatorError,
   type Phase,
   type Run,
   type RunLedger,
   type SliceLimits,
+  type Source,
   type WorkStore,
 } from '@heapferry/domain'
 import { convertersOf, identitiesFor, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
-import { type ExportPlace, sourceAt } from '@heapferry/sources'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
 export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer, 'largestBatch'>): SliceLimits {
@@ -48,7 +47,7 @@ export function runWork(
   {
     ledger,
     sink,
-    place,
+    source,
     store,
     limits,
     hashSalt,
@@ -56,7 +55,7 @@ export function runWork(
   }: {
     ledger: RunLedger & FileLedger & ChunkLedger
     sink: EventSink
-    place: ExportPlace
+    source: Source
     store: WorkStore
     limits: SliceLimits
     /** What hashes are keyed with; null where none is set. */
@@ -65,14 +64,15 @@ export function runWork(
     onProgress(progress: { chunk: Chunk; file: ExportFile; read: number }): void
   },
 ) {
-  const source = sourceAt(place)
-  const files = new Map<FileId, Promise<ExportFile>>()
+  const files = new Map<FileId, Promise<ExportFile | null>>()
   let converters: Promise<ConverterFor> | undefined
 
   return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
     // Forgotten, and created anew under the same name: another mapping, another source. Its desk is on its way.
     if (!isDeepStrictEqual(await ledger.run(run.id), run)) return { kind: 'interrupted' }
-    const file = await remembered(files, chunk.file, () => findFile(run, chunk.file, ledger))
+    const file = await remembered(files, chunk.file, () => ledger.file(run.id, chunk.file))
+    // Nobody has planned a chunk of such a file: that is a fault of this job alone.
+    if (file === null) return { kind: 'not_planned' }
     converters ??= identitiesFor(phase, run, { ledger, store }).then((identities) =>
       convertersOf(run, identities, hashSalt),
     )
@@ -110,21 +110,15 @@ export function runWork(
   }
 }
 
-async function findFile(run: Run, id: FileId, ledger: FileLedger): Promise<ExportFile> {
-  const file = await ledger.file(run.id, id)
-  if (file) return file
-  throw new OperatorError(
-    `The file ${id} of the run ${run.id} is unknown to the ledger`,
-    'Start the run command again: it plans what is missing.',
-  )
-}
-
-/** Failures are not remembered. */
-function remembered<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
+/** Neither failures nor what is not there are remembered. */
+function remembered<K, V>(known: Map<K, Promise<V | null>>, key: K, make: () => Promise<V | null>): Promise<V | null> {
   const existing = known.get(key)
   if (existing) return existing
   const made = make()
   known.set(key, made)
-  made.catch(() => known.delete(key))
+  made.then(
+    (found) => found === null && known.delete(key),
+    () => known.delete(key),
+  )
   return made
 }

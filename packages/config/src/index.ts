@@ -1,4 +1,4 @@
-export { cacheFolder, homeOf, workStoreOf } from './home.ts'
+export { cacheFolder, closeHome, homeOf, workStoreOf } from './home.ts'
 export { createLogger, type Logger } from './logger.ts'
 export { loadMapping } from './mapping-file.ts'
 export { editorSchema, mappingSchema } from './mapping-schema.ts'

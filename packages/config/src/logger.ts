@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
 import { visibleInJson } from '@heapferry/domain'
 import { type Logger, pino } from 'pino'
 
@@ -5,11 +7,13 @@ export type { Logger } from 'pino'
 
 /**
  * JSON lines to a file, or to standard error: standard output belongs to answers.
- * Keys are cut out wherever they turn up as a field; no message is built from one.
+ * Keys are cut out wherever they turn up as a field; no message is built from one. Only its owner may read the file.
  */
 export function createLogger(options: { level: string; role: string; file?: string }): Logger {
+  // pino's own `mkdir` leaves it to the umask who else may look in.
+  if (options.file !== undefined) mkdirSync(path.dirname(options.file), { recursive: true, mode: 0o700 })
   const destination = pino.destination(
-    options.file ? { dest: options.file, mkdir: true, sync: true } : { fd: 2, sync: true },
+    options.file === undefined ? { fd: 2, sync: true } : { dest: options.file, mode: 0o600, sync: true },
   )
   // A disk that is full ends no run: what became of rows is in the ledger, and lines are written again when there is room.
   destination.on('error', () => {})

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import path from 'node:path'
 import { parseEnv } from 'node:util'
 import { type Destination, hashes, type Mapping, OperatorError, TransportName } from '@heapferry/domain'
@@ -29,6 +30,11 @@ const appHosts: Record<string, string> = {
 const TrueOrFalse = z.enum(['true', 'false'], 'expected true or false').transform((text) => text === 'true')
 
 const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
+
+/** `loopback`, an address or a subnet, as express takes them. */
+const TrustedProxy = z
+  .string()
+  .refine(isProxy, 'expected addresses or subnets separated by commas, such as 127.0.0.1, 10.0.0.0/8 or loopback')
 
 const Password = z.string().min(12, 'expected at least 12 characters')
 
@@ -69,6 +75,8 @@ export const settingsSchema = z.object({
   REDIS_URL: z
     .url({ protocol: /^rediss?$/, error: 'expected a URL such as redis://:password@127.0.0.1:6379' })
     .optional(),
+  /** The password for REDIS_URL, where that names none: any signs, as they are. Never printed, never stored. */
+  REDIS_PASSWORD: z.string().min(1).optional(),
   /** A store with the interface of S3 that is not AWS's own. */
   HEAPFERRY_S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'expected an address such as http://127.0.0.1:9000' })
@@ -89,12 +97,25 @@ export const settingsSchema = z.object({
   HEAPFERRY_DASHBOARD_PASSWORD: Password.optional(),
   /** Of viewers, who only look. */
   HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: Password.optional(),
+  /** Proxies before the dashboard whose X-Forwarded-For is believed. */
+  HEAPFERRY_DASHBOARD_TRUSTED_PROXIES: z
+    .string()
+    .transform((text) => text.split(',').map((proxy) => proxy.trim()))
+    .pipe(z.array(TrustedProxy))
+    .default([]),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'expected a level of pino, such as info')
     .default('info'),
 })
 export type Settings = z.infer<typeof settingsSchema>
 export type SettingName = keyof Settings
+
+function isProxy(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [address = '', bits, ...more] = text.split('/')
+  const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
+  return most > 0 && more.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
+}
 
 /**
  * The settings: flags beat the environment, which beats the file `.env` of the working folder. Empty values count as
@@ -116,10 +137,16 @@ export function loadSettings(
   }
   const parsed = settingsSchema.safeParse(given)
   if (parsed.success) {
-    const { HEAPFERRY_HOME: home, HEAPFERRY_WORK_STORE: store } = parsed.data
+    const {
+      HEAPFERRY_HOME: home,
+      HEAPFERRY_WORK_STORE: store,
+      REDIS_URL: redis,
+      REDIS_PASSWORD: password,
+    } = parsed.data
     return {
       ...parsed.data,
       HEAPFERRY_HOME: path.resolve(folder, home),
+      ...(redis !== undefined && password !== undefined && { REDIS_URL: withPassword(redis, password) }),
       ...(store !== undefined && {
         HEAPFERRY_WORK_STORE: store.startsWith('s3://') ? store : path.resolve(folder, store),
       }),
@@ -251,6 +278,7 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     POSTHOG_API_KEY: masked(settings.POSTHOG_API_KEY),
     POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
     HEAPFERRY_HASH_SALT: masked(settings.HEAPFERRY_HASH_SALT),
+    REDIS_PASSWORD: masked(settings.REDIS_PASSWORD),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
@@ -259,6 +287,12 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
 
 function masked(value: string | undefined): string | undefined {
   return value === undefined ? undefined : '***'
+}
+
+function withPassword(address: string, password: string): string {
+  const url = new URL(address)
+  if (url.password === '' && !url.searchParams.has('password')) url.password = encodeURIComponent(password)
+  return url.toString()
 }
 
 /** Clients of Redis take one from the login, and from the query too. */
@@ -278,6 +312,7 @@ export function takeSecretsOutOfEnvironment(): void {
     'HEAPFERRY_DASHBOARD_PASSWORD',
     'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
     'REDIS_URL',
+    'REDIS_PASSWORD',
   ]
   for (const secret of secrets) delete process.env[secret]
 }
@@ -288,6 +323,8 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     HEAPFERRY_DASHBOARD_PASSWORD: _,
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: __,
     POSTHOG_PERSONAL_API_KEY: ___,
+    // It is in REDIS_URL.
+    REDIS_PASSWORD: ____,
     ...needed
   } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])

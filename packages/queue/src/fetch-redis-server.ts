@@ -40,7 +40,8 @@ const howToInstall = [
 
 async function fetchInto(folder: string): Promise<void> {
   const own = fetchedRedisServer(folder)
-  await mkdir(join(folder, 'bin'), { recursive: true })
+  // Whatever the umask: others must not put another program there.
+  await mkdir(join(folder, 'bin'), { recursive: true, mode: 0o755 })
   const work = await mkdtemp(join(folder, 'fetch-'))
   try {
     const unpacked = join(work, 'unpacked')

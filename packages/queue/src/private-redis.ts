@@ -230,11 +230,13 @@ async function spawnServer(folder: string, candidates: readonly string[]): Promi
   const log = await open(logOf(folder), 'a', 0o600)
   try {
     for (const program of candidates) {
-      const child = spawn(program, [settingsFileOf(folder)], {
-        cwd: folder,
-        detached: true,
-        stdio: ['ignore', log.fd, log.fd],
-      })
+      const child = withoutModesForOthers(() =>
+        spawn(program, [settingsFileOf(folder)], {
+          cwd: folder,
+          detached: true,
+          stdio: ['ignore', log.fd, log.fd],
+        }),
+      )
       let ended = false
       child.on('exit', () => {
         ended = true
@@ -255,6 +257,16 @@ async function spawnServer(folder: string, candidates: readonly string[]): Promi
     `no Redis found (tried ${candidates.join(', ')})`,
     'Install one (`apt-get install redis-server`, `brew install redis`, `dnf install valkey`), or set REDIS_URL to one that you run.',
   )
+}
+
+/** A redis-server has no setting for the modes of its files, it takes them from the umask that it inherits. */
+function withoutModesForOthers<T>(start: () => T): T {
+  const umask = process.umask(0o077)
+  try {
+    return start()
+  } finally {
+    process.umask(umask)
+  }
 }
 
 async function endedAtStart(folder: string): Promise<OperatorError> {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command } from 'commander'
-import { createLogger, requireProject, s3OptionsOf } from '@heapferry/config'
+import { createLogger, requireProject, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import { defaultMapping, RunId } from '@heapferry/domain'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { openRun } from '@heapferry/producer'
@@ -78,7 +78,10 @@ async function demo(): Promise<void> {
         pace: undefined,
         by: person(),
       }
-      const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
+      const production = await openRun(request, opened.ledger, {
+        s3: s3OptionsOf(settings),
+        store: workStoreOf(settings),
+      })
       const status = await migrate({
         production,
         opened,

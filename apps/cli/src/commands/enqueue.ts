@@ -44,7 +44,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const stop = stopSignal('Stopping. The same command goes on.')
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   try {
-    const production = await openRun(request, ledger, s3OptionsOf(settings))
+    const production = await openRun(request, ledger, { s3: s3OptionsOf(settings), store: workStoreOf(settings) })
     const { run } = production
     for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)

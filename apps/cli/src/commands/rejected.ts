@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { s3OptionsOf, type Settings } from '@heapferry/config'
+import { s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import {
   type ExportFile,
   type RejectedRow,
@@ -20,7 +20,7 @@ import {
   type RowFilter,
   type RowPlaces,
 } from '@heapferry/migration'
-import { openSource } from '@heapferry/sources'
+import { openRunSource } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger } from '../open-ledger.ts'
 import { options, parseRunId } from '../options.ts'
@@ -134,7 +134,7 @@ async function writeFiles(
   const stop = stopSignal('Stopping: what is not whole is not written.')
   const places = await placesOf(ledger.rejectedRows(run.id), flags)
   const files = filesOf(places, await ledger.files(run.id))
-  const source = await openSource(run.root, s3OptionsOf(settings))
+  const source = await openRunSource(run, { store: workStoreOf(settings), s3: s3OptionsOf(settings) })
   try {
     const tables = exportRejected(places, files, { run: run.id, ledger, source })
     const { force } = flags

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { createLogger, homeOf, requireDestination, s3OptionsOf, shownSettings } from '@heapferry/config'
+import { createLogger, homeOf, requireDestination, s3OptionsOf, shownSettings, workStoreOf } from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
@@ -67,7 +67,10 @@ async function run(source: string, flags: Flags): Promise<void> {
   await assertReachable(destination, apiKey)
   const opened = await openLedger(settings, logger, 'works')
   try {
-    const production = await openRun(request, opened.ledger, s3OptionsOf(settings))
+    const production = await openRun(request, opened.ledger, {
+      s3: s3OptionsOf(settings),
+      store: workStoreOf(settings),
+    })
     const { id } = production.run
     const fileLogger = createLogger({
       level: settings.LOG_LEVEL,

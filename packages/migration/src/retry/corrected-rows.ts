@@ -9,6 +9,7 @@ import {
   type Values,
 } from '@heapferry/domain'
 import { looksRounded } from '../export-plan/looks-rounded.ts'
+import { withFormula } from './formulas.ts'
 import { hasOwnColumns, leadingColumns } from './export-rejected.ts'
 import type { RereadRow } from './reread-rows.ts'
 import type { RowPlace, RowPlaces } from './row-places.ts'
@@ -29,6 +30,21 @@ export interface CorrectedWork {
   /** Rows that were, until a retry settled them; their bytes are not known. */
   retried: RowPlaces
   source: Pick<Source, 'rowOfText'>
+}
+
+/** The same file with the cells that its rows have in the export, where it was written with others for spreadsheets. */
+export function asExported(file: CorrectedFile): CorrectedFile {
+  return {
+    path: file.path,
+    columns: file.columns.map(withFormula),
+    async *rows() {
+      for await (const { line, row } of file.rows()) {
+        if (row.kind !== 'row') yield { line, row }
+        else
+          yield { line, row: { ...row, values: row.values.map((cell) => (cell === null ? null : withFormula(cell))) } }
+      }
+    },
+  }
 }
 
 /** What the lines of a file come to. */

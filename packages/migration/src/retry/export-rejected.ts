@@ -6,6 +6,7 @@ import {
   type RunId,
   type Source,
 } from '@heapferry/domain'
+import { withoutFormula } from './formulas.ts'
 import { batchesOf, rereadFile, type RereadRow } from './reread-rows.ts'
 import type { RowPlaces } from './row-places.ts'
 
@@ -25,8 +26,9 @@ interface ExportWork {
 }
 
 /**
- * The rejected rows as they stand in the export, a table at a time, each with its reason and place in front. Cells are
- * kept as they are, for the rows are to be mended and given back.
+ * The rejected rows as they stand in the export, a table at a time, each with its reason and place in front. Cells that
+ * spreadsheets would take for formulas have a `'` in front, which is taken away again when the rows are given back; all
+ * others are kept as they are.
  */
 export function exportRejected(places: RowPlaces, files: readonly ExportFile[], work: ExportWork): ExportedTable[] {
   const tables = [...new Set(files.map(({ table }) => table.name))].toSorted()
@@ -117,5 +119,6 @@ function csvLine(cells: readonly (string | null)[]): string {
 
 function csvCell(value: string | null): string {
   if (value === null) return ''
-  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
+  const harmless = withoutFormula(value)
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
 }

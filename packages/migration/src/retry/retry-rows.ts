@@ -13,7 +13,13 @@ import {
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { assertSameFiles } from '../plan-run.ts'
-import { checkCorrected, type CorrectedFile, correctedRows, type CorrectedSummary } from './corrected-rows.ts'
+import {
+  asExported,
+  checkCorrected,
+  type CorrectedFile,
+  correctedRows,
+  type CorrectedSummary,
+} from './corrected-rows.ts'
 import { leadingColumns } from './export-rejected.ts'
 import { lateIdentities } from './late-identities.ts'
 import { filesOf, type RereadRow, rereadRows } from './reread-rows.ts'
@@ -85,7 +91,9 @@ export async function retryRows(
       const retried = new RowPlaces()
       for await (const { chunk, row } of work.ledger.retriedRows(run.id)) retried.add({ chunk, row, byte: 0 })
       const known = { files, rejected, retried, source: work.source }
-      const given = await Promise.all(wish.files.map((path) => work.openCorrected(path, leadingColumns)))
+      const given = await Promise.all(
+        wish.files.map(async (path) => asExported(await work.openCorrected(path, leadingColumns))),
+      )
       const corrected = { rows: 0, retriedBefore: 0, unmended: 0 }
       for (const file of given) {
         const { rows, retriedBefore, unmended } = await checkCorrected(file, known)

@@ -1,4 +1,6 @@
-import { unwritable, type WorkStore } from '@heapferry/domain'
+import { chmod, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { OperatorError, unwritable, type WorkStore } from '@heapferry/domain'
 import { openPlace, type S3Options } from './open-place.ts'
 import { readBytes } from './read-bytes.ts'
 
@@ -7,14 +9,29 @@ export async function openWorkStore(root: string, s3: S3Options): Promise<WorkSt
   return {
     root: place.root,
     read: (path) => readBytes(place, path),
-    put: (path, parts) =>
-      place.put(path, parts).catch((error: unknown) => {
+    async put(path, parts) {
+      await place.put(path, parts).catch((error: unknown) => {
         throw unwritable(
           error,
           `The work store ${place.root} cannot be written to`,
           'Make room there or give this user the right to write, or name another place in HEAPFERRY_WORK_STORE (for producers and workers alike). Then start the same command again.',
         )
-      }),
+      })
+      if (!place.root.startsWith('s3://')) await closeToOthers(dirname(join(place.root, path)))
+    },
     close: () => place.close(),
   }
+}
+
+/** It may have been there before, with whatever mode. */
+async function closeToOthers(folder: string): Promise<void> {
+  const { mode } = await stat(folder)
+  if ((mode & 0o077) === 0) return
+  await chmod(folder, 0o700).catch((cause: unknown) => {
+    throw new OperatorError(
+      `Others may look into ${folder}, which belongs to somebody else`,
+      'It will hold ids of people. Have its owner close it (chmod 700), or choose another HEAPFERRY_WORK_STORE.',
+      { cause },
+    )
+  })
 }

@@ -1,0 +1,13 @@
+import { z } from 'zod'
+import { Run } from './run.ts'
+
+/**
+ * What may be read for a run, as its producer has found it. It is kept in the work store, which no one reaches by way of
+ * Redis: whoever can write there names other places, files and mappings in vain.
+ */
+export const Grant = z.object({
+  run: Run,
+  /** Paths of the files of its export. */
+  files: z.array(z.string()),
+})
+export type Grant = z.infer<typeof Grant>

@@ -1,0 +1,119 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type ExportFile, Grant, type Intent, OperatorError, Run, type Source, type WorkStore } from '@heapferry/domain'
+import { openSource } from './open-source.ts'
+import type { S3Options } from './places/open-place.ts'
+import { openWorkStore } from './places/open-work-store.ts'
+
+/** The export of a run, of which only files are read that its grant names. The grant is looked at when the first is. */
+export async function openRunSource(run: Run, { store, s3 }: { store: string; s3: S3Options }): Promise<Source> {
+  const [source, kept] = await Promise.all([openSource(run.root, s3), openWorkStore(store, s3)])
+  const close = (): void => {
+    source.close()
+    kept.close()
+  }
+  return { ...granted(source, guardOf(run, kept)), close }
+}
+
+/** Leaves the grant of a run where those who read its export look for it; one that is there is replaced. */
+export async function saveGrant(run: Run, files: readonly ExportFile[], store: WorkStore): Promise<void> {
+  const grant: Grant = { run, files: [...new Set(files.map(({ path }) => path))] }
+  await store.put(grantPath(run), [Buffer.from(JSON.stringify(grant))])
+}
+
+/** @throws OperatorError unless the grant of the run says the same of it as `run`, which Redis says */
+export async function assertGranted(run: Run, store: WorkStore): Promise<void> {
+  await grantOf(run, store)
+}
+
+/** Whether the run was paused for the want of its grant, as one that an earlier version began is by its workers. */
+export function isPausedForGrant({ id }: Run, intent: Intent): boolean {
+  return intent.kind === 'pause' && intent.by === 'heapferry' && intent.reason.startsWith(missingGrant(id))
+}
+
+type Guard = (file: ExportFile) => Promise<void>
+
+function granted(source: Source, guard: Guard): Source {
+  async function* guarded<T>(file: ExportFile, read: () => AsyncIterable<T>): AsyncGenerator<T> {
+    await guard(file)
+    yield* read()
+  }
+  return {
+    ...source,
+    cut: (file, chunkBytes) => guarded(file, () => source.cut(file, chunkBytes)),
+    read: (file, piece, from, limits) => guarded(file, () => source.read(file, piece, from, limits)),
+    readAll: (file, limits) => guarded(file, () => source.readAll(file, limits)),
+    rowsAt: (file, places) => guarded(file, () => source.rowsAt(file, places)),
+    sample: async (file, rows) => {
+      await guard(file)
+      return source.sample(file, rows)
+    },
+    countRows: async (file, maxBytes) => {
+      await guard(file)
+      return source.countRows(file, maxBytes)
+    },
+    checksum: async (file) => {
+      await guard(file)
+      return source.checksum(file)
+    },
+  }
+}
+
+function guardOf(run: Run, store: WorkStore): Guard {
+  let known: ReadonlySet<string> | undefined
+  return async ({ path }) => {
+    if (known?.has(path)) return
+    // Looked at again: files may have come to the run.
+    known = new Set((await grantOf(run, store)).files)
+    if (known.has(path)) return
+    throw new OperatorError(
+      `Redis says that the run ${run.id} has a file ${path}; its grant in ${store.root} knows none, and it was not read`,
+      tamperedHint,
+    )
+  }
+}
+
+async function grantOf(run: Run, store: WorkStore): Promise<Grant> {
+  const text = await store.read(grantPath(run)).catch((cause: unknown) => {
+    if (!(cause instanceof OperatorError)) throw cause
+    throw new OperatorError(
+      `${missingGrant(run.id)}: ${cause.message}`,
+      'Give this command the HEAPFERRY_WORK_STORE (or HEAPFERRY_HOME) that the run was begun with. A run that an earlier version began has no grant yet: its run command, started again, writes one and goes on.',
+      { cause },
+    )
+  })
+  const grant = parsed(text)
+  if (grant === null)
+    throw new OperatorError(`${missingGrant(run.id)}: ${grantPath(run)} in ${store.root} is damaged`, againHint)
+  const differing = Object.keys(Run.shape).filter((field) => !isSame(grant.run, run, field))
+  if (differing.length === 0) return grant
+  throw new OperatorError(
+    `Redis says otherwise of the run ${run.id} than its grant in ${store.root} (${differing.join(', ')}), so nothing was read`,
+    tamperedHint,
+  )
+}
+
+function isSame(a: Run, b: Run, field: string): boolean {
+  const [one, other] = [a, b].map((run) => Object.entries(run).find(([name]) => name === field)?.[1])
+  return isDeepStrictEqual(one, other)
+}
+
+function parsed(bytes: Uint8Array): Grant | null {
+  try {
+    return Grant.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+  } catch {
+    return null
+  }
+}
+
+const againHint = 'Start the run command again: it writes the grant and goes on.'
+const tamperedHint =
+  'Was Redis changed by hand, or by somebody else? Start the run command again: it says what differs, and writes a grant where nothing does. If Redis cannot be trusted, start another run with --run NAME in another Redis: no event is doubled.'
+
+function missingGrant(id: Run['id']): string {
+  return `The grant of the run ${id}, which says what may be read for it, cannot be read`
+}
+
+/** No run is named so: it stays when the folder of the run is deleted, for `verify` and `rejected` need it still. */
+function grantPath({ id }: Run): string {
+  return `.grants/${id}`
+}
