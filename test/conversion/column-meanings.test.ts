@@ -72,12 +72,18 @@ test('columns that mean something together have what they mean alone, and what t
   const columns = ['user_id', 'time', 'library', 'domain', 'query', 'view_controller', 'ip', 'browser_ip']
   expect(meaningsOf('a_click', columns)).toMatchObject({
     domain: ['$current_url', '$host'],
-    query: ['query', '$current_url'],
+    query: ['query', ...campaign, '$current_url'],
     view_controller: ['$screen_name', 'view_controller'],
     ip: ['$ip'],
     browser_ip: ['$ip', 'browser_ip'],
   })
 })
+
+// What posthog-js makes of the parameters of an address.
+const campaign = (
+  'utm_source utm_medium utm_campaign utm_content utm_term gad_source mc_cid gclid gclsrc dclid gbraid wbraid fbclid ' +
+  'msclkid twclid li_fat_id igshid ttclid rdt_cid epik qclid sccid oppref bfcid irclid _kx'
+).split(' ')
 
 test('columns of a person say whether PostHog keeps the first value or the last', () => {
   const columns = ['user_id', 'identity', 'joindate', 'plan', 'initial_platform']

@@ -9,37 +9,43 @@ import { type Crew, crew } from '../support/crew.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { until } from '../support/until.ts'
 
-test('a billing limit in the middle pauses the run, counts nothing as sent that was dropped, and costs nothing', async () => {
-  const team = await crew()
-  const { posthog, run, ledger } = team
-  const source = await exported(team)
-  const status = statusOf(team)
-  posthog.fault({ kind: 'latency', ms: 20 })
-  team.start(source, 1)
-  await until('some events are stored', () => posthog.stored.size > 800)
-  posthog.fault({ kind: 'billing_limit' })
-  await until('the run is paused', async () => (await status()).state === 'paused')
+test.each([
+  ['v1', { told: false }, 'billing_limit_exceeded'],
+  ['batch', { told: true }, 'quota used up for events'],
+])(
+  'a billing limit of which %s tells pauses the run, counts nothing as sent that was dropped, and costs nothing',
+  async (transport, limit, reason) => {
+    const team = await crew({ HEAPFERRY_TRANSPORT: transport })
+    const { posthog, run, ledger } = team
+    const source = await exported(team)
+    const status = statusOf(team)
+    posthog.fault({ kind: 'latency', ms: 20 })
+    team.start(source, 1)
+    await until('some events are stored', () => posthog.stored.size > 800)
+    posthog.fault({ kind: 'billing_limit', ...limit })
+    await until('the run is paused', async () => (await status()).state === 'paused')
 
-  expect(await ledger.intent(run)).toMatchObject({
-    kind: 'pause',
-    by: 'heapferry',
-    reason: expect.stringContaining('billing_limit_exceeded'),
-    hint: expect.stringContaining('billing limit of the project, then resume'),
-  })
-  const expected = await convertible(source, team)
-  const { totals } = await status()
-  expect(totals.sent).toBe(posthog.stored.size)
-  expect(totals.sent).toBeLessThan(expected.convertibleRows)
-  expect(totals.rejected_by_reason).not.toHaveProperty('refused_by_posthog')
+    expect(await ledger.intent(run)).toMatchObject({
+      kind: 'pause',
+      by: 'heapferry',
+      reason: expect.stringContaining(reason),
+      hint: expect.stringContaining('billing limit of the project, then resume'),
+    })
+    const expected = await convertible(source, team)
+    const { totals } = await status()
+    expect(totals.sent).toBe(posthog.stored.size)
+    expect(totals.sent).toBeLessThan(expected.convertibleRows)
+    expect(totals.rejected_by_reason).not.toHaveProperty('refused_by_posthog')
 
-  posthog.clearFaults()
-  await ledger.setIntent(run, { kind: 'run', by: 'ada', acceptedTables: [] })
-  await until('the run is complete', team.isComplete)
-  expect(storedIn(team)).toEqual(expected.events)
-  expect([...posthog.stored.values()].every(({ times }) => times === 1)).toBe(true)
-  const after = (await status()).totals
-  expect([after.sent, after.sent + after.skipped + after.rejected]).toEqual([expected.convertibleRows, after.read])
-})
+    posthog.clearFaults()
+    await ledger.setIntent(run, { kind: 'run', by: 'ada', acceptedTables: [] })
+    await until('the run is complete', team.isComplete)
+    expect(storedIn(team)).toEqual(expected.events)
+    expect([...posthog.stored.values()].every(({ times }) => times === 1)).toBe(true)
+    const after = (await status()).totals
+    expect([after.sent, after.sent + after.skipped + after.rejected]).toEqual([expected.convertibleRows, after.read])
+  },
+)
 
 test('what PostHog drops, remarks on and wants again ends as rejected, sent and sent, and is told', async () => {
   const team = await crew()

@@ -27,26 +27,33 @@ test('events become files of JSON lines, each once although the command is kille
   await until('a file of events is written', async () => (await filesIn(out)).some((file) => file.startsWith('2-')))
   first.child.kill('SIGKILL')
   await first.ended
-  const { code, stderr } = await start().ended
+  const { code, stdout, stderr } = await start().ended
   expect([code, stderr]).toEqual([3, expect.stringContaining('JSON lines in')])
 
   const files = await filesIn(out)
-  const lines = []
-  for (const file of files)
-    lines.push(
-      ...gunzipSync(await readFile(path.join(out, file)))
-        .toString()
-        .trim()
-        .split('\n'),
-    )
-  const events = lines.map((line) => JSON.parse(line))
+  const events = []
+  for (const file of files) {
+    const lines = gunzipSync(await readFile(path.join(out, file)))
+      .toString()
+      .trim()
+      .split('\n')
+    const ofFile = lines.map((line) => JSON.parse(line))
+    expect(new Set(ofFile.map(({ uuid }) => uuid)).size, `uuids of ${file}`).toBe(ofFile.length)
+    events.push(...ofFile)
+  }
+  expect(events.every(({ properties }) => properties.$ignore_sent_at === true)).toBe(true)
   const { events: expected, convertibleRows } = await convertible(source, { run, home })
   const written = new Map(
     events.map(({ uuid, event, distinct_id, timestamp }) => [uuid, { event, distinct_id, timestamp }]),
   )
   expect(written).toEqual(expected)
-  // Rows that the export itself has twice are there twice; PostHog keeps one of them.
-  expect(events.length).toBe(convertibleRows)
+  // Rows that the export itself has twice count as sent, and are told; in two files they are there twice, and PostHog
+  // keeps one of them.
+  const repeated = Number(
+    /Sent, and repeated in the export:\n +([\d,]+)  repeated/.exec(stdout)?.[1]?.replaceAll(',', ''),
+  )
+  expect(repeated).toBeGreaterThan(0)
+  expect(events.length + repeated).toBe(convertibleRows)
   expect(files.filter((file) => file.startsWith('1-identities/')).length).toBeGreaterThan(0)
   expect(
     files.every((file) => /^[12]-(?:identities|events)\/(?:\d{4}-\d\d-\d\d|undated)\/[^/]+\.jsonl\.gz$/.test(file)),

@@ -101,6 +101,25 @@ test('a wrong key stops before anything is sent, and no output shows a key', asy
   expect(posthog.batches).toEqual([])
 })
 
+test('a host without /flags/ gets the events after a notice, and one that nobody asks after another', async () => {
+  const file = path.join(folder, 'clicks.csv')
+  await writeFile(file, 'event_id,user_id,time\n1,2,2023-01-02 03:04:05\n')
+  const proxy = await startFakePostHog({ apiKey, keep: 'ids', flags: false })
+  onTestFinished(() => proxy.stop())
+  const env = { POSTHOG_HOST: proxy.url }
+  const byItself = await command(env, 'run', file, '--run', 'first')
+  expect(byItself).toMatchObject({ code: 0, stderr: expect.stringContaining('NOTICE: the project key could not be') })
+  const [click] = proxy.stored.values()
+  expect(click?.times).toBe(1)
+
+  const requests = proxy.batches.length
+  const skipped = await command(env, 'run', file, '--run', 'second', '--skip-key-check')
+  expect(skipped).toMatchObject({ code: 0, stderr: expect.stringContaining('The project key is not checked') })
+  expect(click?.times).toBe(2)
+  // Neither the command nor its workers ask anything.
+  expect(proxy.batches.slice(requests).map(({ outcome }) => outcome)).toEqual([200])
+})
+
 test('a source that does not exist, and one without tables, are told with what to do', async () => {
   const missing = await heapferryHere(['run', path.join(folder, 'nothing')], options())
   expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('no such file or folder') })

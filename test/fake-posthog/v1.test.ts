@@ -148,7 +148,9 @@ test('an event over 1,000,000 bytes as JSON in JSON is dropped alone', async () 
   const posthog = await start()
   const large = { text: '"'.repeat(250_000) }
   expect(await resultOf(posthog, { properties: large })).toEqual({ result: 'drop', details: 'event_too_big' })
+  // What is left is for the rest of the event, and for some 350 bytes of an envelope.
   expect(await resultOf(posthog, { properties: { text: large.text.slice(200) } })).toEqual({ result: 'ok' })
+  expect(await resultOf(posthog, { properties: { text: large.text.slice(100) } })).toMatchObject({ result: 'drop' })
 })
 
 test('a distinct_id loses the spaces around it, and may have 200 bytes', async () => {
@@ -157,13 +159,30 @@ test('a distinct_id loses the spaces around it, and may have 200 bytes', async (
   expect(posthog.stored.get(uuid)?.distinct_id).toBe('é'.repeat(100))
 })
 
-test.each(['anonymous', 'System', ' NULL ', '[object Object]'])('the id %j is stored with a warning', async (id) => {
+test.each(['anonymous', 'System', ' NULL ', '[object Object]'])('the id %j is stored, with a remark', async (id) => {
   const posthog = await start()
   expect(await resultOf(posthog, { distinct_id: id })).toEqual({
-    result: 'warning',
+    result: 'ok',
     details: 'person_processing_disabled',
   })
   expect(posthog.stored.size).toBe(1)
+})
+
+test('with the option a timestamp is stored as it is, and without it none is far in the future', async () => {
+  const posthog = await start()
+  const timestamp = new Date(Date.now() + 48 * 3600_000).toISOString()
+  await post(posthog, batchOf({ ...good, timestamp }, { ...good, uuid: randomUUID(), timestamp, options: {} }))
+  const [kept, clamped] = [...posthog.stored.values()].map((event) => event.timestamp)
+  expect(kept).toBe(timestamp)
+  expect(Date.parse(clamped ?? '')).toBeLessThanOrEqual(Date.now())
+})
+
+test('half a surrogate pair in properties is taken: v1 does not read them', async () => {
+  const posthog = await start()
+  expect(await resultOf(posthog, { properties: { text: '\ud83d' } })).toEqual({ result: 'ok' })
+  for (const change of [{ event: '\ud83d' }, { options: { product_tour_id: '\udc00' } }, { session_id: '\ud83d' }]) {
+    expect(await post(posthog, batchOf({ ...good, ...change }))).toMatchObject({ status: 400 })
+  }
 })
 
 test('without the option a timestamp is shifted by the difference of the clocks', async () => {
@@ -191,7 +210,7 @@ test('a well-shaped token that no project has is answered ok, and everything is 
   expect(posthog.stored.size).toBe(0)
 })
 
-test('over the billing limit v1 says so for every event, and /batch/ says nothing', async () => {
+test('over the billing limit v1 says so for every event, and /batch/ says nothing unless told to', async () => {
   const posthog = await start()
   posthog.fault({ kind: 'billing_limit', event: 'Bought' })
   const other = { ...good, uuid: randomUUID(), event: 'Sold' }
@@ -205,7 +224,9 @@ test('over the billing limit v1 says so for every event, and /batch/ says nothin
   expect([...posthog.stored.keys()]).toEqual([other.uuid])
 
   posthog.clearFaults()
-  posthog.fault({ kind: 'billing_limit' })
+  posthog.fault({ kind: 'billing_limit', told: true })
+  const told = await request(`${posthog.url}/batch/`, { method: 'POST', body })
+  expect(await told.body.json()).toEqual({ status: 'Ok', quota_limited: ['events'] })
   expect((await post(posthog, batchOf(good, other))).json).toEqual({
     results: { [uuid]: dropped, [other.uuid]: dropped },
   })

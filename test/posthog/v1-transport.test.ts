@@ -42,13 +42,14 @@ test('every header that PostHog requires is there, and the key is in no body', a
   expect(asked?.body).not.toContain(apiKey)
 })
 
-test('a body holds the events as they are, each with the option that keeps its timestamp', async () => {
+test('a body holds the events as they are, each with the option that keeps its timestamp, by both its names', async () => {
   const server = await posthogLike(() => ({ status: 503 }))
   const events = outgoingEvents(3)
   const beforeMs = Date.now()
   await opened(server.url).send(events)
   const { created_at: createdAt, ...body } = JSON.parse(server.asked[0]?.body ?? '')
-  const options = { disable_skew_correction: true }
+  // The second is what older builds of v1 call the first.
+  const options = { disable_skew_correction: true, disable_skew_adjustment: true }
   expect(Date.parse(createdAt)).toBeGreaterThanOrEqual(beforeMs)
   expect(Date.parse(createdAt)).toBeLessThanOrEqual(Date.now())
   expect(body).toEqual({

@@ -6,6 +6,11 @@ import { type Pace, RejectReason, RunId } from '@heapferry/domain'
 export const options = {
   host: () => new Option('--host <us|eu|URL>', 'PostHog Cloud US or EU, or the URL of another PostHog (POSTHOG_HOST)'),
   apiKeyFile: () => new Option('--api-key-file <FILE>', 'a file that holds the project key, phc_… (POSTHOG_API_KEY)'),
+  skipKeyCheck: () =>
+    new Option(
+      '--skip-key-check',
+      'send without asking whether a project has the key, to hosts that cannot tell (HEAPFERRY_SKIP_KEY_CHECK)',
+    ),
   personalKeyFile: () =>
     new Option('--personal-key-file <FILE>', 'a file that holds a personal key, phx_… (POSTHOG_PERSONAL_API_KEY)'),
   project: () =>
@@ -45,6 +50,7 @@ export const options = {
 export interface ProjectFlags {
   host?: string
   apiKeyFile?: string
+  skipKeyCheck?: boolean
   personalKeyFile?: string
   project?: string
   to?: string
@@ -56,6 +62,7 @@ export function settingsFrom(flags: ProjectFlags): Settings {
     ...(flags.host !== undefined && { POSTHOG_HOST: flags.host }),
     ...(flags.to !== undefined && { HEAPFERRY_TO: flags.to }),
     ...(flags.apiKeyFile !== undefined && { POSTHOG_API_KEY: readKeyFile(flags.apiKeyFile) }),
+    ...(flags.skipKeyCheck === true && { HEAPFERRY_SKIP_KEY_CHECK: 'true' }),
     ...(flags.personalKeyFile !== undefined && {
       POSTHOG_PERSONAL_API_KEY: readKeyFile(flags.personalKeyFile, 'personal key'),
     }),

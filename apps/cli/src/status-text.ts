@@ -6,6 +6,7 @@ import {
   percent,
   type RunStatus,
   type TableStatus,
+  warnedTitle,
   warningText,
 } from '@heapferry/migration'
 import { wrapped } from './terminal.ts'
@@ -79,5 +80,5 @@ function warningLines({ warned, warned_by_kind: counts }: TableStatus): string[]
     if (count === 0) return []
     return [`  ${grouped(count).padStart(10)}  ${warning}`, ...wrapped(warningText[warning], ' '.repeat(14))]
   })
-  return ['', 'Sent, with a warning from PostHog:', ...lines]
+  return ['', `${warnedTitle(counts)}:`, ...lines]
 }

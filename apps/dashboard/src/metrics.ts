@@ -69,7 +69,7 @@ function createMetrics() {
   const sent = counter('rows_sent_total', 'Rows whose events PostHog has accepted.', ['run', 'table'])
   const skipped = counter('rows_skipped_total', 'Rows left out on purpose.', ['run', 'table', 'reason'])
   const rejected = counter('rows_rejected_total', 'Rows that could not be sent.', ['run', 'table', 'reason'])
-  const warned = counter('rows_warned_total', 'Rows whose events PostHog has accepted with a warning.', [
+  const warned = counter('rows_warned_total', 'Rows whose events were accepted with a warning.', [
     'run',
     'table',
     'warning',

@@ -6,12 +6,10 @@ import {
   type RunStatus,
   skipText,
   type TableStatus,
+  warnedTitle,
   warningText,
 } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
-
-/** Of rows that are sent all the same. */
-export const warnedTitle = 'Sent, with a warning from PostHog'
 
 /** A group of rejected rows, with the first of it. */
 export function groupFacts({ table, reason, rows, first, example }: Omit<RejectedGroup, 'shape'>): Html {
@@ -27,8 +25,8 @@ interface Reason {
   tables: readonly { table: string; rows: number }[]
 }
 
-/** Why rows were not sent, most first, and what PostHog warned of in those that were. */
-export function reasonsOf({ run, tables }: RunStatus): Html {
+/** Why rows were not sent, most first, and what there is to say of those that were. */
+export function reasonsOf({ run, tables, totals }: RunStatus): Html {
   const rejected = RejectReason.options.map((reason) =>
     reasonOf(reason, rejectText[reason], tables, (table) => table.rejected_by_reason[reason]),
   )
@@ -39,7 +37,7 @@ export function reasonsOf({ run, tables }: RunStatus): Html {
     reasonOf(warning, warningText[warning], tables, (table) => table.warned_by_kind[warning]),
   )
   const howToList = html`<p class="hint"><a href="/runs/${run}/rejected">Grouped by fault, with the first of each</a>; <code>heapferry rejected ${run}</code> lists them with file, row and byte.</p>`
-  return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}${reasonList(warnedTitle, warned, html``)}`
+  return html`${reasonList('Rejected rows', rejected, howToList)}${reasonList('Skipped rows', skipped, html``)}${reasonList(warnedTitle(totals.warned_by_kind), warned, html``)}`
 }
 
 function reasonOf(

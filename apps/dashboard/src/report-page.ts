@@ -1,9 +1,9 @@
 import { type PostHogVerification, Warning } from '@heapferry/domain'
-import { grouped, type Report, skipText, warningText } from '@heapferry/migration'
+import { grouped, type Report, skipText, warnedTitle, warningText } from '@heapferry/migration'
 import { browserFile } from './browser-file.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
-import { groupFacts, warnedTitle } from './reasons.ts'
+import { groupFacts } from './reasons.ts'
 import { style } from './style.ts'
 import { type Line, tableOf } from './table.ts'
 
@@ -108,7 +108,7 @@ function reasonsOf({ rejected, totals }: Report): Html {
     )
   return html`${groups.length === 0 ? html`` : html`<h2>Rejected rows</h2><ul class="reasons">${groups}</ul>`}
 ${lines.length === 0 ? html`` : html`<h2>Skipped rows</h2><ul class="reasons">${lines}</ul>`}
-${warned.length === 0 ? html`` : html`<h2>${warnedTitle}</h2><ul class="reasons">${warned}</ul>`}`
+${warned.length === 0 ? html`` : html`<h2>${warnedTitle(totals.warned_by_kind)}</h2><ul class="reasons">${warned}</ul>`}`
 }
 
 function verificationOf({ run, verifications: { posthog, source } }: Report): Html {

@@ -6,11 +6,11 @@ import {
   type CapturedEvent,
   faultOfToken,
   gunzipped,
+  hasLoneSurrogate,
   isOversized,
   JsonObject,
   maxNameLength,
   MiB,
-  parseJson,
   uuidText,
 } from './capture.ts'
 import { parseRfc3339Ms, storedTimeMs } from './timestamp.ts'
@@ -19,7 +19,7 @@ import { parseRfc3339Ms, storedTimeMs } from './timestamp.ts'
 export interface JudgedEvent {
   /** As PostHog would store it, if it does. */
   event: CapturedEvent
-  result: 'ok' | 'warning' | 'drop'
+  result: 'ok' | 'drop'
   details?: string
 }
 
@@ -45,7 +45,7 @@ export async function captureV1(body: Buffer | null, headers: IncomingHttpHeader
   const bytes = await decompress(body, headers['content-encoding'])
   if (!Buffer.isBuffer(bytes)) return bytes
 
-  const parsed = RawBatchV1.safeParse(isUtf8(bytes) ? parseJson(bytes.toString()) : undefined)
+  const parsed = RawBatchV1.safeParse(isUtf8(bytes) ? parseJsonV1(bytes.toString()) : undefined)
   if (!parsed.success) return refused(400, 'request_parsing_error', 'Failed to parse request body.')
   const { created_at: createdAt, historical_migration: historicalMigration, batch } = parsed.data
   if (batch.length === 0) return refused(400, 'empty_batch', 'request batch is empty')
@@ -116,23 +116,39 @@ async function decompress(
   return bytes === 'invalid' ? refused(400, 'request_decoding_error', 'Failed to decode request body.') : bytes
 }
 
-const Trimmed = z.string().transform((text) => text.trim())
+/** Undefined where no JavaScript reads it either; half of a surrogate pair is a matter of where it stands. */
+function parseJsonV1(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
 
-/** Typed as in PostHog's capture service: a wrong type fails the request. Unknown fields are left out. */
+const Text = z.string().refine((text) => !/\p{Surrogate}/u.test(text))
+const Trimmed = Text.transform((text) => text.trim())
+
+/**
+ * Typed as in PostHog's capture service: a wrong type fails the request, and so does half of a surrogate pair, except in
+ * `properties`, which PostHog passes on without reading them. Unknown fields are left out.
+ */
 const RawEventV1 = z.object({
-  event: z.string(),
+  event: Text,
   uuid: Trimmed,
   distinct_id: Trimmed,
-  timestamp: z.string(),
-  session_id: z.string().nullish(),
-  window_id: z.string().nullish(),
-  options: z.unknown().optional(),
+  timestamp: Text,
+  session_id: Text.nullish(),
+  window_id: Text.nullish(),
+  options: z
+    .unknown()
+    .refine((options) => !hasLoneSurrogate(JSON.stringify(options) ?? ''))
+    .optional(),
   properties: z.unknown().optional(),
 })
 type RawEventV1 = z.infer<typeof RawEventV1>
 
 const RawBatchV1 = z.object({
-  created_at: z.string(),
+  created_at: Text,
   historical_migration: z.boolean().default(false),
   capture_internal: z.boolean().nullish(),
   batch: z.array(RawEventV1),
@@ -160,7 +176,7 @@ const Options = z
   })
   .nullish()
 
-function judged(raw: RawEventV1, { sentAtMs, sdk }: Context, nowMs: number): JudgedEvent {
+function judged(raw: RawEventV1, { token, sentAtMs, sdk }: Context, nowMs: number): JudgedEvent {
   const { event, distinct_id, timestamp, session_id, window_id } = raw
   const uuid = canonicalUuid(raw.uuid)
   const options = Options.safeParse(raw.options)
@@ -171,10 +187,13 @@ function judged(raw: RawEventV1, { sentAtMs, sdk }: Context, nowMs: number): Jud
   if (!options.success) return { event: readAs, result: 'drop', details: 'invalid_options' }
 
   const { cookieless_mode, disable_skew_correction, process_person_profile, product_tour_id } = options.data ?? {}
-  const sentTime = { timestamp, offsetMs: null, sentAtMs: disable_skew_correction === true ? null : sentAtMs }
+  // Without the correction PostHog stores what it is told, however far in the future.
+  const timeMs =
+    (disable_skew_correction === true ? parseRfc3339Ms(timestamp) : null) ??
+    storedTimeMs({ timestamp, offsetMs: null, sentAtMs }, nowMs)
   const stored: CapturedEvent = {
     ...readAs,
-    timestamp: new Date(storedTimeMs(sentTime, nowMs)).toISOString(),
+    timestamp: new Date(timeMs).toISOString(),
     // Appended to what the client sent, and so stronger.
     properties: {
       ...readAs.properties,
@@ -190,9 +209,11 @@ function judged(raw: RawEventV1, { sentAtMs, sdk }: Context, nowMs: number): Jud
       }),
     },
   }
-  if (isOversized({ ...stored, timestamp })) return { event: stored, result: 'drop', details: 'event_too_big' }
+  if (isOversized({ ...stored, timestamp }, stored, token)) {
+    return { event: stored, result: 'drop', details: 'event_too_big' }
+  }
   if (illegalDistinctIds.has(distinct_id.toLowerCase())) {
-    return { event: stored, result: 'warning', details: 'person_processing_disabled' }
+    return { event: stored, result: 'ok', details: 'person_processing_disabled' }
   }
   return { event: stored, result: 'ok' }
 }

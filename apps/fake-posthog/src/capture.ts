@@ -69,7 +69,8 @@ export async function capture(body: Buffer, contentEncoding: string | undefined,
     events.push(eventOf(raw, distinctId, sentAtMs, nowMs))
   }
   // Escaping at most doubles JSON, so most requests cannot hold an event that is too large.
-  const oversizedAt = bytes.length * 2 < maxEventBytes ? -1 : batch.batch.findIndex(isOversized)
+  const isSmall = bytes.length * 4 < maxEventBytes
+  const oversizedAt = isSmall ? -1 : events.findIndex((event, at) => isOversized(batch.batch[at] ?? {}, event, token))
   return {
     kind: 'captured',
     token,
@@ -109,7 +110,7 @@ export async function gunzipped(body: Buffer, maxOutputLength: number): Promise<
 }
 
 /** Undefined where PostHog's parser fails; unlike JavaScript's it refuses half of a surrogate pair. */
-export function parseJson(text: string): unknown {
+function parseJson(text: string): unknown {
   if (hasLoneSurrogate(text)) return undefined
   try {
     return JSON.parse(text)
@@ -118,7 +119,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-function hasLoneSurrogate(json: string): boolean {
+export function hasLoneSurrogate(json: string): boolean {
   if (!json.includes('\\ud') && !json.includes('\\uD')) return false
   for (const [, pair, half] of json.matchAll(/\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)/gs)) {
     if (pair === undefined && half !== undefined) return true
@@ -196,12 +197,33 @@ export function canonicalUuid(text: string): string {
   return lower.replace('urn:uuid:', '').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-/** Whether an event is more than one message of PostHog's queue takes. */
-export function isOversized(event: object): boolean {
-  const json = JSON.stringify(event)
+/**
+ * Whether an event is more than one message of PostHog's queue takes: its JSON as a string in an envelope, which repeats
+ * what events are told apart by and takes some 350 bytes.
+ * @param data what the client sent of it
+ */
+export function isOversized(
+  data: object,
+  { uuid, event, distinct_id, timestamp }: CapturedEvent,
+  token: string,
+): boolean {
+  const json = JSON.stringify(data)
   // A UTF-16 unit is at most 3 bytes, and escaping at most doubles.
-  if (json.length * 6 <= maxEventBytes) return false
-  return Buffer.byteLength(JSON.stringify(json)) > maxEventBytes
+  if (json.length * 8 <= maxEventBytes) return false
+  const [ip, now, sent_at] = ['127.0.0.1', '2026-11-01T00:00:00.000000000+00:00', '2026-11-01T00:00:00.000000Z']
+  const envelope = {
+    uuid,
+    distinct_id,
+    ip,
+    data: json,
+    now,
+    sent_at,
+    token,
+    event,
+    timestamp,
+    historical_migration: true,
+  }
+  return Buffer.byteLength(JSON.stringify(envelope)) > maxEventBytes
 }
 
 function refused(status: number, message: string): Capture {

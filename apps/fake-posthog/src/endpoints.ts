@@ -57,7 +57,8 @@ export function batchEndpoint(keeper: Keeper): Endpoint {
         events.filter((event) => !overLimit.has(event)),
       )
       if (oversized) return { reply: { status: 413, body: 'maximum event size exceeded' }, summary }
-      return { reply: json(200, { status: 'Ok' }), summary }
+      const isTold = [...overLimit].some((event) => faultAbout('billing_limit', event, met)?.told)
+      return { reply: json(200, { status: 'Ok', ...(isTold && { quota_limited: ['events'] }) }), summary }
     },
   }
 }
@@ -126,7 +127,7 @@ function faultAbout<K extends 'refuse_event' | 'retry_event' | 'warn_event' | 'b
 function judgementOf(
   { event, result, details }: JudgedEvent,
   met: readonly Fault[],
-): { result: JudgedEvent['result'] | 'retry'; details?: string } {
+): { result: 'ok' | 'warning' | 'drop' | 'retry'; details?: string } {
   if (result !== 'drop') {
     if (faultAbout('billing_limit', event, met)) return { result: 'drop', details: 'billing_limit_exceeded' }
     const refusal = faultAbout('refuse_event', event, met)

@@ -53,8 +53,11 @@ export const Fault = z.discriminatedUnion('kind', [
       ...When,
     })
     .refine(isSaid, sayWhich),
-  /** These events, or all, are over the billing limit. v1: `drop` for each. `/batch/`: 200 as ever, and they are gone. */
-  z.strictObject({ kind: z.literal('billing_limit'), ...Which, ...When }),
+  /**
+   * These events, or all, are over the billing limit. v1: `drop` for each. `/batch/`: 200 as ever, and they are gone; with
+   * `told` the answer has `quota_limited`.
+   */
+  z.strictObject({ kind: z.literal('billing_limit'), told: z.boolean().default(false), ...Which, ...When }),
   /** v1 is not there: 404, as on PostHogs that do not have it. */
   z.strictObject({ kind: z.literal('v1_missing'), ...When }),
 ])

@@ -18,6 +18,8 @@ export interface FakePostHogOptions {
   apiKey?: string
   /** `events` also keeps properties. */
   keep?: 'ids' | 'events'
+  /** Whether it has `/flags/`, as a proxy for events alone has not. True, unless told otherwise. */
+  flags?: boolean
   /** Whether events make persons. True, unless told otherwise. */
   persons?: boolean
   /** Answers `heapferry verify`; needs `keep: 'events'`. */
@@ -50,7 +52,7 @@ export interface FakePostHog {
  * fault), `DELETE faults`.
  */
 export async function startFakePostHog(options: FakePostHogOptions = {}): Promise<FakePostHog> {
-  const { port = 0, host = '127.0.0.1', apiKey, keep = 'ids', persons: makesPersons = true } = options
+  const { port = 0, host = '127.0.0.1', apiKey, keep = 'ids', flags = true, persons: makesPersons = true } = options
   const persons = createPersons(keep)
   const store = createStore(keep, (event) => {
     if (makesPersons) persons.add(event)
@@ -79,8 +81,10 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
       case 'POST /i/v1/analytics/events/':
         return receiver.receive(v1, request, response)
       case 'POST /flags':
-      case 'POST /flags/':
-        return respond(response, flagsReply(await readJson(request), isKnown))
+      case 'POST /flags/': {
+        const reply = flagsReply(await readJson(request), isKnown)
+        return respond(response, flags ? reply : { status: 404, body: '' })
+      }
       case 'GET /_fake/counts': {
         const { requests } = receiver
         return respond(response, json(200, { requests, ...store.counts(), ...(makesPersons && persons.counts()) }))

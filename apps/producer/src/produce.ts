@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import {
+  conversionVersion,
   type Destination,
   type ExportFile,
   type FileLedger,
@@ -111,6 +112,7 @@ export async function openRun(
     mapping: request.mapping,
     saltFingerprint: hashes(request.mapping) ? fingerprintOfSalt(request.hashSalt) : null,
     includeRecent: request.includeRecent,
+    conversion: conversionVersion,
     maxRejectedPercent: request.maxRejectedPercent,
     createdAtMs: Date.now(),
     chunkBytes,
@@ -201,7 +203,16 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 }
 
 function assertSameRequest(stored: Run, wanted: Run): void {
-  const fixed = ['root', 'source', 'destination', 'mapping', 'saltFingerprint', 'includeRecent', 'newestDump'] as const
+  const fixed = [
+    'root',
+    'source',
+    'destination',
+    'mapping',
+    'saltFingerprint',
+    'includeRecent',
+    'conversion',
+    'newestDump',
+  ] as const
   const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
   if (changed.length === 0) return
   throw new OperatorError(
@@ -232,6 +243,7 @@ const wordFor = {
   mapping: 'mapping',
   saltFingerprint: 'HEAPFERRY_HASH_SALT',
   includeRecent: '--include-recent',
+  conversion: 'version of heapferry, which makes other events of some rows',
   newestDump: 'newest dump',
 } as const
 

@@ -1,10 +1,20 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { allTaken, type BatchOrigin, type EventSink, OperatorError, phaseOf, phases } from '@heapferry/domain'
+import {
+  allTaken,
+  type BatchOrigin,
+  type EventSink,
+  OperatorError,
+  type OutgoingEvent,
+  phaseOf,
+  phases,
+} from '@heapferry/domain'
 import type { ExportPlace as Place } from '@heapferry/sources'
 
 const gzipAsync = promisify(gzip)
-const lineEnd = Buffer.from('\n')
+// PostHog's importer sends each line through its SDK, which says when it sent it: PostHog would shift the timestamp by
+// the difference between the clocks, differently each time, and a repeated line with another timestamp is a second event.
+const lineEnd = Buffer.from(',"$ignore_sent_at":true}}\n')
 
 /**
  * Writes batches as files of a folder or a bucket instead of sending them: an event a line, in gzip, the shape that
@@ -14,9 +24,11 @@ const lineEnd = Buffer.from('\n')
 export function jsonLinesSink(place: Place): EventSink {
   return {
     async send(events, _, origin) {
-      const lines = events.flatMap(({ json }) => [json, lineEnd])
+      const { files, repeated } = filesOf(events)
       try {
-        await place.put(pathOf(origin), [await gzipAsync(Buffer.concat(lines))])
+        for (const [nth, lines] of files.entries()) {
+          await place.put(pathOf(origin, nth), [await gzipAsync(Buffer.concat(lines))])
+        }
       } catch (cause) {
         if (cause instanceof OperatorError || !(cause instanceof Error)) throw cause
         throw new OperatorError(
@@ -25,14 +37,44 @@ export function jsonLinesSink(place: Place): EventSink {
           { cause },
         )
       }
-      return allTaken
+      return repeated === 0 ? allTaken : { ...allTaken, warned: { repeated } }
     },
   }
 }
 
+/**
+ * The lines of each file. PostHog's importer sends lines of one file together, and PostHog refuses a request that holds a
+ * uuid twice: the same event is written once, and two rows with one `event_id` that differ go into two files.
+ */
+function filesOf(events: readonly OutgoingEvent[]): { files: Uint8Array[][]; repeated: number } {
+  const files: Uint8Array[][] = []
+  const written = new Map<string, Uint8Array[]>()
+  let repeated = 0
+  for (const { uuid, json } of events) {
+    const twins = written.get(uuid) ?? []
+    if (twins.some((twin) => Buffer.compare(twin, json) === 0)) {
+      repeated++
+      continue
+    }
+    const lines = (files[twins.length] ??= [])
+    lines.push(withoutClosingBraces(json), lineEnd)
+    written.set(uuid, [...twins, json])
+  }
+  return { files, repeated }
+}
+
+const closingBraces = Buffer.from('}}')
+
+/** Open for one more property: they come last in an event, and are never none. */
+function withoutClosingBraces(json: Uint8Array): Uint8Array {
+  if (Buffer.compare(json.subarray(-2), closingBraces) !== 0) throw new Error('an event that ends with no properties')
+  return json.subarray(0, -2)
+}
+
 /** Sorted by path, files are in the order to import them in: people before events, and those day by day. */
-function pathOf({ table, day, name }: BatchOrigin): string {
+function pathOf({ table, day, name }: BatchOrigin, nth: number): string {
   const phase = phaseOf(table.kind)
   const date = day === null ? 'undated' : new Date(day * 86_400_000).toISOString().slice(0, 10)
-  return `${phases.indexOf(phase) + 1}-${phase}/${date}/${encodeURIComponent(table.name)}-${name}.jsonl.gz`
+  const file = `${encodeURIComponent(table.name)}-${name}${nth === 0 ? '' : `.${nth + 1}`}.jsonl.gz`
+  return `${phases.indexOf(phase) + 1}-${phase}/${date}/${file}`
 }

@@ -69,6 +69,8 @@ export const settingsSchema = z.object({
     .default('posthog'),
   /** How events are sent: `v1` (an answer for every event), `batch`, `sdk` (posthog-node); `auto`: v1 where it is there. */
   HEAPFERRY_TRANSPORT: z.enum(['auto', ...TransportName.options], 'expected auto, v1, batch or sdk').default('auto'),
+  /** Whether to send without asking whether a project has the key. */
+  HEAPFERRY_SKIP_KEY_CHECK: TrueOrFalse.default(false),
   /** What hashed values are keyed with, where the mapping file hashes. Never printed, never stored. */
   HEAPFERRY_HASH_SALT: z.string().min(16, 'expected at least 16 characters').optional(),
   /** A Redis to use; without it heapferry starts one of its own. */

@@ -1,4 +1,5 @@
 import { type Columns, type Mapping, type PostHogEvent, RunId, type Table } from '@heapferry/domain'
+import { campaignParameters } from './campaign.ts'
 import { compileConverter } from './compile-converter.ts'
 import type { ConversionContext } from './context.ts'
 import { flatProperties } from './flat-properties.ts'
@@ -65,7 +66,8 @@ const values = [
   '1920x1080',
   'https://a.example/x?y=1',
   'https://b.example/z?w=2',
-] as const
+  ...['3', '4'].map((value) => `?${campaignParameters.map((name) => `${name}=${value}`).join('&')}`),
+]
 
 /** The cells without which no row of any table becomes an event. */
 const required: Readonly<Record<string, string>> = {

@@ -106,7 +106,7 @@ function compileRows(table: Table, columns: Columns, context: RowContext): (valu
   const isNativeRow = compileIsNative(compiled)
   const nameOf = compileEventName(table, event, compiled)
   const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
-  const propertiesOf = compileEventProperties(compiled, context, statics)
+  const propertiesOf = compileEventProperties(compiled, context, treatments, statics)
 
   return (values) => {
     // Whoever does not want a row need not hear what is wrong with it.

@@ -21,6 +21,7 @@ import {
   skip,
 } from './outcomes.ts'
 import { entryUrl } from './page-address.ts'
+import { storableName } from './property-names.ts'
 
 const initial = 'initial_'
 
@@ -214,8 +215,9 @@ function initialNameOf(name: string): string {
 }
 
 function initialSetter(column: string): Setter {
-  const name = initialNameOf(column.slice(initial.length).replaceAll('.', '_'))
+  const name = initialNameOf(storableName(column.slice(initial.length)))
+  const other = storableName(column)
   return (properties, value) => {
-    properties[properties[name] === undefined ? name : column] = value
+    properties[properties[name] === undefined ? name : other] = value
   }
 }

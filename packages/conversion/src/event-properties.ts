@@ -1,4 +1,6 @@
 import type { Values } from '@heapferry/domain'
+import { compileCampaign } from './campaign.ts'
+import type { Treatments } from './column-treatments.ts'
 import type { CompiledColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
 import type { Properties } from './known-columns.ts'
@@ -16,10 +18,14 @@ export interface EventIds {
   sessionId: string | null
 }
 
-/** @param statics what every event has that does not say otherwise */
+/**
+ * @param treatments of the columns, those that the table does not have included
+ * @param statics what every event has that does not say otherwise
+ */
 export function compileEventProperties(
   compiled: CompiledColumns,
   { run, mapping, identities }: ConversionContext,
+  treatments: Treatments,
   statics: readonly [string, unknown][],
 ): (values: Values, ids: EventIds, timeMs: number, isNative: boolean) => Properties {
   const isPersonless = mapping.anonymous === 'personless'
@@ -31,6 +37,7 @@ export function compileEventProperties(
   const sessionUuid = compileSessionUuid()
   const setAddress = compileAddress(compiled)
   const setDirect = compileDirect(compiled)
+  const setCampaign = compileCampaign(compiled, treatments)
 
   return (values, { userId, eventId, sessionId }, timeMs, isNative) => {
     const properties: Properties = {
@@ -56,6 +63,7 @@ export function compileEventProperties(
     setAddress(values, properties)
     compiled.describe(values, properties)
     if (!isNative) setDirect(values, properties, library)
+    setCampaign(values, properties)
     for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
     return properties
   }

@@ -1,4 +1,5 @@
 import { reservedNames } from '@heapferry/domain'
+import { storableText } from './storable-text.ts'
 
 /** Names that no column has just because it is called so. */
 const spokenFor: ReadonlySet<string> = new Set([
@@ -18,8 +19,9 @@ export function isSyncColumn(column: string): boolean {
 
 /**
  * The property name of every custom column, in order: its own. Dots become `_`, because PostHog would read `plan.name` as
- * a `name` inside `plan`; names that are spoken for get `heap_` in front. Whoever had to change and meets a name that is
- * taken gets `_2`, `_3`, … behind; in alphabetical order, so that the order of the columns does not matter.
+ * a `name` inside `plan`; what PostHog cannot store becomes U+FFFD; names that are spoken for get `heap_` in front.
+ * Whoever had to change and meets a name that is taken gets `_2`, `_3`, … behind; in alphabetical order, so that the
+ * order of the columns does not matter.
  */
 export function customNames(columns: readonly string[], taken: Iterable<string>): string[] {
   const used = new Set(taken)
@@ -45,6 +47,11 @@ export function customNames(columns: readonly string[], taken: Iterable<string>)
 }
 
 function permittedName(column: string): string {
-  const name = column.replaceAll('.', '_')
+  const name = storableName(column)
   return name.startsWith('$') || spokenFor.has(name) ? `heap_${name}` : name
+}
+
+/** A name that PostHog stores as it is. */
+export function storableName(column: string): string {
+  return storableText(column.replaceAll('.', '_'))
 }

@@ -34,8 +34,9 @@ export const RejectReason = z.enum([
 ])
 export type RejectReason = z.infer<typeof RejectReason>
 
-/** What PostHog remarked on an event that it took: its row is sent. A closed list, as totals are kept by it. */
+/** What there is to say of an event that was taken: its row is sent. A closed list, as totals are kept by it. */
 export const Warning = z.enum([
+  'repeated', // a file of JSON lines has the very same event already.
   'person_processing_disabled', // the event is stored, but its person was not touched.
   'other', // the log of the worker has PostHog's words.
 ])

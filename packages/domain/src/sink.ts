@@ -33,7 +33,7 @@ export interface BatchOrigin {
 }
 
 export type Delivery =
-  /** Every event is in PostHog's durable queue, but for the refused. `warned` counts those that it remarked on. */
+  /** Every event is in PostHog's durable queue, or in a file, but for the refused. `warned` counts remarks on the others. */
   | { kind: 'acknowledged'; refused: readonly Refusal[]; warned: Tally['warned'] }
   /** The signal came first; any of the events may or may not have arrived. */
   | { kind: 'interrupted' }

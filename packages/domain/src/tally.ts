@@ -10,7 +10,7 @@ export const Tally = z.object({
   sent: Count,
   skipped: z.partialRecord(SkipReason, Count),
   rejected: z.partialRecord(RejectReason, Count),
-  /** Of the rows that are sent: those that PostHog took with a remark. Checkpoints of older versions have none. */
+  /** Of the rows that are sent: those with something to be said of. Checkpoints of older versions have none. */
   warned: z.partialRecord(Warning, Count).default({}),
 })
 export type Tally = z.infer<typeof Tally>

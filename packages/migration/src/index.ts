@@ -51,7 +51,7 @@ export {
   type RetryWish,
 } from './retry/retry-rows.ts'
 export { isMeant, placesOf, type RowFilter, RowPlaces } from './retry/row-places.ts'
-export { rejectText, skipText, warningText } from './reason-text.ts'
+export { rejectText, skipText, warnedTitle, warningText } from './reason-text.ts'
 export { readRun, readRunStatus } from './read-run-status.ts'
 export { troubleKinds, troubleOf } from './run-trouble.ts'
 export { type ServingWorker, workerFault } from './worker-fault.ts'

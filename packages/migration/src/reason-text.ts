@@ -30,11 +30,17 @@ export const rejectText: Readonly<Record<RejectReason, string>> = {
   refused_by_posthog: 'PostHog refused the event; the list of rejected rows shows its answer.',
 }
 
-/** What PostHog warned of in events that it accepted. */
+/** What there is to say of events that were accepted. */
 export const warningText: Readonly<Record<Warning, string>> = {
+  repeated: 'The export has the very same row twice: a file of JSON lines has it once.',
   person_processing_disabled:
     'Stored, but without updating the person: PostHog does not accept the id as a person’s, or got too many events for it at once.',
   other: 'Stored, with a warning that heapferry does not know: the workers’ log has it.',
+}
+
+/** What rows that are sent with a warning are called. */
+export function warnedTitle(counts: Partial<Record<Warning, number>>): string {
+  return counts.repeated ? 'Sent, and repeated in the export' : 'Sent, with a warning from PostHog'
 }
 
 /** What it means for trust that events go this way. */

@@ -1,16 +1,20 @@
 import { Agent } from 'undici'
-import { post } from './post.ts'
+import { post, type Reply } from './post.ts'
+import { answerOf, parseJson } from './transport.ts'
 
 export interface PreflightProblem {
   problem: string
   hint: string
   /** It may be gone in a while without anybody doing something: an outage, not a wrong key. */
   mayPass: boolean
+  /** Nothing is known to be wrong, but the key could not be checked: a notice rather than a reason not to send. */
+  unchecked?: true
 }
 
 /**
  * Asks, without sending an event, whether events would arrive: `/batch/` answers 200 even for a key that no project
- * has, and drops everything. Empty when all is well; no problem ever shows the key.
+ * has, and drops everything. Where there is no `/flags/`, a batch of no events tells whether the host takes events at all.
+ * Empty when all is well; no problem ever shows the key.
  */
 export async function preflight({
   host,
@@ -38,7 +42,11 @@ export async function preflight({
         },
       ]
     }
-    return problemsOfStatus(reply.status, host)
+    const problem = problemOf(reply, host)
+    if (problem !== 'no_flags') return problem === null ? [] : [problem]
+    const nothing = JSON.stringify({ api_key: apiKey, batch: [] })
+    const ofBatch = await post(`${host}/batch/`, { dispatcher, body: nothing, headers, timeoutMs })
+    return [isOfCapture(ofBatch, apiKey) ? keyUnchecked(host, reply.status) : notPostHog(host, reply.status)]
   } finally {
     await dispatcher.destroy()
   }
@@ -65,31 +73,53 @@ function faultOfKey(apiKey: string): PreflightProblem | null {
   }
 }
 
-function problemsOfStatus(status: number, host: string): PreflightProblem[] {
-  if (status >= 200 && status < 300) return []
+type Answered = Extract<Reply, { kind: 'answered' }>
+
+/** What the answer of `/flags/` tells; `no_flags` where it is not one of PostHog's. */
+function problemOf({ status, body }: Answered, host: string): PreflightProblem | 'no_flags' | null {
   if (status === 401 || status === 403) {
-    return [
-      {
-        problem: `no project at ${host} has this key`,
-        hint: `${whereTheKeyIs} A project in the EU needs POSTHOG_HOST=eu, one in the US POSTHOG_HOST=us.`,
-        mayPass: false,
-      },
-    ]
+    return {
+      problem: `no project at ${host} has this key`,
+      hint: `${whereTheKeyIs} A project in the EU needs POSTHOG_HOST=eu, one in the US POSTHOG_HOST=us.`,
+      mayPass: false,
+    }
   }
   if (status === 402 || status === 429 || status >= 500) {
-    return [
-      {
-        problem: `PostHog at ${host} answers ${status} at the moment`,
-        hint: 'Try again in a few minutes.',
-        mayPass: true,
-      },
-    ]
+    return {
+      problem: `PostHog at ${host} answers ${status} at the moment`,
+      hint: 'Try again in a few minutes. If only /flags/ is away there, --skip-key-check sends without asking it.',
+      mayPass: true,
+    }
   }
-  return [
-    {
-      problem: `${host} does not answer like a PostHog (status ${status} for /flags/)`,
-      hint: 'Check POSTHOG_HOST: us, eu, or the address that your SDKs send events to.',
-      mayPass: false,
-    },
-  ]
+  // Some servers have a friendly page for every address that they do not know.
+  const isPage = parseJson(body) === undefined && body !== ''
+  return status >= 200 && status < 300 && !isPage ? null : 'no_flags'
+}
+
+/**
+ * Whether an answer to a batch of no events is one of PostHog's capture service. Those of 2022 and before took it; the
+ * others refuse it, and leave no warning in the project.
+ */
+function isOfCapture(reply: Reply, apiKey: string): boolean {
+  if (reply.kind === 'unanswered') return false
+  return reply.status === 400
+    ? reply.body.includes('request holds no event')
+    : answerOf(reply, apiKey).kind === 'stored'
+}
+
+function keyUnchecked(host: string, status: number): PreflightProblem {
+  return {
+    problem: `the project key could not be checked: ${host} takes events, and has no /flags/ (status ${status})`,
+    hint: 'Look for the first events in PostHog: with a key that no project has, all of them are dropped without a word.',
+    mayPass: false,
+    unchecked: true,
+  }
+}
+
+function notPostHog(host: string, status: number): PreflightProblem {
+  return {
+    problem: `${host} does not answer like a PostHog (status ${status} for /flags/)`,
+    hint: 'Check POSTHOG_HOST: us, eu, or the address that your SDKs send events to. Where that is right, and takes events all the same, --skip-key-check sends without asking.',
+    mayPass: false,
+  }
 }

@@ -20,8 +20,9 @@ export const v1Path = '/i/v1/analytics/events'
 const version = '0.1.0'
 
 // PostHog would shift timestamps by the difference between the clocks, differently each time, and a repeated event with
-// another timestamp is a second event.
-const optionsOfEvent = Buffer.from(',"options":{"disable_skew_correction":true}}')
+// another timestamp is a second event. PostHogs of early 2026 know the option by its second name; both leave out names that
+// they do not know.
+const optionsOfEvent = Buffer.from(',"options":{"disable_skew_correction":true,"disable_skew_adjustment":true}}')
 
 /** One body, sent until PostHog has answered. */
 interface Request {

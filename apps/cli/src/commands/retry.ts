@@ -40,6 +40,7 @@ export function retryCommand(command: Command): void {
     .option('--anyway', 'also rows that a retry which was cut off may have sent as other events', false)
     .addOption(options.host())
     .addOption(options.apiKeyFile())
+    .addOption(options.skipKeyCheck())
     .addOption(options.to())
     .addOption(options.json())
     .addHelpText(
@@ -78,7 +79,7 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     const run = await findRun(ledger, name)
     const intent = await ledger.intent(run.id)
     assertRetriable(run, destination, intent.kind === 'cancel' ? intent.by : null)
-    await assertReachable(destination, apiKey)
+    await assertReachable(destination, apiKey, settings)
     const { anyway, json } = flags
     const request = { run, wish, anyway, opened, settings, apiKey, view: retryView(json), stop }
     const { kind, outcome, counts, corrected } = await withSourceHint(run.id, () => retryRun(request))

@@ -27,6 +27,7 @@ export function runCommand(command: Command): void {
     .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
+    .addOption(options.skipKeyCheck())
     .addOption(options.to())
     .addOption(options.run())
     .option('--workers <N>', 'worker processes on this machine', wholeNumber, 2)
@@ -64,7 +65,7 @@ async function run(source: string, flags: Flags): Promise<void> {
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'run' })
   const stop = stopSignal('Stopping: workers finish their batches. Ctrl-C again ends at once, which loses nothing.')
 
-  await assertReachable(destination, apiKey)
+  await assertReachable(destination, apiKey, settings)
   const opened = await openLedger(settings, logger, 'works')
   try {
     const production = await openRun(request, opened.ledger, {

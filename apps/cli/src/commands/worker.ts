@@ -13,6 +13,7 @@ import {
 import { OperatorError, type RunId } from '@heapferry/domain'
 import { preflight } from '@heapferry/posthog'
 import { startWorker } from '@heapferry/worker'
+import { keyCheckSkipped } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
@@ -21,6 +22,7 @@ export function workerCommand(command: Command): void {
   command
     .addOption(options.host())
     .addOption(options.apiKeyFile())
+    .addOption(options.skipKeyCheck())
     .addOption(options.to())
     .option('--run <NAME>', 'work on this run only', parseRunId)
     .addHelpText(
@@ -55,6 +57,10 @@ async function untilKeyIsKnown(project: {
   while (!project.signal.aborted) {
     const [first] = await preflight(project)
     if (!first) return
+    if (first.unchecked) {
+      project.logger.warn({ problem: first.problem }, first.hint)
+      return
+    }
     if (!first.mayPass) throw new OperatorError(first.problem, first.hint)
     project.logger.warn({ problem: first.problem }, 'waiting for PostHog before the first batch')
     await sleep(preflightEveryMs, undefined, { signal: project.signal }).catch(() => {})
@@ -77,7 +83,8 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   stop.signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref())
 
   if (destination.kind === 'posthog' && apiKey !== null) {
-    await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
+    if (settings.HEAPFERRY_SKIP_KEY_CHECK) logger.warn(keyCheckSkipped)
+    else await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   }
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   const name = `${hostname()}:${process.pid}`

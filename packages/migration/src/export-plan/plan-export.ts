@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import type { Cast } from '@heapferry/conversion'
 import {
   type ConverterFor,
+  conversionVersion,
   type ExportFile,
   type FileId,
   type Identities,
@@ -131,6 +132,7 @@ function madeUpRun(mapping: Mapping, { includeRecent, nowMs }: ExportPlanWork): 
     mapping,
     saltFingerprint: null,
     includeRecent,
+    conversion: conversionVersion,
     maxRejectedPercent: 100,
     createdAtMs: nowMs,
     chunkBytes: 1,
