@@ -5,7 +5,7 @@ import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { dumpsOf, type PlannedWith } from './dumps.ts'
-import { tableNamesOf } from './table-name.ts'
+import { type NamedTable, namedTables } from './table-name.ts'
 
 /** A file of an export. */
 export interface FoundFile {
@@ -13,6 +13,8 @@ export interface FoundFile {
   path: string
   /** Where something else than the file's own path tells which table it holds: its neighbours, a dump's manifest. */
   table?: string
+  /** What its path, and those of its neighbours, tell of that. */
+  named?: NamedTable
   /** Of Heap Connect for S3: the dump that the file came in. */
   dump?: number
 }
@@ -140,8 +142,11 @@ async function choose(
 function filesAt({ root }: ExportPlace, paths: readonly string[]): FoundFile[] {
   // A bucket is not named for a table, a folder may be.
   const folder = isBucket(root) ? '' : path.posix.basename(root)
-  const tables = tableNamesOf(paths, folder)
-  return paths.map((file, index) => ({ path: file, table: tables[index] ?? '' }))
+  const tables = namedTables(paths, folder)
+  return paths.map((file, index) => {
+    const named = tables[index]
+    return { path: file, ...(named && { table: named.table, named }) }
+  })
 }
 
 function isBucket(root: string): boolean {
