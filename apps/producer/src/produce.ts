@@ -28,10 +28,11 @@ import {
   mappingChangeText,
   mappingNotices,
   planRun,
+  repeatedFileNotices,
   saveIdentities,
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
-import { discover, inspectExport, type Inspected, type S3Options, sourceAt } from '@heapferry/sources'
+import { discover, inspectExport, type Inspected, noticesOf, type S3Options, sourceAt } from '@heapferry/sources'
 
 export interface RunRequest {
   source: string
@@ -82,10 +83,11 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
   }
   const notices = [
     ...discovery.notices,
-    ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : [])),
+    ...noticesOf(inspected, request.mapping),
     ...helperNotices(files),
     ...mappingNotices(request.mapping, files),
     ...(await roundedNotices(source, files)),
+    ...(await repeatedFileNotices(source, files)),
   ]
   const { root } = discovery.place
 
@@ -235,7 +237,8 @@ function assertReadable(inspected: readonly Inspected[]): void {
 const shownFaults = 10
 
 function helperNotices(files: readonly ExportFile[]): string[] {
-  const names = new Set(files.filter(({ table }) => table.kind === 'helper').map(({ table }) => table.name))
+  const helpers = files.filter(({ table }) => table.kind === 'helper' && table.leftOutBy !== 'mapping')
+  const names = new Set(helpers.map(({ table }) => table.name))
   return [...names].map(
     (name) => `${name} has no user_id and time, so it holds no events: its rows are counted and skipped`,
   )

@@ -13,7 +13,10 @@ export interface KnownName {
 /** What writers and people put behind a name of Heap's; anything else makes another name of it (`users_clicked`). */
 const ending = String.raw`(?:[_]+(?:\d+|v\d+|all|backup|clean|copy|csv|data|dump|export|exported|exports|final|full|new|old|part|raw|table|unload|\d{8}t\d{6}z?)|\d+)*_*`
 const names = known.map((table) => ({ table, pattern: new RegExp(`^(?:(.+?)_+)?${table}(${ending})$`) }))
-const helperNames = helpers.map((table) => ({ table, pattern: new RegExp(`^(?:(.+?)_+)?_*${table.slice(1)}(${ending})$`) }))
+const helperNames = helpers.map((table) => ({
+  table,
+  pattern: new RegExp(`^(?:(.+?)_+)?_*${table.slice(1)}(${ending})$`),
+}))
 
 /** @param name lower case, without a writer's marks */
 export function knownIn(name: string): KnownName | null {

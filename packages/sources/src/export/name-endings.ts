@@ -1,5 +1,5 @@
 /** What stands behind a name and may be the writer's or a part of it. */
-interface NameEnding {
+export interface NameEnding {
   kind: 'shard' | 'number' | 'date' | 'word'
   base: string
   text: string
@@ -25,7 +25,7 @@ export function endingOf(name: string): NameEnding | null {
   return null
 }
 
-/** Names that are the same but for an ending of one kind. */
+/** Names that are the same but for an ending of one kind: of numbers those of one width, of dates those of one form. */
 interface EndingGroup {
   kind: NameEnding['kind']
   /** Of each name what stands behind the base. */
@@ -36,49 +36,43 @@ interface EndingGroup {
   isEverywhere: boolean
 }
 
-type EndingVerdict =
-  /** It is the name's. */
-  | { kind: 'name'; isSure: boolean }
-  /** It is the writer's. */
-  | { kind: 'writer'; isSure: boolean }
-  | { kind: 'unclear' }
-
-const ofName = { kind: 'name', isSure: true } as const
-const likelyOfName = { kind: 'name', isSure: false } as const
-const ofWriter = { kind: 'writer', isSure: true } as const
-const likelyOfWriter = { kind: 'writer', isSure: false } as const
+/** Whose an ending is: the likelier of two things is told. */
+type EndingVerdict = 'name' | 'likely_name' | 'writer' | 'likely_writer' | 'unclear'
 
 /**
  * Whether an ending is the writer's, by the endings of the names that are the same otherwise: `000` and `001` are shards,
  * `step_1` and `step_2` are events of a user.
  * @param isPlain Heap's tables in the same export have nothing behind their names
  */
-export function verdictOf(text: string, group: EndingGroup, isPlain: boolean): EndingVerdict {
-  const { kind, texts, baseIsTable, isEverywhere } = group
+export function verdictOf({ kind, texts, baseIsTable, isEverywhere }: EndingGroup, isPlain: boolean): EndingVerdict {
+  const different = new Set(texts)
   switch (kind) {
     case 'shard':
-      if (texts.includes('0_0_0')) return ofWriter
-      return text.startsWith('0_') ? likelyOfName : ofName
+      if (different.has('0_0_0')) return 'writer'
+      return texts.some((text) => text.startsWith('0_')) ? 'likely_name' : 'name'
     case 'number':
-      return ofNumber(text, texts, isPlain, baseIsTable)
+      return ofNumbers(different, isPlain, baseIsTable)
     case 'date':
-      if (isPlain) return likelyOfName
-      return new Set(texts).size > 1 || !text.includes('_') ? likelyOfWriter : likelyOfName
+      if (isPlain) return 'likely_name'
+      return different.size > 1 || !texts.some((text) => text.includes('_')) ? 'likely_writer' : 'likely_name'
     case 'word':
-      return isEverywhere ? likelyOfWriter : likelyOfName
+      return isEverywhere ? 'likely_writer' : 'likely_name'
   }
 }
 
-function ofNumber(text: string, texts: readonly string[], isPlain: boolean, baseIsTable: boolean): EndingVerdict {
-  const alike = [...new Set(texts)].filter(({ length }) => length === text.length).map(Number)
-  const first = Math.min(...alike)
-  const isSeveral = alike.length > 1
-  const isRow = isSeveral && first <= 1 && Math.max(...alike) - first === alike.length - 1
+/** @param texts of one width */
+function ofNumbers(texts: ReadonlySet<string>, isPlain: boolean, baseIsTable: boolean): EndingVerdict {
+  const numbers = [...texts].map(Number)
+  const width = [...texts][0]?.length ?? 0
+  const first = numbers.reduce((least, next) => Math.min(least, next))
+  const last = numbers.reduce((most, next) => Math.max(most, next))
+  const isSeveral = texts.size > 1
+  const isRow = isSeveral && first <= 1 && last - first === texts.size - 1
   // Nobody counts events from 00 on.
-  if (text.length > 1 && first === 0) return isSeveral ? ofWriter : text.length > 2 ? likelyOfWriter : likelyOfName
-  if (text.startsWith('0')) {
-    if (isRow && text.length > 2) return likelyOfWriter
-    return isRow && !isPlain ? { kind: 'unclear' } : likelyOfName
+  if (width > 1 && first === 0) return isSeveral ? 'writer' : width > 2 ? 'likely_writer' : 'likely_name'
+  if ([...texts].some((text) => text.startsWith('0'))) {
+    if (isRow && width > 2) return 'likely_writer'
+    return isRow && !isPlain ? 'unclear' : 'likely_name'
   }
-  return !isPlain && (isRow || baseIsTable) ? likelyOfName : ofName
+  return !isPlain && (isRow || baseIsTable) ? 'likely_name' : 'name'
 }

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { endingOf, verdictOf } from './name-endings.ts'
+import { endingOf, type NameEnding, verdictOf } from './name-endings.ts'
 import { knownIn, type KnownName, type KnownTable } from './known-tables.ts'
 import { isGeneric, isNoName, isSchema, stemOf, withoutMarks } from './writers-marks.ts'
 
@@ -37,10 +37,13 @@ export function tableNameOf(relativePath: string): string {
  */
 export function namedTables(relativePaths: readonly string[], root: string): NamedTable[] {
   const paths = relativePaths.map((file) => readPath(file, root))
-  const inFolders = stemsOfFolders(paths)
-  const named = paths.map((one) => nameOf(one, inFolders))
+  const namesakes = namesakesIn(paths)
+  const named = paths.map((one) => nameOf(one, namesakes))
   const habits = habitsOf(named)
-  return settled(named.map((one) => withoutSchema(one, habits)), habits)
+  return settled(
+    named.map((one) => withoutSchema(one, habits)),
+    habits,
+  )
 }
 
 /** A name of a file or a folder, without what writers append. */
@@ -105,58 +108,65 @@ function nameIn(fileOrFolder: string): Name {
 /** Parts between dots that say how good a file is, not what it holds. */
 const endingWords = /^(?:final|fixed|clean|sorted|sample|latest|current|old|new)$/
 
-/** Which names of files each folder holds. */
-function stemsOfFolders(paths: readonly ReadPath[]): ReadonlyMap<string, ReadonlySet<string>> {
-  const stems = new Map<string, Set<string>>()
+/** By the name of a file, the folders that hold files of that name, and whether they hold nothing else. */
+type Namesakes = ReadonlyMap<string, { folders: ReadonlySet<string>; areAlone: boolean }>
+
+function namesakesIn(paths: readonly ReadPath[]): Namesakes {
+  const namesOf = new Map<string, Set<string>>()
+  const foldersOf = new Map<string, Set<string>>()
   for (const { own, folders } of paths) {
     const folder = folders.at(-1)?.text
     if (folder === undefined) continue
-    const known = stems.get(folder) ?? new Set()
-    stems.set(folder, known.add(own.text))
+    addTo(namesOf, folder, own.text)
+    addTo(foldersOf, own.text, folder)
   }
-  return stems
+  return new Map(
+    [...foldersOf].map(([name, folders]) => {
+      const areAlone = folders.size > 1 && [...folders].every((folder) => namesOf.get(folder)?.size === 1)
+      return [name, { folders, areAlone }]
+    }),
+  )
 }
 
-interface Named extends NamedTable {
+interface Named {
   path: string
+  told: NamedTable
+  /** Where one of Heap's names is a part of it. */
   known: KnownName | null
   isShard: boolean
 }
 
-function nameOf(read: ReadPath, inFolders: ReadonlyMap<string, ReadonlySet<string>>): Named {
+function nameOf(read: ReadPath, namesakes: Namesakes): Named {
   const { own, folders, root, stem } = read
   const above = folders.findLast(({ known }) => known !== null && isSure(known))?.known ?? null
-  const told = (name: Name, by: NamedTable['by'], more?: Partial<NamedTable>): Named => {
-    const { known } = name
+  const named = (name: Name, by: NamedTable['by'], more?: Partial<NamedTable>): Named => {
+    const { known, isShard } = name
     const isKnown = known !== null && isSure(known)
     const perhaps = isKnown ? undefined : (known?.table ?? above?.table)
-    return {
-      ...{ path: read.path, table: isKnown ? known.table : name.text, by, isNameless: false, isKnown },
-      ...{ known, isShard: name.isShard, ...(perhaps && { perhaps }), ...more },
-    }
+    const table = isKnown ? known.table : name.text
+    const told = { table, by, isNameless: false, isKnown, ...(perhaps && { perhaps }), ...more }
+    return { path: read.path, told, known, isShard }
   }
   // all_events may be divided by the tables whose events it lists; its rows are still not those of the tables.
   if (read.partition !== undefined && above?.table !== 'all_events')
-    return told({ text: read.partition, known: knownIn(read.partition), isShard: true }, 'folder')
+    return named({ text: read.partition, known: knownIn(read.partition), isShard: true }, 'folder')
   const folder = folders.at(-1)
-  if (own.text !== '' && (own.known !== null || !isWriters(own.text, inFolders))) {
-    const elsewhere = [...inFolders].filter(([, stems]) => stems.has(own.text))
-    const isAlone = elsewhere.length > 1 && elsewhere.every(([, stems]) => stems.size === 1)
-    const isDoubtful = isAlone && own.known === null && above === null && folder?.text !== own.text
-    return told(own, 'name', isDoubtful ? { doubt: `files of several folders are called "${own.text}": it may be the table, or what a writer calls every file` } : {})
+  const namesake = namesakes.get(own.text)
+  const isEverywhere = own.known === null && folder?.text !== own.text && namesake?.areAlone === true
+  // Whoever has written the files of Heap's tables under one name calls every file so.
+  const isWriters = isEverywhere && [...namesake.folders].some((one) => knownIn(one) !== null)
+  if (own.text !== '' && !isWriters) {
+    if (!isEverywhere || above !== null) return named(own, 'name')
+    const doubt = `files of several folders are called ${own.text}: it may be the table, or what a writer calls every file`
+    return named(own, 'name', { doubt })
   }
-  if (folder) return told(folder, 'folder')
-  const isWord = /^[a-z][a-z_]*$/.test(stem) && !isNoName(stem)
-  if (isWord) return told({ text: stem, known: null, isShard: false }, 'name', { notice: `${read.path} is read as a table called ${stem}; where that is not its name, ${sayingSo(read.path, 'NAME')}` })
-  if (root.text !== '') return told(root, 'folder')
-  return told({ text: stem, known: null, isShard: true }, 'name', { isNameless: true })
-}
-
-/** A name that files have in the folders of Heap's tables: whoever wrote it calls every file so. */
-function isWriters(stem: string, inFolders: ReadonlyMap<string, ReadonlySet<string>>): boolean {
-  const folders = [...inFolders].filter(([, stems]) => stems.has(stem))
-  const isAlone = folders.length > 1 && folders.every(([, stems]) => stems.size === 1)
-  return isAlone && folders.some(([folder]) => knownIn(folder) !== null)
+  if (folder) return named(folder, 'folder')
+  if (/^[a-z][a-z_]*$/.test(stem) && !isNoName(stem)) {
+    const notice = `${read.path} is read as a table called ${stem}; where that is not its name, ${sayingSo(read.path, 'NAME')}`
+    return named({ text: stem, known: null, isShard: false }, 'name', { notice })
+  }
+  if (root.text !== '') return named(root, 'folder')
+  return named({ text: stem, known: null, isShard: true }, 'name', { isNameless: true })
 }
 
 function isSure({ prefix }: KnownName): boolean {
@@ -177,100 +187,115 @@ function habitsOf(named: readonly Named[]): Habits {
   const schemas = new Map<string, Set<string>>()
   const endings = new Map<string, Set<string>>()
   let isPlain = false
-  for (const { known, isKnown } of named) {
+  for (const { known, told } of named) {
     if (known === null) continue
     if (known.prefix !== '') addTo(schemas, known.prefix, known.table)
-    if (!isKnown) continue
+    if (!told.isKnown) continue
     const kind = endingOf(`t${known.ending}`)?.kind
     if (kind !== undefined) addTo(endings, kind, known.table)
     else if (known.ending === '') isPlain = true
   }
-  const isHabit = ([, tables]: [string, Set<string>]) => tables.size > 1
-  const allEndIn = (kind: string) =>
-    named.every((one) => endingOf(one.known === null ? one.table : `t${one.known.ending}`)?.kind === kind)
+  const allEndIn = (kind: string): boolean =>
+    named.every(({ known, told }) => endingOf(known === null ? told.table : `t${known.ending}`)?.kind === kind)
   return {
-    schemas: new Set([...schemas].filter((one) => isSchema(one[0]) || isHabit(one)).map(([prefix]) => prefix)),
-    endings: new Set([...endings].filter((one) => isHabit(one) || allEndIn(one[0])).map(([kind]) => kind)),
+    schemas: new Set([...schemas].filter(([name, of]) => isSchema(name) || of.size > 1).map(([name]) => name)),
+    endings: new Set([...endings].filter(([kind, of]) => of.size > 1 || allEndIn(kind)).map(([kind]) => kind)),
     isPlain,
   }
 }
 
 function addTo(sets: Map<string, Set<string>>, key: string, value: string): void {
-  sets.set(key, (sets.get(key) ?? new Set()).add(value))
+  const set = sets.get(key)
+  if (set) set.add(value)
+  else sets.set(key, new Set([value]))
 }
 
 /** Without the schema that tables of Heap's have in front too. */
 function withoutSchema(one: Named, { schemas }: Habits): Named {
-  if (one.isKnown || one.isNameless) return one
-  const { known } = one
+  const { told, known } = one
+  if (told.isKnown || told.isNameless) return one
   if (known !== null && schemas.has(known.prefix)) {
-    const { perhaps: _, ...rest } = one
-    return { ...rest, table: known.table, isKnown: true }
+    return { ...one, told: { table: known.table, by: told.by, isNameless: false, isKnown: true } }
   }
-  const flat = one.table.replaceAll(/[-\s]/g, '_')
-  const schema = [...schemas, ...heapSchemas].find((prefix) => flat.startsWith(`${prefix}_`))
-  return schema === undefined ? one : { ...one, table: one.table.slice(schema.length + 1).replace(/^_+(?=[a-z])/, '') }
+  const flat = told.table.replaceAll(/[-\s]/g, '_')
+  const schema = [...schemas, ...heapSchemas].find((name) => flat.startsWith(`${name}_`))
+  if (schema === undefined) return one
+  return { ...one, told: { ...told, table: told.table.slice(schema.length + 1) } }
 }
 
 /** As Heap names them. */
 const heapSchemas = ['heap_main_production', 'heap_main_development', 'main_production', 'main_development'] as const
 
+/** Names that are the same but for what stands behind them. */
+interface Endings {
+  texts: string[]
+  tables: Set<string>
+  /** The first of them. */
+  file: string
+  table: string
+}
+
 /** With what stands behind names, or without it where it is the writer's. */
 function settled(named: readonly Named[], habits: Habits): NamedTable[] {
-  const groups = new Map<string, { texts: string[]; tables: Set<string>; file: string; table: string }>()
+  const tables = new Set(named.map(({ told }) => told.table))
   const bases = new Set<string>()
-  const tables = new Set(named.map(({ table }) => table))
-  const endings = named.map((one) => (one.isKnown || one.isNameless ? null : endingOf(one.table)))
-  for (const [index, ending] of endings.entries()) {
-    if (ending === null) continue
-    const key = keyOf(ending)
-    const { path: file, table } = named[index] ?? { path: '', table: '' }
-    const group = groups.get(key) ?? { texts: [], tables: new Set(), file, table }
+  const groups = new Map<string, Endings>()
+  const endings = named.map(({ told }) => (told.isKnown || told.isNameless ? null : endingOf(told.table)))
+  for (const [index, { path: file, told }] of named.entries()) {
+    const ending = endings[index]
+    if (!ending) continue
+    const { table } = told
+    const group = groups.get(keyOf(ending)) ?? { texts: [], tables: new Set(), file, table }
     group.texts.push(ending.text)
     group.tables.add(table)
-    groups.set(key, group)
+    groups.set(keyOf(ending), group)
     bases.add(ending.base)
   }
   const isEverywhere = bases.size > 1 && endings.every((ending) => ending?.kind === 'word')
-  return named.map(({ path: file, known: _, isShard, ...one }, index): NamedTable => {
-    const ending = endings[index] ?? null
-    const group = ending && groups.get(keyOf(ending))
-    if (ending === null || !group) return one
-    const { kind, base, text } = ending
-    if (isShard && (kind === 'number' || kind === 'shard')) return one
-    if (habits.endings.has(kind)) return { ...one, table: base }
+  const verdicts = new Map<string, Partial<NamedTable>>()
+  const verdict = (ending: NameEnding): Partial<NamedTable> => {
+    const { kind, base } = ending
+    const group = groups.get(keyOf(ending))
+    if (!group) return {}
+    const { texts } = group
+    const isOf = verdictOf({ kind, texts, baseIsTable: tables.has(base), isEverywhere }, habits.isPlain)
     const names = [...group.tables].toSorted()
     const shown = names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
-    const verdict = verdictOf(
-      text,
-      { kind, texts: group.texts, baseIsTable: tables.has(base), isEverywhere },
-      habits.isPlain,
-    )
-    switch (verdict.kind) {
+    switch (isOf) {
       case 'name':
-        if (verdict.isSure) return one
+        return {}
+      case 'writer':
+        return { table: base }
+      case 'likely_name':
         return {
-          ...one,
           notice: `${shown}: what stands behind ${base} is taken for a part of the name; where it is the writer's, ${sayingSo(group.file, base)}`,
         }
-      case 'writer':
-        if (verdict.isSure) return { ...one, table: base }
+      case 'likely_writer':
         return {
-          ...one,
           table: base,
           notice: `${shown}: what stands behind ${base} is taken for the writer's, and ${base} for the table; where it is a part of the name, ${sayingSo(group.file, group.table)}`,
         }
       case 'unclear':
-        return { ...one, doubt: `${shown} may be tables of their own, or parts of one table ${base}` }
+        return { doubt: `${shown} may be tables of their own, or parts of one table ${base}` }
     }
+  }
+  return named.map(({ told, isShard }, index) => {
+    const ending = endings[index]
+    if (!ending || (isShard && (ending.kind === 'number' || ending.kind === 'shard'))) return told
+    if (habits.endings.has(ending.kind)) return { ...told, table: ending.base }
+    const key = keyOf(ending)
+    const found = verdicts.get(key) ?? verdict(ending)
+    verdicts.set(key, found)
+    return { ...told, ...found }
   })
+}
+
+/** Numbers of one width, and dates of one form, belong together. */
+function keyOf({ kind, base, text }: NameEnding): string {
+  return [kind, base, kind === 'shard' ? '' : text.replaceAll(/\d/g, '0')].join(' ')
 }
 
 /** What to write into the mapping file. */
 export function sayingSo(file: string, table: string): string {
   return `say so in the mapping file: files: { ${JSON.stringify(file)}: ${table} }`
-}
-
-function keyOf({ kind, base }: { kind: string; base: string }): string {
-  return `${kind} ${base}`
 }

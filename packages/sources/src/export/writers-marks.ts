@@ -84,7 +84,9 @@ export function isGeneric(name: string): boolean {
 
 /** Whether nobody calls an event so, unlike `download` or `export`. */
 export function isNoName(word: string): boolean {
-  return /^(?:csv|data|file|files|json|out|output|outputs|parquet|part|parts|record|records|result|results|rows|table|tables|text|tmp|temp|txt|untitled)$/.test(word)
+  return /^(?:csv|data|file|files|json|out|output|outputs|parquet|part|parts|record|records|result|results|rows|table|tables|text|tmp|temp|txt|untitled)$/.test(
+    word,
+  )
 }
 
 /** Whether what stands before the name of a table is surely that of its schema, and no part of an event's name. */

@@ -1,4 +1,4 @@
-import { type Mapping, OperatorError, tableIn, tableOf } from '@heapferry/domain'
+import { type Mapping, OperatorError, tableOf } from '@heapferry/domain'
 import { type Beginning, beginningOf } from '../../unpacking/content.ts'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
@@ -47,7 +47,7 @@ export async function inspectJson({ content, path, table, mapping }: UnknownFile
   switch (holds) {
     case 'table': {
       const columns = columnsOf(sample, false)
-      return [{ format, columns, firstRowByte, table: tableIn(mapping, table, columns), notices: doubling }]
+      return [{ format, columns, firstRowByte, notices: doubling }]
     }
     case 'people': {
       const notices = [`${path} is read as people of Heap's one-time export`, ...doubling]
