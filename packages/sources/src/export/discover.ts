@@ -29,13 +29,19 @@ export interface Discovery {
   newestDump?: number
 }
 
-const data = 'csv|tsv|psv|txt|json|jsonl|ndjson|avro|parquet'
+const data =
+  'csv|tsv|psv|txt|text|dat|json|jsonl|ndjson|avro|parquet|parq|pq|jsoneachrow|(?:csv|tsv|tabseparated)withnames|tabseparated'
 const packed = 'gz|gzip|zst|zstd|bz2'
-const tableFile = new RegExp(`(?:\\.(?:${data}|${packed})|^[^.]+|_part_\\d+|\\.\\d+)$`, 'i')
+// Beam and browsers put something behind that; what only ends in .part is a download that was broken off.
+const behind = String.raw`(?:-\d+-of-\d+| ?\(\d+\)| - copy)?`
+const tableFile = new RegExp(
+  `(?:\\.(?:${data}|${packed})${behind}|^[^.]+|_part_\\d+|\\.\\d+|(?:^|\\.)\\d+\\.part)$`,
+  'i',
+)
 const otherData = /\.(?:zip|xz|7z|tar|tgz|lz4|br|orc|xlsx?|sql|db)$|\.tar\.\w+$/i
 // Notes that writers leave beside the data: success markers, manifests, checksums, what an editor or a desktop adds.
 const note =
-  /^(?:_SUCCESS|_committed_.*|_started_.*|.*_\$folder\$|[^.]*manifest|.*[._-]manifest|.*\.(?:md|crc|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
+  /^(?:_SUCCESS|_committed_.*|_started_.*|.*_\$folder\$|[^.]*manifest|.*[._-]manifest|.*\.(?:md|crc|csv\.metadata|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
 // Hidden files, and what a writer did not finish.
 const hidden = /(?:^|\/)(?:\.|_temporary\/)/
 

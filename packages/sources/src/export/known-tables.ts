@@ -11,19 +11,33 @@ export interface KnownName {
 }
 
 /** What writers and people put behind a name of Heap's; anything else makes another name of it (`users_clicked`). */
-const ending = String.raw`(?:[_]+(?:\d+|v\d+|all|backup|clean|copy|csv|data|dump|export|exported|exports|final|full|new|old|part|raw|table|unload|\d{8}t\d{6}z?)|\d+)*_*`
-const names = known.map((table) => ({ table, pattern: new RegExp(`^(?:(.+?)_+)?${table}(${ending})$`) }))
-const helperNames = helpers.map((table) => ({
-  table,
-  pattern: new RegExp(`^(?:(.+?)_+)?_*${table.slice(1)}(${ending})$`),
-}))
+const words = 'all|backup|clean|copy|csv|data|dump|export|exported|exports|final|full|new|old|part|raw|table|unload'
+const ending = String.raw`(?:_+(?:\d+|v\d+|${words}|\d{8}t\d{6}z?)|\d+)*_*`
+const names = [
+  ...known.map((table) => ({ table, text: table })),
+  ...helpers.map((table) => ({ table, text: `_*${table.slice(1)}` })),
+].map(({ table, text }) => ({ table, pattern: new RegExp(`^(?:(.+?)_+)?${text}(${ending})$`) }))
+
+/** As Fivetran calls them; an event of a user may be called so too. */
+const singular: ReadonlyMap<string, KnownTable> = new Map([
+  ['user', 'users'],
+  ['user_migration', 'user_migrations'],
+  ['session', 'sessions'],
+  ['pageview', 'pageviews'],
+])
 
 /** @param name lower case, without a writer's marks */
 export function knownIn(name: string): KnownName | null {
   const flat = name.replaceAll(/[-\s]/g, '_')
-  for (const { table, pattern } of [...names, ...helperNames]) {
+  for (const { table, pattern } of names) {
     const found = pattern.exec(flat)
     if (found) return { table, prefix: found[1] ?? '', ending: found[2] ?? '' }
   }
-  return null
+  const table = singular.get(flat)
+  return table ? { table, prefix: '', ending: 'singular' } : null
+}
+
+/** Whether nothing but that table can be meant: BigQuery has other rows in those called `_raw`. */
+export function isCertain({ ending: behind }: KnownName): boolean {
+  return behind !== 'singular' && !behind.includes('_raw')
 }

@@ -37,9 +37,16 @@ export function tableByColumns(path: string, named: NamedTable, columns: readonl
   const ofHeap = (table: KnownTable, toldBy: ToldBy, ...notices: string[]): ToldTable =>
     told(tableOf(table, columns), toldBy, ...notices)
 
+  const table = tableOf(name, columns)
+  if (doubt !== undefined && (named.isKnown || table.kind === 'event')) {
+    throw new OperatorError(
+      `${path}: ${doubt}`,
+      `Give a folder or a glob of the files that belong together, or, where it is the table NAME, ${sayingSo(path, 'NAME')}.`,
+    )
+  }
   if (named.isKnown) {
     if (kind === null ? isAction(name, columns) : kind !== name) throw contradiction(path, name, columns, kind)
-    return told(tableOf(name, columns), by, notice)
+    return told(table, by, notice)
   }
   const { perhaps } = named
   if (perhaps !== undefined && kind === perhaps) return ofHeap(perhaps, 'columns')
@@ -50,9 +57,7 @@ export function tableByColumns(path: string, named: NamedTable, columns: readonl
   if (kind !== null) {
     return ofHeap(kind, 'columns', `${path} is read as ${kind}: it has the columns that only this table has`)
   }
-  const table = tableOf(name, columns)
   if (table.kind !== 'event') return told(table, by, notice)
-  if (doubt !== undefined) throw new OperatorError(`${path}: ${doubt}`, `Where it is NAME, ${sayingSo(path, 'NAME')}.`)
   if (named.isNameless) {
     throw new OperatorError(
       `${path} holds events, and neither its name nor its folder tells of which table: writers call files of every table so`,

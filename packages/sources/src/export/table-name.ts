@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { endingOf, type NameEnding, verdictOf } from './name-endings.ts'
-import { knownIn, type KnownName, type KnownTable } from './known-tables.ts'
+import { isCertain, knownIn, type KnownName, type KnownTable } from './known-tables.ts'
 import { isGeneric, isNoName, isSchema, stemOf, withoutMarks } from './writers-marks.ts'
 
 /** What a path tells of the table that its file holds. */
@@ -36,12 +36,18 @@ export function tableNameOf(relativePath: string): string {
  * @param root the name of what the paths are relative to, `''` where it has none
  */
 export function namedTables(relativePaths: readonly string[], root: string): NamedTable[] {
-  const paths = relativePaths.map((file) => readPath(file, root))
+  const read = relativePaths.map((file) => readPath(file, root))
+  // Beside files that have names, one without is of any table, and not of that which the whole export is called.
+  const areShards = read.every(({ own, folders }) => own.text === '' && folders.length === 0)
+  const paths = areShards ? read : read.map((one) => ({ ...one, root: noName }))
   const namesakes = namesakesIn(paths)
   const named = paths.map((one) => nameOf(one, namesakes))
   const habits = habitsOf(named)
   return settled(
-    named.map((one) => withoutSchema(one, habits)),
+    withDoubts(
+      named.map((one) => withoutSchema(one, habits)),
+      habits,
+    ),
     habits,
   )
 }
@@ -51,9 +57,13 @@ interface Name {
   /** `''` where it is the writer's alone. */
   text: string
   known: KnownName | null
+  /** What stands before it, between dots. */
+  schema: string
   /** It ended in the number of a shard that can be nothing else: another number belongs to the name. */
   isShard: boolean
 }
+
+const noName: Name = { text: '', known: null, schema: '', isShard: false }
 
 interface ReadPath {
   path: string
@@ -100,9 +110,10 @@ function nameIn(fileOrFolder: string): Name {
     .map((part) => ({ part, left: withoutMarks(part) }))
     .filter(({ left }) => !isGeneric(left))
   const chosen = parts.findLast(({ left }) => !endingWords.test(left)) ?? parts.at(-1)
-  if (!chosen) return { text: '', known: null, isShard: false }
+  if (!chosen) return noName
   const { part, left } = chosen
-  return { text: left, known: knownIn(left), isShard: /\d$/.test(part) && left !== part }
+  const schema = parts.slice(0, parts.indexOf(chosen)).map((one) => one.left)
+  return { text: left, known: knownIn(left), schema: schema.join('.'), isShard: /\d$/.test(part) && left !== part }
 }
 
 /** Parts between dots that say how good a file is, not what it holds. */
@@ -130,9 +141,13 @@ function namesakesIn(paths: readonly ReadPath[]): Namesakes {
 
 interface Named {
   path: string
+  /** What it was before anything was taken from it. */
+  text: string
   told: NamedTable
   /** Where one of Heap's names is a part of it. */
   known: KnownName | null
+  /** `''` where the name has none in front. */
+  schema: string
   isShard: boolean
 }
 
@@ -140,16 +155,16 @@ function nameOf(read: ReadPath, namesakes: Namesakes): Named {
   const { own, folders, root, stem } = read
   const above = folders.findLast(({ known }) => known !== null && isSure(known))?.known ?? null
   const named = (name: Name, by: NamedTable['by'], more?: Partial<NamedTable>): Named => {
-    const { known, isShard } = name
+    const { text, known, isShard, schema } = name
     const isKnown = known !== null && isSure(known)
     const perhaps = isKnown ? undefined : (known?.table ?? above?.table)
-    const table = isKnown ? known.table : name.text
+    const table = isKnown ? known.table : text
     const told = { table, by, isNameless: false, isKnown, ...(perhaps && { perhaps }), ...more }
-    return { path: read.path, told, known, isShard }
+    return { path: read.path, text, told, known, schema: schema || (isKnown ? known.prefix : ''), isShard }
   }
   // all_events may be divided by the tables whose events it lists; its rows are still not those of the tables.
   if (read.partition !== undefined && above?.table !== 'all_events')
-    return named({ text: read.partition, known: knownIn(read.partition), isShard: true }, 'folder')
+    return named({ text: read.partition, known: knownIn(read.partition), schema: '', isShard: true }, 'folder')
   const folder = folders.at(-1)
   const namesake = namesakes.get(own.text)
   const isEverywhere = own.known === null && folder?.text !== own.text && namesake?.areAlone === true
@@ -163,14 +178,17 @@ function nameOf(read: ReadPath, namesakes: Namesakes): Named {
   if (folder) return named(folder, 'folder')
   if (/^[a-z][a-z_]*$/.test(stem) && !isNoName(stem)) {
     const notice = `${read.path} is read as a table called ${stem}; where that is not its name, ${sayingSo(read.path, 'NAME')}`
-    return named({ text: stem, known: null, isShard: false }, 'name', { notice })
+    return named({ text: stem, known: null, schema: '', isShard: false }, 'name', { notice })
   }
-  if (root.text !== '') return named(root, 'folder')
-  return named({ text: stem, known: null, isShard: true }, 'name', { isNameless: true })
+  if (root.text !== '') {
+    const notice = `${read.path} and its like are read as the table ${root.text}, as their folder is called; where that is not its name, ${sayingSo('*', 'NAME')}`
+    return named(root, 'folder', root.known === null ? { notice } : {})
+  }
+  return named({ text: stem, known: null, schema: '', isShard: true }, 'name', { isNameless: true })
 }
 
-function isSure({ prefix }: KnownName): boolean {
-  return prefix === '' || isSchema(prefix)
+function isSure(known: KnownName): boolean {
+  return isCertain(known) && (known.prefix === '' || isSchema(known.prefix))
 }
 
 /** What is seen at Heap's tables, whose names are known, of how a writer names files. */
@@ -215,16 +233,51 @@ function withoutSchema(one: Named, { schemas }: Habits): Named {
   const { told, known } = one
   if (told.isKnown || told.isNameless) return one
   if (known !== null && schemas.has(known.prefix)) {
-    return { ...one, told: { table: known.table, by: told.by, isNameless: false, isKnown: true } }
+    const { by } = told
+    return { ...one, schema: known.prefix, told: { table: known.table, by, isNameless: false, isKnown: true } }
   }
   const flat = told.table.replaceAll(/[-\s]/g, '_')
   const schema = [...schemas, ...heapSchemas].find((name) => flat.startsWith(`${name}_`))
   if (schema === undefined) return one
-  return { ...one, told: { ...told, table: told.table.slice(schema.length + 1) } }
+  return { ...one, schema, told: { ...told, table: told.table.slice(schema.length + 1) } }
 }
 
 /** As Heap names them. */
 const heapSchemas = ['heap_main_production', 'heap_main_development', 'main_production', 'main_development'] as const
+
+/**
+ * Where tables of two schemas have one name, and where a table of Heap's is there under its own name and another one with a
+ * word behind it (`sessions_export`): an event may be called so.
+ */
+function withDoubts(named: readonly Named[], habits: Habits): Named[] {
+  const schemasOf = new Map<string, Set<string>>()
+  const exact = new Set<string>()
+  for (const { told, schema, known } of named) {
+    if (schema !== '') addTo(schemasOf, told.table, schema)
+    if (told.isKnown && known !== null && !/[a-z]/.test(known.ending)) exact.add(known.table)
+  }
+  return named.map((one): Named => {
+    const { told, known, text } = one
+    const schemas = [...(schemasOf.get(told.table) ?? [])]
+    if (schemas.length > 1) {
+      const doubt = `${told.table} is there of several schemas (${schemas.slice(0, 3).join(', ')}), whose ids must not meet in one run`
+      return { ...one, told: { ...told, doubt } }
+    }
+    // Beside Heap's table, one with something in front of its name is another.
+    if (isOfAnother(known) && !told.isKnown && exact.has(known.table)) {
+      const { table, by, notice } = told
+      return { ...one, told: { table, by, isNameless: false, isKnown: false, ...(notice !== undefined && { notice }) } }
+    }
+    const isWorded = told.isKnown && known !== null && /[a-z]/.test(known.ending) && exact.has(known.table)
+    if (!isWorded || habits.endings.has('word')) return one
+    return { ...one, told: { table: text, by: told.by, isNameless: false, isKnown: false, perhaps: known.table } }
+  })
+}
+
+/** Whether columns cannot tell the table of Heap's that is a part of a name. */
+function isOfAnother(known: KnownName | null): known is KnownName {
+  return known !== null && isCertain(known) && (known.table === 'sessions' || known.table === 'pageviews')
+}
 
 /** Names that are the same but for what stands behind them. */
 interface Endings {
