@@ -4,10 +4,12 @@ import { Mapping } from '@heapferry/domain'
 import { discover, inspectExport, noticesOf, sourceAt } from '@heapferry/sources'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferry } from '../support/heapferry.ts'
 import { noS3 } from '../support/place.ts'
+import { redisForTests } from '../support/redis.ts'
 import { tableWriters, type TextTable } from '../support/write-table.ts'
 
+const server = redisForTests()
 const ids = ['4702333951502204', '1144768874446519', '7376682748375158'] as const
 const row = [...ids, '2023-05-01 10:00:00', '/a'] as const
 const columns = ['user_id', 'event_id', 'session_id', 'time', 'path'] as const
@@ -262,8 +264,8 @@ test('what a run leaves out without having been told to is said at its end, and 
     'skip.yaml': 'tables: { countries: { kind: skip } }\n',
   })
   const run = async (...args: string[]) => {
-    const env = { HEAPFERRY_HOME: path.join(cwd, 'home') }
-    const { stdout } = await heapferryHere(['run', 'e', '--no-dashboard', '--json', ...args], { cwd, env })
+    const env = { HEAPFERRY_HOME: path.join(cwd, 'home'), REDIS_URL: server.server.url }
+    const { stdout } = await heapferry(['run', 'e', '--no-dashboard', '--json', ...args], { cwd, env }).ended
     return JSON.parse(stdout.trim().split('\n').at(-1) ?? '').message
   }
   expect(await run('--to', 'jsonl:out')).toBe(

@@ -260,6 +260,33 @@ test.each<[what: string, Files, tables: Record<string, string>]>([
     { users: 'users by columns', user_migrations: 'user_migrations by columns' },
   ],
   [
+    'words of writers that are events, where other tables have names',
+    {
+      'x/SIGNUP/000000000000.csv': event,
+      'x/DOWNLOAD/000000000000.csv': event,
+      'a.main_production.export.csv': event,
+      'backup-000000000000.csv': event,
+    },
+    { signup: 'event by folder', download: 'event by folder', export: 'event by name', backup: 'event by name' },
+  ],
+  [
+    'parts that are numbered by words, and regions with the same tables',
+    {
+      'signup.part1.csv': event,
+      'buy.part2.csv': event,
+      'eu/users/part-0.csv': users,
+      'us/users/part-0.csv': users,
+      'eu/cart/part-0.csv': event,
+      'us/cart/part-0.csv': event,
+    },
+    { signup: 'event by name', buy: 'event by name', users: 'users by folder', cart: 'event by folder' },
+  ],
+  [
+    'names that are set apart by dashes and spaces',
+    { 'wonka-sessions.csv': event, 'Heap export - users.csv': users, 'wonka-signup.csv': event },
+    { sessions: 'sessions by name', users: 'users by name', signup: 'event by name' },
+  ],
+  [
     'helper tables with a schema in front',
     {
       'main_production__sync_info.csv': `event_table_name,synced_to_time\npageviews,${time}\n`,

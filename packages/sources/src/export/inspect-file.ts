@@ -52,8 +52,8 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
     const near = await holding(blob, 0, Math.min(beginningBytes, sizeBytes))
     const compression = await compressionOfBlob(near)
     const named = nameOf(found, mapping)
-    const { table: name } = named
-    const tables = sizeBytes === 0 ? [] : await tablesIn(near, { path, compression, table: name, mapping })
+    const { table: name, called } = named
+    const tables = sizeBytes === 0 ? [] : await tablesIn(near, { path, compression, table: name, called, mapping })
     if (tables.length === 0) return { files: [], notices: [`${path} is empty`], renamed: [] }
     const notices = tables.flatMap((inFile) => inFile.notices ?? [])
     const renamed = new Set<string>()
@@ -82,7 +82,8 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
         version: blob.version,
       }
       files.push(file)
-      if (table.kind !== 'helper' || table.leftOutBy !== undefined) continue
+      // What Heap itself has handed over holds what it says.
+      if (table.kind !== 'helper' || table.leftOutBy !== undefined || told.toldBy === 'manifest') continue
       const { rows } = await formatOf(file).sample({ blob: near, content: contentOf(near, compression) }, sampledRows)
       const suspicion = suspicionOf(table.name, columns, [...rows])
       if (suspicion) throw new OperatorError(`${path} ${suspicion.what}`, suspicion.hint)
@@ -106,7 +107,7 @@ function nameOf(found: FoundFile, mapping: Mapping): NamedTable & { saidBy?: Tol
   const given = said ?? (found.named ? undefined : found.table)
   if (given === undefined) return found.named ?? nameByPath(found.path)
   const certain = { by: 'name', isNameless: false, isKnown: true } as const
-  return { ...certain, table: given, saidBy: said === undefined ? 'manifest' : 'mapping' }
+  return { ...certain, table: given, called: given, saidBy: said === undefined ? 'manifest' : 'mapping' }
 }
 
 /** Of a file of which nobody has said where it lies: its folder may name it. */
@@ -149,7 +150,7 @@ const magicBytes = 16
 
 async function tablesIn(
   blob: Blob,
-  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'mapping'>,
+  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'called' | 'mapping'>,
 ): Promise<TableInFile[]> {
   const { path, compression } = file
   const content = contentOf(blob, compression)

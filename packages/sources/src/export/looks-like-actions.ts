@@ -80,14 +80,18 @@ function wide(table: string, columns: readonly string[]): Suspicion | null {
       const shown = JSON.stringify(separator)
       return {
         what: `has one column where several belong: ${shown} stands between them`,
-        hint: isDouble
-          ? `Write the table again with a single character between cells. ${skipping(table)}`
-          : `Say it in the mapping file: csv: { delimiter: ${shown} }. ${skipping(table)}`,
+        hint:
+          isDouble || knownSeparators.has(separator)
+            ? `Write the table again with a single character between cells, and quotes around single cells at most. ${skipping(table)}`
+            : `Say it in the mapping file: csv: { delimiter: ${shown} }. ${skipping(table)}`,
       }
     }
   }
   return null
 }
+
+/** They are seen where they stand between cells, and not within quotes around a whole line. */
+const knownSeparators: ReadonlySet<string> = new Set([',', ';', '|', '\t'])
 
 /** Names that are no names: `_COL_0`, `c1`, `f0_`, `Unnamed: 0`. */
 const noName =

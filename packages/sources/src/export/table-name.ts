@@ -1,12 +1,14 @@
 import path from 'node:path'
 import { endingOf, type NameEnding, verdictOf } from './name-endings.ts'
-import { isCertain, knownIn, type KnownName, type KnownTable } from './known-tables.ts'
+import { isCertain, knownIn, knownTables, type KnownName, type KnownTable } from './known-tables.ts'
 import { isGeneric, isNoName, isSchema, stemOf, withoutMarks } from './writers-marks.ts'
 
 /** What a path tells of the table that its file holds. */
 export interface NamedTable {
   /** Lower case. */
   table: string
+  /** The name as it is there, without marks. */
+  called: string
   by: 'name' | 'folder'
   /** Nothing in the path names a table: `table` is what the writer has called the file. */
   isNameless: boolean
@@ -38,10 +40,15 @@ export function tableNameOf(relativePath: string): string {
 export function namedTables(relativePaths: readonly string[], root: string): NamedTable[] {
   const read = relativePaths.map((file) => readPath(file, root))
   // Beside files that have names, one without is of any table, and not of that which the whole export is called.
-  const areShards = read.every(({ own, folders }) => own.text === '' && folders.length === 0)
-  const paths = areShards ? read : read.map((one) => ({ ...one, root: noName }))
-  const namesakes = namesakesIn(paths)
-  const named = paths.map((one) => nameOf(one, namesakes))
+  const areNamed = read.some(({ own, folders }) => own.text !== '' || folders.length > 0)
+  const paths = areNamed ? read.map((one) => ({ ...one, root: noName })) : read
+  const layout = {
+    namesakes: namesakesIn(paths),
+    containers: containersIn(paths),
+    parents: parentsIn(paths),
+    areNamed,
+  }
+  const named = paths.map((one) => nameOf(one, layout))
   const habits = habitsOf(named)
   return settled(
     withDoubts(
@@ -61,15 +68,19 @@ interface Name {
   schema: string
   /** It ended in the number of a shard that can be nothing else: another number belongs to the name. */
   isShard: boolean
+  /** Where it is but a word of writers, that word: an event may be called so. */
+  word: string
 }
 
-const noName: Name = { text: '', known: null, schema: '', isShard: false }
+const noName: Name = { text: '', known: null, schema: '', isShard: false, word: '' }
 
 interface ReadPath {
   path: string
   own: Name
-  /** Folders of the export that are named, the nearest last. */
-  folders: readonly Name[]
+  /** Folders of the export that are named, the nearest last, with their paths. */
+  folders: readonly (Name & { path: string })[]
+  /** The nearest folder, where its name is but a word of writers. */
+  folderWord: string
   root: Name
   /** What a partition says. */
   partition: string | undefined
@@ -86,13 +97,14 @@ function readPath(relativePath: string, root: string): ReadPath {
     .dirname(relativePath)
     .split('/')
     .filter((folder) => folder !== '.' && folder !== '')
+  const named = folders.flatMap((folder, depth) =>
+    partition.test(folder) ? [] : [{ ...nameIn(folder), path: folders.slice(0, depth + 1).join('/') }],
+  )
   return {
     path: relativePath,
     own: nameIn(path.posix.basename(relativePath)),
-    folders: folders
-      .filter((folder) => !partition.test(folder))
-      .map(nameIn)
-      .filter(({ text }) => text !== ''),
+    folders: named.filter(({ text }) => text !== ''),
+    folderWord: named.at(-1)?.word ?? '',
     root: nameIn(partition.test(root) ? '' : root),
     partition: folders
       .map((folder) => tablePartition.exec(folder)?.[1]?.toLowerCase())
@@ -102,22 +114,51 @@ function readPath(relativePath: string, root: string): ReadPath {
 }
 
 function nameIn(fileOrFolder: string): Name {
-  const stem = stemOf(fileOrFolder)
-  const parts = stem
+  const parts = stemOf(fileOrFolder)
     .split('.')
     // "users.000" is Snowflake's and Redshift's way of numbering too; a table name never is a number.
     .filter((part) => !/^v?\d*$/.test(part))
     .map((part) => ({ part, left: withoutMarks(part) }))
-    .filter(({ left }) => !isGeneric(left))
-  const chosen = parts.findLast(({ left }) => !endingWords.test(left)) ?? parts.at(-1)
-  if (!chosen) return noName
+  // What stands before a schema is a project, and what follows it is a table, whatever word it is.
+  const schemaAt = parts.length > 1 ? parts.findLastIndex(({ left }) => isSchema(left)) : -1
+  const named = parts.filter(
+    ({ left }, at) => at > schemaAt && (!isGeneric(left) || (at === schemaAt + 1 && at > 0 && isWord(left))),
+  )
+  const chosen = named.findLast(({ left }) => !endingWords.test(left)) ?? named.at(-1)
+  const last = parts.at(-1)?.left.replace(/(?:_\d+){1,3}$/, '') ?? ''
+  if (!chosen) return { ...noName, word: isWord(last) ? last : '' }
   const { part, left } = chosen
   const schema = parts.slice(0, parts.indexOf(chosen)).map((one) => one.left)
-  return { text: left, known: knownIn(left), schema: schema.join('.'), isShard: /\d$/.test(part) && left !== part }
+  const isShard = /\d$/.test(part) && left !== part
+  return { text: left, known: knownIn(left), schema: schema.join('.'), isShard, word: '' }
+}
+
+/** A word of writers that an event may be called too, unlike `data` and `part`. */
+function isWord(name: string): boolean {
+  return /^[a-z][a-z_]*$/.test(name) && !isNoName(name)
 }
 
 /** Parts between dots that say how good a file is, not what it holds. */
 const endingWords = /^(?:final|fixed|clean|sorted|sample|latest|current|old|new)$/
+
+/** Folders that hold files or folders with names of their own: they are not of one table. */
+function containersIn(paths: readonly ReadPath[]): ReadonlySet<string> {
+  return new Set(
+    paths.flatMap(({ own, folders }) =>
+      (own.text === '' ? folders.slice(0, -1) : folders).map((folder) => folder.path),
+    ),
+  )
+}
+
+/** By the name of a folder, the folders that it lies in, where files have no names of their own. */
+function parentsIn(paths: readonly ReadPath[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const parents = new Map<string, Set<string>>()
+  for (const { own, folders } of paths) {
+    const [parent, folder] = [folders.at(-2), folders.at(-1)]
+    if (own.text === '' && folder && parent) addTo(parents, folder.text, parent.path)
+  }
+  return parents
+}
 
 /** By the name of a file, the folders that hold files of that name, and whether they hold nothing else. */
 type Namesakes = ReadonlyMap<string, { folders: ReadonlySet<string>; areAlone: boolean }>
@@ -141,8 +182,6 @@ function namesakesIn(paths: readonly ReadPath[]): Namesakes {
 
 interface Named {
   path: string
-  /** What it was before anything was taken from it. */
-  text: string
   told: NamedTable
   /** Where one of Heap's names is a part of it. */
   known: KnownName | null
@@ -151,7 +190,16 @@ interface Named {
   isShard: boolean
 }
 
-function nameOf(read: ReadPath, namesakes: Namesakes): Named {
+/** How the files of an export lie in its folders. */
+interface Layout {
+  namesakes: Namesakes
+  containers: ReadonlySet<string>
+  parents: ReadonlyMap<string, ReadonlySet<string>>
+  /** A file or folder has a name of its own. */
+  areNamed: boolean
+}
+
+function nameOf(read: ReadPath, { namesakes, containers, parents, areNamed }: Layout): Named {
   const { own, folders, root, stem } = read
   const above = folders.findLast(({ known }) => known !== null && isSure(known))?.known ?? null
   const named = (name: Name, by: NamedTable['by'], more?: Partial<NamedTable>): Named => {
@@ -159,15 +207,15 @@ function nameOf(read: ReadPath, namesakes: Namesakes): Named {
     const isKnown = known !== null && isSure(known)
     const perhaps = isKnown ? undefined : (known?.table ?? above?.table)
     const table = isKnown ? known.table : text
-    const told = { table, by, isNameless: false, isKnown, ...(perhaps && { perhaps }), ...more }
-    return { path: read.path, text, told, known, schema: schema || (isKnown ? known.prefix : ''), isShard }
+    const told = { table, called: text, by, isNameless: false, isKnown, ...(perhaps && { perhaps }), ...more }
+    return { path: read.path, told, known, schema: schema || (isKnown ? known.prefix : ''), isShard }
   }
   // all_events may be divided by the tables whose events it lists; its rows are still not those of the tables.
   if (read.partition !== undefined && above?.table !== 'all_events')
-    return named({ text: read.partition, known: knownIn(read.partition), schema: '', isShard: true }, 'folder')
-  const folder = folders.at(-1)
+    return named({ ...noName, text: read.partition, known: knownIn(read.partition), isShard: true }, 'folder')
+  const nearest = folders.at(-1)
   const namesake = namesakes.get(own.text)
-  const isEverywhere = own.known === null && folder?.text !== own.text && namesake?.areAlone === true
+  const isEverywhere = own.known === null && nearest?.text !== own.text && namesake?.areAlone === true
   // Whoever has written the files of Heap's tables under one name calls every file so.
   const isWriters = isEverywhere && [...namesake.folders].some((one) => knownIn(one) !== null)
   if (own.text !== '' && !isWriters) {
@@ -175,20 +223,29 @@ function nameOf(read: ReadPath, namesakes: Namesakes): Named {
     const doubt = `files of several folders are called ${own.text}: it may be the table, or what a writer calls every file`
     return named(own, 'name', { doubt })
   }
-  if (folder) return named(folder, 'folder')
-  if (/^[a-z][a-z_]*$/.test(stem) && !isNoName(stem)) {
-    const notice = `${read.path} is read as a table called ${stem}; where that is not its name, ${sayingSo(read.path, 'NAME')}`
-    return named({ text: stem, known: null, schema: '', isShard: false }, 'name', { notice })
+  const folder = folders.findLast((one) => !containers.has(one.path) || (one.known !== null && isSure(one.known)))
+  if (folder) {
+    const lieIn = [...(parents.get(folder.text) ?? [])]
+    const areRegions = lieIn.every((parent) => knownTables.some((table) => parents.get(table)?.has(parent)))
+    if (lieIn.length < 2 || areRegions || above !== null) return named(folder, 'folder')
+    const doubt = `folders called ${folder.text} lie in ${lieIn.slice(0, 3).join(', ')}: either may be the table`
+    return named(folder, 'folder', { doubt })
+  }
+  // Where other tables have names, so may this one.
+  const word = own.word === stem || areNamed ? own.word || read.folderWord : ''
+  if (word !== '') {
+    const notice = `${read.path} is read as a table called ${word}; where that is not its name, ${sayingSo(read.path, 'NAME')}`
+    return named({ ...noName, text: word, isShard: own.word !== stem }, own.word === '' ? 'folder' : 'name', { notice })
   }
   if (root.text !== '') {
     const notice = `${read.path} and its like are read as the table ${root.text}, as their folder is called; where that is not its name, ${sayingSo('*', 'NAME')}`
     return named(root, 'folder', root.known === null ? { notice } : {})
   }
-  return named({ text: stem, known: null, schema: '', isShard: true }, 'name', { isNameless: true })
+  return named({ ...noName, text: stem, isShard: true }, 'name', { isNameless: true })
 }
 
 function isSure(known: KnownName): boolean {
-  return isCertain(known) && (known.prefix === '' || isSchema(known.prefix))
+  return isCertain(known) && (known.prefix === '' || known.isApart || isSchema(known.prefix))
 }
 
 /** What is seen at Heap's tables, whose names are known, of how a writer names files. */
@@ -204,10 +261,12 @@ interface Habits {
 function habitsOf(named: readonly Named[]): Habits {
   const schemas = new Map<string, Set<string>>()
   const endings = new Map<string, Set<string>>()
+  const apart = new Set<string>()
   let isPlain = false
   for (const { known, told } of named) {
     if (known === null) continue
     if (known.prefix !== '') addTo(schemas, known.prefix, known.table)
+    if (known.isApart) apart.add(known.prefix)
     if (!told.isKnown) continue
     const kind = endingOf(`t${known.ending}`)?.kind
     if (kind !== undefined) addTo(endings, kind, known.table)
@@ -216,7 +275,9 @@ function habitsOf(named: readonly Named[]): Habits {
   const allEndIn = (kind: string): boolean =>
     named.every(({ known, told }) => endingOf(known === null ? told.table : `t${known.ending}`)?.kind === kind)
   return {
-    schemas: new Set([...schemas].filter(([name, of]) => isSchema(name) || of.size > 1).map(([name]) => name)),
+    schemas: new Set(
+      [...schemas].filter(([name, of]) => isSchema(name) || apart.has(name) || of.size > 1).map(([name]) => name),
+    ),
     endings: new Set([...endings].filter(([kind, of]) => of.size > 1 || allEndIn(kind)).map(([kind]) => kind)),
     isPlain,
   }
@@ -233,8 +294,8 @@ function withoutSchema(one: Named, { schemas }: Habits): Named {
   const { told, known } = one
   if (told.isKnown || told.isNameless) return one
   if (known !== null && schemas.has(known.prefix)) {
-    const { by } = told
-    return { ...one, schema: known.prefix, told: { table: known.table, by, isNameless: false, isKnown: true } }
+    const { perhaps, ...certain } = told
+    return { ...one, schema: known.prefix, told: { ...certain, table: perhaps ?? known.table, isKnown: true } }
   }
   const flat = told.table.replaceAll(/[-\s]/g, '_')
   const schema = [...schemas, ...heapSchemas].find((name) => flat.startsWith(`${name}_`))
@@ -257,7 +318,7 @@ function withDoubts(named: readonly Named[], habits: Habits): Named[] {
     if (told.isKnown && known !== null && !/[a-z]/.test(known.ending)) exact.add(known.table)
   }
   return named.map((one): Named => {
-    const { told, known, text } = one
+    const { told, known } = one
     const schemas = [...(schemasOf.get(told.table) ?? [])]
     if (schemas.length > 1) {
       const doubt = `${told.table} is there of several schemas (${schemas.slice(0, 3).join(', ')}), whose ids must not meet in one run`
@@ -265,12 +326,12 @@ function withDoubts(named: readonly Named[], habits: Habits): Named[] {
     }
     // Beside Heap's table, one with something in front of its name is another.
     if (isOfAnother(known) && !told.isKnown && exact.has(known.table)) {
-      const { table, by, notice } = told
-      return { ...one, told: { table, by, isNameless: false, isKnown: false, ...(notice !== undefined && { notice }) } }
+      const { perhaps, ...certain } = told
+      return perhaps === known.table ? { ...one, told: certain } : one
     }
     const isWorded = told.isKnown && known !== null && /[a-z]/.test(known.ending) && exact.has(known.table)
     if (!isWorded || habits.endings.has('word')) return one
-    return { ...one, told: { table: text, by: told.by, isNameless: false, isKnown: false, perhaps: known.table } }
+    return { ...one, told: { ...told, table: told.called, isKnown: false, perhaps: known.table } }
   })
 }
 

@@ -18,6 +18,10 @@ const marks: readonly RegExp[] = [
   /(?:^|[-_. ])[0-9a-f]{32}(?![0-9a-z]).*$/,
   // Query ids of Trino and Athena.
   /(?:^|[-_. ])\d{8}_\d{6}_\d{5}_[a-z0-9]{5}(?![a-z0-9]).*$/,
+  // BigQuery's console.
+  /(?:^|[-_. ])bquxjob_[0-9a-f]+_[0-9a-f]+$/,
+  // Spreadsheets.
+  /(?: -)? sheet ?\d*$/,
   // Beam.
   /(?:^|[-_. ])\d+-of-\d+.*$/,
   // Spark, Sqoop, Glue, Flink.
@@ -79,7 +83,9 @@ export function withoutMarks(name: string): string {
 
 /** Whether a name, without its marks, is of nothing but words for whatever is written, and numbers. */
 export function isGeneric(name: string): boolean {
-  return wordsOf(name).every((word) => genericWords.has(word) || /^\d+$/.test(word))
+  return wordsOf(name).every(
+    (word) => genericWords.has(word) || /^\d+$/.test(word) || genericWords.has(word.replace(/\d+$/, '')),
+  )
 }
 
 /** Whether nobody calls an event so, unlike `download` or `export`. */
