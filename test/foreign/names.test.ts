@@ -191,10 +191,9 @@ test.each<[what: string, Files, tables: Record<string, string>]>([
       'j_click.CSVWithNames': event,
     },
     Object.fromEntries(
-      [...'abcdefghij'].map((letter) => [
-        `${letter}_click`,
-        `event by ${'abefgh'.includes(letter) ? 'folder' : 'name'}`,
-      ]),
+      'abcdefghij'
+        .split('')
+        .map((letter) => [`${letter}_click`, `event by ${'abefgh'.includes(letter) ? 'folder' : 'name'}`]),
     ),
   ],
   [
