@@ -259,6 +259,11 @@ test.each<[what: string, Files, tables: Record<string, string>]>([
     { users: 'users by columns', user_migrations: 'user_migrations by columns' },
   ],
   [
+    'numbers behind dashes that count from zero, or with zeros in front',
+    { 'signup-0.csv': event, 'signup-1.csv': event, 'buy-01.csv': event, 'buy-02.csv': event, 'cart-0-3.csv': event },
+    { signup: 'event by name', buy: 'event by name', cart: 'event by name' },
+  ],
+  [
     'words of writers that are events, where other tables have names',
     {
       'x/SIGNUP/000000000000.csv': event,
@@ -352,6 +357,11 @@ test.each<[what: string, Files, said: string[]]>([
     ['customers.csv has the columns of users, and so has users.csv'],
   ],
   ['two environments', { 'a.prod.signup.csv': event, 'a.dev.signup.csv': event }, ['several schemas (a.dev, a.prod)']],
+  [
+    'numbers behind dashes, which people write too',
+    { 'step-1.csv': event, 'step-2.csv': event },
+    ['step-1, step-2 may be tables of their own, or parts of one table step'],
+  ],
   [
     'folders with one name in each',
     { 'may/clicks.csv': event, 'june/clicks.csv': event },

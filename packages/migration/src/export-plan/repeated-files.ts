@@ -3,8 +3,9 @@ import type { ExportFile, ReadRow, Source, TableKind } from '@heapferry/domain'
 // Every row of a small file, and of others as many as come with the first bytes.
 const smallBytes = 1024 * 1024
 const firstRows = { rows: 500, bytes: 256 * 1024 }
-// Copies among so many are seen; ten thousand shards of one table take no longer than these.
-const filesOfTable = 50
+// Ten thousand shards would take minutes over a network. Copies are of one size, so those of one size come first.
+const filesOfTable = 16
+const filesInAll = 200
 // Heap itself writes one row in a thousand twice.
 const repeatedShare = 0.1
 
@@ -19,11 +20,15 @@ export async function repeatedFileNotices(
   files: readonly ExportFile[],
 ): Promise<string[]> {
   const notices: string[] = []
+  let left = filesInAll
   for (const [table, group] of byTable(files)) {
     if (group.length < 2) continue
+    const chosen = sameSizesFirst(group).slice(0, Math.min(filesOfTable, left))
+    left -= chosen.length
+    const keysOfFiles = await Promise.all(chosen.map(async (file) => new Set(await keysOf(source, file))))
     const firstOf = new Map<string, ExportFile>()
-    for (const file of group.slice(0, filesOfTable)) {
-      const keys = new Set(await keysOf(source, file))
+    for (const [index, file] of chosen.entries()) {
+      const keys = keysOfFiles[index] ?? new Set()
       const repeated = [...keys].filter((key) => firstOf.has(key))
       if (keys.size > 0 && repeated.length >= keys.size * repeatedShare) {
         const others = new Set(repeated.map((key) => firstOf.get(key)?.path))
@@ -35,6 +40,14 @@ export async function repeatedFileNotices(
     }
   }
   return notices
+}
+
+/** In their order but for that. */
+function sameSizesFirst(files: readonly ExportFile[]): ExportFile[] {
+  const counts = new Map<number, number>()
+  for (const { version } of files) counts.set(version.sizeBytes, (counts.get(version.sizeBytes) ?? 0) + 1)
+  const isAlone = ({ version }: ExportFile): number => (counts.get(version.sizeBytes) === 1 ? 1 : 0)
+  return files.toSorted((a, b) => isAlone(a) - isAlone(b))
 }
 
 function byTable(files: readonly ExportFile[]): Map<string, ExportFile[]> {

@@ -1,6 +1,6 @@
 /** What stands behind a name and may be the writer's or a part of it. */
 export interface NameEnding {
-  kind: 'shard' | 'number' | 'date' | 'word'
+  kind: 'shard' | 'number' | 'dashed' | 'date' | 'word'
   base: string
   text: string
 }
@@ -11,6 +11,8 @@ const endings: readonly { kind: NameEnding['kind']; pattern: RegExp }[] = [
   { kind: 'date', pattern: /^(.+?)_?(20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/ },
   { kind: 'date', pattern: /^(.+?)_(20\d\d_(?:0[1-9]|1[0-2])(?:_(?:0[1-9]|[12]\d|3[01]))?)$/ },
   { kind: 'date', pattern: /^(.+?)_(20\d\d(?:0[1-9]|1[0-2])|1[4-9]\d{8}(?:\d{3})?)$/ },
+  // Dask, and copies of macOS; a person writes "Step 1" so.
+  { kind: 'dashed', pattern: /^(.+?)[- ]+(\d+)$/ },
   // Redshift, split: `000`, `_00`.
   { kind: 'number', pattern: /^(.*[a-z])_?(0\d+|\d{3})$/ },
   { kind: 'number', pattern: /^(.+?)_(\d+)$/ },
@@ -52,6 +54,9 @@ export function verdictOf({ kind, texts, baseIsTable, isEverywhere }: EndingGrou
       return texts.some((text) => text.startsWith('0_')) ? 'likely_name' : 'name'
     case 'number':
       return ofNumbers(different, isPlain, baseIsTable)
+    case 'dashed':
+      if (texts.some((text) => text.startsWith('0'))) return 'writer'
+      return different.size > 1 || baseIsTable ? 'unclear' : 'likely_writer'
     case 'date':
       if (isPlain) return 'likely_name'
       return different.size > 1 || !texts.some((text) => text.includes('_')) ? 'likely_writer' : 'likely_name'

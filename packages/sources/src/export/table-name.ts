@@ -125,7 +125,7 @@ function nameIn(fileOrFolder: string): Name {
     ({ left }, at) => at > schemaAt && (!isGeneric(left) || (at === schemaAt + 1 && at > 0 && isWord(left))),
   )
   const chosen = named.findLast(({ left }) => !endingWords.test(left)) ?? named.at(-1)
-  const last = parts.at(-1)?.left.replace(/(?:_\d+){1,3}$/, '') ?? ''
+  const last = parts.at(-1)?.left.replace(/(?:[-_ ]\d+){1,3}$/, '') ?? ''
   if (!chosen) return { ...noName, word: isWord(last) ? last : '' }
   const { part, left } = chosen
   const schema = parts.slice(0, parts.indexOf(chosen)).map((one) => one.left)
@@ -395,8 +395,10 @@ function settled(named: readonly Named[], habits: Habits): NamedTable[] {
   }
   return named.map(({ told, isShard }, index) => {
     const ending = endings[index]
-    if (!ending || (isShard && (ending.kind === 'number' || ending.kind === 'shard'))) return told
-    if (habits.endings.has(ending.kind)) return { ...told, table: ending.base }
+    const isNumber = ending?.kind === 'number' || ending?.kind === 'dashed'
+    if (!ending || (isShard && (isNumber || ending.kind === 'shard'))) return told
+    if (habits.endings.has(ending.kind) || (isNumber && habits.endings.has('number')))
+      return { ...told, table: ending.base }
     const key = keyOf(ending)
     const found = verdicts.get(key) ?? verdict(ending)
     verdicts.set(key, found)
@@ -406,7 +408,7 @@ function settled(named: readonly Named[], habits: Habits): NamedTable[] {
 
 /** Numbers of one width, and dates of one form, belong together. */
 function keyOf({ kind, base, text }: NameEnding): string {
-  return [kind, base, kind === 'shard' ? '' : text.replaceAll(/\d/g, '0')].join(' ')
+  return [kind, base, kind === 'shard' || kind === 'dashed' ? '' : text.replaceAll(/\d/g, '0')].join(' ')
 }
 
 /** What to write into the mapping file. */

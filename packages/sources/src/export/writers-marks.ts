@@ -38,7 +38,8 @@ const marks: readonly RegExp[] = [
   // Days and times.
   /(?:^|[-_ ])\d{4}-\d{2}-\d{2}(?:[-_ t]+\d{1,2}(?:[-_:.h]?\d{2}){0,2}(?:\.\d+)?s?)?\s*(?:am|pm|z|utc)?$/,
   /(?:^|[-_ ])\d{8}[-_ t]\d{6}z?$/,
-  /(?:^|[- ])\d+(?:[-_. ]\d+)*$/,
+  /^\d+(?:[-_. ]\d+)*$/,
+  /-\d+-\d+(?:-\d+)*$/,
   /[- ]+(?:exports?|exported|dump|unload|backup)$/,
 ]
 
