@@ -37,7 +37,10 @@ async function lookedAt(source: string, mapping: unknown = {}) {
   const stops = inspected.flatMap((one) => (one.kind === 'faulty' ? [`${one.fault.message}\n${one.fault.hint}`] : []))
   const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
   const rows: Record<string, string | null>[] = []
+  const firstTimes: (string | null)[] = []
   for (const file of files) {
+    for await (const { first } of sourceAt(discovery.place).cut(file, 1_000_000))
+      if (first?.kind === 'row') firstTimes.push(first.values[first.columns.indexOf('time')] ?? null)
     for await (const slice of sourceAt(discovery.place).readAll(file)) {
       for (const one of slice.rows) {
         if (one.kind === 'unreadable') throw new Error(one.detail)
@@ -46,7 +49,7 @@ async function lookedAt(source: string, mapping: unknown = {}) {
     }
   }
   discovery.place.close()
-  return { stops, rows, kinds: files.map(({ table }) => table.kind), notices: noticesOf(inspected, parsed) }
+  return { stops, rows, firstTimes, kinds: files.map(({ table }) => table.kind), notices: noticesOf(inspected, parsed) }
 }
 
 function csv(header: string, ...rows: readonly string[]): string {
@@ -191,10 +194,12 @@ describe('columns of the mapping', () => {
     const mapping = name.endsWith('.avro')
       ? { columns: { User_ID: 'user_id', event_id: 'event_id', Zeit: 'time' } }
       : renamed
-    const { rows, kinds, stops, notices } = await lookedAt(source, mapping)
+    const { rows, firstTimes, kinds, stops, notices } = await lookedAt(source, mapping)
     expect({ stops, kinds, notices }).toEqual({ stops: [], kinds: ['event'], notices: [] })
     expect(rows).toEqual([expect.objectContaining(wanted)])
     expect(rows[0]?.['time']).toMatch(/^2023-05-01 10:00:00/)
+    // What the day of a chunk is told by.
+    expect(firstTimes).toEqual([rows[0]?.['time']])
   })
 
   test.each(['signup_0_0_0.parquet', 'signup_0_0_0.avro', 'signup_0_0_0.csv'])(
