@@ -1,13 +1,16 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { Mapping } from '@heapferry/domain'
+import { Mapping, RunId } from '@heapferry/domain'
+import { ChunkQueue } from '@heapferry/queue'
 import { discover, inspectExport, noticesOf } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
 import { noS3 } from '../support/place.ts'
+import { redisForTests } from '../support/redis.ts'
 import { tableWriters } from '../support/write-table.ts'
 
+const server = redisForTests()
 const id = '4702333951502204'
 const time = '2023-05-01 10:00:00'
 
@@ -466,6 +469,24 @@ test('plan shows what has told each table, and stops with the key that mends it'
   expect((await plan('heap-export', '--mapping', 'm.yaml')).stdout).toContain('buy (by the mapping file): 1 rows')
   const { tables } = JSON.parse((await plan('e', '--json')).stdout)
   expect(tables).toMatchObject([{ told_by: ['name'] }, { told_by: ['folder'] }])
+})
+
+test('a run keeps the tables that it was created with, although files that come later tell names otherwise', async () => {
+  const cwd = await written({ 'e/signup_20230501.csv': event })
+  const env = { HEAPFERRY_HOME: path.join(cwd, 'home'), REDIS_URL: server.server.url }
+  const enqueue = () => heapferryHere(['enqueue', 'e', '--run', 'kept', '--to', 'jsonl:out'], { cwd, env })
+  expect((await enqueue()).stderr).toContain("is taken for the writer's")
+  await writeFile(path.join(cwd, 'e/pageviews.csv'), event)
+  // As after a loss of the queue: everything is planned again.
+  const queue = new ChunkQueue(server.redis, RunId.parse('kept'), 'events', () => {})
+  await queue.remove()
+  await queue.close()
+  expect((await enqueue()).stderr).toContain('is taken for a part of the name')
+  const { stdout } = await heapferryHere(['status', 'kept', '--json'], { cwd, env })
+  expect(JSON.parse(stdout).tables).toMatchObject([
+    { table: 'pageviews', planned: 1 },
+    { table: 'signup', planned: 1 },
+  ])
 })
 
 test('rows that two files of one table hold are told, with the files', async () => {

@@ -106,7 +106,8 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
   }
   const run = await ledger.createRun(wanted, request.by)
   assertSameRequest(run, wanted)
-  assertSameFiles(await ledger.files(run.id), files)
+  const planned = await ledger.files(run.id)
+  assertSameFiles(planned, files)
   const intent = await ledger.intent(run.id)
   if (intent.kind === 'cancel') {
     throw new OperatorError(
@@ -115,7 +116,15 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
     )
   }
   if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
-  return { run, hashSalt: request.hashSalt, source, files, notices }
+  // A file that came later may cast another light on the names of others.
+  const asPlanned = new Map(planned.map((file) => [file.id, file]))
+  return {
+    run,
+    hashSalt: request.hashSalt,
+    source,
+    files: files.map((file) => asPlanned.get(file.id) ?? file),
+    notices,
+  }
 }
 
 export interface ProductionWork {
