@@ -71,7 +71,7 @@ tables:
     `line 19, column 31: csv.quote: expected '"' or '', got "x"`,
     'line 21, column 15: tables.a.event: expected a name, got ""',
     'line 22, column 3: tables.B: expected a lower-case table name',
-    'line 23, column 14: tables.c.kind: expected users, user_migrations, sessions, pageviews, event or raw_events, got "evnt"',
+    'line 23, column 14: tables.c.kind: expected users, user_migrations, sessions, pageviews, event, raw_events or skip, got "evnt"',
     'line 23, column 29: tables.c.columns: expected at least one, got an empty list',
     'line 24, column 6: tables.d: expected keys with values, got a list',
   ])

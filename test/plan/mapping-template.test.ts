@@ -132,6 +132,7 @@ function planOf(one: { table: string; kind: string; columns: string[]; event_nam
   return {
     table: one.table,
     kind: one.kind,
+    told_by: ['name'],
     files: 1,
     bytes: 1,
     rows: { count: 1, exact: true },

@@ -1,7 +1,7 @@
 import { s3OptionsOf, type Settings } from '@heapferry/config'
-import { OperatorError } from '@heapferry/domain'
+import { type Mapping, OperatorError } from '@heapferry/domain'
 import { type ExportPlan, type ExportPlanWork, type FoundExport, planExport } from '@heapferry/migration'
-import { discover, type Discovery, type Inspected, inspectExport, sourceAt } from '@heapferry/sources'
+import { discover, type Discovery, type Inspected, inspectExport, noticesOf, sourceAt } from '@heapferry/sources'
 import { passingLine } from './passing-line.ts'
 import { planProgressText } from './plan-text.ts'
 
@@ -20,19 +20,27 @@ export async function planSource(source: string, settings: Settings, wanted: Wan
   const discovery = await discover(source, s3OptionsOf(settings))
   const { place } = discovery
   try {
-    return await planExport(foundExport(source, discovery, await inspectExport(discovery, wanted.mapping)), {
-      ...wanted,
-      nowMs: Date.now(),
-      source: sourceAt(place),
-      onProgress: progress.show,
-    })
+    return await planExport(
+      foundExport(source, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping),
+      {
+        ...wanted,
+        nowMs: Date.now(),
+        source: sourceAt(place),
+        onProgress: progress.show,
+      },
+    )
   } finally {
     progress.end()
     place.close()
   }
 }
 
-function foundExport(source: string, { notices }: Discovery, inspected: readonly Inspected[]): FoundExport {
+function foundExport(
+  source: string,
+  { notices }: Discovery,
+  inspected: readonly Inspected[],
+  mapping: Mapping,
+): FoundExport {
   const found = {
     source,
     files: inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : [])),
@@ -40,7 +48,7 @@ function foundExport(source: string, { notices }: Discovery, inspected: readonly
       if (one.kind === 'inspected') return []
       return [{ file: one.found.path, problem: one.fault.message, hint: one.fault.hint }]
     }),
-    notices: [...notices, ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : []))],
+    notices: [...notices, ...noticesOf(inspected, mapping)],
   }
   if (found.files.length === 0 && found.faults.length === 0)
     throw new OperatorError(`${source} holds only empty files`, 'Export the tables again with their headers.')

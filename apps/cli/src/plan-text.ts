@@ -1,4 +1,4 @@
-import { OperatorError, type TransportName, visible } from '@heapferry/domain'
+import { OperatorError, type ToldBy, type TransportName, visible } from '@heapferry/domain'
 import {
   type ChangedRow,
   counted,
@@ -469,7 +469,7 @@ function wholeTable(plan: ExportPlan, name: string): string {
 }
 
 function tableHeading(one: TablePlan): string[] {
-  const { time, event_names, rows, events } = one
+  const { time, event_names, rows, events, told_by } = one
   const names =
     event_names.slice(0, 3).join(', ') + (event_names.length > 3 ? ` and ${event_names.length - 3} more` : '')
   const span = time === null ? '' : `, ${time.exact ? '' : 'about '}${dateOf(time.from)} to ${dateOf(time.to)}`
@@ -477,7 +477,17 @@ function tableHeading(one: TablePlan): string[] {
     event_names.length > 0
       ? `${figure(events)} events: ${names}`
       : ['nothing', ...one.skipped.map(({ reason }) => skipText[reason])].join(': ')
-  return wrapped(`${one.table}: ${figure(rows)} rows${span} → ${made}`, '')
+  const told = told_by.length === 0 ? '' : ` (${told_by.map((by) => toldByTexts[by]).join(', ')})`
+  return wrapped(`${one.table}${told}: ${figure(rows)} rows${span} → ${made}`, '')
+}
+
+const toldByTexts: Readonly<Record<ToldBy, string>> = {
+  folder: 'by folder',
+  name: 'by name',
+  columns: 'by columns',
+  content: 'by content',
+  manifest: 'by the manifest',
+  mapping: 'by the mapping file',
 }
 
 function dateOf(time: string): string {

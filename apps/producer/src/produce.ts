@@ -29,6 +29,7 @@ import {
   mappingChangeText,
   mappingNotices,
   planRun,
+  repeatedFileNotices,
   saveIdentities,
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
@@ -37,6 +38,7 @@ import {
   inspectExport,
   type Inspected,
   isPausedForGrant,
+  noticesOf,
   openWorkStore,
   type S3Options,
   saveGrant,
@@ -97,10 +99,11 @@ export async function openRun(
   }
   const notices = [
     ...discovery.notices,
-    ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : [])),
+    ...noticesOf(inspected, request.mapping),
     ...helperNotices(files),
     ...mappingNotices(request.mapping, files),
     ...(await roundedNotices(source, files)),
+    ...(await repeatedFileNotices(source, files)),
   ]
   const { root } = discovery.place
 
@@ -120,7 +123,8 @@ export async function openRun(
   }
   const run = await ledger.createRun(wanted, request.by)
   assertSameRequest(run, wanted)
-  assertSameFiles(await ledger.files(run.id), files)
+  const planned = await ledger.files(run.id)
+  assertSameFiles(planned, files)
   const intent = await ledger.intent(run.id)
   if (intent.kind === 'cancel') {
     throw new OperatorError(
@@ -135,7 +139,15 @@ export async function openRun(
     await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
   }
   if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
-  return { run, hashSalt: request.hashSalt, source, files, notices }
+  // A file that came later may cast another light on the names of others.
+  const asPlanned = new Map(planned.map((file) => [file.id, file]))
+  return {
+    run,
+    hashSalt: request.hashSalt,
+    source,
+    files: files.map((file) => asPlanned.get(file.id) ?? file),
+    notices,
+  }
 }
 
 export interface ProductionWork {
@@ -267,7 +279,8 @@ function assertReadable(inspected: readonly Inspected[]): void {
 const shownFaults = 10
 
 function helperNotices(files: readonly ExportFile[]): string[] {
-  const names = new Set(files.filter(({ table }) => table.kind === 'helper').map(({ table }) => table.name))
+  const helpers = files.filter(({ table }) => table.kind === 'helper' && table.leftOutBy !== 'mapping')
+  const names = new Set(helpers.map(({ table }) => table.name))
   return [...names].map(
     (name) => `${name} has no user_id and time, so it holds no events: its rows are counted and skipped`,
   )

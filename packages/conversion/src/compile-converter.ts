@@ -37,6 +37,6 @@ export function compileConverter(
     case 'all_events':
       return () => skip('reconciliation_only')
     case 'helper':
-      return () => skip('helper_table')
+      return () => skip(table.leftOutBy === 'mapping' ? 'filtered_out' : 'helper_table')
   }
 }

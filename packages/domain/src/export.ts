@@ -16,12 +16,15 @@ export type CsvDialect = z.infer<typeof CsvDialect>
  */
 const records = z.enum(['all', 'identify', 'events'])
 
+/** Of objects, whose keys are the names of columns: the names that the mapping gives some of them, by the key in lower case. */
+const renamed = z.record(z.string(), z.string()).optional()
+
 export const Format = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('csv'), ...CsvDialect.shape }),
   /** One object a line. `undoubled`: every backslash is written twice, as PostgreSQL's COPY does. */
-  z.object({ kind: z.literal('json_lines'), records, undoubled: z.boolean() }),
+  z.object({ kind: z.literal('json_lines'), records, undoubled: z.boolean(), renamed }),
   /** All objects in one array. */
-  z.object({ kind: z.literal('json_array'), records, undoubled: z.boolean() }),
+  z.object({ kind: z.literal('json_array'), records, undoubled: z.boolean(), renamed }),
   z.object({ kind: z.literal('avro') }),
   z.object({ kind: z.literal('parquet') }),
 ])
@@ -39,6 +42,10 @@ export const FileVersion = z.object({
 })
 export type FileVersion = z.infer<typeof FileVersion>
 
+/** What tells which table a file belongs to: the folder it lies in, its name, …, or the mapping file. */
+export const ToldBy = z.enum(['folder', 'name', 'columns', 'content', 'manifest', 'mapping'])
+export type ToldBy = z.infer<typeof ToldBy>
+
 /**
  * One file of an export, as the producer found it. The ledger keeps it, chunks only name it: a users table can have
  * hundreds of columns, which would not fit into a job.
@@ -48,6 +55,8 @@ export const ExportFile = z.object({
   /** Relative to the export's root, with `/`. */
   path: z.string().min(1),
   table: Table,
+  /** What has told the table. */
+  toldBy: ToldBy.optional(),
   format: Format,
   compression: Compression,
   /** Lower case, in the file's order; of JSON those that its first rows have. */

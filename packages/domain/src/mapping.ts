@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { namesGivenTwice } from './names-given-twice.ts'
-import { type Table, tableOf } from './table.ts'
+import type { Table } from './table.ts'
 
 /** Why a column cannot be treated otherwise: without it a row would be another event, or none. */
 const ofTheEvent: ReadonlyMap<unknown, string> = new Map([
@@ -148,18 +148,28 @@ const Filter = z
     error: 'expected a time after from',
   })
 
+/** By the name of a column in the files, in any case: the name that Heap gives it. */
+const RenamedColumns = z.record(z.string().min(1, 'expected the name of a column'), ColumnName)
+
+const TableName = z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name')
+
 const TableMapping = z
   .strictObject({
     event: z.string().min(1, 'expected a name').optional().describe("The event's name in PostHog; else the table's."),
     columns: z
-      .array(z.string().min(1, 'expected a name'))
-      .min(1, 'expected at least one')
+      .union([z.array(z.string().min(1, 'expected a name')).min(1, 'expected at least one'), RenamedColumns], {
+        error: 'expected a list of names, or { NAME IN THE FILES: NAME OF HEAP }',
+      })
       .optional()
-      .describe('The columns of a file without a header, in order.'),
+      .describe(
+        'The columns in order, of files that have no names for them; or other names for some: { "User ID": user_id }.',
+      ),
     kind: z
-      .enum(['users', 'user_migrations', 'sessions', 'pageviews', 'event', 'raw_events'])
+      .enum(['users', 'user_migrations', 'sessions', 'pageviews', 'event', 'raw_events', 'skip'])
       .optional()
-      .describe('What the files of the table hold, where their name and columns do not tell it or tell it wrongly.'),
+      .describe(
+        'What the files of the table hold, where their name and columns do not tell it or tell it wrongly. skip: nothing of it is sent.',
+      ),
     properties: ColumnRules.optional().describe(ofColumns),
     static: StaticProperties.optional().describe(sameForEveryRow),
     where: Conditions.optional().describe(whichRows),
@@ -209,10 +219,14 @@ export const Mapping = z
       })
       .prefault({})
       .describe('How JSON files are written.'),
-    tables: z
-      .record(z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name'), TableMapping)
+    files: z
+      .record(z.string().min(1, 'expected a file or a pattern'), TableName)
       .default({})
-      .describe('By table name, lower case.'),
+      .describe(
+        'Which table files belong to, by their path in the export or their name, in which * stands for any characters. The first that fits counts.',
+      ),
+    columns: RenamedColumns.default({}).describe('Other names for columns, in all tables: { "User ID": user_id }.'),
+    tables: z.record(TableName, TableMapping).default({}).describe('By table name, lower case.'),
   })
   .superRefine(
     (mapping, context) => {
@@ -225,10 +239,11 @@ export type Mapping = z.infer<typeof Mapping>
 
 export const defaultMapping: Mapping = Mapping.parse({})
 
-/** The table that a file of this name with these columns holds. */
-export function tableIn(mapping: Mapping, name: string, columns: readonly string[]): Table {
+/** What the mapping says that files of a table hold; undefined where it leaves that to their name and columns. */
+export function tableSaid(mapping: Mapping, name: string): Table | undefined {
   const kind = mapping.tables[name]?.kind
-  return kind ? { kind, name } : tableOf(name, columns)
+  if (kind === undefined) return undefined
+  return kind === 'skip' ? { kind: 'helper', name, leftOutBy: 'mapping' } : { kind, name }
 }
 
 /** Whether a salt is needed: something of the export is to be hashed. */

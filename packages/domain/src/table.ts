@@ -23,13 +23,23 @@ export const Table = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('raw_events'), name: z.string() }),
   /** Records that join a user id to an identity; the one-time export has them among its events. */
   z.object({ kind: z.literal('identify'), name: z.string() }),
-  z.object({ kind: z.literal('helper'), name: z.string() }),
+  z.object({
+    kind: z.literal('helper'),
+    name: z.string(),
+    /** Whose purpose it is that nothing of it is sent; absent where only its columns say that it holds no actions. */
+    leftOutBy: z.enum(['heap', 'mapping']).optional(),
+  }),
 ])
 export type Table = z.infer<typeof Table>
 export type TableKind = Table['kind']
 
 const builtIn = ['users', 'user_migrations', 'pageviews', 'sessions', 'all_events'] as const
 const helpers: ReadonlySet<string> = new Set(['_sync_info', '_event_metadata'])
+
+/** Whether a table tells of other tables, and Heap writes it. */
+export function isHelperOfHeap(name: string): boolean {
+  return helpers.has(name.toLowerCase())
+}
 
 /**
  * Heap names its built-in tables the same in every warehouse. Of all others only those with a person and a time hold
@@ -39,8 +49,8 @@ export function tableOf(name: string, columns: readonly string[]): Table {
   const lower = name.toLowerCase()
   const known = builtIn.find((table) => table === lower)
   if (known) return { kind: known, name: lower }
-  const isEvent = !helpers.has(lower) && columns.includes('user_id') && columns.includes('time')
-  return { kind: isEvent ? 'event' : 'helper', name: lower }
+  if (helpers.has(lower)) return { kind: 'helper', name: lower, leftOutBy: 'heap' }
+  return { kind: columns.includes('user_id') && columns.includes('time') ? 'event' : 'helper', name: lower }
 }
 
 export function phaseOf(kind: TableKind): Phase {

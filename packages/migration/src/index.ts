@@ -23,6 +23,7 @@ export {
   type TableChanges,
   type TablePlan,
 } from './export-plan/export-plan.ts'
+export { repeatedFileNotices } from './export-plan/repeated-files.ts'
 export { looksRounded } from './export-plan/looks-rounded.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {

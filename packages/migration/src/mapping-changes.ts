@@ -88,6 +88,7 @@ const effects: ReadonlyMap<string, MappingEffect> = new Map([
   ['csv', 'reading'],
   ['json', 'reading'],
   ['columns', 'reading'],
+  ['files', 'reading'],
   ['kind', 'reading'],
   ['event', 'names'],
   ['identity', 'people'],

@@ -4,6 +4,7 @@ import {
   emptyTally,
   type Intent,
   isComplete,
+  isHelperOfHeap,
   type Phase,
   type PhaseProgress,
   phases as inOrder,
@@ -203,7 +204,7 @@ export function runStatus(
   return {
     run,
     state: state.kind,
-    message: withTrouble(messageOf(state, phase, total.tally.rejected.file_damaged ?? 0), shown),
+    message: withTrouble(messageOf(state, phase, progress.tables), shown),
     trouble: shown,
     details: detailsOf(progress, queue),
     phase,
@@ -223,8 +224,9 @@ function withTrouble(message: string, trouble: readonly Trouble[]): string {
   return trouble.some(({ halts }) => halts) ? `Standing still. ${sentences}` : `${message} ${sentences}`
 }
 
-/** @param damages places at which files are damaged or cut off */
-function messageOf(state: RunState, phase: Phase, damages: number): string {
+function messageOf(state: RunState, phase: Phase, tables: readonly TableProgress[]): string {
+  // Places at which files are damaged or cut off.
+  const damages = totalOf(tables).tally.rejected.file_damaged ?? 0
   switch (state.kind) {
     case 'planning':
       return 'Planning: files are being cut into chunks.'
@@ -243,12 +245,26 @@ function messageOf(state: RunState, phase: Phase, damages: number): string {
     case 'failed':
       return `Failed: ${state.reason}. ${state.hint}`
     case 'completed':
-      return 'Completed: every row has been sent or left out on purpose.'
+      return completedText(tables)
     case 'completed_with_rejected_rows':
       return damages === 0
         ? 'Completed, but some rows were rejected.'
         : `Completed, but files are damaged or cut off in ${counted(damages, 'place')}: nobody can tell how many rows are missing there.`
   }
+}
+
+const shownTables = 3
+
+/** Nobody has said of a table without actions that it is to be left out, but Heap of its own helper tables. */
+function completedText(tables: readonly TableProgress[]): string {
+  const all = 'Completed: every row has been sent or left out on purpose'
+  const unasked = tables.filter(({ table, tally }) => (tally.skipped.helper_table ?? 0) > 0 && !isHelperOfHeap(table))
+  if (unasked.length === 0) return `${all}.`
+  const rows = unasked.reduce((sum, { tally }) => sum + (tally.skipped.helper_table ?? 0), 0)
+  const names = unasked.slice(0, shownTables).map(({ table }) => table)
+  const more = unasked.length - names.length
+  const where = `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  return `${all}, but for ${grouped(rows)} ${rows === 1 ? 'row' : 'rows'} of ${where}, in which no action of anybody was found. If there are none, say so with kind: skip in the mapping file of another run.`
 }
 
 const shownWaiting = 5

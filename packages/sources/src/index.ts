@@ -1,5 +1,5 @@
 export { type Discovery, discover } from './export/discover.ts'
-export { type Inspected, inspectExport } from './export/inspect-export.ts'
+export { type Inspected, inspectExport, noticesOf } from './export/inspect-export.ts'
 export { inspectFile } from './export/inspect-file.ts'
 export { tableNameOf } from './export/table-name.ts'
 export { openRowsFile } from './formats/csv/open-rows-file.ts'

@@ -1,4 +1,4 @@
-import { Count, Day, RejectReason, SkipReason } from '@heapferry/domain'
+import { Count, Day, RejectReason, SkipReason, ToldBy } from '@heapferry/domain'
 import { z } from 'zod'
 
 /** A number of rows or events. Where it is not exact it was estimated from samples. */
@@ -59,6 +59,8 @@ export type PlannedRow = z.infer<typeof PlannedRow>
 export const TablePlan = z.object({
   table: z.string(),
   kind: z.string(),
+  /** What has told that its files belong to it. */
+  told_by: z.array(ToldBy),
   files: Count,
   /** Of the files as they are, packed or not. */
   bytes: Count,

@@ -25,6 +25,7 @@ import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
+import { repeatedFileNotices } from './repeated-files.ts'
 import { RepeatedIds } from './repeated-ids.ts'
 import { type RowSurvey, type SurveyedRow, type SurveyWork, surveyRows, wholeEndOf } from './survey-rows.ts'
 
@@ -115,7 +116,8 @@ export async function planExport(found: FoundExport, work: ExportPlanWork): Prom
       tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
-  return planOf({ ...found, faults: [...found.faults, ...people.faults] }, work, {
+  const notices = [...found.notices, ...(await repeatedFileNotices(work.source, found.files))]
+  return planOf({ ...found, notices, faults: [...found.faults, ...people.faults] }, work, {
     tables,
     people: people.summary,
     repeats: repeated.repeats(),

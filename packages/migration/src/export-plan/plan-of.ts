@@ -102,6 +102,7 @@ function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TableP
   return {
     table: table.name,
     kind: table.kind,
+    told_by: [...new Set(files.flatMap(({ toldBy }) => toldBy ?? []))],
     files: files.length,
     bytes: files.reduce((sum, { version }) => sum + version.sizeBytes, 0),
     rows,

@@ -5,7 +5,7 @@ import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { dumpsOf, type PlannedWith } from './dumps.ts'
-import { tableNamesOf } from './table-name.ts'
+import { type NamedTable, namedTables } from './table-name.ts'
 
 /** A file of an export. */
 export interface FoundFile {
@@ -13,6 +13,8 @@ export interface FoundFile {
   path: string
   /** Where something else than the file's own path tells which table it holds: its neighbours, a dump's manifest. */
   table?: string
+  /** What its path, and those of its neighbours, tell of that. */
+  named?: NamedTable
   /** Of Heap Connect for S3: the dump that the file came in. */
   dump?: number
 }
@@ -27,13 +29,19 @@ export interface Discovery {
   newestDump?: number
 }
 
-const data = 'csv|tsv|psv|txt|json|jsonl|ndjson|avro|parquet'
+const data =
+  'csv|tsv|psv|txt|text|dat|json|jsonl|ndjson|avro|parquet|parq|pq|jsoneachrow|(?:csv|tsv|tabseparated)withnames|tabseparated'
 const packed = 'gz|gzip|zst|zstd|bz2'
-const tableFile = new RegExp(`(?:\\.(?:${data}|${packed})|^[^.]+|_part_\\d+|\\.\\d+)$`, 'i')
+// Beam and browsers put something behind that; what only ends in .part is a download that was broken off.
+const behind = String.raw`(?:-\d+-of-\d+| ?\(\d+\)| - copy)?`
+const tableFile = new RegExp(
+  `(?:\\.(?:${data}|${packed})${behind}|^[^.]+|_part_\\d+|\\.\\d+|(?:^|\\.)\\d+\\.part)$`,
+  'i',
+)
 const otherData = /\.(?:zip|xz|7z|tar|tgz|lz4|br|orc|xlsx?|sql|db)$|\.tar\.\w+$/i
 // Notes that writers leave beside the data: success markers, manifests, checksums, what an editor or a desktop adds.
 const note =
-  /^(?:_SUCCESS|_committed_.*|_started_.*|.*_\$folder\$|[^.]*manifest|.*[._-]manifest|.*\.(?:md|crc|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
+  /^(?:_SUCCESS|_committed_.*|_started_.*|.*_\$folder\$|[^.]*manifest|.*[._-]manifest|.*\.(?:md|crc|csv\.metadata|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
 // Hidden files, and what a writer did not finish.
 const hidden = /(?:^|\/)(?:\.|_temporary\/)/
 
@@ -140,8 +148,11 @@ async function choose(
 function filesAt({ root }: ExportPlace, paths: readonly string[]): FoundFile[] {
   // A bucket is not named for a table, a folder may be.
   const folder = isBucket(root) ? '' : path.posix.basename(root)
-  const tables = tableNamesOf(paths, folder)
-  return paths.map((file, index) => ({ path: file, table: tables[index] ?? '' }))
+  const tables = namedTables(paths, folder)
+  return paths.map((file, index) => {
+    const named = tables[index]
+    return { path: file, ...(named && { table: named.table, named }) }
+  })
 }
 
 function isBucket(root: string): boolean {

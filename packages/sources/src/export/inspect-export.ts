@@ -2,6 +2,8 @@ import { type Mapping, OperatorError } from '@heapferry/domain'
 import pMap from 'p-map'
 import type { Discovery, FoundFile } from './discover.ts'
 import { type Inspection, inspectFile } from './inspect-file.ts'
+import { sayingSo } from './table-name.ts'
+import { fits } from './table-said-of.ts'
 
 /** What one file of an export holds, or why it cannot be told. */
 export type Inspected =
@@ -12,8 +14,8 @@ export type Inspected =
 const filesAtOnce = 16
 
 /** Looks at every file, in the order of the discovery; a faulty one does not keep the others from being looked at. */
-export function inspectExport({ place, files }: Discovery, mapping: Mapping): Promise<Inspected[]> {
-  return pMap(
+export async function inspectExport({ place, files }: Discovery, mapping: Mapping): Promise<Inspected[]> {
+  const inspected = await pMap(
     files,
     async (found): Promise<Inspected> => {
       try {
@@ -25,4 +27,51 @@ export function inspectExport({ place, files }: Discovery, mapping: Mapping): Pr
     },
     { concurrency: filesAtOnce },
   )
+  return withOneUsersTable(inspected)
+}
+
+/** A table that only its columns tell to be of people may be a segment, where the table of people itself is there too. */
+function withOneUsersTable(inspected: readonly Inspected[]): Inspected[] {
+  const ofPeople = inspected
+    .flatMap((one) => (one.kind === 'inspected' ? one.files : []))
+    .filter(({ table }) => table.kind === 'users')
+  const named = ofPeople.find(({ toldBy }) => toldBy !== 'columns')
+  return inspected.map((one) => {
+    const file = one.kind === 'inspected' ? one.files.find(({ table }) => table.kind === 'users') : undefined
+    if (!named || file?.toldBy !== 'columns') return one
+    const fault = new OperatorError(
+      `${file.path} has the columns of users, and so has ${named.path}, which is called so: it may be a part of the same table, or one of its own`,
+      `Where it belongs to users, ${sayingSo(file.path, 'users')}. Where nothing of it is to be sent, ${sayingSo(file.path, 'NAME')} and tables: { NAME: { kind: skip } }.`,
+    )
+    return { kind: 'faulty', found: one.found, fault }
+  })
+}
+
+/** What a user should know of the files, and of what the mapping says of files and columns that are not there. */
+export function noticesOf(inspected: readonly Inspected[], mapping: Mapping): string[] {
+  const seen = inspected.filter((one) => one.kind === 'inspected')
+  const unused = Object.keys(mapping.files).filter(
+    (pattern) => !inspected.some(({ found }) => fits(pattern, found.path)),
+  )
+  const missing = [
+    ...columnsMissing('columns', mapping.columns, seen),
+    ...Object.entries(mapping.tables).flatMap(([table, { columns }]) => {
+      const own = seen.filter(({ files }) => files.some((file) => file.table.name === table))
+      if (columns === undefined || Array.isArray(columns) || own.length === 0) return []
+      return columnsMissing(`tables.${table}.columns`, columns, own)
+    }),
+  ]
+  return [
+    // Files of one table say the same.
+    ...new Set(seen.flatMap(({ notices }) => notices)),
+    ...unused.map((pattern) => `The mapping has files.${JSON.stringify(pattern)}, but no file fits it`),
+    ...missing,
+  ]
+}
+
+function columnsMissing(key: string, columns: Readonly<Record<string, string>>, seen: readonly Inspection[]): string[] {
+  const renamed = new Set(seen.flatMap((one) => one.renamed))
+  return Object.entries(columns)
+    .filter(([column, name]) => column.toLowerCase() !== name && !renamed.has(column.toLowerCase()))
+    .map(([column]) => `The mapping has ${key}.${JSON.stringify(column)}, but no file was seen to have such a column`)
 }

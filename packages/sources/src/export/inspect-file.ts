@@ -3,14 +3,17 @@ import {
   type Compression,
   type ExportFile,
   FileId,
+  type Format,
   type Mapping,
   OperatorError,
   requiredColumns,
   type Table,
-  tableIn,
+  tableOf,
+  tableSaid,
+  type ToldBy,
 } from '@heapferry/domain'
 import type { TableInFile, UnknownFile } from '../formats/file-format.ts'
-import { inspectors } from '../formats/formats.ts'
+import { formatOf, inspectors } from '../formats/formats.ts'
 import { type Blob, beginningBytes, holding } from '../places/blob.ts'
 import type { ExportPlace } from '../places/open-place.ts'
 import { compressionOf } from '../unpacking/compression-of.ts'
@@ -18,14 +21,23 @@ import { beginningOf, contentOf } from '../unpacking/content.ts'
 import { damagedBeforeRows } from '../unpacking/damaged-content.ts'
 import { withPath } from '../unusable-file.ts'
 import type { FoundFile } from './discover.ts'
-import { tableNameOf } from './table-name.ts'
+import { renaming, suspicionOf } from './looks-like-actions.ts'
+import { renamedColumns, renamesOf } from './renamed-columns.ts'
+import { type ToldTable, tableByColumns } from './table-by-columns.ts'
+import { type NamedTable, namedTables } from './table-name.ts'
+import { tableSaidOf } from './table-said-of.ts'
 
 /** What a file holds: no table where it is empty, two where events and identify records are mixed. */
 export interface Inspection {
   files: ExportFile[]
   /** What a user should know of it. */
   notices: string[]
+  /** Columns of it that the mapping calls otherwise, by their names in the file. */
+  renamed: string[]
 }
+
+// Enough to see what stands in its columns.
+const sampledRows = 50
 
 /**
  * What a file of an export holds, by its name and its beginning.
@@ -39,24 +51,44 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
     // Fetched once, and for most files all that is.
     const near = await holding(blob, 0, Math.min(beginningBytes, sizeBytes))
     const compression = await compressionOfBlob(near)
-    const tables = sizeBytes === 0 ? [] : await tablesIn(near, { path, compression, table: nameOf(found), mapping })
-    if (tables.length === 0) return { files: [], notices: [`${path} is empty`] }
-    const files = tables.map((inFile): ExportFile => {
-      const { format, columns, firstRowByte } = inFile
-      const table = inFile.table ?? tableIn(mapping, nameOf(found), columns)
+    const named = nameOf(found, mapping)
+    const { table: name, called } = named
+    const tables = sizeBytes === 0 ? [] : await tablesIn(near, { path, compression, table: name, called, mapping })
+    if (tables.length === 0) return { files: [], notices: [`${path} is empty`], renamed: [] }
+    const notices = tables.flatMap((inFile) => inFile.notices ?? [])
+    const renamed = new Set<string>()
+    const files: ExportFile[] = []
+    for (const inFile of tables) {
+      const { firstRowByte } = inFile
+      const columns = renamedColumns(inFile.columns, mapping, {
+        path,
+        table: name,
+        areOrdered: !isOfKeys(inFile.format),
+      })
+      for (const [index, column] of inFile.columns.entries()) if (columns[index] !== column) renamed.add(column)
+      const told = tableIn(path, named, { ...inFile, columns }, mapping)
+      notices.push(...told.notices)
+      const { table } = told
       assertColumns(path, table, columns)
-      return {
+      const file: ExportFile = {
         id: fileIdOf(table.kind === 'identify' ? `${path}\0identify` : path),
         path,
         table: table.kind === 'users' && found.dump !== undefined ? { ...table, dump: found.dump } : table,
-        format,
+        toldBy: told.toldBy,
+        format: withRenames(inFile.format, renamesOf(mapping, name)),
         compression,
         columns,
         firstRowByte,
         version: blob.version,
       }
-    })
-    return { files, notices: tables.flatMap(({ notices = [] }) => notices) }
+      files.push(file)
+      // What Heap itself has handed over holds what it says.
+      if (table.kind !== 'helper' || table.leftOutBy !== undefined || told.toldBy === 'manifest') continue
+      const { rows } = await formatOf(file).sample({ blob: near, content: contentOf(near, compression) }, sampledRows)
+      const suspicion = suspicionOf(table.name, columns, [...rows])
+      if (suspicion) throw new OperatorError(`${path} ${suspicion.what}`, suspicion.hint)
+    }
+    return { files, notices, renamed: [...renamed] }
   } catch (error) {
     throw withPath(path, error)
   } finally {
@@ -69,9 +101,43 @@ function fileIdOf(name: string): FileId {
   return FileId.parse(createHash('sha256').update(name).digest('hex').slice(0, 12))
 }
 
-/** The table that a file is named for. */
-function nameOf(found: FoundFile): string {
-  return found.table ?? tableNameOf(found.path)
+/** What a file is named for, unless the mapping file says it. */
+function nameOf(found: FoundFile, mapping: Mapping): NamedTable & { saidBy?: ToldBy } {
+  const said = tableSaidOf(mapping, found.path)
+  const given = said ?? (found.named ? undefined : found.table)
+  if (given === undefined) return found.named ?? nameByPath(found.path)
+  const certain = { by: 'name', isNameless: false, isKnown: true } as const
+  return { ...certain, table: given, called: given, saidBy: said === undefined ? 'manifest' : 'mapping' }
+}
+
+/** Of a file of which nobody has said where it lies: its folder may name it. */
+function nameByPath(path: string): NamedTable {
+  const [named] = namedTables([path], '')
+  if (!named) throw new Error('a path without a name')
+  return { ...named, isNameless: false }
+}
+
+/** The table of a file: what the mapping says of it, what its content tells, else its name and columns. */
+function tableIn(
+  path: string,
+  named: NamedTable & { saidBy?: ToldBy },
+  { table, columns }: TableInFile,
+  mapping: Mapping,
+): ToldTable {
+  if (table) return { table, toldBy: 'content', notices: [] }
+  const said = tableSaid(mapping, named.table)
+  if (said) return { table: said, toldBy: 'mapping', notices: [] }
+  if (named.saidBy) return { table: tableOf(named.table, columns), toldBy: named.saidBy, notices: [] }
+  return tableByColumns(path, named, columns)
+}
+
+/** JSON names the columns in every row, so its reader has to rename them. */
+function withRenames(format: Format, renames: ReadonlyMap<string, string>): Format {
+  return isOfKeys(format) && renames.size > 0 ? { ...format, renamed: Object.fromEntries(renames) } : format
+}
+
+function isOfKeys(format: Format): format is Extract<Format, { renamed?: unknown }> {
+  return format.kind === 'json_lines' || format.kind === 'json_array'
 }
 
 async function compressionOfBlob(blob: Blob): Promise<Compression> {
@@ -84,7 +150,7 @@ const magicBytes = 16
 
 async function tablesIn(
   blob: Blob,
-  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'mapping'>,
+  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'called' | 'mapping'>,
 ): Promise<TableInFile[]> {
   const { path, compression } = file
   const content = contentOf(blob, compression)
@@ -131,6 +197,6 @@ function assertColumns(path: string, table: Table, columns: readonly string[]): 
   if (missing.length === 0) return
   throw new OperatorError(
     `${path}: the table ${table.name} needs the columns ${required.join(', ')}; the file has no ${missing.join(', ')}`,
-    `If it is a CSV file without a header, give its columns in the mapping file: tables: { ${table.name}: { columns: [...] } }.`,
+    `If it is a CSV file without a header, give its columns in the mapping file: tables: { ${table.name}: { columns: [...] } }. ${renaming(table.name, columns)}`,
   )
 }

@@ -27,8 +27,10 @@ export interface OpenFile {
 export interface UnknownFile extends OpenFile {
   path: string
   compression: Compression
-  /** What it is named for. */
+  /** The table that it is named for. */
   table: string
+  /** Its own name, with what stands around that of the table. */
+  called: string
   mapping: Mapping
   beginning: Beginning
 }

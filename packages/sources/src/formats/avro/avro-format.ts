@@ -10,7 +10,7 @@ export function avroFormat(file: ExportFile): FileFormat {
   // Its blocks are packed, if the file is not.
   const unpackedBytes = unpackedBytesOf(version)
   const format: FileFormat = {
-    cut: ({ content }, chunkBytes) => cutAvro(content, compression === 'none' ? chunkBytes : null),
+    cut: ({ content }, chunkBytes) => cutAvro(content, compression === 'none' ? chunkBytes : null, columns),
     read: ({ content }, reading) => readAvro(content, columns, reading),
     rowsAt: (opened, wanted) =>
       rowsByNumber((from, limits) => format.read(opened, { piece: wholeFile, from, limits }), wanted),

@@ -10,8 +10,13 @@ import { type Block, scanBlocks } from './scan-blocks.ts'
  * tile the file from its first block to its end, and depend on nothing but its bytes.
  *
  * @param chunkBytes null: one chunk, for what can only be read from its beginning
+ * @param columns what those of the file are called; else as in the file
  */
-export async function* cutAvro(content: FileContent, chunkBytes: number | null): AsyncGenerator<Cut> {
+export async function* cutAvro(
+  content: FileContent,
+  chunkBytes: number | null,
+  columns?: Columns,
+): AsyncGenerator<Cut> {
   const container = await readContainer(content)
   let start = container.firstBlockByte
   let end = start
@@ -25,7 +30,8 @@ export async function* cutAvro(content: FileContent, chunkBytes: number | null):
     first,
   })
   for await (const block of scanBlocks(content.blocks(start), { start, sync: container.sync })) {
-    if (rows === 0) first = await firstOf(block, container, firstRow)
+    if (rows === 0)
+      first = await firstOf(block, container, firstRow, columns ?? container.columns.map(({ name }) => name))
     rows += block.rows
     end = block.end
     // A chunk without a row would be a job for nothing: it grows until it has one.
@@ -90,9 +96,13 @@ function boundsOf({ range }: Piece, { firstBlockByte }: Container): { start: num
   }
 }
 
-async function firstOf(block: Block, container: Container, firstRow: number): Promise<ReadRow | null> {
+async function firstOf(
+  block: Block,
+  container: Container,
+  firstRow: number,
+  columns: Columns,
+): Promise<ReadRow | null> {
   if (block.rows === 0) return null
-  const columns = container.columns.map(({ name }) => name)
   const [row] = (await openBlock(block, container, firstRow, columns)).between(0, 1)
   return row ?? null
 }

@@ -14,6 +14,9 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
 /** A number or a date: a warehouse column is never named so. */
 const looksLikeData = /^-?\d[\d.,:e+ -]*$/
 
+/** An id or a day: every row of a table has one, whatever its quotes are, and no header. */
+const holdsData = /\d{6}|\d{4}-\d\d-\d\d/
+
 const delimiters = [',', '|', '\t', ';'] as const
 
 /** Files that are often renamed to .csv, or exported by mistake, by their first bytes. */
@@ -46,7 +49,8 @@ export async function inspectCsv({
   if (head.length === start) return []
 
   assertText(head, path)
-  const given = mapping.tables[table]?.columns
+  const said = mapping.tables[table]?.columns
+  const given = Array.isArray(said) ? said : undefined
   const firstLine = near ?? firstLineIn(head, headBytes, assumed)
   if (firstLine === null) {
     throw new OperatorError(
@@ -73,8 +77,14 @@ export async function inspectCsv({
         `Take tables: { ${table}: { columns } } out of the mapping: the file's own header is enough.`,
       )
     }
-    const firstRowByte = repeatsThem ? firstLine.end : start
-    return [{ format, columns: unique(columns, path), firstRowByte }]
+    const isHeader = repeatsThem || !cells.some((cell) => looksLikeData.test(cell) || holdsData.test(cell))
+    const notices =
+      isHeader && !repeatsThem
+        ? [
+            `${path}: the columns of the mapping take the place of its header (${cells.slice(0, 4).join(', ')}${cells.length > 4 ? ', …' : ''})`,
+          ]
+        : []
+    return [{ format, columns: unique(columns, path), firstRowByte: isHeader ? firstLine.end : start, notices }]
   }
   const datum = cells.find((cell) => looksLikeData.test(cell))
   if (datum !== undefined) {

@@ -1,4 +1,4 @@
-import { type Mapping, OperatorError, tableIn, tableOf } from '@heapferry/domain'
+import { type Mapping, OperatorError, tableOf } from '@heapferry/domain'
 import { type Beginning, beginningOf } from '../../unpacking/content.ts'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
@@ -20,7 +20,7 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
  * @returns none for a file without rows
  * @throws OperatorError when it holds neither one object a line nor all objects in one array
  */
-export async function inspectJson({ content, path, table, mapping }: UnknownFile): Promise<TableInFile[]> {
+export async function inspectJson({ content, path, table, called, mapping }: UnknownFile): Promise<TableInFile[]> {
   const head = await beginningOf(content, sampleBytes)
   const firstRowByte = head.bytes.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
   const kind = kindOf(head.bytes.subarray(firstRowByte), path)
@@ -34,7 +34,7 @@ export async function inspectJson({ content, path, table, mapping }: UnknownFile
   if (sample === null) throw notRows(path, `has no row that ends within its first ${defaultMaxRowBytes} bytes`)
   if (sample.length === 0) return []
 
-  const holds = holdsOf(sample, table, mapping)
+  const holds = holdsOf(sample, mapping.tables[table]?.kind, called)
   const undoubled =
     undouble === 'always' ||
     (undouble === 'auto' &&
@@ -47,7 +47,7 @@ export async function inspectJson({ content, path, table, mapping }: UnknownFile
   switch (holds) {
     case 'table': {
       const columns = columnsOf(sample, false)
-      return [{ format, columns, firstRowByte, table: tableIn(mapping, table, columns), notices: doubling }]
+      return [{ format, columns, firstRowByte, notices: doubling }]
     }
     case 'people': {
       const notices = [`${path} is read as people of Heap's one-time export`, ...doubling]
@@ -149,22 +149,26 @@ const eventsName = /^(?:heap[-_]?)?(?:raw[-_]?)?events(?:[-_](?:export|full|part
  * Tables are flat and keyed by `user_id`. In the one-time export the user may be in `id`, properties may be nested, and no
  * container or naming of files is documented: so each of its traits counts.
  */
-function holdsOf(rows: readonly FlatRow[], table: string, mapping: Mapping): 'table' | 'people' | 'events' {
-  const kind = mapping.tables[table]?.kind
+function holdsOf(
+  rows: readonly FlatRow[],
+  kind: Mapping['tables'][string]['kind'],
+  called: string,
+): 'table' | 'people' | 'events' {
   if (kind) return kind === 'raw_events' ? 'events' : 'table'
   // With no columns to tell, only the tables that Heap always names the same are known.
-  if (tableOf(table, []).kind !== 'helper') return 'table'
+  if (tableOf(called, []).kind !== 'helper') return 'table'
 
   const traits = rows.map(traitsOf)
   const most = (is: (row: Traits) => boolean): boolean => traits.filter(is).length * 2 > traits.length
   if (!most((row) => row.isTimed)) {
     const isKeyed = most((row) => row.isComposite) || most((row) => row.isNumbered && row.isPerson)
-    if (isKeyed || (table.includes('users') && most((row) => row.isPerson))) return 'people'
+    if (isKeyed || (called.includes('users') && most((row) => row.isPerson))) return 'people'
   }
   const isEvents = traits.some(
     (row) =>
       row.isComposite ||
-      (row.isTimed && (row.isNested || row.isIdentify || (row.isAction && (row.isNumbered || eventsName.test(table))))),
+      (row.isTimed &&
+        (row.isNested || row.isIdentify || (row.isAction && (row.isNumbered || eventsName.test(called))))),
   )
   return isEvents ? 'events' : 'table'
 }

@@ -19,15 +19,16 @@ export function jsonFormat(file: ExportFile, format: JsonFormat): FileFormat {
 }
 
 function rowsOf(format: JsonFormat, fileColumns: Columns): TextRows {
-  const { records, undoubled } = format
-  const shapes = new RowShapes({ idIsUserId: records !== 'all', fileColumns })
+  const { records, undoubled, renamed = {} } = format
+  const shapes = new RowShapes({ idIsUserId: records !== 'all', fileColumns, renamed })
   const read = (text: string): Read => readRow(text, undoubled, shapes)
   const every: TextRows = {
     finder: () => finderOf(format),
     parse: (group, firstRow) => parseRows(group, firstRow, read),
   }
   if (records === 'all') return every
-  return { ...every, select: (group) => selectRows(group, records === 'identify', read) }
+  const hasKey = !Object.values(renamed).includes('identity')
+  return { ...every, select: (group) => selectRows(group, { identify: records === 'identify', hasKey, read }) }
 }
 
 export function finderOf({ kind, undoubled }: Pick<JsonFormat, 'kind' | 'undoubled'>): RowFinder {
@@ -66,8 +67,14 @@ function* parseRows(group: ScannedRows, firstRow: number, read: (text: string) =
 
 const notUtf8 = { kind: 'fault', detail: 'the row is not valid UTF-8' } as const
 
-/** The rows that are identify records, or all others: what cannot be read counts among the events. */
-function selectRows(group: ScannedRows, identify: boolean, read: (text: string) => Read): RowSpan[] {
+/**
+ * The rows that are identify records, or all others: what cannot be read counts among the events.
+ * @param hasKey whether an identity always stands under that key
+ */
+function selectRows(
+  group: ScannedRows,
+  { identify, hasKey, read }: { identify: boolean; hasKey: boolean; read: (text: string) => Read },
+): RowSpan[] {
   const { bytes, bytesAt, spans } = group
   const textOf = decoderOf(group)
   let key = -1
@@ -75,8 +82,8 @@ function selectRows(group: ScannedRows, identify: boolean, read: (text: string) 
     if (span.state !== 'plain') return !identify
     const start = span.start - bytesAt
     // Few rows have the key, and a native search passes all others quickly.
-    if (key < start) key = indexOrEnd(bytes, '"identity"', start)
-    if (key >= span.end - bytesAt) return !identify
+    if (hasKey && key < start) key = indexOrEnd(bytes, '"identity"', start)
+    if (hasKey && key >= span.end - bytesAt) return !identify
     const text = textOf(span)
     const found = text === null ? notUtf8 : read(text)
     return (found.kind === 'row' && found.isIdentify) === identify

@@ -18,16 +18,27 @@ export interface FlatRow {
 export class RowShapes {
   readonly #idIsUserId: boolean
   readonly #fileColumns: Columns
+  readonly #renamed: ReadonlyMap<string, string>
   #root = new Keys(null, null, false)
   #count = 0
 
   /**
    * @param idIsUserId in every row a whole number in `id` is the user's, if there is no `user_id`
    * @param fileColumns every row has them, if with nothing in them: writers leave out what is null
+   * @param renamed columns that the mapping calls otherwise, by their keys in lower case
    */
-  constructor({ idIsUserId, fileColumns = [] }: { idIsUserId: boolean; fileColumns?: Columns }) {
+  constructor({
+    idIsUserId,
+    fileColumns = [],
+    renamed = {},
+  }: {
+    idIsUserId: boolean
+    fileColumns?: Columns
+    renamed?: Readonly<Record<string, string>>
+  }) {
     this.#idIsUserId = idIsUserId
     this.#fileColumns = fileColumns
+    this.#renamed = new Map(Object.entries(renamed))
   }
 
   /** The object's keys, behind them those of its `properties`, all in lower case. */
@@ -56,7 +67,8 @@ export class RowShapes {
   }
 
   #added(before: Keys, key: string): Keys {
-    const keys = new Keys(before, key.toLowerCase(), before.areProperties)
+    const column = key.toLowerCase()
+    const keys = new Keys(before, this.#renamed.get(column) ?? column, before.areProperties)
     before.next.set(key, keys)
     this.#count++
     if (this.#count > maxKeys) {

@@ -9,7 +9,7 @@ const jumpRows = 10_000
 
 export function parquetFormat({ columns }: ExportFile): FileFormat {
   const format: FileFormat = {
-    cut: ({ blob }, chunkBytes) => cutParquet(blob, chunkBytes),
+    cut: ({ blob }, chunkBytes) => cutParquet(blob, chunkBytes, columns),
     read: ({ blob }, reading) => readParquet(blob, columns, reading),
     rowsAt: (opened, wanted) =>
       rowsByNumber((from, limits) => format.read(opened, { piece: wholeFile, from, limits }), wanted, jumpRows),

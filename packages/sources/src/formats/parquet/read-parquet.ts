@@ -8,8 +8,10 @@ import type { ParquetCell } from './value-text.ts'
 /**
  * Row groups are the least that a chunk can have: no part of one can be had for less. Small ones go together, as every
  * chunk has to read the footer, which tells of all.
+ *
+ * @param columns what those of the file are called; else as in the file
  */
-export async function* cutParquet(blob: Blob, chunkBytes: number): AsyncGenerator<Cut> {
+export async function* cutParquet(blob: Blob, chunkBytes: number, columns?: Columns): AsyncGenerator<Cut> {
   const file = await openParquet(blob)
   let together: RowGroup[] = []
   let bytes = 0
@@ -18,20 +20,20 @@ export async function* cutParquet(blob: Blob, chunkBytes: number): AsyncGenerato
     together.push(group)
     bytes += group.end - group.start
     if (bytes < chunkBytes) continue
-    yield await cutOf(file, together)
+    yield await cutOf(file, together, columns)
     together = []
     bytes = 0
   }
-  if (together.length > 0) yield await cutOf(file, together)
+  if (together.length > 0) yield await cutOf(file, together, columns)
 }
 
-async function cutOf(file: ParquetFile, groups: readonly RowGroup[]): Promise<Cut> {
+async function cutOf(file: ParquetFile, groups: readonly RowGroup[], columns?: Columns): Promise<Cut> {
   const [first] = groups
   const last = groups.at(-1)
   if (!first || !last) throw new Error('a chunk without a row group')
   const range = { ...rangeOf(first), end: rangeOf(last).end }
   const rows = range.end - range.start
-  return { range, firstRow: range.start + 1, rows, first: await firstTimeOf(file, first) }
+  return { range, firstRow: range.start + 1, rows, first: await firstTimeOf(file, first, columns) }
 }
 
 type RowRange = Extract<Range, { kind: 'rows' }>
@@ -47,8 +49,8 @@ function rangeOf({ firstRow, rows }: RowGroup): RowRange {
 }
 
 /** The first row with its time alone, all that a plan asks of it: every other column would cost a page more. */
-async function firstTimeOf(file: ParquetFile, group: RowGroup): Promise<ReadRow | null> {
-  const time = file.columns.find(({ name }) => name.toLowerCase() === 'time')
+async function firstTimeOf(file: ParquetFile, group: RowGroup, columns?: Columns): Promise<ReadRow | null> {
+  const time = file.columns.find(({ name }, index) => (columns?.[index] ?? name.toLowerCase()) === 'time')
   if (!time) return null
   const window = { group, start: 0, cells: [await openColumn(file, group, time).take(1)] }
   const [row] = rowsOf(window, ['time'], 0, 1)
