@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import {
   type ExportFile,
   OperatorError,
   RejectReason,
+  type RetryHold,
+  type RetryHoldLedger,
   type Run,
   type Source,
   type TimelineLedger,
@@ -29,14 +32,14 @@ import type { FindRun } from './find-run.ts'
 import { type Meant, rejectedPage, retryQuestion, rowPage } from './rejected-page.ts'
 import { reportPage } from './report-page.ts'
 import { type SampledTable, samplesPage } from './samples-page.ts'
-import { send } from './send.ts'
+import { refuse, send } from './send.ts'
 
 export interface RowRoutes {
-  ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1]
+  ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1] & RetryHoldLedger
   s3: S3Options
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */
-  retry: ((run: Run, meant: Meant) => void) | null
+  retry: ((hold: RetryHold, meant: Meant) => void) | null
   findRun: FindRun
 }
 
@@ -117,7 +120,7 @@ function addReportRoute(app: Express, { ledger, version, findRun }: RowRoutes): 
     if (format !== 'html' && format !== 'json') return next()
     const run = await findRun(id, response)
     if (run === null) return
-    const status = await readRunStatus(run.id, ledger, Date.now)
+    const status = await readRunStatus(run.id, ledger)
     const report = await makeReport(run, { ledger, status, version, nowMs: Date.now(), source: null })
     await recordDownload(ledger, run, { what: 'report', by: visitorOf(response).name })
     response.attachment(`report-${run.id}.${format}`)
@@ -140,8 +143,15 @@ function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): vo
     const meant = MeantQuery.parse(query)
     for await (const row of ledger.rejectedRows(run.id)) {
       if (!isMeant(row, meant)) continue
-      await ledger.record(run.id, { kind: 'retry_wanted', atMs: Date.now(), by: visitorOf(response).name, ...meant })
-      retry(run, meant)
+      // Taken before the process is there that is to have it: two who ask at once would else both be told yes.
+      const hold = { run: run.id, token: randomUUID() }
+      const other = await ledger.takeRetry(hold, visitorOf(response).name, meant)
+      if (other !== null) {
+        const since = new Date(other.sinceMs).toISOString().slice(11, 19)
+        const text = `${other.by} retries rows of ${run.id} since ${since} UTC. One at a time: ask again when that has ended.`
+        return refuse(response, 409, 'A retry is under way', text)
+      }
+      retry(hold, meant)
       response.redirect(303, `/runs/${run.id}`)
       return
     }
@@ -170,7 +180,7 @@ interface Download {
 
 /** Who repeats a download soon is told once: the timeline is bounded, and no one shall push its older entries out. */
 async function recordDownload(ledger: TimelineLedger, run: Run, { what, by, table }: Download): Promise<void> {
-  const atMs = Date.now()
+  const atMs = await ledger.nowMs()
   const isKnown = (await ledger.timeline(run.id)).some((entry) => {
     if (entry.kind !== 'downloaded' || atMs - entry.atMs > toldAgainMs) return false
     return entry.what === what && entry.by === by && entry.table === table

@@ -17,6 +17,7 @@ import {
   RunId,
   type RunLedger,
   type Source,
+  type TimelineLedger,
   type WorkStore,
 } from '@heapferry/domain'
 import {
@@ -27,6 +28,7 @@ import {
   mappingChanges,
   mappingChangeText,
   mappingNotices,
+  paceText,
   planRun,
   saveIdentities,
 } from '@heapferry/migration'
@@ -66,7 +68,11 @@ const chunkBytes = 8 * 1024 * 1024
  * Looks at the export and creates its run, or finds the one that the same command created before.
  * @throws OperatorError when the source cannot be read, or the run was created with something else
  */
-export async function openRun(request: RunRequest, ledger: RunLedger & FileLedger, s3: S3Options): Promise<Production> {
+export async function openRun(
+  request: RunRequest,
+  ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs'>,
+  s3: S3Options,
+): Promise<Production> {
   const idAt = (root: string) => request.name ?? nameOf(root, request)
   const discovery = await discover(request.source, s3, async (root) => {
     const planned = await ledger.run(idAt(root))
@@ -98,7 +104,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
     saltFingerprint: hashes(request.mapping) ? fingerprintOfSalt(request.hashSalt) : null,
     includeRecent: request.includeRecent,
     maxRejectedPercent: request.maxRejectedPercent,
-    createdAtMs: Date.now(),
+    createdAtMs: await ledger.nowMs(),
     chunkBytes,
     ...(discovery.newestDump !== undefined && { newestDump: discovery.newestDump }),
   }
@@ -112,8 +118,18 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
       'To migrate the export after all, start another run with --run NAME: no event is doubled.',
     )
   }
-  if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
+  if (request.pace !== undefined) notices.push(...(await paceNotices(run, request.pace, request.by, ledger)))
   return { run, hashSalt: request.hashSalt, source, files, notices }
+}
+
+/** A service manager starts a command again with the flags that it has: what a person has set since stays. */
+async function paceNotices(run: Run, wanted: Pace, by: string, ledger: RunLedger): Promise<string[]> {
+  if (await ledger.wishPace(run.id, wanted, by)) return []
+  const { limit } = (await ledger.progress(run.id)).pace
+  if (limit === wanted) return []
+  return [
+    `The pace stays at ${paceText(limit)}: it was changed after this command had asked for ${paceText(wanted)}. To change it: heapferry pace ${run.id} ${wanted ?? 'none'}`,
+  ]
 }
 
 export interface ProductionWork {
