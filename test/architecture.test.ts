@@ -101,6 +101,24 @@ test('nouns, conversion and use cases touch no file, network, clock or chance', 
   expect(faults).toEqual([])
 })
 
+// All else is a duration, which performance.now() measures, or is held against what other machines say: see redis-clock.ts.
+const asksForTheTimeOfDay: Readonly<Record<string, string>> = {
+  'apps/cli/src/plan-source.ts': 'when a plan was made, and what is young as seen from then',
+  'apps/cli/src/write-report.ts': 'when a report was made',
+  'apps/dashboard/src/password-access.ts': 'when a library lets somebody in again, which goes by it',
+  'apps/dashboard/src/row-routes.ts': 'when a report was made',
+  'apps/worker/src/start-worker.ts': 'when a worker was started',
+  'packages/posthog/src/post.ts': 'where Retry-After is a date, and the other side tells no time',
+  'packages/queue/src/private-redis.ts': 'how old a file is, by the clock of the machine that it is on',
+}
+
+test('the time of day, which anybody can set, is asked for only where people or files go by it', () => {
+  const asking = sources
+    .filter(({ workspace, text }) => workspace !== 'apps/fake-posthog' && /\bDate\.now\b/.test(text))
+    .map(({ file }) => file)
+  expect(asking.toSorted()).toEqual(Object.keys(asksForTheTimeOfDay))
+})
+
 test('only the configuration reads the environment, and only the command line prints', () => {
   const faults = sources.flatMap(({ file, workspace, text }) => [
     ...(workspace !== 'packages/config' && /process\.env\b/.test(text) ? [`${file} reads process.env`] : []),

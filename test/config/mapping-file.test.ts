@@ -115,6 +115,28 @@ test('rules can be written once and used for many tables', async () => {
   expect(mapping.tables.t299).toEqual({ properties: { email: 'drop' } })
 })
 
+test('aliases that stand for billions of values, or for themselves, are a fault of the file, with its line', async () => {
+  const bomb = ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'].reduce(
+    ({ text, of }, name) => ({
+      text: `${text}  ${name}: &${name} [${Array(9).fill(`*${of}`).join(', ')}]\n`,
+      of: name,
+    }),
+    { text: 'static:\n  a: &a [x, x, x, x, x, x, x, x, x]\n', of: 'a' },
+  )
+  expect(await faults(bomb.text)).toEqual([
+    'line 8, column 9: with its aliases it stands for more than 1,000,000 values',
+  ])
+  expect(await faults('static: &a\n  x: *a\n')).toEqual(['line 2, column 6: *a stands inside of what it stands for'])
+})
+
+test('rules of one anchor serve for 20,000 tables, and each of 20,000 faults has its line', async () => {
+  const mapping = await loaded(`properties: &rules { email: drop }\ntables:\n${manyTables('{ properties: *rules }')}`)
+  expect(mapping.tables.t19999).toEqual({ properties: { email: 'drop' } })
+  const found = await faults(`tables:\n${manyTables('{ event: 5 }')}`)
+  expect(found.length).toBe(20_000)
+  expect(found.at(-1)).toMatch(/^line 20001, column \d+: tables\.t19999\.event: expected text/)
+}, 60_000)
+
 test('a fault inside of rules that are used again is told where they are written', async () => {
   expect(await faults('tables:\n  a: &rules { event: 5 }\n  b: *rules\n')).toEqual([
     'line 2, column 22: tables.a.event: expected text, got 5: put it in quotes',
@@ -134,4 +156,8 @@ async function faults(text: string): Promise<string[]> {
   const [first = '', ...lines] = error.message.split('\n')
   expect(first).toMatch(/heapferry\.yaml is not a mapping file:$/)
   return lines.map((line) => line.trim())
+}
+
+function manyTables(rule: string): string {
+  return Array.from({ length: 20_000 }, (_, nth) => `  t${nth}: ${rule}\n`).join('')
 }

@@ -295,6 +295,19 @@ test('who pauses, resumes and cancels a run on its page stands in its timeline',
   expect([late.status, late.text]).toEqual([409, expect.stringContaining('someone else has changed it')])
 })
 
+test('a queue that was paused by other means than heapferry is resumed from the page too', async () => {
+  const url = await open(server.redis, { passwords: operator })
+  const run = await seedRun(server.redis, 'held')
+  await run.table('clicks', 10, [null])
+  await run.ledger.seal(run.id, 'identities', 0)
+  await run.queue('events').queue.pause()
+  const headers = bearer(operator.operator)
+  expect((await ask(`${url}/runs/held`, { headers })).text).toContain('href="/runs/held/resume"')
+  expect((await ask(`${url}/runs/held/resume`, { method: 'POST', headers })).status).toBe(303)
+  expect(await run.queueState('events')).toMatchObject({ paused: false })
+  expect((await ask(`${url}/runs/held`, { headers })).text).not.toContain('href="/runs/held/resume"')
+})
+
 test('an operator changes the pace on the page, and nonsense is told', async () => {
   const url = await open(server.redis, { passwords: operator })
   const run = await seedRun(server.redis, 'paced')

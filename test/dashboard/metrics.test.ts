@@ -39,7 +39,15 @@ test('the metrics of all runs are one valid exposition, and say what the ledger 
 test('a worker that lives and takes no chunk makes the dashboard not ready, and counts as stuck', async () => {
   const run = await seeded('stuck')
   const url = await open(server.redis)
-  const pulse = { worker: 'host:1', atMs: Date.now(), startedAtMs: 1, memoryBytes: 2, rate: 0, chunks: [] }
+  const pulse = {
+    worker: 'host:1',
+    atMs: Date.now(),
+    startedAtMs: 1,
+    awaits: null,
+    memoryBytes: 2,
+    rate: 0,
+    chunks: [],
+  }
   await run.ledger.setPulse(run.id, { ...pulse, movedAtMs: Date.now() })
   expect((await ask(`${url}/readyz`)).status).toBe(200)
 
@@ -79,7 +87,15 @@ async function seeded(name: string) {
     byTime: noAnswers.byTime.with(2, 3).with(noAnswers.byTime.length - 1, 1),
     totalMs: 1500,
   })
-  const pulse = { worker: 'host:9', atMs: Date.now(), startedAtMs: 1, memoryBytes: 2, rate: 0, chunks: [] }
+  const pulse = {
+    worker: 'host:9',
+    atMs: Date.now(),
+    startedAtMs: 1,
+    awaits: null,
+    memoryBytes: 2,
+    rate: 0,
+    chunks: [],
+  }
   await run.ledger.setPulse(run.id, { ...pulse, movedAtMs: Date.now() })
   return run
 }

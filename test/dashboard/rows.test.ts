@@ -2,9 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { connectRedis, openPrivateRedis, redisLedger } from '@heapferry/queue'
-import { RunId } from '@heapferry/domain'
+import { type RetryHold, RunId } from '@heapferry/domain'
+import { timelineText } from '@heapferry/migration'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
@@ -116,8 +118,60 @@ test('rejected rows are sent again from the page, by a process of its own, and t
   expect((await ask(`${url}/runs/rows/retry?table=clicks`, wanted)).status).toBe(303)
   await until('the page says that it failed', async () => {
     const { text } = await ask(`${url}/runs/rows`, { headers: asOperator })
-    return /retry failed, nothing was sent: it ended with exit code 1; \S+retry\S* tells why/.test(text)
+    return /retry failed: it ended with exit code 1; \S+retry\S* tells why/.test(text)
   })
+})
+
+test('of eight who want rows retried at once, on two dashboards, one is served, and the others are told who is', async () => {
+  const { redis } = await migrated()
+  const holds: RetryHold[] = []
+  const retry = (hold: RetryHold) => void holds.push(hold)
+  const urls = [await open(redis, { passwords, retry }), await open(redis, { passwords, retry })]
+  const wanted = { method: 'POST', headers: asOperator }
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, (_, nth) => ask(`${urls[nth % 2]}/runs/rows/retry?table=clicks`, wanted)),
+  )
+  expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([
+    303,
+    ...Array.from({ length: 7 }, () => 409),
+  ])
+  const refused = answers.find(({ status }) => status === 409)
+  expect(refused?.text).toMatch(/operator \(token\) retries rows of rows since \d\d:\d\d:\d\d UTC/)
+  expect(holds.length).toBe(1)
+  const [hold] = holds
+  if (!hold) throw new Error('nobody was served')
+
+  const ledger = redisLedger(redis)
+  await ledger.keepRetry(hold, { rows: 3, looked: 2 })
+  const page = (await ask(`${urls[1]}/runs/rows`, { headers: asOperator })).text
+  expect(page).toContain('Retry under way')
+  expect(page).toContain('2 of 3 rows looked at')
+  expect(page).toContain('data-live="yes"')
+  await ledger.endRetry(hold)
+  const after = (await ask(`${urls[1]}/runs/rows`, { headers: asOperator })).text
+  expect(after).not.toContain('Retry under way')
+  expect(after).toContain('data-live="no"')
+  expect(after).toContain('the retry by operator (token) ended: there was nothing to send')
+})
+
+test('a retry by the command is refused while another lives, and not because of one that was killed', async () => {
+  const { redis, env, folder } = await migrated()
+  const ledger = redisLedger(redis)
+  const hold = { run: RunId.parse('rows'), token: 'elsewhere' }
+  await ledger.takeRetry(hold, 'ada')
+  const keeping = setInterval(() => void ledger.keepRetry(hold), 200)
+  const command = ['retry', 'rows', '--table', 'clicks']
+  const refused = await heapferryHere(command, { env, cwd: folder })
+  clearInterval(keeping)
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(/ada retries rows of rows already, since .* UTC/),
+  ])
+  // As seconds after it was killed.
+  await redis.hset('heapferry-ledger:run:rows:retry', 'untilMs', 1)
+  const served = await heapferryHere(command, { env, cwd: folder })
+  expect([served.code, served.stdout]).toEqual([3, expect.stringContaining('3 rejected again')])
+  expect((await ledger.timeline(hold.run)).map(timelineText)).toContain('the retry by ada was cut off')
 })
 
 async function migrated(more: { mapping: string; env: Record<string, string> } = { mapping: '', env: {} }) {

@@ -94,7 +94,7 @@ async function exported({ folder }: Crew): Promise<string> {
 }
 
 function statusOf({ run, ledger }: Crew) {
-  return () => readRunStatus(run, ledger, Date.now)
+  return () => readRunStatus(run, ledger)
 }
 
 function storedIn({ posthog }: Crew) {

@@ -21,6 +21,21 @@ test.each(['run', 'enqueue'])('%s --pace none lifts the limit that the run had, 
   expect(posthog.stored.size).toBe(name === 'run' ? 20 : 0)
 })
 
+test('a supervisor that starts the producer again with its flags leaves the pace that a person has set since', async () => {
+  const { here, source } = await surroundings(20)
+  const enqueue = (pace: string) => heapferryHere(['enqueue', source, '--run', 'e2e', '--pace', pace], here)
+  const limit = async () => JSON.parse((await heapferryHere(['status', '--json'], here)).stdout).pace.limit
+  expect(await enqueue('500')).toMatchObject({ code: 0, stderr: expect.not.stringContaining('pace') })
+  expect(await heapferryHere(['pace', 'e2e', '7'], here)).toMatchObject({ code: 0 })
+  const again = await enqueue('500')
+  expect(await limit()).toBe(7)
+  expect(again.stderr).toContain(
+    'The pace stays at 7 events/s: it was changed after this command had asked for 500 events/s. To change it: heapferry pace e2e 500\n',
+  )
+  expect(await enqueue('600')).toMatchObject({ code: 0 })
+  expect(await limit()).toBe(600)
+})
+
 test('--host us and eu are PostHog Cloud with its pace, and --to posthog is PostHog whatever the settings say', async () => {
   const { here, source } = await surroundings(1)
   const settings = { ...here, env: { ...here.env, HEAPFERRY_TO: 'jsonl:out' } }

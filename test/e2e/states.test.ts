@@ -42,7 +42,16 @@ test('a run on which nobody works says so, on its page, in status, in /readyz an
   expect(metrics).toContain('heapferry_run_trouble{run="idle",kind="queue_paused"} 0')
 
   const nowMs = Date.now()
-  const pulse = { worker: 'host:1', atMs: nowMs, startedAtMs: 1, memoryBytes: 2, rate: 0, chunks: [], movedAtMs: nowMs }
+  const pulse = {
+    worker: 'host:1',
+    atMs: nowMs,
+    startedAtMs: 1,
+    awaits: null,
+    memoryBytes: 2,
+    rate: 0,
+    chunks: [],
+    movedAtMs: nowMs,
+  }
   await run.ledger.setPulse(run.id, pulse)
   expect((await status('idle')).stdout).toContain('idle: Running')
 })

@@ -60,6 +60,7 @@ function etaOf(what: { rowsPerSecond: number | null; pace?: RunProgress['pace'];
     })).filter(() => rowsPerSecond !== null),
     waiting: [],
     pace,
+    nowMs,
     wantedAtMs: 0,
     producedAtMs: null,
   }

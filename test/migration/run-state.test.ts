@@ -151,6 +151,7 @@ function progressOf(
     samples: [],
     waiting: [],
     pace: noPace,
+    nowMs: 0,
     wantedAtMs: 0,
     producedAtMs: null,
   }

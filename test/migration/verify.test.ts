@@ -384,6 +384,7 @@ function workbench(clicks: readonly Click[]) {
       samples: [{ atMs: sentAtMs, rowsRead: count }],
       waiting: [],
       pace: noPace,
+      nowMs: 0,
       wantedAtMs: 0,
       producedAtMs: null,
     }

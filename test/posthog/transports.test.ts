@@ -1,7 +1,9 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { batchTransport, sdkTransport, v1Transport } from '@heapferry/posthog'
-import { retryAfterMs } from '../../packages/posthog/src/transport.ts'
+import { retryAfterMs } from '../../packages/posthog/src/post.ts'
 import { outgoingEvent, outgoingEvents } from './outgoing-events.ts'
 import { transportContract } from './transport-contract.ts'
 
@@ -27,6 +29,24 @@ test('the sdk transport fails loudly where the SDK would replace a uuid', async 
   await expect(transport.send([outgoingEvent(1, { uuid: 'not-a-uuid' })])).rejects.toThrow('sent other events')
   await transport.close()
   await posthog.stop()
+})
+
+test("a date in Retry-After is taken by the other side's clock, whatever ours says", async () => {
+  const server = createServer((request, response) => {
+    request.resume()
+    response.sendDate = false
+    response.setHeader('date', 'Wed, 16 Aug 2023 11:37:01 GMT')
+    response.setHeader('retry-after', 'Wed, 16 Aug 2023 11:37:31 GMT')
+    response.writeHead(429).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const transport = batchTransport({ host: `http://127.0.0.1:${address.port}`, apiKey: 'phc_test' })
+  expect(await transport.send(outgoingEvents(1))).toMatchObject({ kind: 'later', afterMs: 30_000 })
+  await transport.close()
+  server.close()
 })
 
 test.each([

@@ -1,8 +1,9 @@
 import { type Chunk, type ChunkOutcome, OperatorError, type Phase, RunId } from '@heapferry/domain'
 import { ChunkConsumer, type ChunkJob, ChunkQueue, redisLedger } from '@heapferry/queue'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { chunkOf, fileOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
+import { setClock } from '../support/set-clock.ts'
 import { until } from '../support/until.ts'
 
 const server = redisForTests()
@@ -126,6 +127,20 @@ test('nothing that an error quotes from a row is shown in Bull Board, and what t
     'EIO: i/o error, read',
     expect.stringMatching(/^TypeError in chunk-queue\.test\.ts:\d+; the log of the worker tells more$/),
   ])
+})
+
+test('a chunk is tried again within seconds, also by a worker whose clock is an hour ahead of the others', async () => {
+  const { queue, consume, jobOf } = await workplace()
+  await queue.add([jobOf(0)])
+  const taken = await consume(() => {
+    if (taken.length > 1) return { kind: 'finished' }
+    setClock(3_600_000)
+    throw new Error('disk on fire')
+  })
+  await until('it has failed once', () => taken.length === 1)
+  // What another worker goes by.
+  vi.useRealTimers()
+  await until('it is taken again', () => taken.length === 2)
 })
 
 test('a failed chunk that is forgotten and added again has all its attempts again', async () => {

@@ -1,14 +1,34 @@
-import { type Chunk, FileId, noAnswers, phases, RunId, type RunProgress, type SentSlice } from '@heapferry/domain'
+import {
+  type Chunk,
+  FileId,
+  noAnswers,
+  phases,
+  type Pulse,
+  RunId,
+  type RunProgress,
+  type SentSlice,
+} from '@heapferry/domain'
 import { type RedisLedger, redisLedger, redisPacer } from '@heapferry/queue'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { outgoingEvents } from '../posthog/outgoing-events.ts'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { MemoryLedger } from '../support/memory-ledger.ts'
 import { redisForTests } from '../support/redis.ts'
+import { setClock } from '../support/set-clock.ts'
 import { chunkLedgerContract, rejectedRow, tally } from './chunk-ledger-contract.ts'
 
 const { redis } = lazily(redisForTests())
 let runs = 0
+const pulse: Pulse = {
+  worker: 'host:1',
+  atMs: 5000,
+  startedAtMs: 1,
+  memoryBytes: 2,
+  rate: 3,
+  chunks: [],
+  movedAtMs: 4000,
+  awaits: null,
+}
 
 chunkLedgerContract('the ledger in Redis', async () => {
   const ledger = redisLedger(redis())
@@ -253,20 +273,71 @@ test('the history of a run keeps its first and its latest point, in bounded spac
 
 test('pulses are of workers that have said something in the last minute', async () => {
   const { ledger, run } = await planned()
-  const pulse = {
-    worker: 'host:1',
-    atMs: Date.now(),
-    startedAtMs: 1,
-    memoryBytes: 2,
-    rate: 3,
-    chunks: [],
-    movedAtMs: 4,
-  }
   await ledger.setPulse(run, pulse)
-  await ledger.setPulse(run, { ...pulse, worker: 'host:2', atMs: Date.now() - 61_000 })
+  await ledger.setPulse(run, { ...pulse, worker: 'host:2' })
+  const { pulses } = runKeysOf(run)
+  const said = JSON.parse((await redis().hget(pulses, 'host:2')) ?? '')
+  await redis().hset(pulses, 'host:2', JSON.stringify({ ...said, atMs: said.atMs - 61_000 }))
   await ledger.setPulse(run, { ...pulse, worker: 'host:3' })
   await ledger.removePulse(run, 'host:3')
-  expect(await ledger.pulses(run)).toEqual([pulse])
+  const [only, ...others] = await ledger.pulses(run)
+  expect(others).toEqual([])
+  expect({ ...only, atMs: pulse.atMs, movedAtMs: pulse.movedAtMs }).toEqual(pulse)
+})
+
+test.each([
+  ['ahead', 3_600_000],
+  ['behind', -3_600_000],
+])('what a machine says whose clock is an hour %s is as old as it is, by the clock of all', async (_, byMs) => {
+  const { ledger, run, commit } = await planned()
+  const beforeMs = await ledger.nowMs()
+  setClock(byMs)
+  const nowMs = Date.now()
+  await ledger.setPulse(run, { ...pulse, atMs: nowMs, movedAtMs: nowMs - 7000 })
+  const sinceMs = Math.round(performance.now()) - 5000
+  await ledger.setWaiting(run, 'host:1', { sinceMs, retryAtMs: sinceMs + 9000, detail: '503' })
+  await ledger.producing(run)
+  await ledger.setPace(run, 50, 'ada')
+  await ledger.pauseIfRunning(run, { kind: 'pause', by: 'ada', reason: 'lunch', hint: 'resume' })
+  await ledger.setIntent(run, { kind: 'run', by: 'ada', acceptedTables: [] })
+  await commit('clicks', 0, 1, tally(4, { read: 4 }))
+  await ledger.setTransport(run, 'batch', 'asked for')
+  vi.useRealTimers()
+
+  const [found] = await ledger.pulses(run)
+  const progress = await ledger.progress(run)
+  const [waits] = progress.waiting
+  if (!found || !waits) throw new Error('a pulse or a wait was forgotten')
+  expect(found.atMs - found.movedAtMs).toBe(7000)
+  expect(waits.retryAtMs - waits.sinceMs).toBe(9000)
+  const timeline = (await ledger.timeline(run)).filter(({ kind }) => kind !== 'created')
+  expect(timeline.map(({ kind }) => kind)).toEqual(['pace_changed', 'paused', 'resumed', 'transport_chosen'])
+  const moments = [
+    found.atMs,
+    waits.sinceMs + 5000,
+    progress.producedAtMs ?? 0,
+    progress.wantedAtMs,
+    progress.pace.changedAtMs,
+    ...progress.samples.map(({ atMs }) => atMs),
+    ...timeline.map(({ atMs }) => atMs),
+  ]
+  expect(moments.length).toBe(10)
+  for (const moment of moments) {
+    expect(moment).toBeGreaterThanOrEqual(beforeMs)
+    // A wait is rounded to the millisecond on both sides.
+    expect(moment).toBeLessThanOrEqual(progress.nowMs + 1)
+  }
+})
+
+test('a clock of Redis that was set back stops neither rate nor history, and makes no dead worker live', async () => {
+  const { ledger, run, commit } = await planned()
+  const futureMs = (await ledger.nowMs()) + 3_600_000
+  await redis().hset(runKeysOf(run).run, { sampledAtMs: futureMs, historyAtMs: futureMs })
+  await redis().hset(runKeysOf(run).pulses, 'host:1', JSON.stringify({ ...pulse, atMs: futureMs }))
+  await commit('clicks', 0, 1, tally(4, { read: 4 }))
+  expect((await ledger.progress(run)).samples.length).toBe(1)
+  expect(await ledger.latestPoint(run)).toMatchObject({ read: 4 })
+  expect(await ledger.pulses(run)).toEqual([])
 })
 
 test('answers of all workers add up', async () => {
@@ -367,7 +438,7 @@ async function completedPhases(ledger: RedisLedger, run: RunId): Promise<string[
 
 function runKeysOf(run: RunId) {
   const base = `heapferry-ledger:run:${run}`
-  return { run: base, history: `${base}:history` }
+  return { run: base, history: `${base}:history`, pulses: `${base}:pulses` }
 }
 
 function newRun() {

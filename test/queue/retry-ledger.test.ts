@@ -1,5 +1,5 @@
 import { emptyTally, type RejectedRow, type RetriedRow, type RetryHold } from '@heapferry/domain'
-import { isRunComplete, runState } from '@heapferry/migration'
+import { isRunComplete, runState, timelineText } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
 import { rejectedAt, rejectingRun } from '../support/rejecting-run.ts'
@@ -163,6 +163,36 @@ test('what a retry did that was killed is in the timeline when the next one begi
       skipped: 0,
       rejected: 0,
     },
+  ])
+})
+
+test('that somebody retries, how far it is, and how it ended is there for all to see', async () => {
+  const { ledger, hold, run, rows, forgetHold } = await withRejectedRows()
+  const outcome = { reasons: {}, sent: 0, skipped: 0, rejected: 0 }
+  expect(await ledger.retryUnderWay(run.id)).toMatchObject({ by: 'ada', rows: null, looked: 0, outcome })
+  await ledger.settle(hold, 1, [sent(rows[0]), { kind: 'rejected', ...rows[1] }])
+  await ledger.keepRetry(hold, { rows: 3, looked: 2 })
+  // A process that a dashboard has started goes on as whoever wanted it.
+  expect(await ledger.takeRetry(hold, 'somebody else')).toBeNull()
+  expect(await ledger.retryUnderWay(run.id)).toMatchObject({
+    by: 'ada',
+    rows: 3,
+    looked: 2,
+    outcome: { reasons: { missing_time: 2 }, sent: 1, rejected: 1 },
+  })
+  await forgetHold()
+  expect(await ledger.retryUnderWay(run.id)).toBeNull()
+  const next: RetryHold = { run: run.id, token: 'next' }
+  await ledger.takeRetry(next, 'bob', { table: 'clicks', reason: 'damaged_id', from: ['mended.csv'] })
+  await ledger.endRetry(next)
+  expect(await ledger.retryUnderWay(run.id)).toBeNull()
+  const [, ...told] = (await ledger.timeline(run.id)).map(timelineText)
+  expect(told).toEqual([
+    'retry of rejected rows requested by ada',
+    'retried by ada (2 missing_time): 1 sent, 0 skipped, 1 still rejected',
+    'the retry by ada was cut off',
+    'retry of rejected rows (clicks, damaged_id, mended in mended.csv) requested by bob',
+    'the retry by bob ended: there was nothing to send',
   ])
 })
 

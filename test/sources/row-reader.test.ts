@@ -116,6 +116,28 @@ test('a file that has changed is refused', async () => {
   await expect(foundAt(place, file, [{ row: 1, byte: file.firstRowByte }])).rejects.toThrow('has changed')
 })
 
+test.each([
+  ['first', 40],
+  ['middle', 150_000],
+  ['last', 299_990],
+])('a file that another of the same size and time has replaced is refused by its %s block', async (_, at) => {
+  const file = path.join(await temporaryFolder(), 'clicks.csv')
+  const header = 'user_id,event_id,time,text\n'
+  const text = `${header}${'1,2,2023-01-02 03:04:05,xxxxxxxxxxxxxxxxxxxxxx\n'.repeat(6400)}`.slice(0, 300_000)
+  await writeFile(file, text)
+  const modified = new Date(1_700_000_000_000)
+  await utimes(file, modified, modified)
+  const place = await folderPlace(path.dirname(file))
+  const planned = await onlyTable(place, 'clicks.csv')
+  const ofOlderVersion = { ...planned, version: { sizeBytes: planned.version.sizeBytes, mark: planned.version.mark } }
+  await writeFile(file, `${text.slice(0, at)}!${text.slice(at + 1)}`)
+  await utimes(file, modified, modified)
+  const read = (one: ExportFile) => foundAt(place, one, [{ row: 1, byte: one.firstRowByte }])
+  await expect(read(planned)).rejects.toThrow(/has changed since it was planned: .* content \w+\) then, .* now/)
+  // Its plan has only size and time.
+  expect(await read(ofOlderVersion)).toHaveLength(1)
+})
+
 test('a mended text is read as a row of its file; one that is no row, or several, is not', async () => {
   const folder = await temporaryFolder()
   const rows = [['1', '2', '2023-01-02 03:04:05', 'x']]

@@ -33,11 +33,11 @@ export function startLocalWorkers(
     const how = { settings, redisUrl, log, withChannel: true, flags: [smallNursery] }
     const child = spawnCommand(['worker', '--run', run], how)
     children.add(child)
-    const startedAtMs = Date.now()
+    const startedAtMs = performance.now()
     child.once('exit', (code, signal) => {
       children.delete(child)
       if (stopping) return
-      diedYoung = Date.now() - startedAtMs < diesYoungMs ? diedYoung + 1 : 0
+      diedYoung = performance.now() - startedAtMs < diesYoungMs ? diedYoung + 1 : 0
       logger.warn({ pid: child.pid, code, signal }, 'a worker ended; starting another')
       setTimeout(start, restartAfterMs)
     })

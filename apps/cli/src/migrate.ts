@@ -56,7 +56,7 @@ export async function migrate(migration: Migration): Promise<RunStatus | null> {
     await queues.close()
     await page?.close()
   }
-  return unlessAborted(readRunStatus(id, opened.ledger, Date.now), AbortSignal.timeout(lastLookMs))
+  return unlessAborted(readRunStatus(id, opened.ledger), AbortSignal.timeout(lastLookMs))
 }
 
 /** Produces, and looks at the run until it is over, stuck (nothing is left in the queue and still not all done) or stopped. */
@@ -112,7 +112,7 @@ async function look(migration: Migration) {
       'Start the same command again. All is sent once more under the same uuids, so PostHog keeps one of each event.',
     )
   }
-  const { status, progress, queue } = await readRun(id, ledger, Date.now)
+  const { status, progress, queue } = await readRun(id, ledger)
   const { intent } = progress
   const hasEnded = ['completed', 'completed_with_rejected_rows', 'failed', 'cancelled'].includes(status.state)
   return {

@@ -30,11 +30,11 @@ function bar(): ProgressView {
 }
 
 function everySoOften(intervalMs: number, print: (status: RunStatus) => void): ProgressView {
-  let printedAtMs = 0
+  let printedAtMs = Number.NEGATIVE_INFINITY
   return {
     show(status) {
-      if (Date.now() - printedAtMs < intervalMs) return
-      printedAtMs = Date.now()
+      if (performance.now() - printedAtMs < intervalMs) return
+      printedAtMs = performance.now()
       print(status)
     },
     end: () => {},

@@ -9,10 +9,19 @@ import {
   OperatorError,
   type Phase,
   type RetryOutcome,
+  type RetryWanted,
   type Run,
   visible,
 } from '@heapferry/domain'
-import { assertSamePeople, identitiesFor, type RetriedRows, retryRows, type RetryWish } from '@heapferry/migration'
+import {
+  assertSamePeople,
+  identitiesFor,
+  lookedAt,
+  type RetriedRows,
+  type RetryCounts,
+  retryRows,
+  type RetryWish,
+} from '@heapferry/migration'
 import { redisPacer } from '@heapferry/queue'
 import { assertGranted, discover, inspectFile, openRowsFile, openRunSource, openWorkStore } from '@heapferry/sources'
 import { limitsFor, openSink } from '@heapferry/worker'
@@ -28,6 +37,8 @@ export interface RetryRequest {
   anyway: boolean
   opened: OpenLedger
   settings: Settings
+  /** Of the right to retry: a dashboard hands over the one that it has taken. */
+  token: string
   apiKey: string | null
   view: RetryView
   stop: AbortSignal
@@ -39,7 +50,10 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
   const { ledger } = opened
   assertSamePeople(run, wish)
   const access = { apiKey, transport: settings.HEAPFERRY_TRANSPORT, s3: s3OptionsOf(settings) }
-  const { result, outcome } = await holdingRetry(ledger, run.id, stop, async (hold, signal) => {
+  const hold = { run: run.id, token: request.token }
+  const holding = { hold, wanted: wantedBy(wish), stop }
+  const { result, outcome } = await holdingRetry(ledger, holding, async (signal, progressed) => {
+    let rows = 0
     await assertRunGranted(request)
     const source = await openRunSource(run, { store: workStoreOf(settings), s3: access.s3 })
     const { pace } = await ledger.progress(run.id)
@@ -61,13 +75,20 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
         source,
         anyway,
         limits: limitsFor(run.destination, pacer),
-        nowMs: Date.now(),
+        nowMs: await ledger.nowMs(),
         identities: (phase: Phase) => identitiesOf(phase, request),
         hashSaltFor: (mapping: Mapping) => hashSaltFor(mapping, settings),
         inspect: (paths: readonly string[], mapping: Mapping) => inspectedAs(paths, mapping, request),
         openCorrected: openRowsFile,
-        onBegin: view.begin,
-        onBatch: view.show,
+        onBegin: (count: number) => {
+          rows = count
+          progressed({ rows, looked: 0 })
+          view.begin(count)
+        },
+        onBatch: (counts: RetryCounts) => {
+          progressed({ rows, looked: lookedAt(counts) })
+          view.show(counts)
+        },
       }
       return await retryRows(run, wish, work, signal)
     } finally {
@@ -83,6 +104,19 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
 async function assertRunGranted({ run, settings }: RetryRequest): Promise<void> {
   const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
   await assertGranted(run, store).finally(() => store.close())
+}
+
+function wantedBy(wish: RetryWish): RetryWanted {
+  switch (wish.kind) {
+    case 'held_back':
+      return { reason: wish.kind, ...(wish.table !== undefined && { table: wish.table }) }
+    case 'from_export': {
+      const { table, reason } = wish.filter
+      return { ...(table !== undefined && { table }), ...(reason !== undefined && { reason }) }
+    }
+    case 'from_files':
+      return { from: [...wish.files] }
+  }
 }
 
 async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {

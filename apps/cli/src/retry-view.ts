@@ -1,6 +1,6 @@
 import { logUpdateStderr } from 'log-update'
 import { type Waiting, visible } from '@heapferry/domain'
-import { counted, grouped, type RetryCounts } from '@heapferry/migration'
+import { counted, grouped, lookedAt, type RetryCounts } from '@heapferry/migration'
 import { say } from './print.ts'
 import { shortened } from './status-text.ts'
 
@@ -18,12 +18,12 @@ const lineEveryMs = 10_000
 export function retryView(json: boolean): RetryView {
   const isTerminal = process.stderr.isTTY && !json
   let rows = 0
-  let shownAtMs = Date.now()
+  let shownAtMs = performance.now()
   let line = ''
   const print = (): void => {
     if (isTerminal) logUpdateStderr(shortened(line, (process.stderr.columns ?? 80) - 1))
-    else if (!json && Date.now() - shownAtMs >= lineEveryMs) {
-      shownAtMs = Date.now()
+    else if (!json && performance.now() - shownAtMs >= lineEveryMs) {
+      shownAtMs = performance.now()
       say(visible(line))
     }
   }
@@ -33,9 +33,7 @@ export function retryView(json: boolean): RetryView {
       if (!json) say(`${counted(rows, 'row')} to send again.`)
     },
     show(counts) {
-      const left = Object.values(counts.left).reduce((sum, count) => sum + count, 0)
-      const done = counts.sent + counts.skipped + counts.rejected + left
-      line = `${grouped(done)} of ${grouped(rows)} rows · ${grouped(counts.sent)} sent · ${grouped(counts.rejected)} rejected`
+      line = `${grouped(lookedAt(counts))} of ${grouped(rows)} rows · ${grouped(counts.sent)} sent · ${grouped(counts.rejected)} rejected`
       print()
     },
     waiting(waiting) {

@@ -16,7 +16,7 @@ export async function reportOf(
   { ledger }: Pick<OpenLedger, 'ledger'>,
   { settings, checksums }: { settings: Settings; checksums: boolean },
 ): Promise<Report> {
-  const status = await readRunStatus(run.id, ledger, Date.now)
+  const status = await readRunStatus(run.id, ledger)
   const made = { ledger, status, version, nowMs: Date.now() }
   if (!checksums) return makeReport(run, { ...made, source: null })
   const source = await openRunSource(run, { store: workStoreOf(settings), s3: s3OptionsOf(settings) })

@@ -25,8 +25,11 @@ const actions = {
   resume: {
     verb: 'Resume',
     text: 'Workers go on from the last checkpoints. The rejected rows that paused the run are left out from now on.',
-    apply: async ({ run, ledger, by }: Change) =>
-      ledger.setIntent(run.id, wantedToGoOn(run, await ledger.progress(run.id), by)),
+    apply: async ({ run, ledger, board, by }: Change) => {
+      // Somebody may have paused them by BullMQ's own means.
+      for (const phase of phases) await board.queueOf(run.id, phase).resume()
+      await ledger.setIntent(run.id, wantedToGoOn(run, await ledger.progress(run.id), by))
+    },
   },
   cancel: {
     verb: 'Cancel for good',
@@ -45,15 +48,17 @@ export function isAction(name: unknown): name is ActionName {
 }
 
 /** What can be done to the run as it is now. */
-export async function actionsFor(run: Run, ledger: RunLedger): Promise<ActionName[]> {
+export async function actionsFor(run: Run, { ledger, board }: Pick<Change, 'ledger' | 'board'>): Promise<ActionName[]> {
   const progress = await ledger.progress(run.id)
   if (progress.intent.kind === 'cancel' || isRunComplete(progress)) return []
-  return [progress.intent.kind === 'pause' ? 'resume' : 'pause', 'cancel']
+  if (progress.intent.kind === 'pause') return ['resume', 'cancel']
+  const paused = await Promise.all(phases.map((phase) => board.queueOf(run.id, phase).isPaused()))
+  return paused.includes(true) ? ['resume', 'pause', 'cancel'] : ['pause', 'cancel']
 }
 
 /** @throws OperatorError when the run is not in a state for it, as when two people act at once */
 export async function act(name: ActionName, change: Change): Promise<void> {
-  const possible = await actionsFor(change.run, change.ledger)
+  const possible = await actionsFor(change.run, change)
   if (!possible.includes(name)) {
     throw new OperatorError(
       `${change.run.id} cannot be changed that way now: someone else has changed it, or it is over`,

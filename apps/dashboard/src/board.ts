@@ -71,8 +71,8 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
   let followedAtMs = -Infinity
   /** Runs appear and vanish while the board is open. */
   function follow(): Promise<void> {
-    if (Date.now() - followedAtMs < lookEveryMs) return following
-    followedAtMs = Date.now()
+    if (performance.now() - followedAtMs < lookEveryMs) return following
+    followedAtMs = performance.now()
     following = followLedger().catch((error: unknown) => {
       followedAtMs = -Infinity
       throw error
@@ -94,7 +94,8 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
     }
     const { run, phase } = found
     const by = visitorOf(response).name
-    await ledger.record(run, { kind: 'chunks_retried', atMs: Date.now(), by, phase, ...(chunk && { chunk }) })
+    const atMs = await ledger.nowMs()
+    await ledger.record(run, { kind: 'chunks_retried', atMs, by, phase, ...(chunk && { chunk }) })
     return true
   }
 

@@ -52,7 +52,7 @@ class Channel {
   readonly #timer: NodeJS.Timeout
   #making = false
   #last = ''
-  #saidAtMs = 0
+  #saidAtMs = Number.NEGATIVE_INFINITY
 
   constructor(make: () => Promise<LivePage>, onError: (error: Error) => void) {
     this.#make = make
@@ -89,8 +89,8 @@ class Channel {
       const message = `data: ${JSON.stringify(await this.#make())}\n\n`
       const isNews = message !== this.#last
       this.#last = message
-      if (isNews || Date.now() - this.#saidAtMs >= aliveEveryMs) {
-        this.#saidAtMs = Date.now()
+      if (isNews || performance.now() - this.#saidAtMs >= aliveEveryMs) {
+        this.#saidAtMs = performance.now()
         // A viewer that does not keep up misses what it would only paint over.
         for (const viewer of this.#viewers) if (!viewer.writableNeedDrain) viewer.write(isNews ? message : alive)
       }

@@ -23,7 +23,7 @@ export interface Measured {
 export async function measure(ledger: RunLedger & WorkerLedger & QueueStates): Promise<Measured[]> {
   return Promise.all(
     (await ledger.runs()).map(async (run) => {
-      const { status, queue, workers } = await readRun(run.id, ledger, Date.now)
+      const { status, queue, workers } = await readRun(run.id, ledger)
       return { run, status, queue, workers, answers: await ledger.answers(run.id) }
     }),
   )

@@ -1,7 +1,16 @@
+import { randomUUID } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import type { Logger } from '@heapferry/config'
-import { type ExportFile, OperatorError, RejectReason, type Run, type Source } from '@heapferry/domain'
+import {
+  type ExportFile,
+  OperatorError,
+  RejectReason,
+  type RetryHold,
+  type RetryHoldLedger,
+  type Run,
+  type Source,
+} from '@heapferry/domain'
 import {
   conversionOf,
   convertersToShow,
@@ -26,14 +35,14 @@ import { type SampledTable, samplesPage } from './samples-page.ts'
 import { refuse, send } from './send.ts'
 
 export interface RowRoutes {
-  ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1]
+  ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1] & RetryHoldLedger
   logger: Logger
   s3: S3Options
   /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
   store: string
   version: string
   /** Sends rejected rows again; null where this dashboard has no key to send with. */
-  retry: ((run: Run, meant: Meant) => void) | null
+  retry: ((hold: RetryHold, meant: Meant) => void) | null
   findRun: FindRun
 }
 
@@ -130,7 +139,7 @@ function addReportRoute(app: Express, { ledger, logger, version, findRun }: RowR
     if (format !== 'html' && format !== 'json') return next()
     const run = await findRun(id, response)
     if (run === null) return
-    const status = await readRunStatus(run.id, ledger, Date.now)
+    const status = await readRunStatus(run.id, ledger)
     const report = await makeReport(run, { ledger, status, version, nowMs: Date.now(), source: null })
     await recordDownload({ ledger, logger }, run, { what: 'report', by: visitorOf(response) })
     response.attachment(`report-${run.id}.${format}`)
@@ -155,8 +164,15 @@ function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): vo
     if (meant === null) return
     for await (const row of ledger.rejectedRows(run.id)) {
       if (!isMeant(row, meant)) continue
-      await ledger.record(run.id, { kind: 'retry_wanted', atMs: Date.now(), by: visitorOf(response).name, ...meant })
-      retry(run, meant)
+      // Taken before the process is there that is to have it: two who ask at once would else both be told yes.
+      const hold = { run: run.id, token: randomUUID() }
+      const other = await ledger.takeRetry(hold, visitorOf(response).name, meant)
+      if (other !== null) {
+        const since = new Date(other.sinceMs).toISOString().slice(11, 19)
+        const text = `${other.by} retries rows of ${run.id} since ${since} UTC. One at a time: ask again when that has ended.`
+        return refuse(response, 409, 'A retry is under way', text)
+      }
+      retry(hold, meant)
       response.redirect(303, `/runs/${run.id}`)
       return
     }
@@ -208,7 +224,7 @@ async function recordDownload(
   run: Run,
   { what, by: { name: by, role }, table }: Download,
 ): Promise<void> {
-  const atMs = Date.now()
+  const atMs = await ledger.nowMs()
   const told = (await ledger.timeline(run.id)).filter((entry) => entry.kind === 'downloaded' && entry.what === what)
   const isKnown = told.some(
     (entry) =>

@@ -1,4 +1,11 @@
-import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
+import {
+  type Answers,
+  answerSeconds,
+  destinationText,
+  type Phase,
+  type RetryUnderWay,
+  type TimelineEntry,
+} from '@heapferry/domain'
 import {
   grouped,
   percent,
@@ -24,13 +31,14 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
   const { totals } = status
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
-    live: !isFinal(status) || isRetried(view.timeline),
+    live: !isFinal(status) || view.retry !== null,
     head: html`<link rel="stylesheet" href="/uplot.css">
 ${script('/uplot.js')}
 ${script('/chart.js')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status">${isBad(status) ? html`<span class="bad">${status.message}</span>` : status.message}</p>
 <div id="actions">${actionsBar}</div>
+<section id="retry" aria-label="Retry">${retryOf(view.retry)}</section>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(status)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected per second since the run began"></div></section>
@@ -56,12 +64,15 @@ function isBad({ state, trouble }: RunStatus): boolean {
   return state === 'failed' || trouble.length > 0
 }
 
-const retryMs = 3_600_000
-
-/** Rows of a run that is over are sent again: one retry that ended, or none for an hour, is over too. */
-function isRetried(timeline: readonly TimelineEntry[]): boolean {
-  const last = timeline.findLast(({ kind }) => ['retry_wanted', 'retry_failed', 'retried'].includes(kind))
-  return last?.kind === 'retry_wanted' && Date.now() - last.atMs < retryMs
+function retryOf(retry: RetryUnderWay | null): Html {
+  if (retry === null) return html``
+  const { by, sinceMs, rows, looked, outcome } = retry
+  const done =
+    rows === null ? html`Rows are being counted.` : html`${grouped(looked)} of ${grouped(rows)} rows looked at`
+  return html`<h2>Retry under way</h2>
+${bar({ state: 'running', done: looked, of: rows ?? 0, label: 'Rows looked at' })}
+<p>${done} · ${grouped(outcome.sent)} sent again · ${grouped(outcome.rejected)} still rejected · ${grouped(outcome.skipped)} skipped</p>
+<p class="facts">By ${by}, since ${moment(sinceMs)}</p>`
 }
 
 const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const

@@ -2,6 +2,7 @@ import {
   type FileLedger,
   phases,
   type QueueStates,
+  type RetryHoldLedger,
   type Run,
   type RunLedger,
   type TimelineLedger,
@@ -25,7 +26,7 @@ import { send } from './send.ts'
 
 export interface RunRoutes {
   redis: Redis
-  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates
+  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger
   board: Board
   hub: LiveHub
   findRun: FindRun
@@ -35,14 +36,12 @@ export interface RunRoutes {
 export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun }: RunRoutes): void {
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
-    return runsPage(
-      await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger, Date.now) }))),
-    )
+    return runsPage(await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger) }))))
   }
   const viewOf = (run: Run) => readRunView(run, { redis, ledger })
   const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
     const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
-    const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
+    const possible = role === 'operator' ? await actionsFor(view.run, { ledger, board }) : []
     return runPage(view, queues, actionBar(view.run, possible))
   }
   const filesOf = async (run: Run): Promise<Content> => {
@@ -83,7 +82,7 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.json(await readRunStatus(run.id, ledger, Date.now))
+    if (run !== null) response.json(await readRunStatus(run.id, ledger))
   })
   app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)

@@ -2,6 +2,8 @@ import type {
   Answers,
   HistoryPoint,
   QueueStates,
+  RetryHoldLedger,
+  RetryUnderWay,
   Run,
   RunLedger,
   TimelineEntry,
@@ -19,6 +21,8 @@ export interface RunView {
   answers: Answers
   /** Oldest first. */
   timeline: readonly TimelineEntry[]
+  /** Null where none goes on. */
+  retry: RetryUnderWay | null
   /** The newest; null before the first batch. */
   latest: HistoryPoint | null
   redis: { usedBytes: number; maxBytes: number | null }
@@ -26,14 +30,18 @@ export interface RunView {
 
 export async function readRunView(
   run: Run,
-  { redis, ledger }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger & QueueStates },
+  {
+    redis,
+    ledger,
+  }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger },
 ): Promise<RunView> {
-  const [{ status, workers }, answers, timeline, latest, memory] = await Promise.all([
-    readRun(run.id, ledger, Date.now),
+  const [{ status, workers }, answers, timeline, retry, latest, memory] = await Promise.all([
+    readRun(run.id, ledger),
     ledger.answers(run.id),
     ledger.timeline(run.id),
+    ledger.retryUnderWay(run.id),
     ledger.latestPoint(run.id),
     redisMemory(redis),
   ])
-  return { run, status, workers, answers, timeline, latest, redis: memory }
+  return { run, status, workers, answers, timeline, retry, latest, redis: memory }
 }

@@ -18,6 +18,7 @@ import {
   RunId,
   type RunLedger,
   type Source,
+  type TimelineLedger,
   type WorkStore,
 } from '@heapferry/domain'
 import {
@@ -28,6 +29,7 @@ import {
   mappingChanges,
   mappingChangeText,
   mappingNotices,
+  paceText,
   planRun,
   repeatedFileNotices,
   saveIdentities,
@@ -81,7 +83,7 @@ const chunkBytes = 8 * 1024 * 1024
  */
 export async function openRun(
   request: RunRequest,
-  ledger: RunLedger & FileLedger,
+  ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs'>,
   { s3, store }: { s3: S3Options; store: string },
 ): Promise<Production> {
   const idAt = (root: string) => request.name ?? nameOf(root, request)
@@ -117,7 +119,7 @@ export async function openRun(
     includeRecent: request.includeRecent,
     conversion: conversionVersion,
     maxRejectedPercent: request.maxRejectedPercent,
-    createdAtMs: Date.now(),
+    createdAtMs: await ledger.nowMs(),
     chunkBytes,
     ...(discovery.newestDump !== undefined && { newestDump: discovery.newestDump }),
   }
@@ -138,7 +140,7 @@ export async function openRun(
     notices.push('An earlier version began the run: what it may read is in the work store now, and it goes on.')
     await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
   }
-  if (request.pace !== undefined) await ledger.setPace(run.id, request.pace, request.by)
+  if (request.pace !== undefined) notices.push(...(await paceNotices(run, request.pace, request.by, ledger)))
   // A file that came later may cast another light on the names of others.
   const asPlanned = new Map(planned.map((file) => [file.id, file]))
   return {
@@ -148,6 +150,16 @@ export async function openRun(
     files: files.map((file) => asPlanned.get(file.id) ?? file),
     notices,
   }
+}
+
+/** A service manager starts a command again with the flags that it has: what a person has set since stays. */
+async function paceNotices(run: Run, wanted: Pace, by: string, ledger: RunLedger): Promise<string[]> {
+  if (await ledger.wishPace(run.id, wanted, by)) return []
+  const { limit } = (await ledger.progress(run.id)).pace
+  if (limit === wanted) return []
+  return [
+    `The pace stays at ${paceText(limit)}: it was changed after this command had asked for ${paceText(wanted)}. To change it: heapferry pace ${run.id} ${wanted ?? 'none'}`,
+  ]
 }
 
 export interface ProductionWork {

@@ -5,6 +5,7 @@ import type {
   Intent,
   Pace,
   Phase,
+  QueueStates,
   Run,
   RunLedger,
   TimelineLedger,
@@ -16,13 +17,14 @@ import { openSink, type SinkAccess, type SinkListener } from './open-sink.ts'
 import { pausingOnOperatorErrors } from './pausing-on-operator-errors.ts'
 import { Presence } from './presence.ts'
 import { limitsFor, runWork } from './run-work.ts'
+import { watchedPlace } from './watched-place.ts'
 
 export interface DeskOptions extends SinkAccess {
   /** Unique among all workers, for people: host and process. */
   name: string
   startedAtMs: number
   redis: Redis
-  ledger: RunLedger & FileLedger & ChunkLedger & WorkerLedger & TimelineLedger
+  ledger: RunLedger & FileLedger & ChunkLedger & WorkerLedger & TimelineLedger & QueueStates
   /** What hashes are keyed with; null where none is set. */
   hashSalt: string | null
   /** Where producers leave what is too large or too personal for Redis: a folder, or `s3://bucket/prefix`. */
@@ -66,16 +68,21 @@ export async function openDesk(
   options: DeskOptions,
 ): Promise<Desk> {
   const { ledger, redis, logger, name, startedAtMs, hashSalt, s3 } = options
-  const source = await openRunSource(run, { store: options.store, s3 })
   const store = await openWorkStore(options.store, s3)
   const pacer = redisPacer(redis, run.id, pace)
   const presence = new Presence({ ledger, run: run.id, name, startedAtMs })
+  const source = await openRunSource(run, {
+    store: options.store,
+    s3,
+    watch: (place) => watchedPlace(place, presence),
+  })
   const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, listener(run, presence, options))
   const process = runWork(run, phase, {
     ledger,
-    sink,
+    sink: { send: (...batch) => presence.during('sending', () => sink.send(...batch)) },
     source,
     store,
+    loading: (load) => presence.during('reading', load),
     limits: limitsFor(run.destination, pacer),
     hashSalt,
     onProgress: ({ chunk: { id, firstRow, rows }, file, read }) =>
@@ -107,7 +114,8 @@ export async function openDesk(
         await consumer.pause()
         consumer.interrupt('paused')
       }
-      if (!isToRun || presence.isWaiting || pacer.holdsBack()) presence.restsForAReason()
+      const hasReason = !isToRun || presence.isWaiting || pacer.holdsBack()
+      if (hasReason || (presence.isIdle && !(await ledger.hasTakeable(run.id, phase)))) presence.restsForAReason()
       await presence.say(answers)
     },
     async leave() {

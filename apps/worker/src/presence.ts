@@ -1,7 +1,7 @@
 import type { Answers, ChunkId, Pulse, Run, TimelineLedger, Waiting, WorkerLedger } from '@heapferry/domain'
 
 interface PresenceOptions {
-  ledger: WorkerLedger & Pick<TimelineLedger, 'record'>
+  ledger: WorkerLedger & Pick<TimelineLedger, 'record' | 'nowMs'>
   run: Run['id']
   /** The worker's, which is unique among all. */
   name: string
@@ -13,7 +13,10 @@ const pulseEveryMs = 1000
 // Shorter waits are how PostHog paces its senders, and nothing that a report should tell.
 const recordedWaitMs = 10_000
 
-/** What the ledger of a run knows of a worker that has a hand in it: that it lives, moves and waits. */
+/**
+ * What the ledger of a run knows of a worker that has a hand in it: that it lives, moves and waits. All moments are of
+ * `performance.now()`: nobody takes a worker for dead, or for stuck, whose machine has its clock set.
+ */
 export class Presence {
   readonly #options: PresenceOptions
   /** The latest that the ledger was told. */
@@ -24,9 +27,12 @@ export class Presence {
   /** Rows that were brought to their ends since the last pulse. */
   #rows = 0
   /** Of the last pulse. The first is due at once: a run without one has no worker. */
-  #pulseAtMs = Date.now() - pulseEveryMs
+  #pulseAtMs = performance.now() - pulseEveryMs
   /** When something moved last, or there was a reason why nothing did. */
-  #movedAtMs = Date.now()
+  #movedAtMs = performance.now()
+
+  /** How many of its chunks are at what may take longer. */
+  readonly #awaited = { reading: 0, sending: 0 }
 
   constructor(options: PresenceOptions) {
     this.#options = options
@@ -36,11 +42,26 @@ export class Presence {
     return this.#waiting !== null
   }
 
+  get isIdle(): boolean {
+    return this.#inHand.size === 0
+  }
+
+  /** What may take longer than all else is told, so that nobody takes it for stuck too soon. */
+  async during<T>(what: 'reading' | 'sending', work: () => Promise<T>): Promise<T> {
+    this.#awaited[what]++
+    try {
+      return await work()
+    } finally {
+      this.#awaited[what]--
+      this.#movedAtMs = performance.now()
+    }
+  }
+
   /** A chunk was taken, or more of it was committed. */
   progressed(chunk: Pulse['chunks'][number]): void {
     this.#rows += chunk.read - (this.#inHand.get(chunk.id)?.read ?? chunk.read)
     this.#inHand.set(chunk.id, chunk)
-    this.#movedAtMs = Date.now()
+    this.#movedAtMs = performance.now()
   }
 
   ended(chunk: ChunkId): void {
@@ -49,19 +70,26 @@ export class Presence {
 
   /** It knows why it stands still: nobody shall take it for stuck. */
   restsForAReason(): void {
-    this.#movedAtMs = Date.now()
+    this.#movedAtMs = performance.now()
   }
 
   async waits(waiting: Waiting | null): Promise<void> {
     const { ledger, run, name } = this.#options
     const ended = waiting === null ? this.#waiting : null
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     this.#waiting = waiting
     this.#waitingSaidAtMs = nowMs
     await ledger.setWaiting(run, name, waiting)
-    if (ended && nowMs - ended.sinceMs >= recordedWaitMs) {
-      const { sinceMs: atMs, detail } = ended
-      await ledger.record(run, { kind: 'waited', atMs, untilMs: nowMs, worker: name, detail })
+    const lastedMs = ended === null ? 0 : Math.round(nowMs - ended.sinceMs)
+    if (ended && lastedMs >= recordedWaitMs) {
+      const untilMs = await ledger.nowMs()
+      await ledger.record(run, {
+        kind: 'waited',
+        atMs: untilMs - lastedMs,
+        untilMs,
+        worker: name,
+        detail: ended.detail,
+      })
     }
   }
 
@@ -70,8 +98,8 @@ export class Presence {
    * @param takeAnswers PostHog's since the last call; null where there were none
    */
   async say(takeAnswers: () => Answers | null): Promise<void> {
-    if (Date.now() - this.#pulseAtMs >= pulseEveryMs) await this.#sayAlive(takeAnswers)
-    if (this.#waiting && Date.now() - this.#waitingSaidAtMs > repeatWaitingMs) await this.waits(this.#waiting)
+    if (performance.now() - this.#pulseAtMs >= pulseEveryMs) await this.#sayAlive(takeAnswers)
+    if (this.#waiting && performance.now() - this.#waitingSaidAtMs > repeatWaitingMs) await this.waits(this.#waiting)
   }
 
   /** Leaves nothing of this worker but its answers and what it has recorded. */
@@ -84,7 +112,7 @@ export class Presence {
 
   async #sayAlive(takeAnswers: () => Answers | null): Promise<void> {
     const { ledger, run, name, startedAtMs } = this.#options
-    const atMs = Date.now()
+    const atMs = performance.now()
     const rate = Math.round((1000 * this.#rows) / (atMs - this.#pulseAtMs))
     this.#rows = 0
     this.#pulseAtMs = atMs
@@ -97,6 +125,7 @@ export class Presence {
       rate,
       chunks: [...this.#inHand.values()],
       movedAtMs: this.#movedAtMs,
+      awaits: this.#awaited.reading > 0 ? 'reading' : this.#awaited.sending > 0 ? 'sending' : null,
     })
   }
 

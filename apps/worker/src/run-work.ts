@@ -51,6 +51,7 @@ export function runWork(
     store,
     limits,
     hashSalt,
+    loading,
     onProgress,
   }: {
     ledger: RunLedger & FileLedger & ChunkLedger
@@ -60,6 +61,8 @@ export function runWork(
     limits: SliceLimits
     /** What hashes are keyed with; null where none is set. */
     hashSalt: string | null
+    /** Around what reads who is who. */
+    loading<T>(load: () => Promise<T>): Promise<T>
     /** Told when a chunk is taken, and after every commit. */
     onProgress(progress: { chunk: Chunk; file: ExportFile; read: number }): void
   },
@@ -73,7 +76,7 @@ export function runWork(
     const file = await remembered(files, chunk.file, () => ledger.file(run.id, chunk.file))
     // Nobody has planned a chunk of such a file: that is a fault of this job alone.
     if (file === null) return { kind: 'not_planned' }
-    converters ??= identitiesFor(phase, run, { ledger, store }).then((identities) =>
+    converters ??= loading(() => identitiesFor(phase, run, { ledger, store })).then((identities) =>
       convertersOf(run, identities, hashSalt),
     )
     const converterFor = await converters.catch((error: unknown) => {
@@ -83,7 +86,7 @@ export function runWork(
 
     const before = (await ledger.checkpoint(chunk))?.tally.read ?? 0
     onProgress({ chunk, file, read: before })
-    let reportedAtMs = 0
+    let reportedAtMs = Number.NEGATIVE_INFINITY
     return processChunk(
       { chunk, file, token, runCreatedAtMs: run.createdAtMs },
       {
@@ -94,7 +97,7 @@ export function runWork(
         limits,
         onCommit: ({ tally }) => {
           onProgress({ chunk, file, read: tally.read })
-          const nowMs = Date.now()
+          const nowMs = performance.now()
           if (nowMs - reportedAtMs < reportEveryMs) return
           reportedAtMs = nowMs
           // A ring that stays behind harms nothing; the ledger has the truth.

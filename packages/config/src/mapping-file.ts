@@ -1,6 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { defaultMapping, Mapping, nearestName, OperatorError } from '@heapferry/domain'
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Pair,
+  parseDocument,
+  type YAMLMap,
+} from 'yaml'
 import type { z } from 'zod'
 import { type JsonSchema, keysOf, mappingSchema, schemaUnder } from './mapping-schema.ts'
 
@@ -36,26 +47,28 @@ function parseMapping(
   text: string,
 ): { kind: 'mapping'; mapping: Mapping } | { kind: 'faulty'; faults: MappingFault[] } {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
+  const { value: read, faults: ofNodes } = valueOfDocument(document)
   const broken = [
     ...[...document.errors, ...document.warnings].map(({ pos, code, message }) => ({
       at: pos[0],
       text: code === 'MULTIPLE_DOCS' ? 'a second document begins here; expected one' : message,
     })),
-    ...unusableNodes(document),
+    ...ofNodes,
   ]
   if (broken.length > 0) return { kind: 'faulty', faults: placed(broken, lines) }
 
   const schema = mappingSchema()
-  const value = withSections(document.toJS({ maxAliasCount }) ?? {}, schema)
+  const value = withSections(read ?? {}, schema)
   const parsed = Mapping.safeParse(value)
   if (parsed.success) return { kind: 'mapping', mapping: parsed.data }
   const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, [], value, schema))
+  const offsetOf = placesIn(document)
   return {
     kind: 'faulty',
     faults: placed(
       faults.map(({ path, of, text: what }) => ({
-        at: offsetOf(document, path, of),
+        at: offsetOf(path, of),
         text: `${path.map(String).join('.') || 'the file'}: ${what}`,
       })),
       lines,
@@ -72,22 +85,78 @@ function placed(faults: readonly { at: number; text: string }[], lines: LineCoun
     })
 }
 
-// One anchor for the rules of a thousand tables is fine.
-const maxAliasCount = 100_000
+// Rules of one anchor for ten thousand tables are fine. A few lines of aliases of aliases can stand for billions.
+const mostValues = 1_000_000
 
-/** What YAML allows and no mapping can have: an alias that leads nowhere, and the one key that zod passes over. */
-function unusableNodes(document: Document): { at: number; text: string }[] {
-  const found: { at: number; text: string }[] = []
-  visit(document, {
-    Alias(_, alias) {
-      if (!alias.resolve(document)) found.push({ at: alias.range?.[0] ?? 0, text: `*${alias.source} is no anchor` })
-    },
-    Pair(_, { key }) {
-      if (isScalar(key) && key.value === '__proto__')
-        found.push({ at: key.range?.[0] ?? 0, text: '__proto__ cannot be a key' })
-    },
-  })
-  return found
+interface NodeValue {
+  value: unknown
+  /** How many values it is made of. */
+  count: number
+}
+
+/**
+ * The value of a document, and what YAML allows and no mapping can have: an alias that leads nowhere or into itself, aliases
+ * that stand for more than any mapping holds, and the one key that zod passes over. The library's own ways to look for an
+ * alias, and for a key that stands twice, take a time that grows with the square of their number.
+ */
+function valueOfDocument(document: Document): { value: unknown; faults: { at: number; text: string }[] } {
+  const faults: { at: number; text: string }[] = []
+  /** By anchor; null while its node is being read. */
+  const anchored = new Map<string, NodeValue | null>()
+  let isTooLarge = false
+
+  function read(node: unknown): NodeValue {
+    if (!isNode(node)) return { value: null, count: 0 }
+    const at = node.range?.[0] ?? 0
+    if (isAlias(node)) {
+      const known = anchored.get(node.source)
+      if (known === undefined) faults.push({ at, text: `*${node.source} is no anchor` })
+      if (known === null) faults.push({ at, text: `*${node.source} stands inside of what it stands for` })
+      return known ?? { value: null, count: 0 }
+    }
+    const { anchor } = node
+    if (anchor !== undefined) anchored.set(anchor, null)
+    const found = isMap(node) ? readMap(node) : isSeq(node) ? readList(node.items) : { value: scalarOf(node), count: 1 }
+    if (anchor !== undefined) anchored.set(anchor, found)
+    if (found.count > mostValues && !isTooLarge) {
+      isTooLarge = true
+      faults.push({ at, text: `with its aliases it stands for more than ${mostValues.toLocaleString('en')} values` })
+    }
+    return found
+  }
+
+  function readList(items: readonly unknown[]): NodeValue {
+    const all = items.map(read)
+    return { value: all.map(({ value }) => value), count: all.reduce((sum, { count }) => sum + count, 1) }
+  }
+
+  function readMap({ items }: YAMLMap): NodeValue {
+    const value: Record<string, unknown> = {}
+    let sum = 1
+    for (const pair of items) {
+      const key = keyOf(pair)
+      const at = isNode(pair.key) ? (pair.key.range?.[0] ?? 0) : 0
+      if (Object.hasOwn(value, key)) faults.push({ at, text: 'Map keys must be unique' })
+      const inner = read(pair.value)
+      if (key === '__proto__') faults.push({ at, text: '__proto__ cannot be a key' })
+      else value[key] = inner.value
+      sum += 1 + inner.count
+    }
+    return { value, count: sum }
+  }
+
+  return { value: read(document.contents).value, faults }
+}
+
+function scalarOf(node: unknown): unknown {
+  return isScalar(node) ? node.value : null
+}
+
+function keyOf({ key }: Pair): string {
+  if (!isScalar(key)) return isNode(key) ? key.toString() : ''
+  const { value } = key
+  if (typeof value === 'string') return value
+  return value === null ? '' : JSON.stringify(value)
 }
 
 /** A section whose keys are all commented out is an empty one. Anywhere else, nothing is a fault. */
@@ -179,17 +248,27 @@ function isObject(value: unknown): value is Record<PropertyKey, unknown> {
 }
 
 /** Where in the text the key or value at a path stands, or what it should stand in. */
-function offsetOf(document: Document, path: readonly PropertyKey[], of: 'key' | 'value'): number {
-  let offset = 0
-  let node: unknown = document.contents
-  for (const [depth, part] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document)
-    const pair = isMap(node)
-      ? node.items.find(({ key }) => String(isScalar(key) ? key.value : key) === part)
-      : undefined
-    if (isNode(pair?.key)) offset = pair.key.range?.[0] ?? offset
-    node = pair ? pair.value : isSeq(node) ? node.items[Number(part)] : undefined
-    if (isNode(node) && (of === 'value' || depth < path.length - 1)) offset = node.range?.[0] ?? offset
+function placesIn(document: Document): (path: readonly PropertyKey[], of: 'key' | 'value') => number {
+  const pairs = new Map<YAMLMap, Map<PropertyKey, YAMLMap['items'][number]>>()
+
+  function pairsOf(map: YAMLMap): Map<PropertyKey, YAMLMap['items'][number]> {
+    const known = pairs.get(map)
+    if (known) return known
+    const made = new Map(map.items.map((pair) => [keyOf(pair), pair]))
+    pairs.set(map, made)
+    return made
   }
-  return offset
+
+  return (path, of) => {
+    let offset = 0
+    let node: unknown = document.contents
+    for (const [depth, part] of path.entries()) {
+      if (isAlias(node)) node = node.resolve(document)
+      const pair = isMap(node) ? pairsOf(node).get(part) : undefined
+      if (isNode(pair?.key)) offset = pair.key.range?.[0] ?? offset
+      node = pair ? pair.value : isSeq(node) ? node.items[Number(part)] : undefined
+      if (isNode(node) && (of === 'value' || depth < path.length - 1)) offset = node.range?.[0] ?? offset
+    }
+    return offset
+  }
 }

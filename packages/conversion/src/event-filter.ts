@@ -3,14 +3,28 @@ import { cellAt } from './compile-columns.ts'
 
 /** Whether events of a table, or of a type, are to be sent at all. */
 export function wantsTable({ filter: { tables } }: Mapping, name: string): boolean {
-  const matches = (pattern: string): boolean => patternOf(pattern).test(name)
+  const matches = (pattern: string): boolean => matchesPattern(pattern, name)
   const isIncluded = tables?.include === undefined || tables.include.some(matches)
   return isIncluded && !tables?.exclude?.some(matches)
 }
 
-function patternOf(pattern: string): RegExp {
-  const escaped = pattern.split('*').map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`^${escaped.join('.*')}$`, 's')
+/**
+ * `*` stands for any characters. What stands between two of them is taken where it is found first, since what comes behind
+ * has the more to choose from: nothing is tried twice, as a regular expression would.
+ */
+function matchesPattern(pattern: string, name: string): boolean {
+  const [start = '', ...parts] = pattern.split('*')
+  const end = parts.pop()
+  if (end === undefined) return name === start
+  const until = name.length - end.length
+  let at = start.length
+  if (at > until || !name.startsWith(start) || !name.endsWith(end)) return false
+  for (const part of parts) {
+    const found = name.indexOf(part, at)
+    if (found === -1) return false
+    at = found + part.length
+  }
+  return at <= until
 }
 
 /** From `fromMs` on, and before `toMs`. */

@@ -39,12 +39,28 @@ export const FileVersion = z.object({
   sizeBytes: z.number().int().nonnegative(),
   /** Changes with the content: a file's time of modification, an S3 object's ETag. */
   mark: z.string(),
+  /**
+   * Of a local file: a digest of its first, middle and last block, as a file can be replaced by one of the same size and time.
+   * An ETag does without, and plans of older versions have none.
+   */
+  blocks: z.string().optional(),
 })
 export type FileVersion = z.infer<typeof FileVersion>
 
 /** What tells which table a file belongs to: the folder it lies in, its name, …, or the mapping file. */
 export const ToldBy = z.enum(['folder', 'name', 'columns', 'content', 'manifest', 'mapping'])
 export type ToldBy = z.infer<typeof ToldBy>
+
+/** What both sides know is the same. */
+export function isSameVersion(one: FileVersion, other: FileVersion): boolean {
+  const { blocks = other.blocks } = one
+  return one.sizeBytes === other.sizeBytes && one.mark === other.mark && blocks === (other.blocks ?? blocks)
+}
+
+/** For people. */
+export function versionText({ sizeBytes, mark, blocks }: FileVersion): string {
+  return `${sizeBytes} bytes (${mark}${blocks === undefined ? '' : `, content ${blocks}`})`
+}
 
 /**
  * One file of an export, as the producer found it. The ledger keeps it, chunks only name it: a users table can have

@@ -15,8 +15,10 @@ export const Pulse = z.object({
   rate: z.number().nonnegative(),
   /** Those it has in hand. */
   chunks: z.array(z.object({ id: ChunkId, table: z.string(), firstRow: Count, rows: Count, read: Count })),
-  /** When it last took a chunk, committed a batch, or knew why it must not. */
+  /** When it last took a chunk, got bytes of it, committed a batch, or had nothing to do. */
   movedAtMs: Count,
+  /** What its chunks are at that may take longer than all else: bytes of a slow bucket, or PostHog's answer. */
+  awaits: z.enum(['reading', 'sending']).nullable().default(null),
 })
 export type Pulse = z.infer<typeof Pulse>
 
@@ -37,7 +39,10 @@ export const noAnswers: Answers = { byStatus: {}, byTime: [...answerSeconds, 0].
 
 /** What workers say of themselves while they serve a run, and of PostHog's answers. */
 export interface WorkerLedger {
-  /** Forgotten when not repeated within a minute. */
+  /**
+   * Forgotten when not repeated within a minute. Its moments may be of any one clock: they are kept by the one that all
+   * processes share, as if `atMs` was now.
+   */
   setPulse(run: RunId, pulse: Pulse): Promise<void>
   /** By the names of the workers. */
   pulses(run: RunId): Promise<Pulse[]>

@@ -19,4 +19,6 @@ export interface QueueState {
 /** How the queues stand, for those who only look. */
 export interface QueueStates {
   queueState(run: RunId, phase: Phase): Promise<QueueState>
+  /** Whether a worker could take a chunk now. One whose worker died is not free before its lock has run out. */
+  hasTakeable(run: RunId, phase: Phase): Promise<boolean>
 }

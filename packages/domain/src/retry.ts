@@ -21,6 +21,28 @@ export interface RetryHold {
   token: string
 }
 
+/** Which rows somebody wants to be sent again; all that were rejected where it says nothing. */
+export const RetryWanted = z.object({
+  table: z.string().optional(),
+  reason: z.string().optional(),
+  /** Files with mended rows, as they were typed. */
+  from: z.array(z.string()).optional(),
+})
+export type RetryWanted = z.infer<typeof RetryWanted>
+
+/** A retry that goes on now. */
+export interface RetryUnderWay {
+  by: string
+  sinceMs: number
+  /** Until when it has the right to, unless it says that it still lives. */
+  untilMs: number
+  /** Rows that it is to look at; null before they are counted. */
+  rows: number | null
+  /** How many of them it has looked at. */
+  looked: number
+  outcome: RetryOutcome
+}
+
 /** Names a row of a run. */
 export type RowKey = Pick<RejectedRow, 'chunk' | 'row'>
 
@@ -72,15 +94,22 @@ export interface RejectedLedger {
 
 /** Who may retry rows of a run. */
 export interface RetryHoldLedger {
-  /** Makes `hold` the one, as `by`'s, unless somebody else has it. @returns who that is, else null */
-  takeRetry(hold: RetryHold, by: string): Promise<{ by: string; sinceMs: number } | null>
+  /**
+   * Makes `hold` the one, as `by`'s, unless somebody else has it; who wants what goes into the timeline. Who has it already
+   * keeps it, as whoever's it was.
+   * @returns who else has it, else null
+   */
+  takeRetry(hold: RetryHold, by: string, wanted?: RetryWanted): Promise<{ by: string; sinceMs: number } | null>
   /**
    * To be said again every few seconds, or others may take the hold.
    * @throws OperatorError when another has it
    */
-  keepRetry(hold: RetryHold): Promise<void>
+  keepRetry(hold: RetryHold, progress?: { rows: number; looked: number }): Promise<void>
+  /** Null where nobody retries. */
+  retryUnderWay(run: RunId): Promise<RetryUnderWay | null>
   /**
-   * Gives the hold back. What was done goes into the timeline; of a retry that was cut off, when the next one begins.
+   * Gives the hold back. That it is over, and what was done, goes into the timeline; of a retry that was cut off, when the
+   * next one begins.
    * @throws OperatorError when another has it
    */
   endRetry(hold: RetryHold): Promise<RetryOutcome>

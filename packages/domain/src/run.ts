@@ -80,7 +80,10 @@ export const Intent = z.discriminatedUnion('kind', [
 ])
 export type Intent = z.infer<typeof Intent>
 
-/** PostHog answers a worker with "later", or not at all. */
+/**
+ * PostHog answers a worker with "later", or not at all. Told by who waits, the moments are of a clock of its process, which
+ * nobody can set; read from the ledger, of the clock that all share.
+ */
 export const Waiting = z.object({
   sinceMs: z.number().int(),
   detail: z.string(),
@@ -103,6 +106,8 @@ export function isComplete(progress: PhaseProgress): boolean {
 
 /** Everything the ledger knows about how far a run is, read in one go. */
 export interface RunProgress {
+  /** When it was read, by the clock that all moments of it are told by. */
+  nowMs: number
   intent: Intent
   /** How a worker sent last; null while none has. */
   transport: TransportName | null
@@ -141,5 +146,11 @@ export interface RunLedger {
   intent(run: RunId): Promise<Intent>
   /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */
   setPace(run: RunId, pace: Pace, by: string): Promise<void>
+  /**
+   * The same, as a command asks for it that may be started again with the same flags, by a supervisor: what it has asked for
+   * before changes nothing, whatever a person has set since.
+   * @returns whether this was asked for anew
+   */
+  wishPace(run: RunId, pace: Pace, by: string): Promise<boolean>
   progress(run: RunId): Promise<RunProgress>
 }

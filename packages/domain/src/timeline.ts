@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { ChunkId, type RunId } from './ids.ts'
 import { Pace } from './pace.ts'
-import { RetryOutcome } from './retry.ts'
+import { RetryOutcome, RetryWanted } from './retry.ts'
 import { TransportName } from './sink.ts'
 import { Phase } from './table.ts'
 import { Verdict } from './verification.ts'
@@ -28,16 +28,12 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
   /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */
   z.object({ kind: z.literal('waited'), ...moment, untilMs: z.number().int(), worker: z.string(), detail: z.string() }),
-  /** Somebody asked for it on the page of the run. */
-  z.object({
-    kind: z.literal('retry_wanted'),
-    ...moment,
-    by: By,
-    table: z.string().optional(),
-    reason: z.string().optional(),
-  }),
+  /** Rows that had been rejected, or held back, are to be sent again: it begins. */
+  z.object({ kind: z.literal('retry_wanted'), ...moment, by: By, ...RetryWanted.shape }),
   /** What was wanted on the page did not come about. */
   z.object({ kind: z.literal('retry_failed'), ...moment, detail: z.string() }),
+  /** It is over and has taken up no row, or it was cut off, after what it has `retried`. */
+  z.object({ kind: z.literal('retry_ended'), ...moment, by: By, how: z.enum(['done', 'cut_off']) }),
   /** Rows that had been rejected, or held back, were taken up again. */
   z.object({ kind: z.literal('retried'), ...moment, by: By, ...RetryOutcome.shape }),
   /** By a person, from a page. */
@@ -67,6 +63,8 @@ export interface HistoryPoint {
 
 /** What happened to a run, and how far it was when. */
 export interface TimelineLedger {
+  /** The moment by the one clock that all processes share, in ms since 1970: what entries tell. */
+  nowMs(): Promise<number>
   record(run: RunId, entry: TimelineEntry): Promise<void>
   /** Oldest first; the latest 5000. */
   timeline(run: RunId): Promise<TimelineEntry[]>

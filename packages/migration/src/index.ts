@@ -43,7 +43,7 @@ export { groupRejected, type RejectedGroup, shapeOf } from './retry/group-reject
 export { lateIdentities } from './retry/late-identities.ts'
 export { filesOf, type RereadRow } from './retry/reread-rows.ts'
 export { type HeldBackWork, retryHeldBack } from './retry/retry-held-back.ts'
-export { type LeftReason, type RetryCounts, retryRejected, type RetryWork } from './retry/retry-rejected.ts'
+export { type LeftReason, lookedAt, type RetryCounts, retryRejected, type RetryWork } from './retry/retry-rejected.ts'
 export {
   assertSamePeople,
   type RetriedRows,

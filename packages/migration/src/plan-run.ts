@@ -4,6 +4,7 @@ import {
   type ChunkId,
   chunkIdOf,
   type ExportFile,
+  isSameVersion,
   OperatorError,
   type Phase,
   phaseOf,
@@ -13,6 +14,7 @@ import {
   type Run,
   type Source,
   SourceChanged,
+  versionText,
   visible,
 } from '@heapferry/domain'
 import pMap from 'p-map'
@@ -142,11 +144,9 @@ export function assertSameFiles(stored: readonly ExportFile[], found: readonly E
         'Put it back, or start another run with --run NAME.',
       )
     }
-    const { sizeBytes, mark } = before.version
-    if (now.version.sizeBytes !== sizeBytes || now.version.mark !== mark) {
+    if (!isSameVersion(before.version, now.version)) {
       throw new SourceChanged(
-        `${before.path} has changed since this run was planned: ${sizeBytes} bytes (${mark}) then, ` +
-          `${now.version.sizeBytes} bytes (${now.version.mark}) now`,
+        `${before.path} has changed since this run was planned: ${versionText(before.version)} then, ${versionText(now.version)} now`,
         'Put the original back, or start another run with --run NAME: rows that are the same keep their uuids.',
       )
     }

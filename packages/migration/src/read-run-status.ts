@@ -15,13 +15,12 @@ export async function readRunStatus(...asked: Parameters<typeof readRun>): Promi
 export async function readRun(
   run: RunId,
   ledger: Pick<RunLedger, 'progress'> & Pick<WorkerLedger, 'pulses'> & QueueStates,
-  now: () => number,
 ): Promise<{ status: RunStatus; progress: RunProgress; queue: QueueState; workers: ServingWorker[] }> {
   const before = await ledger.progress(run)
   const [queue, pulses] = await Promise.all([ledger.queueState(run, phaseOpen(before)), ledger.pulses(run)])
   // A chunk that was done between the two looks is in neither: what is done now counts.
   const progress = lostChunks(before, queue) > 0 ? await ledger.progress(run) : before
-  const nowMs = now()
+  const { nowMs } = progress
   const state = runState(progress, queue)
   const workers = pulses.map((pulse) => ({ pulse, fault: workerFault(pulse, progress, queue, nowMs) }))
   const trouble = troubleOf(run, { progress, queue, workers }, nowMs)

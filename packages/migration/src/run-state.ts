@@ -323,7 +323,7 @@ function expectedRate({ pace }: RunProgress, { read, sent }: Tally, rate: number
 
 function rateOf({ samples, pace }: RunProgress, nowMs: number): number | null {
   const sinceMs = Math.max(nowMs - rateWindowMs, pace.changedAtMs)
-  const recent = samples.filter(({ atMs }) => atMs >= sinceMs)
+  const recent = samples.filter(({ atMs }) => atMs >= sinceMs && atMs <= nowMs)
   const [first] = recent
   const last = recent.at(-1)
   if (!first || !last || last.atMs === first.atMs) return null

@@ -21,11 +21,16 @@ export function timelineText(entry: TimelineEntry): string {
     case 'waited':
       return `${entry.worker} waited ${duration((entry.untilMs - entry.atMs) / 1000)} for PostHog (${entry.detail})`
     case 'retry_wanted': {
-      const which = [entry.table, entry.reason].filter((part) => part !== undefined).join(', ')
+      const files = entry.from === undefined ? undefined : `mended in ${entry.from.join(', ')}`
+      const which = [entry.table, entry.reason, files].filter((part) => part !== undefined).join(', ')
       return `retry of rejected rows${which === '' ? '' : ` (${which})`} requested by ${entry.by}`
     }
     case 'retry_failed':
-      return `retry failed, nothing was sent: ${entry.detail}`
+      return `retry failed: ${entry.detail}`
+    case 'retry_ended':
+      return entry.how === 'done'
+        ? `the retry by ${entry.by} ended: there was nothing to send`
+        : `the retry by ${entry.by} was cut off`
     case 'retried': {
       const { reasons, sent, skipped, rejected } = entry
       const taken = Object.entries(reasons).map(([reason, rows]) => `${grouped(rows)} ${reason}`)

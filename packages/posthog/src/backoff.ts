@@ -4,6 +4,7 @@ import type { Waiting } from '@heapferry/domain'
 /** When to ask again, and how often PostHog has answered "later" by then. */
 export interface PutOff {
   attempts: number
+  /** Of `performance.now()`: a clock that is set back would make a worker wait as long. */
   retryAtMs: number
 }
 
@@ -30,7 +31,7 @@ export class Backoff {
   putOff({ afterMs, detail }: { afterMs: number | null; detail: string }, before: PutOff | undefined): PutOff {
     const { firstWaitMs, longestWaitMs, onWaiting } = this.#options
     const attempts = (before?.attempts ?? 0) + 1
-    const nowMs = Date.now()
+    const nowMs = Math.round(performance.now())
     const waitMs = jittered(Math.min(firstWaitMs * 2 ** (attempts - 1), longestWaitMs))
     const retryAtMs = nowMs + Math.max(afterMs ?? 0, waitMs)
     this.#sinceMs ??= nowMs
@@ -52,10 +53,10 @@ function jittered(ms: number): number {
 
 const longestTimerMs = 2 ** 31 - 1
 
-/** False when the signal came first. */
+/** Until a moment of `performance.now()`. False when the signal came first. */
 export async function waitUntil(momentMs: number, signal: AbortSignal): Promise<boolean> {
   for (let leftMs = 0; !signal.aborted; ) {
-    leftMs = momentMs - Date.now()
+    leftMs = momentMs - performance.now()
     if (leftMs <= 0) return true
     await sleepUnlessAborted(Math.min(leftMs, longestTimerMs), signal)
   }

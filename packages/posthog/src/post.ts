@@ -1,7 +1,8 @@
 import { type Dispatcher, request } from 'undici'
 
 export type Reply =
-  | { kind: 'answered'; status: number; retryAfter: string | null; body: string }
+  /** `retryAfterMs`: how long from the answer on the other side wants no request; null where it did not say. */
+  | { kind: 'answered'; status: number; retryAfterMs: number | null; body: string }
   /** No connection, a broken one, or no answer in time: the other side may or may not have acted. */
   | { kind: 'unanswered'; detail: string }
 
@@ -33,11 +34,16 @@ async function exchange(
   try {
     const answer = await request(url, { method, dispatcher, body, headers, signal })
     const text = await answer.body.text()
-    const retryAfter = answer.headers['retry-after']
+    const { 'retry-after': retryAfter, date } = answer.headers
+    // By the other side's clock, where it tells it: ours may be off by hours.
+    const answeredAtMs = typeof date === 'string' ? Date.parse(date) : Number.NaN
     return {
       kind: 'answered',
       status: answer.statusCode,
-      retryAfter: typeof retryAfter === 'string' ? retryAfter : null,
+      retryAfterMs: retryAfterMs(
+        typeof retryAfter === 'string' ? retryAfter : null,
+        Number.isNaN(answeredAtMs) ? Date.now() : answeredAtMs,
+      ),
       body: text,
     }
   } catch (error) {
@@ -45,6 +51,18 @@ async function exchange(
     if (signal.aborted) return { kind: 'unanswered', detail: `${host}: no answer within ${timeoutMs} ms` }
     return { kind: 'unanswered', detail: `${host}: ${codeOf(error)}` }
   }
+}
+
+/**
+ * A `Retry-After` header, seconds or a date, as the time to wait; null where it says nothing.
+ * @param nowMs by the clock that the date is of
+ */
+export function retryAfterMs(header: string | null, nowMs: number): number | null {
+  if (header === null || header.trim() === '') return null
+  const seconds = Number(header)
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
+  const dateMs = Date.parse(header)
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - nowMs)
 }
 
 function codeOf(error: unknown): string {

@@ -3,7 +3,7 @@ import { OperatorError } from '@heapferry/domain'
 import { Agent } from 'undici'
 import { z } from 'zod'
 import { get, post, type Reply } from './post.ts'
-import { parseJson, retryAfterMs } from './transport.ts'
+import { parseJson } from './transport.ts'
 
 export interface ApiOptions {
   /** Where people use PostHog, not where events are sent to; without a trailing `/`. */
@@ -99,7 +99,7 @@ export class PostHogApi {
       if (reply.kind === 'answered' && isFinal(reply.status)) return reply
       const isPacing = reply.kind === 'answered' && reply.status === 429
       if (attempt >= tries && !isPacing) throw this.#unreachable(reply)
-      const told = reply.kind === 'answered' ? retryAfterMs(reply.retryAfter, Date.now()) : null
+      const told = reply.kind === 'answered' ? reply.retryAfterMs : null
       const forMs = told ?? waitMs
       waitMs = Math.min(waitMs * 2, longestWaitMs)
       onWaiting(reply.kind === 'answered' ? `PostHog answers ${reply.status}` : reply.detail, forMs)
@@ -150,11 +150,11 @@ function turns(
   const firstOf = (limit: number): number => begun[begun.length - limit] ?? Number.NEGATIVE_INFINITY
   return async () => {
     for (;;) {
-      const waitMs = Math.max(firstOf(perMinute) + 60_000, firstOf(perHour) + 3_600_000) - Date.now()
+      const waitMs = Math.max(firstOf(perMinute) + 60_000, firstOf(perHour) + 3_600_000) - performance.now()
       if (waitMs <= 0) break
       await sleep(waitMs, undefined, { signal })
     }
-    begun.push(Date.now())
+    begun.push(performance.now())
     if (begun.length > perHour) begun.shift()
   }
 }

@@ -61,7 +61,7 @@ export function answerOf(reply: Reply, apiKey: string): TransportAnswer {
   const detail = say(body === '' ? `PostHog answered ${status}` : `${status}: ${body}`)
   if (status >= 200 && status < 300) return answerOfSuccess(status, body, say)
   if (status === 408 || status === 429 || status >= 500) {
-    return { kind: 'later', afterMs: retryAfterMs(reply.retryAfter, Date.now()), detail, status }
+    return { kind: 'later', afterMs: reply.retryAfterMs, detail, status }
   }
   if (status === 413) return { kind: 'too_large', detail }
   if (status === 400) return { kind: 'refused', detail }
@@ -92,13 +92,4 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** A `Retry-After` header, seconds or a date, as the time to wait; null where it says nothing. */
-export function retryAfterMs(header: string | null, nowMs: number): number | null {
-  if (header === null || header.trim() === '') return null
-  const seconds = Number(header)
-  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
-  const dateMs = Date.parse(header)
-  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - nowMs)
 }

@@ -8,7 +8,6 @@ import {
   answerOf,
   type EventResult,
   parseJson,
-  retryAfterMs,
   shown,
   type Transport,
   type TransportAnswer,
@@ -131,7 +130,7 @@ function answerOfResults(
   if (overQuota) return { kind: 'operator', status: 402, detail: overQuota.detail }
   const settled = results.filter((result) => result.kind !== 'over_quota')
   if (settled.every(({ kind }) => kind === 'ok')) return { kind: 'stored' }
-  return { kind: 'each', results: settled, afterMs: retryAfterMs(reply.retryAfter, Date.now()) }
+  return { kind: 'each', results: settled, afterMs: reply.retryAfterMs }
 }
 
 type Result = z.infer<typeof Results>['results'][string]

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type RunId } from '@heapferry/domain'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -37,7 +38,6 @@ export class ChunkQueue {
         priority: priorityOf(chunk),
         // Bugs and broken disks only: outages of PostHog or Redis spend no attempt.
         attempts: 5,
-        backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
         removeOnComplete: { count: 200 },
         removeOnFail: false,
         sizeLimit: 2048,
@@ -56,6 +56,10 @@ export class ChunkQueue {
   /** Undoes BullMQ's own pause, which heapferry never makes. */
   async resume(): Promise<void> {
     await this.queue.resume()
+  }
+
+  async isPaused(): Promise<boolean> {
+    return this.queue.isPaused()
   }
 
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */
@@ -93,6 +97,19 @@ export interface ConsumerOptions {
   onError(error: Error): void
 }
 
+// A killed worker's chunk is taken over after at most 15 s. Slices take far less than the lock's time.
+const lockMs = 10_000
+const firstPauseMs = 1000
+
+/**
+ * Before a chunk is tried again, twice as long each time, and in hand meanwhile: BullMQ would keep it until a time of day,
+ * which on another machine, or after a clock was set, is hours away.
+ */
+async function pauseAfterError({ attemptsMade, opts }: Job, signal: AbortSignal): Promise<void> {
+  if (attemptsMade + 1 >= (opts.attempts ?? 1)) return
+  await sleep(firstPauseMs * 2 ** attemptsMade, undefined, { signal }).catch(() => {})
+}
+
 /** Takes the chunks of one phase of a run, until it is closed. Starts paused. */
 export class ChunkConsumer {
   readonly #worker: Worker
@@ -108,9 +125,13 @@ export class ChunkConsumer {
         throw new UnrecoverableError('the job is not a chunk of this run: its data was written by something else')
       }
       const report: ChunkJob['report'] = (progress: JobProgress & object) => job.updateProgress(progress)
-      const outcome = await process({ chunk: payload.data, token, report }, signal).catch((error: unknown) => {
-        throw shownFailure(error)
-      })
+      const stopRenewing = this.#renewLock(job, token, onError)
+      const outcome = await process({ chunk: payload.data, token, report }, signal)
+        .catch(async (error: unknown) => {
+          await pauseAfterError(job, signal)
+          throw shownFailure(error)
+        })
+        .finally(stopRenewing)
       switch (outcome.kind) {
         case 'finished':
           return
@@ -131,8 +152,8 @@ export class ChunkConsumer {
       prefix: queuePrefix,
       autorun: false,
       concurrency,
-      // A killed worker's chunk is taken over after at most 15 s. Slices take far less than the lock's time.
-      lockDuration: 10_000,
+      lockDuration: lockMs,
+      skipLockRenewal: true,
       stalledInterval: 5000,
       // The default of 1 fails a chunk at its second crash. Checkpoints make every start go on further.
       maxStalledCount: 1000,
@@ -140,9 +161,22 @@ export class ChunkConsumer {
       drainDelay: 1,
     })
     this.#worker.on('error', onError)
-    this.#worker.on('lockRenewalFailed', (ids) => {
-      for (const id of ids) this.#worker.cancelJob(id, 'lock lost')
-    })
+  }
+
+  /** BullMQ's own renewal goes by the time of day: it would rest for as long as that is set back. */
+  #renewLock(job: Job, token: string, onError: (error: Error) => void): () => void {
+    let isAsking = false
+    const timer = setInterval(() => {
+      if (isAsking) return
+      isAsking = true
+      job
+        .extendLock(token, lockMs)
+        .then((held) => held === 1 || this.#worker.cancelJob(job.id ?? '', 'lock lost'), onError)
+        .finally(() => {
+          isAsking = false
+        })
+    }, lockMs / 4)
+    return () => clearInterval(timer)
   }
 
   /** Takes no more chunks. Those at hand go on. */

@@ -114,7 +114,7 @@ async function findOrStartServer(folder: string, candidates: readonly string[]):
   let settings = (await readSettings(folder)) ?? (await newSettings(folder))
   let child: Child | undefined
 
-  for (const deadlineMs = Date.now() + startMs; Date.now() < deadlineMs; await delay(pollMs)) {
+  for (const deadlineMs = performance.now() + startMs; performance.now() < deadlineMs; await delay(pollMs)) {
     // Asked before the probe: a server that starts, is seen by nobody and ends must not look as if it was still coming.
     const ended = child?.ended() ?? false
     const probe = await probeServer(settings, folder)
@@ -282,11 +282,12 @@ async function shutDownUnlessUsed({ connection, pid }: Server): Promise<void> {
   try {
     if (!(await answers(connection))) return
     // Connections that this process has just closed may still be listed for a moment.
-    for (const deadlineMs = Date.now() + hangUpMs; (await countClients(connection)) > 1; await delay(pollMs))
-      if (Date.now() > deadlineMs) return
+    for (const deadlineMs = performance.now() + hangUpMs; (await countClients(connection)) > 1; await delay(pollMs))
+      if (performance.now() > deadlineMs) return
     await endServer(connection)
-    for (const deadlineMs = Date.now() + startMs; await isAlive(pid); await delay(pollMs))
-      if (Date.now() > deadlineMs) throw new Error(`the private Redis (process ${pid}) did not end after SHUTDOWN`)
+    for (const deadlineMs = performance.now() + startMs; await isAlive(pid); await delay(pollMs))
+      if (performance.now() > deadlineMs)
+        throw new Error(`the private Redis (process ${pid}) did not end after SHUTDOWN`)
   } finally {
     connection.disconnect()
   }

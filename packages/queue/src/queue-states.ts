@@ -23,6 +23,16 @@ export function queueStates(redis: Redis): QueueStates {
       const refusal = refusalIn(refused)
       return { waiting, active, failed, paused: paused === 1, firstFailure, ...(refusal !== null && { refusal }) }
     },
+
+    async hasTakeable(run, phase) {
+      const keys = queueKeys(run, phase)
+      const [waiting, prioritized, paused] = await Promise.all([
+        redis.llen(keys.wait),
+        redis.zcard(keys.prioritized),
+        redis.hexists(keys.meta, 'paused'),
+      ])
+      return waiting + prioritized > 0 && paused === 0
+    },
   }
 }
 

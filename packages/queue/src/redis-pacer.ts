@@ -39,7 +39,7 @@ export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
   const firstPart = (events: readonly OutgoingEvent[]): Part =>
     limit === null
       ? { events: Math.min(events.length, largestBatch()), busy: new Map() }
-      : partOf(events, largestBatch(), Date.now())
+      : partOf(events, largestBatch(), performance.now())
 
   return {
     largestBatch,

@@ -1,12 +1,23 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type ExportFile, Grant, type Intent, OperatorError, Run, type Source, type WorkStore } from '@heapferry/domain'
-import { openSource } from './open-source.ts'
-import type { S3Options } from './places/open-place.ts'
+import { sourceAt } from './open-source.ts'
+import { type ExportPlace, openPlace, type S3Options } from './places/open-place.ts'
 import { openWorkStore } from './places/open-work-store.ts'
 
+export interface RunSourceOptions {
+  store: string
+  s3: S3Options
+  /** Sees what is read, of files that may be. */
+  watch?(place: ExportPlace): ExportPlace
+}
+
 /** The export of a run, of which only files are read that its grant names. The grant is looked at when the first is. */
-export async function openRunSource(run: Run, { store, s3 }: { store: string; s3: S3Options }): Promise<Source> {
-  const [source, kept] = await Promise.all([openSource(run.root, s3), openWorkStore(store, s3)])
+export async function openRunSource(
+  run: Run,
+  { store, s3, watch = (place) => place }: RunSourceOptions,
+): Promise<Source> {
+  const [place, kept] = await Promise.all([openPlace(run.root, s3), openWorkStore(store, s3)])
+  const source = sourceAt(watch(place))
   const close = (): void => {
     source.close()
     kept.close()

@@ -3,16 +3,11 @@ import { fromFirstRow, type OpenFile, wholeFile } from './formats/file-format.ts
 import { formatOf } from './formats/formats.ts'
 import { WantedPlaces } from './formats/wanted-places.ts'
 import { checksumOf } from './places/checksum-of.ts'
-import { type ExportPlace, openPlace, type S3Options } from './places/open-place.ts'
+import type { ExportPlace } from './places/open-place.ts'
 import { contentOf } from './unpacking/content.ts'
 import { withPath } from './unusable-file.ts'
 
-/** The export at a folder, or at a prefix of a bucket, whose files are known. */
-export async function openSource(root: string, s3: S3Options): Promise<Source> {
-  return sourceAt(await openPlace(root, s3))
-}
-
-/** The same for a place that is open; closing one closes the other. */
+/** The export at a place that is open, whose files are known; closing one closes the other. */
 export function sourceAt(place: ExportPlace): Source {
   const read: Source['read'] = (file, piece, from, limits) =>
     streamed(place, file, (open) => formatOf(file).read(open, { piece, from, limits }))

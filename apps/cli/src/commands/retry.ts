@@ -1,4 +1,5 @@
-import { Command } from 'commander'
+import { randomUUID } from 'node:crypto'
+import { Command, Option } from 'commander'
 import { createLogger, loadMapping, requireDestination } from '@heapferry/config'
 import { type RejectReason, type RetryOutcome, type RunId, visibleJson } from '@heapferry/domain'
 import { type LeftReason, type RetryWish, readRunStatus } from '@heapferry/migration'
@@ -19,6 +20,8 @@ interface Flags extends ProjectFlags {
   mapping?: string
   from?: string[]
   anyway: boolean
+  /** The right to retry that the dashboard has taken for this process. */
+  hold?: string
   json: boolean
 }
 
@@ -43,6 +46,7 @@ export function retryCommand(command: Command): void {
     .addOption(options.skipKeyCheck())
     .addOption(options.to())
     .addOption(options.json())
+    .addOption(new Option('--hold <TOKEN>').hideHelp())
     .addHelpText(
       'after',
       `
@@ -80,11 +84,11 @@ async function retry(this: Command, name: RunId, flags: Flags): Promise<void> {
     const intent = await ledger.intent(run.id)
     assertRetriable(run, destination, intent.kind === 'cancel' ? intent.by : null)
     await assertReachable(destination, apiKey, settings)
-    const { anyway, json } = flags
-    const request = { run, wish, anyway, opened, settings, apiKey, view: retryView(json), stop }
+    const { anyway, json, hold: token = randomUUID() } = flags
+    const request = { run, wish, anyway, opened, settings, token, apiKey, view: retryView(json), stop }
     const { kind, outcome, counts, corrected } = await withSourceHint(run.id, () => retryRun(request))
 
-    const status = await readRunStatus(run.id, ledger, Date.now)
+    const status = await readRunStatus(run.id, ledger)
     const { retriedBefore = 0, unmended = 0 } = corrected ?? {}
     const left = { ...counts.left, unmended, retried_before: retriedBefore }
     const result: RetryAnswer = { run: run.id, ...outcome, left, rejected_in_run: status.totals.rejected }

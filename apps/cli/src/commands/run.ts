@@ -82,7 +82,7 @@ async function run(source: string, flags: Flags): Promise<void> {
     await goOn(opened.ledger, production.run)
     for (const notice of production.notices) say(visible(notice))
     if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${visible(destinationText(destination))}`)
-    const startedAtMs = Date.now()
+    const startedAtMs = performance.now()
     const status = await migrate({
       production,
       opened,
@@ -97,7 +97,7 @@ async function run(source: string, flags: Flags): Promise<void> {
       throw new OperatorError('Redis did not answer at the end', 'The same command goes on where it was.')
     answer(flags.json ? visibleJson(status) : `\n${statusText(status)}`)
     if (isCompleted(status)) await keepReport(production, opened, settings)
-    if (!flags.json) say(closingWords(status, stop.aborted, (Date.now() - startedAtMs) / 1000))
+    if (!flags.json) say(closingWords(status, stop.aborted, (performance.now() - startedAtMs) / 1000))
     process.exitCode = exitCodeOf(status, stop.aborted)
   } finally {
     await opened.close()

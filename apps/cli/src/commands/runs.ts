@@ -12,7 +12,7 @@ export function runsCommand(command: Command): void {
       const statuses = await Promise.all(
         runs.map(async (run) => ({
           run,
-          status: await readRunStatus(run.id, ledger, Date.now),
+          status: await readRunStatus(run.id, ledger),
         })),
       )
       if (flags.json) {

@@ -39,7 +39,7 @@ export function statusCommand(command: Command): void {
       withLedger(async ({ ledger }) => {
         const { id, mapping } = await findRun(ledger, name)
         const mapping_fingerprint = mappingFingerprint(mapping)
-        const status = await readRunStatus(id, ledger, Date.now)
+        const status = await readRunStatus(id, ledger)
         if (status.state === 'failed') process.exitCode = exitCodes.failed
         const timeline = await ledger.timeline(id)
         const verifications = await ledger.verifications(id)

@@ -114,7 +114,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
       identities: exported.identities,
       hashSalt: hashSaltFor(run.mapping, settings),
       by: person(),
-      nowMs: Date.now(),
+      nowMs: await ledger.nowMs(),
       signal: stop,
       onRows: (table, rows) => progress.show({ doing: 'reading', table, rows }),
     })
@@ -156,7 +156,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
       signal: stop,
       onProgress: progress.show,
     })
-    return await lookUntilSettled(verifying, flags.wait * minuteMs, stop)
+    return await lookUntilSettled(async () => verifying.look(await ledger.nowMs()), flags.wait * minuteMs, stop)
   } finally {
     stop.removeEventListener('abort', breakOff)
     exported.close()
@@ -173,16 +173,12 @@ const minuteMs = 60_000
 const firstPauseMs = 2000
 const longestPauseMs = 5 * minuteMs
 
-async function lookUntilSettled(
-  verifying: { look(nowMs: number): Promise<Look> },
-  waitMs: number,
-  stop: AbortSignal,
-): Promise<Look> {
-  const untilMs = Date.now() + waitMs
+async function lookUntilSettled(look: () => Promise<Look>, waitMs: number, stop: AbortSignal): Promise<Look> {
+  const untilMs = performance.now() + waitMs
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
-    const seen = await verifying.look(Date.now())
+    const seen = await look()
     const { verdict, totals } = seen.verification
-    const forMs = Math.min(pauseMs, untilMs - Date.now())
+    const forMs = Math.min(pauseMs, untilMs - performance.now())
     if (verdict !== 'pending' || forMs <= 0) return seen
     say(
       `${grouped(totals.found)} of ${grouped(totals.expected)} events are found. Looking again in ${duration(forMs / 1000)}.`,

@@ -48,7 +48,9 @@ export async function saveIdentities(
   source: PeopleSource,
   { ledger, store }: KeptIdentities,
 ): Promise<void> {
-  const fingerprint = sha256([JSON.stringify(ofPeople(files).map(({ path, version }) => [path, version]))])
+  const fingerprint = sha256([
+    JSON.stringify(ofPeople(files).map(({ path, version: { sizeBytes, mark } }) => [path, { sizeBytes, mark }])),
+  ])
   const stored = await ledger.identities(run.id)
   if (stored && stored.files !== fingerprint) {
     throw new OperatorError(

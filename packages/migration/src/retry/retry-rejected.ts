@@ -34,6 +34,12 @@ export interface RetryCounts {
   left: Partial<Record<LeftReason, number>>
 }
 
+/** Rows that it has looked at so far. */
+export function lookedAt(counts: RetryCounts): number {
+  const left = Object.values(counts.left).reduce((sum, rows) => sum + rows, 0)
+  return counts.sent + counts.skipped + counts.rejected + left
+}
+
 export interface RetryWork {
   hold: RetryHold
   ledger: RetryLedger

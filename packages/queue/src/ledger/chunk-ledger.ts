@@ -2,6 +2,7 @@ import { Checkpoint, type ChunkLedger, Intent, phaseOf } from '@heapferry/domain
 import type { Redis } from 'ioredis'
 import { defineScript } from '../define-script.ts'
 import { queueKeys, rowField, runKeys } from '../keys.ts'
+import { redisClock } from '../redis-clock.ts'
 import { countedByDay, sentFields } from '../sent-fields.ts'
 import { chunkDigest } from './chunk-digest.ts'
 import { parsed } from './parsed.ts'
@@ -31,7 +32,6 @@ export function chunkLedger(redis: Redis): ChunkLedger {
           checkpoint: JSON.stringify(checkpoint),
           tableName: file.table.name,
           phase,
-          nowMs: Date.now(),
           from: sent.from,
           counts: JSON.stringify(sentFields(file.table.name, sent.counts)),
         },
@@ -77,9 +77,10 @@ const commitScript = defineScript({
     'fileRows',
     'sent',
   ],
-  args: ['token', 'runCreatedAtMs', 'chunk', 'digest', 'checkpoint', 'tableName', 'phase', 'nowMs', 'from', 'counts'],
+  args: ['token', 'runCreatedAtMs', 'chunk', 'digest', 'checkpoint', 'tableName', 'phase', 'from', 'counts'],
   each: { args: ['field', 'value'] },
   lua: `
+${redisClock}
 ${phaseCompleted}
 ${countedByDay}
 if redis.call('GET', lock) ~= token then return -1 end
@@ -120,17 +121,18 @@ if not old.done and (new.cursor > old.cursor or new.done) then
   local rowsRead = redis.call('HINCRBY', run, 'rowsRead', new.tally.read - old.tally.read)
   local rowsSent = redis.call('HINCRBY', run, 'rowsSent', new.tally.sent - old.tally.sent)
   local rowsRejected = redis.call('HINCRBY', run, 'rowsRejected', newlyRejected)
-  local now = tonumber(nowMs)
-  if now - tonumber(redis.call('HGET', run, 'sampledAtMs') or 0) >= 1000 then
+  -- Redis' clock may have been set back, or another server may have taken over: nobody waits for a moment to come again.
+  local now = nowMs()
+  if math.abs(now - tonumber(redis.call('HGET', run, 'sampledAtMs') or 0)) >= 1000 then
     redis.call('HSET', run, 'sampledAtMs', now)
-    redis.call('LPUSH', samples, nowMs .. ':' .. rowsRead)
+    redis.call('LPUSH', samples, now .. ':' .. rowsRead)
     redis.call('LTRIM', samples, 0, 119)
   end
 
   local every = tonumber(redis.call('HGET', run, 'historyEveryMs') or 1000)
-  if now - tonumber(redis.call('HGET', run, 'historyAtMs') or 0) >= every then
+  if math.abs(now - tonumber(redis.call('HGET', run, 'historyAtMs') or 0)) >= every then
     redis.call('HSET', run, 'historyAtMs', now)
-    if redis.call('RPUSH', history, nowMs .. ':' .. rowsRead .. ':' .. rowsSent .. ':' .. rowsRejected) > 1440 then
+    if redis.call('RPUSH', history, now .. ':' .. rowsRead .. ':' .. rowsSent .. ':' .. rowsRejected) > 1440 then
       local points = redis.call('LRANGE', history, 0, -1)
       redis.call('DEL', history)
       for i = 1, #points, 2 do redis.call('RPUSH', history, points[i]) end
@@ -140,7 +142,7 @@ if not old.done and (new.cursor > old.cursor or new.done) then
 
   if new.done then
     redis.call('HINCRBY', totals, 'done|' .. phase, 1)
-    if redis.call('HGET', run, 'sealed|' .. phase) == '1' then recordPhaseIfComplete(totals, timeline, phase, nowMs) end
+    if redis.call('HGET', run, 'sealed|' .. phase) == '1' then recordPhaseIfComplete(totals, timeline, phase, now) end
   end
 end
 

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
 import { runKeys } from '../keys.ts'
+import { redisClock, redisNowMs } from '../redis-clock.ts'
 import { chunkDigest } from './chunk-digest.ts'
 import { parsed } from './parsed.ts'
 
@@ -11,7 +12,7 @@ const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() }
 export function planLedger(redis: Redis): PlanLedger {
   return {
     async producing(run) {
-      await redis.hset(runKeys(run).run, 'producedAtMs', Date.now())
+      await redis.hset(runKeys(run).run, 'producedAtMs', await redisNowMs(redis))
     },
 
     async addFile(run, file) {
@@ -63,7 +64,7 @@ export function planLedger(redis: Redis): PlanLedger {
     },
 
     async seal(run, phase, chunks) {
-      return (await sealScript(redis, { keys: runKeys(run), args: { phase, chunks, nowMs: Date.now() } })) === 1
+      return (await sealScript(redis, { keys: runKeys(run), args: { phase, chunks } })) === 1
     },
 
     async finished(run, chunks) {
@@ -112,14 +113,15 @@ end`
  */
 const sealScript = defineScript({
   keys: ['run', 'totals', 'timeline'],
-  args: ['phase', 'chunks', 'nowMs'],
+  args: ['phase', 'chunks'],
   lua: `
+${redisClock}
 ${phaseCompleted}
 if redis.call('HEXISTS', run, 'run') == 0 then return 0 end
 if tonumber(redis.call('HGET', totals, 'planned|' .. phase) or 0) ~= tonumber(chunks) then return 0 end
 if redis.call('HGET', run, 'sealed|' .. phase) == '1' then return 1 end
 redis.call('HSET', run, 'sealed|' .. phase, 1)
-recordPhaseIfComplete(totals, timeline, phase, nowMs)
+recordPhaseIfComplete(totals, timeline, phase, nowMs())
 return 1
 `,
 })

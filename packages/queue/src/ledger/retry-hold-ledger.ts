@@ -1,20 +1,46 @@
-import { OperatorError, type RetryHoldLedger, RetryOutcome } from '@heapferry/domain'
+import { OperatorError, type RetryHoldLedger, RetryOutcome, RetryWanted } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
 import { defineScript } from '../define-script.ts'
 import { runKeys } from '../keys.ts'
+import { redisClock, redisNowMs } from '../redis-clock.ts'
 
 // Long enough for a Redis that restarts; after a kill -9 the next retry waits no longer than that.
 const holdMs = 10_000
 
 export function retryHoldLedger(redis: Redis): RetryHoldLedger {
   return {
-    async takeRetry({ run, token }, by) {
-      const held = await takeRetryScript(redis, { keys: runKeys(run), args: { token, who: by, holdMs } })
+    async takeRetry({ run, token }, by, wanted = {}) {
+      const entry = JSON.stringify({ kind: 'retry_wanted', by, ...RetryWanted.parse(wanted) })
+      const held = await takeRetryScript(redis, { keys: runKeys(run), args: { token, who: by, holdMs, entry } })
       return Array.isArray(held) ? { by: String(held[0]), sinceMs: Number(held[1]) } : null
     },
 
-    async keepRetry({ run, token }) {
-      assertHeld(await keepRetryScript(redis, { keys: runKeys(run), args: { token, holdMs } }))
+    async keepRetry({ run, token }, progress) {
+      const args = { token, holdMs, rows: progress?.rows ?? '', looked: progress?.looked ?? 0 }
+      assertHeld(await keepRetryScript(redis, { keys: runKeys(run), args }))
+    },
+
+    async retryUnderWay(run) {
+      const [fields, nowMs] = await Promise.all([redis.hgetall(runKeys(run).retry), redisNowMs(redis)])
+      const untilMs = Number(fields.untilMs ?? 0)
+      if (untilMs <= nowMs || untilMs > nowMs + holdMs) return null
+      const reasons = Object.entries(fields).flatMap(([field, rows]) =>
+        field.startsWith('reason|') ? [[field.slice('reason|'.length), Number(rows)]] : [],
+      )
+      const { by = '', atMs, rows, looked = 0, sent = 0, skipped = 0, rejected = 0 } = fields
+      return {
+        by,
+        sinceMs: Number(atMs),
+        untilMs,
+        rows: rows === undefined ? null : Number(rows),
+        looked: Number(looked),
+        outcome: RetryOutcome.parse({
+          reasons: Object.fromEntries(reasons),
+          sent: Number(sent),
+          skipped: Number(skipped),
+          rejected: Number(rejected),
+        }),
+      }
     },
 
     async endRetry({ run, token }) {
@@ -38,16 +64,9 @@ export function assertHeld(answer: unknown): void {
 export const onlyHolder = `
 if redis.call('HGET', retry, 'token') ~= token then return -1 end`
 
-/** The moment, by the one clock that all processes share. */
-const nowMs = `
-local function nowMs()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end`
-
-/** The timeline's entry of what a retry has done. */
+/** The timeline's entries of how a retry has ended, and of what it has done. Answers the latter. */
 const retryRecorded = `
-local function recordRetry(retry, timeline, now)
+local function recordRetry(retry, timeline, now, how)
   local outcome = { reasons = {}, sent = 0, skipped = 0, rejected = 0 }
   local by, rows = '', 0
   local fields = redis.call('HGETALL', retry)
@@ -61,24 +80,35 @@ local function recordRetry(retry, timeline, now)
     elseif outcome[name] then outcome[name] = tonumber(value) end
   end
   local answer = cjson.encode(outcome)
-  if rows == 0 then return answer end
-  outcome.kind, outcome.atMs, outcome.by = 'retried', now, by
-  redis.call('RPUSH', timeline, cjson.encode(outcome))
+  if rows > 0 then
+    outcome.kind, outcome.atMs, outcome.by = 'retried', now, by
+    redis.call('RPUSH', timeline, cjson.encode(outcome))
+  end
+  if rows == 0 or how == 'cut_off' then
+    redis.call('RPUSH', timeline, cjson.encode({ kind = 'retry_ended', atMs = now, by = by, how = how }))
+  end
   return answer
 end`
 
 /** Answers false, or who has the right and since when (ms). */
 const takeRetryScript = defineScript({
   keys: ['retry', 'timeline'],
-  args: ['token', 'who', 'holdMs'],
+  args: ['token', 'who', 'holdMs', 'entry'],
   lua: `
-${nowMs}
+${redisClock}
 ${retryRecorded}
 local now = nowMs()
 local held = redis.call('HMGET', retry, 'token', 'untilMs', 'by', 'atMs')
-if held[1] and held[1] ~= token and tonumber(held[2]) > now then return { held[3], held[4] } end
-recordRetry(retry, timeline, now)
+if held[1] and held[1] ~= token and tonumber(held[2]) > now and tonumber(held[2]) <= now + holdMs then return { held[3], held[4] } end
+if held[1] == token then
+  redis.call('HSET', retry, 'untilMs', now + holdMs)
+  return false
+end
+if held[1] then recordRetry(retry, timeline, now, 'cut_off') end
 redis.call('DEL', retry)
+local begun = cjson.decode(entry)
+begun.atMs = now
+redis.call('RPUSH', timeline, cjson.encode(begun))
 redis.call('HSET', retry, 'token', token, 'by', who, 'atMs', now, 'untilMs', now + holdMs)
 return false
 `,
@@ -86,11 +116,12 @@ return false
 
 const keepRetryScript = defineScript({
   keys: ['retry'],
-  args: ['token', 'holdMs'],
+  args: ['token', 'holdMs', 'rows', 'looked'],
   lua: `
-${nowMs}
+${redisClock}
 ${onlyHolder}
 redis.call('HSET', retry, 'untilMs', nowMs() + holdMs)
+if rows ~= '' then redis.call('HSET', retry, 'rows', rows, 'looked', looked) end
 return 1
 `,
 })
@@ -100,10 +131,10 @@ const endRetryScript = defineScript({
   keys: ['retry', 'timeline'],
   args: ['token'],
   lua: `
-${nowMs}
+${redisClock}
 ${retryRecorded}
 ${onlyHolder}
-local outcome = recordRetry(retry, timeline, nowMs())
+local outcome = recordRetry(retry, timeline, nowMs(), 'done')
 redis.call('DEL', retry)
 return outcome
 `,

@@ -19,6 +19,7 @@ import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
 import { runKeys, runsKey } from '../keys.ts'
 import { currentPaceScript, limitText, paceOf, setPaceScript } from '../pace-scripts.ts'
+import { redisNowMs } from '../redis-clock.ts'
 import { parsed } from './parsed.ts'
 import { tablesOf } from './tables-of.ts'
 import { timelineLedger } from './timeline-ledger.ts'
@@ -54,11 +55,28 @@ export function runLedger(redis: Redis): RunLedger {
     }
   }
 
+  async function setPace(id: RunId, pace: Pace, by: string): Promise<void> {
+    const run = await stored(id)
+    if (!run) throw new Error(`the run ${id} vanished from Redis while its pace was set`)
+    if (run.destination.kind === 'json_lines')
+      throw new OperatorError(
+        `The run ${id} writes files, as fast as it can`,
+        'Only what is sent to PostHog has a pace.',
+      )
+    const atMs = await redisNowMs(redis)
+    const before = await setPaceScript(redis, {
+      keys: runKeys(id),
+      args: { limit: limitText(Pace.parse(pace)), nowMs: atMs },
+    })
+    const from = typeof before === 'string' ? paceOf(before) : defaultPace(run.destination)
+    if (from !== pace) await record(id, { kind: 'pace_changed', atMs, by, from, to: pace })
+  }
+
   return {
     async createRun(run, by) {
       const isNew = await redis.hsetnx(runKeys(run.id).run, 'run', JSON.stringify(run))
       if (isNew === 1) await record(run.id, { kind: 'created', atMs: run.createdAtMs, by })
-      await redis.hset(runKeys(run.id).run, 'wantedAtMs', Date.now())
+      await redis.hset(runKeys(run.id).run, 'wantedAtMs', await redisNowMs(redis))
       await redis.zadd(runsKey, 'NX', run.createdAtMs, run.id)
       const created = await stored(run.id)
       if (!created) throw new Error(`run ${run.id} vanished from Redis while it was created`)
@@ -87,48 +105,43 @@ export function runLedger(redis: Redis): RunLedger {
       // Whoever wants a run to go on has PostHog asked now, whatever it said about later.
       if (intent.kind === 'run') {
         await redis.hdel(keys.pace, 'gateAt', 'probedAt')
-        await redis.hset(keys.run, 'wantedAtMs', Date.now())
+        await redis.hset(keys.run, 'wantedAtMs', await redisNowMs(redis))
       }
-      await record(run, entryOf(intent))
+      await record(run, entryOf(intent, await redisNowMs(redis)))
     },
 
     async pauseIfRunning(run, pause) {
       const paused = await pauseIfRunningScript(redis, { keys: runKeys(run), args: { pause: JSON.stringify(pause) } })
-      if (paused === 1) await record(run, entryOf(pause))
+      if (paused === 1) await record(run, entryOf(pause, await redisNowMs(redis)))
     },
 
     async intent(run) {
       return parsed(Intent, await redis.hget(runKeys(run).run, 'intent')) ?? wantedToRun
     },
 
-    async setPace(id, pace, by) {
-      const run = await stored(id)
-      if (!run) throw new Error(`the run ${id} vanished from Redis while its pace was set`)
-      if (run.destination.kind === 'json_lines')
-        throw new OperatorError(
-          `The run ${id} writes files, as fast as it can`,
-          'Only what is sent to PostHog has a pace.',
-        )
-      const atMs = Date.now()
-      const before = await setPaceScript(redis, {
-        keys: runKeys(id),
-        args: { limit: limitText(Pace.parse(pace)), nowMs: atMs },
-      })
-      const from = typeof before === 'string' ? paceOf(before) : defaultPace(run.destination)
-      if (from !== pace) await record(id, { kind: 'pace_changed', atMs, by, from, to: pace })
+    setPace,
+
+    async wishPace(id, pace, by) {
+      const { run } = runKeys(id)
+      const wished = limitText(Pace.parse(pace))
+      if ((await redis.hget(run, 'wishedPace')) === wished) return false
+      await setPace(id, pace, by)
+      await redis.hset(run, 'wishedPace', wished)
+      return true
     },
 
     async progress(run) {
       const keys = runKeys(run)
-      const [fields, totals, samples, waiting] = await Promise.all([
+      const [fields, totals, samples, waiting, nowMs] = await Promise.all([
         redis.hgetall(keys.run),
         redis.hgetall(keys.totals),
         redis.lrange(keys.samples, 0, -1),
         redis.hvals(keys.waiting),
+        redisNowMs(redis),
       ])
       const pace = await paceNow(run, parsed(Run, fields['run']))
-      const now = Date.now()
       return {
+        nowMs,
         pace,
         intent: parsed(Intent, fields.intent) ?? wantedToRun,
         transport: TransportName.nullable().parse(fields.transport ?? null),
@@ -145,7 +158,7 @@ export function runLedger(redis: Redis): RunLedger {
           .toReversed(),
         waiting: waiting
           .map((json) => StoredWaiting.parse(JSON.parse(json)))
-          .filter(({ saidAtMs }) => now - saidAtMs < waitingForgottenMs)
+          .filter(({ saidAtMs }) => Math.abs(nowMs - saidAtMs) < waitingForgottenMs)
           .map((said) => Waiting.parse(said)),
         wantedAtMs: Number(fields.wantedAtMs ?? 0),
         producedAtMs: fields.producedAtMs === undefined ? null : Number(fields.producedAtMs),
@@ -154,8 +167,7 @@ export function runLedger(redis: Redis): RunLedger {
   }
 }
 
-function entryOf(intent: Intent): TimelineEntry {
-  const atMs = Date.now()
+function entryOf(intent: Intent, atMs: number): TimelineEntry {
   const { by } = intent
   switch (intent.kind) {
     case 'run':

@@ -2,12 +2,15 @@ import { type HistoryPoint, TimelineEntry, type TimelineLedger } from '@heapferr
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { runKeys } from '../keys.ts'
+import { redisNowMs } from '../redis-clock.ts'
 
 // Years of pauses and outages; a list without an end would be the one thing of a run that grows by itself.
 export const keptEntries = 5000
 
 export function timelineLedger(redis: Redis): TimelineLedger {
   return {
+    nowMs: () => redisNowMs(redis),
+
     async record(run, entry) {
       const { timeline } = runKeys(run)
       await redis.rpush(timeline, JSON.stringify(TimelineEntry.parse(entry)))

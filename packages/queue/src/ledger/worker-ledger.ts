@@ -2,6 +2,7 @@ import { noAnswers, Pulse, type TimelineEntry, type WorkerLedger } from '@heapfe
 import type { Redis } from 'ioredis'
 import { defineScript } from '../define-script.ts'
 import { runKeys } from '../keys.ts'
+import { redisNowMs } from '../redis-clock.ts'
 import { keptEntries } from './timeline-ledger.ts'
 
 const pulseForgottenMs = 60_000
@@ -9,17 +10,21 @@ const pulseForgottenMs = 60_000
 export function workerLedger(redis: Redis): WorkerLedger {
   return {
     async setPulse(run, pulse) {
-      await redis.hset(runKeys(run).pulses, pulse.worker, JSON.stringify(pulse))
+      const atMs = await redisNowMs(redis)
+      const movedAtMs = atMs - Math.round(pulse.atMs - pulse.movedAtMs)
+      await redis.hset(runKeys(run).pulses, pulse.worker, JSON.stringify({ ...pulse, atMs, movedAtMs }))
     },
 
     async pulses(run) {
       const { pulses: key } = runKeys(run)
-      const pulses = (await redis.hvals(key)).map((json) => Pulse.parse(JSON.parse(json)))
-      const oldestMs = Date.now() - pulseForgottenMs
-      const gone = pulses.filter(({ atMs }) => atMs < oldestMs).map(({ worker }) => worker)
+      const [stored, nowMs] = await Promise.all([redis.hvals(key), redisNowMs(redis)])
+      const pulses = stored.map((json) => Pulse.parse(JSON.parse(json)))
+      // One from the future was said before Redis' own clock was set back.
+      const isForgotten = ({ atMs }: Pulse): boolean => Math.abs(nowMs - atMs) > pulseForgottenMs
+      const gone = pulses.filter(isForgotten).map(({ worker }) => worker)
       if (gone.length > 0)
         await forgetScript(redis, { keys: { pulses: key }, args: {}, each: gone.map((worker) => ({ worker })) })
-      return pulses.filter(({ atMs }) => atMs >= oldestMs).toSorted((a, b) => (a.worker < b.worker ? -1 : 1))
+      return pulses.filter((pulse) => !isForgotten(pulse)).toSorted((a, b) => (a.worker < b.worker ? -1 : 1))
     },
 
     async removePulse(run, worker) {
@@ -28,8 +33,15 @@ export function workerLedger(redis: Redis): WorkerLedger {
 
     async setWaiting(run, worker, waiting) {
       const key = runKeys(run).waiting
-      if (waiting) await redis.hset(key, worker, JSON.stringify({ ...waiting, saidAtMs: Date.now() }))
-      else await redis.hdel(key, worker)
+      if (waiting === null) {
+        await redis.hdel(key, worker)
+        return
+      }
+      const saidAtMs = await redisNowMs(redis)
+      const aheadMs = saidAtMs - Math.round(performance.now())
+      const { sinceMs, retryAtMs, detail } = waiting
+      const told = { sinceMs: sinceMs + aheadMs, retryAtMs: retryAtMs + aheadMs, detail, saidAtMs }
+      await redis.hset(key, worker, JSON.stringify(told))
     },
 
     async addAnswers(run, { byStatus, byTime, totalMs }) {
@@ -53,7 +65,7 @@ export function workerLedger(redis: Redis): WorkerLedger {
     },
 
     async setTransport(run, transport, reason) {
-      const entry: TimelineEntry = { kind: 'transport_chosen', atMs: Date.now(), transport, reason }
+      const entry: TimelineEntry = { kind: 'transport_chosen', atMs: await redisNowMs(redis), transport, reason }
       await setTransportScript(redis, {
         keys: runKeys(run),
         args: { transport, entry: JSON.stringify(entry), keptEntries },
