@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   type Destination,
   type ExportFile,
+  type FileId,
   type FileLedger,
   hashes,
   type Mapping,
@@ -12,7 +13,6 @@ import {
   type Phase,
   phases,
   type PlanLedger,
-  type ReadRow,
   type Run,
   RunId,
   type RunLedger,
@@ -23,7 +23,7 @@ import {
   assertSameFiles,
   changeText,
   fingerprintOfSalt,
-  looksRounded,
+  lookAtTables,
   mappingChanges,
   mappingChangeText,
   mappingNotices,
@@ -75,19 +75,24 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
   const source = sourceAt(discovery.place)
   const inspected = await inspectExport(discovery, request.mapping)
   assertReadable(inspected)
-  const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
-  if (new Set(files.map(({ id }) => id)).size < files.length) throw new Error('two files of the export have one id')
-  if (files.length === 0) {
+  const found = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
+  if (new Set(found.map(({ id }) => id)).size < found.length) throw new Error('two files of the export have one id')
+  if (found.length === 0) {
     throw new OperatorError(`${request.source} holds only empty files`, 'Export the tables again with their headers.')
   }
+  const { root } = discovery.place
+  // A file of the run is read as it was planned, whatever others that have come show.
+  const planned = await plannedFiles(idAt(root), ledger)
+  const looked = await lookAtTables(found, source, request.mapping, [...planned.values()])
+  const files = looked.files.map((file) => asPlanned(file, planned.get(file.id)))
   const notices = [
     ...discovery.notices,
     ...inspected.flatMap((one) => (one.kind === 'inspected' ? one.notices : [])),
     ...helperNotices(files),
     ...mappingNotices(request.mapping, files),
-    ...(await roundedNotices(source, files)),
+    ...looked.notices,
+    ...looked.roundedFiles.map(roundedNotice),
   ]
-  const { root } = discovery.place
 
   const wanted: Run = {
     id: idAt(root),
@@ -116,6 +121,16 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
   return { run, hashSalt: request.hashSalt, source, files, notices }
 }
 
+async function plannedFiles(run: RunId, ledger: RunLedger & FileLedger): Promise<Map<FileId, ExportFile>> {
+  if ((await ledger.run(run)) === null) return new Map()
+  return new Map((await ledger.files(run)).map((file) => [file.id, file]))
+}
+
+function asPlanned(file: ExportFile, planned: ExportFile | undefined): ExportFile {
+  const isSame = planned && isDeepStrictEqual(planned.version, file.version)
+  return isSame ? planned : file
+}
+
 export interface ProductionWork {
   ledger: RunLedger & PlanLedger
   /** A queue of the run, owned by the caller. */
@@ -124,6 +139,8 @@ export interface ProductionWork {
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
+  /** Told what a user should know of the people that were found. */
+  onNotice?(notice: string): void
 }
 
 /**
@@ -132,7 +149,7 @@ export interface ProductionWork {
  */
 export async function produce(
   { run, hashSalt, source, files }: Production,
-  { ledger, queueOf, store, signal, onFile }: ProductionWork,
+  { ledger, queueOf, store, signal, onFile, onNotice }: ProductionWork,
 ): Promise<void> {
   await ledger.producing(run.id)
   // What goes wrong with Redis is told by what waits for it below.
@@ -142,7 +159,8 @@ export async function produce(
       await queueOf(phase).removeFailed()
       await queueOf(phase).resume()
     }
-    await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
+    const notices = await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
+    for (const notice of notices) onNotice?.(notice)
     await planRun(run, files, {
       ledger,
       schedule: {
@@ -159,8 +177,6 @@ export async function produce(
 }
 
 const sayEveryMs = 2000
-
-const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
 
 /** A source is known by one name, wherever the command is typed. */
 function sourceName(source: string): string {
@@ -241,20 +257,6 @@ function helperNotices(files: readonly ExportFile[]): string[] {
   )
 }
 
-/** One file of a table tells for all of it, since a table is exported in one go. */
-async function roundedNotices(source: Source, files: readonly ExportFile[]): Promise<string[]> {
-  const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
-  const notices = []
-  for (const file of oneOfEach.values()) {
-    if (!looksRounded(await firstRows(source, file))) continue
-    notices.push(
-      `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
-    )
-  }
-  return notices
-}
-
-async function firstRows(source: Source, file: ExportFile): Promise<Iterable<ReadRow>> {
-  for await (const { rows } of source.readAll(file, firstSlice)) return rows
-  return []
+function roundedNotice(file: string): string {
+  return `WARNING: most ids of ${file} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`
 }

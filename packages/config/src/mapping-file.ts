@@ -46,6 +46,7 @@ function parseMapping(
   ]
   if (broken.length > 0) return { kind: 'faulty', faults: placed(broken, lines) }
 
+  nameNullKeys(document)
   const schema = mappingSchema()
   const value = withSections(document.toJS({ maxAliasCount }) ?? {}, schema)
   const parsed = Mapping.safeParse(value)
@@ -61,6 +62,15 @@ function parseMapping(
       lines,
     ),
   }
+}
+
+/** `null: …` is the key of that name, and no key that is nothing. */
+function nameNullKeys(document: Document): void {
+  visit(document, {
+    Pair(_, { key }) {
+      if (isScalar(key) && key.value === null && key.source === 'null') key.value = 'null'
+    },
+  })
 }
 
 function placed(faults: readonly { at: number; text: string }[], lines: LineCounter): MappingFault[] {
@@ -170,8 +180,12 @@ function gotText(value: unknown): string {
 
 /** `a, b or c` */
 function listed(words: readonly string[]): string {
-  const shown = words.map((word) => (/^\w+$/.test(word) ? word : `'${word}'`))
+  const shown = words.map((word) => (/^\w+$/.test(word) ? word : quoted(word)))
   return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
+}
+
+function quoted(word: string): string {
+  return word.includes("'") ? `"${word}"` : `'${word}'`
 }
 
 function isObject(value: unknown): value is Record<PropertyKey, unknown> {

@@ -2,6 +2,7 @@ import type { Columns, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import type { Treatments } from './column-treatments.ts'
 import { parseHeapTime } from './heap-time.ts'
+import type { ColumnNulls, IsNull } from './nulls.ts'
 import { customNames, isSyncColumn } from './property-names.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import { storableText } from './storable-text.ts'
@@ -35,6 +36,7 @@ export interface ColumnMeanings {
   about?: (column: string) => boolean
   /** What the mapping says of columns, all of a name alike. Such a column means nothing else. */
   treatments: Treatments
+  nulls: ColumnNulls
 }
 
 /**
@@ -42,11 +44,11 @@ export interface ColumnMeanings {
  * with the same name the first is the known one, the others are custom.
  */
 export function compileColumns(columns: Columns, meanings: ColumnMeanings): CompiledColumns {
-  const { treatments } = meanings
+  const { treatments, nulls } = meanings
   const all = columns.map((column, index) => ({ column, index })).filter(({ column }) => !isSyncColumn(column))
   const first = new Map<string, number>()
   for (const { column, index } of all) if (!first.has(column)) first.set(column, index)
-  const keyCell = (column: string): CellReader => cellAt(first.get(column) ?? -1)
+  const keyCell = (column: string): CellReader => cellAt(first.get(column) ?? -1, nulls.certain(column))
   return {
     cell: (column) => (treatments.has(column) ? () => null : keyCell(column)),
     keyCell,
@@ -64,8 +66,13 @@ interface IndexedColumn {
 function compileDescription(
   all: readonly IndexedColumn[],
   first: ReadonlyMap<string, number>,
-  { consumed, known, otherwise = () => undefined, about = () => true, treatments }: ColumnMeanings,
+  { consumed, known, otherwise = () => undefined, about = () => true, treatments, nulls }: ColumnMeanings,
 ): CompiledColumns['describe'] {
+  const isNullAt = all.reduce<IsNull[]>((tests, { column, index }) => {
+    tests[index] = nulls.ofProperty(column)
+    return tests
+  }, [])
+  const isNull = (index: number, value: string): boolean => isNullAt[index]?.(value) ?? false
   const steps: { index: number; set: Setter }[] = []
   for (const [column, set] of known) {
     const index = first.get(column)
@@ -107,15 +114,15 @@ function compileDescription(
   return (values, properties) => {
     for (const { index, set } of steps) {
       const value = values[index] ?? null
-      if (value !== null && value.trim() !== '') set(properties, storableText(value))
+      if (value !== null && value.trim() !== '' && !isNull(index, value)) set(properties, storableText(value))
     }
     for (const { index, name } of customSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '') properties[name] = storableText(value)
+      if (value !== null && value !== '' && !isNull(index, value)) properties[name] = storableText(value)
     }
     for (const { index, name, valueOf } of treatedSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '') properties[name] = valueOf(storableText(value))
+      if (value !== null && value !== '' && !isNull(index, value)) properties[name] = valueOf(storableText(value))
     }
   }
 }
@@ -138,12 +145,12 @@ function compileContent(all: readonly IndexedColumn[]): CompiledColumns['content
   }
 }
 
-/** The cell at an index of the columns; always null for -1. */
-export function cellAt(index: number): CellReader {
+/** The cell at an index of the columns; always null for -1. `isNull`: texts that stand for nothing; none unless told. */
+export function cellAt(index: number, isNull: IsNull = () => false): CellReader {
   if (index === -1) return () => null
   return (values) => {
     const value = values[index] ?? null
-    return value === null || value.trim() === '' ? null : storableText(value)
+    return value === null || value.trim() === '' || isNull(value) ? null : storableText(value)
   }
 }
 

@@ -23,7 +23,7 @@ export {
   type TableChanges,
   type TablePlan,
 } from './export-plan/export-plan.ts'
-export { looksRounded } from './export-plan/looks-rounded.ts'
+export { lookAtTables } from './look-at-tables.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {
   changeText,

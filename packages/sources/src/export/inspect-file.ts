@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import {
   type Compression,
+  csvIn,
   type ExportFile,
   FileId,
   type Mapping,
@@ -8,14 +9,16 @@ import {
   requiredColumns,
   type Table,
   tableIn,
+  type TextEncoding,
 } from '@heapferry/domain'
-import type { TableInFile, UnknownFile } from '../formats/file-format.ts'
+import type { Looking, TableInFile, UnknownFile } from '../formats/file-format.ts'
 import { inspectors } from '../formats/formats.ts'
 import { type Blob, beginningBytes, holding } from '../places/blob.ts'
 import type { ExportPlace } from '../places/open-place.ts'
 import { compressionOf } from '../unpacking/compression-of.ts'
 import { beginningOf, contentOf } from '../unpacking/content.ts'
 import { damagedBeforeRows } from '../unpacking/damaged-content.ts'
+import { encodingOf } from '../unpacking/transcoded.ts'
 import { withPath } from '../unusable-file.ts'
 import type { FoundFile } from './discover.ts'
 import { tableNameOf } from './table-name.ts'
@@ -31,7 +34,12 @@ export interface Inspection {
  * What a file of an export holds, by its name and its beginning.
  * @throws OperatorError when it is not a file that a table can be read from
  */
-export async function inspectFile(place: ExportPlace, found: FoundFile, mapping: Mapping): Promise<Inspection> {
+export async function inspectFile(
+  place: ExportPlace,
+  found: FoundFile,
+  mapping: Mapping,
+  looking: Looking = { bytes: beginningBytes, shown: [] },
+): Promise<Inspection> {
   const { path } = found
   const blob = await place.open(path)
   try {
@@ -39,7 +47,7 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
     // Fetched once, and for most files all that is.
     const near = await holding(blob, 0, Math.min(beginningBytes, sizeBytes))
     const compression = await compressionOfBlob(near)
-    const tables = sizeBytes === 0 ? [] : await tablesIn(near, { path, compression, table: nameOf(found), mapping })
+    const { tables, encoding } = await tablesIn(near, { path, compression, table: nameOf(found), mapping, looking })
     if (tables.length === 0) return { files: [], notices: [`${path} is empty`] }
     const files = tables.map((inFile): ExportFile => {
       const { format, columns, firstRowByte } = inFile
@@ -51,6 +59,7 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
         table: table.kind === 'users' && found.dump !== undefined ? { ...table, dump: found.dump } : table,
         format,
         compression,
+        ...(encoding !== undefined && { encoding }),
         columns,
         firstRowByte,
         version: blob.version,
@@ -84,16 +93,25 @@ const magicBytes = 16
 
 async function tablesIn(
   blob: Blob,
-  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'mapping'>,
-): Promise<TableInFile[]> {
-  const { path, compression } = file
-  const content = contentOf(blob, compression)
-  const beginning = await beginningOf(content, beginningBytes)
-  const magic = beginning.bytes.subarray(0, magicBytes)
+  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'mapping' | 'looking'>,
+): Promise<{ tables: TableInFile[]; encoding: TextEncoding | undefined }> {
+  const { path, compression, table, mapping } = file
+  if (blob.version.sizeBytes === 0) return { tables: [], encoding: undefined }
+  const unpacked = contentOf(blob, compression)
+  const first = await beginningOf(unpacked, beginningBytes)
+  const magic = first.bytes.subarray(0, magicBytes)
   // What the file is cannot be told, and no table has a row so short.
-  if (beginning.damage !== null && magic.length < magicBytes) throw damagedBeforeRows(beginning.damage)
+  if (first.damage !== null && magic.length < magicBytes) throw damagedBeforeRows(first.damage)
   if (compression !== 'none') assertNotTwice(path, magic, compression)
-  return inspectors[kindOf(path, magic)]({ ...file, blob, content, beginning })
+  const seen = encodingOf(first.bytes)
+  const kind = kindOf(path, seen === undefined ? magic : Buffer.from(new TextDecoder(seen).decode(first.bytes)))
+  const said = kind === 'csv' ? csvIn(mapping, table).encoding : undefined
+  const encoding = said === 'utf-8' ? undefined : (said ?? seen)
+  if (encoding === undefined)
+    return { tables: await inspectors[kind]({ ...file, blob, content: unpacked, beginning: first }), encoding }
+  const content = contentOf(blob, compression, encoding)
+  const beginning = await beginningOf(content, beginningBytes)
+  return { tables: await inspectors[kind]({ ...file, blob, content, beginning }), encoding }
 }
 
 /** By the first bytes; those of JSON may also begin a CSV file that says by its name that it is one. */

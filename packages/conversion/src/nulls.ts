@@ -1,0 +1,165 @@
+import { type Mapping, nullsIn, type Table } from '@heapferry/domain'
+
+/**
+ * What programs write where there is no value, in lower case: pandas and numpy (`<NA>`, NaN, NaT, and what it takes for
+ * them), R (NA), Python (None), JavaScript (undefined), Ruby and Go (nil), Hive and MySQL (`\N`), SQL clients (`[NULL]` of
+ * DBeaver, `<null>` of DataGrip, `(null)` of SQL Developer, `{null}` of Toad), spreadsheets and their errors, SAS (.),
+ * Google Analytics ((not set)), C on Windows (1.#QNAN), and people.
+ */
+const knownNulls: ReadonlySet<string> = new Set([
+  '<na>',
+  '<nan>',
+  '<nat>',
+  '<nil>',
+  '<none>',
+  '<null>',
+  '(blank)',
+  '(empty)',
+  '(nil)',
+  '(none)',
+  '(not set)',
+  '(null)',
+  '(unknown)',
+  '[null]',
+  '{null}',
+  '#div/0!',
+  '#n/a n/a',
+  '#n/a!',
+  '#n/a',
+  '#na',
+  '#name?',
+  '#null!',
+  '#num!',
+  '#ref!',
+  '#value!',
+  '-',
+  '--',
+  '-1.#ind',
+  '-1.#qnan',
+  '-nan',
+  '.',
+  '1.#ind',
+  '1.#qnan',
+  '?',
+  '\\\\n',
+  '\\n',
+  'n/a',
+  'na',
+  'nan',
+  'nat',
+  'nil',
+  'none',
+  'not set',
+  'null',
+  'undefined',
+  'unknown',
+])
+
+/** Of those what nobody writes who means something by it, letter by letter. */
+const unmistakable: ReadonlySet<string> = new Set([
+  '<NA>',
+  '<NULL>',
+  '<NaT>',
+  '<Null>',
+  '<nil>',
+  '<null>',
+  '(NULL)',
+  '(Null)',
+  '(null)',
+  '[NULL]',
+  '[null]',
+  '{NULL}',
+  '{null}',
+  '#N/A N/A',
+  '#N/A!',
+  '#N/A',
+  '#NA',
+  '#NULL!',
+  '-1.#IND',
+  '-1.#QNAN',
+  '1.#IND',
+  '1.#QNAN',
+  'NaT',
+  '\\N',
+  '\\\\N',
+])
+
+// Of one in quotes, or with some spaces around it.
+const longest = 12
+const beginnings: ReadonlySet<string> = new Set([
+  ...[...knownNulls].flatMap((text) => [text.charAt(0), text.charAt(0).toUpperCase()]),
+  ' ',
+  '\t',
+  '"',
+  "'",
+])
+
+/** Whether a text is one of those that programs write where there is no value, whatever its case, also in quotes. */
+export function isKnownNull(text: string): boolean {
+  // Nearly all cells are longer, or begin otherwise.
+  if (text.length > longest || !beginnings.has(text.charAt(0))) return false
+  const trimmed = text.trim().toLowerCase()
+  return knownNulls.has(/^(['"])(.+)\1$/.exec(trimmed)?.[2] ?? trimmed)
+}
+
+export type IsNull = (text: string) => boolean
+
+/** Which texts stand for nothing, by column. */
+export interface ColumnNulls {
+  /** By the mapping and the list above alone: ids, times, names and identities depend on it. */
+  certain(column: string): IsNull
+  /** For properties also what the table's rows showed when the run was planned. */
+  ofProperty(column: string): IsNull
+}
+
+/**
+ * An identity, an address (of e-mail, the network or a page), an id, a time or a screen is never a text that programs write
+ * for nothing. In any other column those that the mapping gives stand for nothing; where it gives none, those that nobody
+ * means anything by, and in properties those that the table was seen to use.
+ */
+export function columnNulls(table: Table, mapping: Mapping): ColumnNulls {
+  const given = nullsIn(mapping, table.name)
+  const texts = given === undefined ? unmistakable : new Set(given)
+  const longestGiven = Math.max(0, ...[...texts].map((text) => text.length))
+  const isGiven: IsNull = (text) => text.length <= longestGiven && texts.has(text)
+  const certain = (column: string): IsNull => {
+    if (!isStrict(column)) return isGiven
+    // A part of an address may well be called so.
+    if (/(?:^|_)hash$/.test(column)) return (text) => (isKnownNull(text) && !text.startsWith('#')) || isGiven(text)
+    return given === undefined ? isKnownNull : (text) => isKnownNull(text) || isGiven(text)
+  }
+  const seen = given === undefined && 'nulls' in table ? (table.nulls ?? []) : []
+  return {
+    certain,
+    ofProperty(column) {
+      const isCertain = certain(column)
+      const own = new Set(seen.filter(({ columns }) => columns?.includes(column) ?? true).map(({ text }) => text))
+      if (own.size === 0) return isCertain
+      return (text) => isCertain(text) || (text.length <= longest && own.has(text))
+    },
+  }
+}
+
+const strictColumns: ReadonlySet<string> = new Set([
+  'user_id',
+  'event_id',
+  'session_id',
+  'from_user_id',
+  'to_user_id',
+  'identity',
+  'time',
+  'session_time',
+  'joindate',
+  'last_modified',
+  'lastseen',
+  'identity_time',
+  // Whether a row is of a page or a screen, and so its name.
+  'library',
+  'view_controller',
+])
+const address =
+  /^(?:.*[_.-])?(?:e[_-]?mail(?:[_-]?address)?|ip(?:[_-]?address)?)$|^(?:initial_)?(?:landing_page(?:_query|_hash)?|domain|path|query|hash|referrer)$/
+
+function isStrict(column: string): boolean {
+  return strictColumns.has(column) || address.test(column)
+}
