@@ -68,32 +68,28 @@ function compileDescription(
   first: ReadonlyMap<string, number>,
   { consumed, known, otherwise = () => undefined, about = () => true, treatments, nulls }: ColumnMeanings,
 ): CompiledColumns['describe'] {
-  const isNullAt = all.reduce<IsNull[]>((tests, { column, index }) => {
-    tests[index] = nulls.ofProperty(column)
-    return tests
-  }, [])
-  const isNull = (index: number, value: string): boolean => isNullAt[index]?.(value) ?? false
-  const steps: { index: number; set: Setter }[] = []
+  const steps: { index: number; isNull: IsNull; set: Setter }[] = []
   for (const [column, set] of known) {
     const index = first.get(column)
-    if (index !== undefined && !treatments.has(column)) steps.push({ index, set })
+    if (index !== undefined && !treatments.has(column)) steps.push({ index, isNull: nulls.ofProperty(column), set })
   }
   const custom: IndexedColumn[] = []
-  const treatedSteps: { index: number; name: string; valueOf: (text: string) => unknown }[] = []
+  const treatedSteps: { index: number; isNull: IsNull; name: string; valueOf: (text: string) => unknown }[] = []
   for (const { column, index } of all) {
     if (!about(column)) continue
     const isFirst = first.get(column) === index
+    const isNull = nulls.ofProperty(column)
     const treatment = treatments.get(column)
     if (treatment?.kind === 'drop') continue
     if (treatment) {
       const { name, valueOf } = treatment
-      if (isFirst && name !== undefined) treatedSteps.push({ index, name, valueOf })
+      if (isFirst && name !== undefined) treatedSteps.push({ index, isNull, name, valueOf })
       else custom.push({ index, column })
       continue
     }
     if (isFirst && (consumed.has(column) || known.has(column))) continue
     const set = isFirst ? otherwise(column) : undefined
-    if (set) steps.push({ index, set })
+    if (set) steps.push({ index, isNull, set })
     else custom.push({ index, column })
   }
   const names = customNames(
@@ -103,26 +99,27 @@ function compileDescription(
       ...treatedSteps.map(({ name }) => name),
     ],
   )
-  const customSteps: { index: number; name: string }[] = []
+  const customSteps: { index: number; isNull: IsNull; name: string }[] = []
   for (const [nth, { index, column }] of custom.entries()) {
     const name = names[nth] ?? column
     const treatment = treatments.get(column)
-    if (treatment?.kind === 'property') treatedSteps.push({ index, name, valueOf: treatment.valueOf })
-    else customSteps.push({ index, name })
+    const isNull = nulls.ofProperty(column)
+    if (treatment?.kind === 'property') treatedSteps.push({ index, isNull, name, valueOf: treatment.valueOf })
+    else customSteps.push({ index, isNull, name })
   }
 
   return (values, properties) => {
-    for (const { index, set } of steps) {
+    for (const { index, isNull, set } of steps) {
       const value = values[index] ?? null
-      if (value !== null && value.trim() !== '' && !isNull(index, value)) set(properties, storableText(value))
+      if (value !== null && value.trim() !== '' && !isNull(value)) set(properties, storableText(value))
     }
-    for (const { index, name } of customSteps) {
+    for (const { index, isNull, name } of customSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '' && !isNull(index, value)) properties[name] = storableText(value)
+      if (value !== null && value !== '' && !isNull(value)) properties[name] = storableText(value)
     }
-    for (const { index, name, valueOf } of treatedSteps) {
+    for (const { index, isNull, name, valueOf } of treatedSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '' && !isNull(index, value)) properties[name] = valueOf(storableText(value))
+      if (value !== null && value !== '' && !isNull(value)) properties[name] = valueOf(storableText(value))
     }
   }
 }

@@ -85,21 +85,34 @@ const unmistakable: ReadonlySet<string> = new Set([
 ])
 
 // Of one in quotes, or with some spaces around it.
-const longest = 12
-const beginnings: ReadonlySet<string> = new Set([
-  ...[...knownNulls].flatMap((text) => [text.charAt(0), text.charAt(0).toUpperCase()]),
-  ' ',
-  '\t',
-  '"',
-  "'",
+const longestKnown = 12
+const mayBeKnown = beginningOf([
+  ...[...knownNulls].flatMap((text) => [text, text.toUpperCase()]),
+  ...[' ', '\t', '"', "'"],
 ])
 
 /** Whether a text is one of those that programs write where there is no value, whatever its case, also in quotes. */
 export function isKnownNull(text: string): boolean {
-  // Nearly all cells are longer, or begin otherwise.
-  if (text.length > longest || !beginnings.has(text.charAt(0))) return false
+  if (text.length > longestKnown || !mayBeKnown(text)) return false
   const trimmed = text.trim().toLowerCase()
   return knownNulls.has(/^(['"])(.+)\1$/.exec(trimmed)?.[2] ?? trimmed)
+}
+
+/** Whether a text begins as one of these does: nearly all cells are passed over by it, and no cell is searched for. */
+function beginningOf(texts: readonly string[]): IsNull {
+  const ascii = new Uint8Array(128)
+  for (const text of texts) ascii[text.charCodeAt(0)] = 1
+  const isOther = texts.some((text) => text.charCodeAt(0) >= ascii.length)
+  return (text) => {
+    const first = text.charCodeAt(0)
+    return first < ascii.length ? ascii[first] === 1 : isOther
+  }
+}
+
+function oneOf(texts: ReadonlySet<string>): IsNull {
+  const longest = Math.max(0, ...[...texts].map((text) => text.length))
+  const mayBe = beginningOf([...texts])
+  return (text) => text.length <= longest && mayBe(text) && texts.has(text)
 }
 
 export type IsNull = (text: string) => boolean
@@ -119,9 +132,7 @@ export interface ColumnNulls {
  */
 export function columnNulls(table: Table, mapping: Mapping): ColumnNulls {
   const given = nullsIn(mapping, table.name)
-  const texts = given === undefined ? unmistakable : new Set(given)
-  const longestGiven = Math.max(0, ...[...texts].map((text) => text.length))
-  const isGiven: IsNull = (text) => text.length <= longestGiven && texts.has(text)
+  const isGiven = oneOf(given === undefined ? unmistakable : new Set(given))
   const certain = (column: string): IsNull => {
     if (!isStrict(column)) return isGiven
     // A part of an address may well be called so.
@@ -135,7 +146,8 @@ export function columnNulls(table: Table, mapping: Mapping): ColumnNulls {
       const isCertain = certain(column)
       const own = new Set(seen.filter(({ columns }) => columns?.includes(column) ?? true).map(({ text }) => text))
       if (own.size === 0) return isCertain
-      return (text) => isCertain(text) || (text.length <= longest && own.has(text))
+      const isSeen = oneOf(own)
+      return (text) => isCertain(text) || isSeen(text)
     },
   }
 }

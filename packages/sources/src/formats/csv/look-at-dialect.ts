@@ -80,10 +80,14 @@ function isShown(dialect: CsvDialect, usual: Reading, looked: LookedAt): boolean
   if (!covers(read, usual)) return false
   const mended = fixed(read, usual)
   const { delimiter, quote, escape } = dialect
-  if (escape === undefined) return quote === "'" && isInSingleQuotes(read, usual, mended.length > 0)
+  if (escape !== undefined && read.cells.some(({ isDoubled }) => isDoubled)) return false
+  if (quote === "'" && usual.dialect.quote !== quote) {
+    const isEscaped = escape === undefined || read.rows.some(({ text }) => text.includes(escape + quote))
+    return isEscaped && isInSingleQuotes(read, usual, mended.length > 0)
+  }
+  if (escape === undefined) return false
   const meaning = quote === '' ? [delimiter, '\n', '\r'] : [quote, delimiter, '\n', '\r']
-  const isMended = mended.some(({ text }) => meaning.some((sign) => text.includes(escape + sign)))
-  return isMended && !read.cells.some(({ isDoubled }) => isDoubled)
+  return mended.some(({ text }) => meaning.some((sign) => text.includes(escape + sign)))
 }
 
 /** Another file shows the dialect; this one must not speak against it. */
