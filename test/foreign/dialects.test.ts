@@ -3,12 +3,11 @@ import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type ExportFile, Mapping, type ReadRow, RunId } from '@heapferry/domain'
 import { planExport } from '@heapferry/migration'
-import { startFakePostHog } from '@heapferry/fake-posthog'
+import { openRun } from '@heapferry/producer'
 import { connectRedis, redisLedger } from '@heapferry/queue'
 import { discover, inspectExport, openRowsFile, sourceAt } from '@heapferry/sources'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
 import { noS3 } from '../support/place.ts'
 import { redisForTests } from '../support/redis.ts'
 import { tableWriters } from '../support/write-table.ts'
@@ -180,9 +179,10 @@ const cases: Record<string, DialectCase> = {
   'what another file shows is not taken where rows speak against it': {
     files: {
       'clicks.csv': lines(',', ['"a \\"b\\" c"']),
-      'taps.csv': lines(',', ['"say ""hi"""', '"C:\\"']),
+      'taps.csv': lines(',', ['"say ""hi"""', '"C:\\\\x"']),
+      'views.csv': lines(',', ['"C:\\"', '"D:\\\\x"']),
     },
-    texts: { 'clicks.csv': ['a "b" c'], 'taps.csv': ['say "hi"', 'C:\\'] },
+    texts: { 'clicks.csv': ['a "b" c'], 'taps.csv': ['say "hi"', 'C:\\\\x'], 'views.csv': ['C:\\', 'D:\\\\x'] },
   },
   'the mapping is believed where it says that backslashes are text': {
     files: { 'clicks.csv': lines(',', ['"C:\\"', 'x\\\\y']) },
@@ -411,40 +411,46 @@ describe('texts that stand for nothing', () => {
 const redis = redisForTests()
 
 test('a run keeps the dialect and the nulls that it was planned with, whatever files come later', async () => {
-  const folder = await temporaryFolder()
-  const posthog = await startFakePostHog({ apiKey })
-  onTestFinished(() => posthog.stop())
-  await mkdir(path.join(folder, 'export'))
-  const put = (name: string, content: string) => writeFile(path.join(folder, 'export', name), content)
-  await put('clicks.csv', lines(',', ['x', '"C:\\\\"']))
-  const env = {
-    POSTHOG_HOST: posthog.url,
-    POSTHOG_API_KEY: apiKey,
-    REDIS_URL: redis.server.url,
-    HEAPFERRY_HOME: path.join(folder, 'home'),
-  }
-  const enqueue = () => heapferryHere(['enqueue', 'export', '--run', 'kept'], { cwd: folder, env })
-  expect(await enqueue()).toMatchObject({ code: 0 })
+  const folder = await written({ 'clicks.csv': lines(',', ['x', '"C:\\\\"']), 'taps.csv': lines(',', ['5', 'NULL']) })
   const connection = await connectRedis(redis.server.url, () => {})
   onTestFinished(() => connection.disconnect())
-  const filesOfRun = () => redisLedger(connection).files(RunId.parse('kept'))
-  const before = await filesOfRun()
-  expect(before).toMatchObject([
-    { path: 'clicks.csv', format: { quote: '"' }, table: { kind: 'event', name: 'clicks' } },
-  ])
+  const ledger = redisLedger(connection)
+  const open = () =>
+    openRun(
+      {
+        source: folder,
+        name: RunId.parse('kept'),
+        destination: { kind: 'json_lines', root: '/nowhere' },
+        mapping: Mapping.parse({}),
+        hashSalt: null,
+        includeRecent: false,
+        maxRejectedPercent: 100,
+        pace: undefined,
+        by: 'ada',
+      },
+      ledger,
+      noS3,
+    )
+  const { run, files: planned } = await open()
+  expect(planned).toMatchObject([{ format: { quote: '"' } }, { table: { nulls: [{ text: 'NULL' }] } }])
+  for (const file of planned) await ledger.addFile(run.id, file)
 
-  await put('taps.csv', lines(',', ['"a \\"b\\" c"', '5', 'NULL']).replaceAll(',/a', ''))
-  await put('clicks_more.csv', lines(',', ['"a \\"b\\" c"']))
-  expect(await enqueue()).toMatchObject({ code: 0 })
-  const after = await filesOfRun()
-  expect(after).toHaveLength(3)
-  expect(after).toContainEqual(before[0])
-  expect(after).toContainEqual(
-    expect.objectContaining({ path: 'clicks_more.csv', format: expect.objectContaining({ escape: '\\' }) }),
+  await writeFile(path.join(folder, 'more.csv'), lines(',', ['"a \\"b\\" c"', 'x']))
+  await mkdir(path.join(folder, 'taps'))
+  await writeFile(path.join(folder, 'taps/part-00000.csv'), lines(',', ['XL']))
+  const { files } = await open()
+  expect(files).toHaveLength(4)
+  for (const file of planned) expect(files).toContainEqual(file)
+  expect(files).toContainEqual(
+    expect.objectContaining({ path: 'more.csv', format: expect.objectContaining({ escape: '\\' }) }),
+  )
+  expect(files).toContainEqual(
+    expect.objectContaining({
+      path: 'taps/part-00000.csv',
+      table: expect.objectContaining({ nulls: [{ text: 'NULL' }] }),
+    }),
   )
 })
-
-const apiKey = 'phc_dialects000000000000000000000000000000000'
 
 function utf16(text: string): Buffer {
   return Buffer.from(text, 'utf16le')
