@@ -268,14 +268,12 @@ test('a mended text is read in the dialect of its file', async () => {
 
 test('a corrected file may come back as spreadsheets save text: UTF-16 with tabs, lines of old Macs, sep=', async () => {
   const folder = await temporaryFolder()
-  const text = (delimiter: string, lineEnd: string) =>
-    [`reason`, `row`, `note`].join(delimiter) + lineEnd + ['x', '7', '"a ""b"""'].join(delimiter) + lineEnd
-  for (const written of [
-    utf16(`\uFEFF${text('\t', '\r\n')}`),
-    Buffer.from(text(';', '\r')),
-    Buffer.from(`sep=^\r\n${text('^', '\r\n')}`),
+  for (const content of [
+    utf16(`\uFEFF${correctedText('\t', '\r\n')}`),
+    Buffer.from(correctedText(';', '\r')),
+    Buffer.from(`sep=^\r\n${correctedText('^', '\r\n')}`),
   ]) {
-    await writeFile(path.join(folder, 'rows.csv'), written)
+    await writeFile(path.join(folder, 'rows.csv'), content)
     const file = await openRowsFile(path.join(folder, 'rows.csv'), ['reason', 'row'])
     const rows = []
     for await (const { row } of file.rows()) rows.push(row.kind === 'row' ? row.values : row.detail)
@@ -431,16 +429,16 @@ test('a run keeps the dialect and the nulls that it was planned with, whatever f
       ledger,
       noS3,
     )
-  const { run, files: planned } = await open()
-  expect(planned).toMatchObject([{ format: { quote: '"' } }, { table: { nulls: [{ text: 'NULL' }] } }])
-  for (const file of planned) await ledger.addFile(run.id, file)
+  const { run, files: first } = await open()
+  expect(first).toMatchObject([{ format: { quote: '"' } }, { table: { nulls: [{ text: 'NULL' }] } }])
+  for (const file of first) await ledger.addFile(run.id, file)
 
   await writeFile(path.join(folder, 'more.csv'), lines(',', ['"a \\"b\\" c"', 'x']))
   await mkdir(path.join(folder, 'taps'))
   await writeFile(path.join(folder, 'taps/part-00000.csv'), lines(',', ['XL']))
   const { files } = await open()
   expect(files).toHaveLength(4)
-  for (const file of planned) expect(files).toContainEqual(file)
+  for (const file of first) expect(files).toContainEqual(file)
   expect(files).toContainEqual(
     expect.objectContaining({ path: 'more.csv', format: expect.objectContaining({ escape: '\\' }) }),
   )
@@ -451,6 +449,10 @@ test('a run keeps the dialect and the nulls that it was planned with, whatever f
     }),
   )
 })
+
+function correctedText(delimiter: string, lineEnd: string): string {
+  return [`reason`, `row`, `note`].join(delimiter) + lineEnd + ['x', '7', '"a ""b"""'].join(delimiter) + lineEnd
+}
 
 function utf16(text: string): Buffer {
   return Buffer.from(text, 'utf16le')

@@ -86,10 +86,7 @@ const unmistakable: ReadonlySet<string> = new Set([
 
 // Of one in quotes, or with some spaces around it.
 const longestKnown = 12
-const mayBeKnown = beginningOf([
-  ...[...knownNulls].flatMap((text) => [text, text.toUpperCase()]),
-  ...[' ', '\t', '"', "'"],
-])
+const mayBeKnown = beginningOf([...[...knownNulls].flatMap((text) => [text, text.toUpperCase()]), ' ', '\t', '"', "'"])
 
 /** Whether a text is one of those that programs write where there is no value, whatever its case, also in quotes. */
 export function isKnownNull(text: string): boolean {
