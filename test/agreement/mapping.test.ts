@@ -14,11 +14,13 @@ import {
 } from '@heapferry/conversion'
 import { ColumnRule, defaultMapping, Mapping, RunId, tableOf } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
+import { sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { reasonsOfConversion } from '../conversion/reasons-of-conversion.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { folderPlace, onlyTable } from '../support/place.ts'
 
 const page = readFileSync(new URL('../../docs/mapping.md', import.meta.url), 'utf8')
 
@@ -79,10 +81,37 @@ test.each(rules)('docs/mapping.md, rules: $rule for $column ($cell): $property',
   expect(properties[example.property]).toEqual(example.value === undefined ? undefined : JSON.parse(example.value))
 })
 
+const nulls = rowsOf('nulls').map((cells) => {
+  const [texts, column = '', cell = '', property = '', value] = cells.map((text) => codes(text)[0])
+  return { texts, column, cell, property, value }
+})
+
+test.each(nulls)('docs/mapping.md, null: $texts, $column ($cell): $property', ({ texts, column, cell, ...example }) => {
+  const mapping = Mapping.parse(texts === undefined ? {} : { null: parse(texts) })
+  const properties = propertiesOf('signup', { ...eventRow, [column]: cell }, mapping)
+  expect(properties[example.property]).toEqual(example.value === undefined ? undefined : JSON.parse(example.value))
+})
+
 test('docs/mapping.md has an example of every rule', () => {
   const words = z.toJSONSchema(ColumnRule).anyOf?.[0]?.enum
   expect(words?.length).toBeGreaterThan(5)
   expect(new Set(rules.map(({ rule }) => rule).filter((rule) => !rule.startsWith('{')))).toEqual(new Set(words))
+})
+
+const written = rowsOf('dialects').map((cells) => {
+  const [csv = '', cell = '', value = ''] = cells.map((text) => codes(text)[0])
+  return { csv, cell, value }
+})
+
+test.each(written)('docs/mapping.md, how CSV files are written: $cell with $csv', async ({ csv, cell, value }) => {
+  const folder = await temporaryFolder()
+  await writeFile(path.join(folder, 'heapferry.yaml'), `csv: ${csv}`)
+  await writeFile(path.join(folder, 'clicks.csv'), `user_id,time,text\n1,2023-01-02 03:04:05,${cell}\n`)
+  const place = await folderPlace(folder)
+  const file = await onlyTable(place, 'clicks.csv', loadMapping(path.join(folder, 'heapferry.yaml')))
+  const rows = []
+  for await (const slice of sourceAt(place).readAll(file)) rows.push(...slice.rows)
+  expect(rows).toMatchObject([{ values: ['1', '2023-01-02 03:04:05', JSON.parse(value)] }])
 })
 
 test('the mapping file that docs/mapping.md shows is one', async () => {

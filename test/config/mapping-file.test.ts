@@ -68,7 +68,7 @@ tables:
     'line 18, column 27: filter.where.env.equals: expected text, got 5: put it in quotes',
     'line 18, column 38: filter.where.plan: expected one of equals, not_equals, in, not_in and exists, got keys with values',
     'line 19, column 8: csv.delimeter: unknown key; did you mean delimiter?',
-    `line 19, column 31: csv.quote: expected '"' or '', got "x"`,
+    `line 19, column 31: csv.quote: expected '"', "'" or '', got "x"`,
     'line 21, column 15: tables.a.event: expected a name, got ""',
     'line 22, column 3: tables.B: expected a lower-case table name',
     'line 23, column 14: tables.c.kind: expected users, user_migrations, sessions, pageviews, event, raw_events or skip, got "evnt"',
@@ -77,9 +77,22 @@ tables:
   ])
 })
 
+test('null is a key like any other, and takes a text or several', async () => {
+  const text = 'null: "-"\ncsv: { null: [NA, "#"], delimiter: "\\u0001" }\ntables: { users: { null: [] } }'
+  expect(await loaded(text)).toMatchObject({
+    null: '-',
+    csv: { null: ['NA', '#'], delimiter: '\u0001' },
+    tables: { users: { null: [] } },
+  })
+  expect(await faults('null: 5')).toEqual(['line 1, column 7: null: expected a text, or a list of texts, got 5'])
+  expect(await faults('csv: { delimiter: "||" }')).toEqual([
+    'line 1, column 19: csv.delimiter: expected one character, such as ";", or in double quotes "\\t" or "\\u0001", got "||"',
+  ])
+})
+
 test('a key that resembles none is told with all that may stand there', async () => {
   expect(await faults('csv: { separator: x }')).toEqual([
-    'line 1, column 8: csv.separator: unknown key; expected delimiter or quote',
+    'line 1, column 8: csv.separator: unknown key; expected delimiter, quote, escape, null or encoding',
   ])
 })
 

@@ -81,8 +81,8 @@ test.each<[what: string, name: string, content: string | TextTable, key: string]
   [
     'names in quotes of another kind',
     'signup.csv',
-    csv("'user_id','event_id','time'", ids.join()),
-    `"'user_id'": user_id`,
+    csv('`user_id`,`event_id`,`time`', ids.join()),
+    '"`user_id`": user_id',
   ],
   ['no names in Parquet', 'signup.parquet', unnamed, 'columns: [user_id, event_id, …]'],
   [

@@ -15,6 +15,7 @@ export function writerOf(
 
 export interface CsvStyle {
   delimiter?: string
+  quote?: string
   lineEnd?: string
   prefix?: string
   quoteAll?: boolean
@@ -24,16 +25,49 @@ export interface CsvStyle {
 }
 
 export function csv(style: CsvStyle = {}): RowsTo {
-  const { delimiter = ',', lineEnd = '\n', prefix = '', quoteAll, unquoted, nullText = '', header = true } = style
+  const { delimiter = ',', quote = '"', lineEnd = '\n', prefix = '', quoteAll, unquoted } = style
+  const { nullText = '', header = true } = style
   const cellText = (cell: string | null): string => {
     if (cell === null) return nullText
-    const needsQuotes = quoteAll || /["\r\n]/.test(cell) || cell.includes(delimiter)
-    return needsQuotes && !unquoted ? `"${cell.replaceAll('"', '""')}"` : cell
+    const needsQuotes = quoteAll || /[\r\n]/.test(cell) || [quote, delimiter].some((sign) => cell.includes(sign))
+    return needsQuotes && !unquoted ? `${quote}${cell.replaceAll(quote, quote.repeat(2))}${quote}` : cell
   }
   return ({ columns, rows }) => {
     const lines = [...(header ? [columns] : []), ...rows].map((cells) => cells.map(cellText).join(delimiter) + lineEnd)
     return Buffer.from(prefix + lines.join(''))
   }
+}
+
+/** As programs write that put a backslash before what would end a cell; `quotes`: which cells stand in them. */
+export interface EscapedStyle {
+  delimiter: string
+  quote?: string
+  quotes: 'all' | 'some' | 'none'
+  lineEnd?: string
+  nullText?: string
+  /** Letters for line ends and tabs, as PostgreSQL has them, and not the characters themselves. */
+  letters?: boolean
+}
+
+export function escapedCsv(style: EscapedStyle): RowsTo {
+  const { delimiter, quote = '"', quotes, lineEnd = '\n', nullText = '', letters = false } = style
+  const escapedText = (cell: string): string => {
+    const text = cell.replaceAll('\\', '\\\\')
+    if (quotes === 'some') return text.replaceAll(quote, `\\${quote}`)
+    const signs = letters ? ['\t'] : ['\n', '\r', delimiter, ...(quotes === 'all' ? ['"', "'"] : [])]
+    const marked = signs.reduce((all, sign) => all.replaceAll(sign, `\\${sign}`), text)
+    return letters ? marked.replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\\\t', '\\t') : marked
+  }
+  const cellText = (cell: string | null): string => {
+    if (cell === null) return nullText
+    const needsQuotes =
+      quotes === 'all' ||
+      (quotes === 'some' && (/[\r\n]/.test(cell) || [delimiter, quote].some((sign) => cell.includes(sign))))
+    if (needsQuotes) return `${quote}${escapedText(cell)}${quote}`
+    return quotes === 'some' ? cell : escapedText(cell)
+  }
+  return ({ columns, rows }) =>
+    Buffer.from([columns, ...rows].map((cells) => cells.map(cellText).join(delimiter) + lineEnd).join(''))
 }
 
 export const jsonLines = (objects: readonly string[]): string => objects.map((object) => `${object}\n`).join('')

@@ -1,29 +1,39 @@
 import type { CsvDialect } from '@heapferry/domain'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { RowScanner } from '../../packages/sources/src/formats/csv/row-scanner.ts'
+import { finderOf } from '../../packages/sources/src/formats/csv/finder-of.ts'
 import { scanRows } from '../../packages/sources/src/formats/text/scan-rows.ts'
 import { tries } from '../support/tries.ts'
 
 const comma: CsvDialect = { delimiter: ',', quote: '"' }
 
-test('whatever a file holds and wherever blocks and chunks end, its parts give the rows that the whole gives', async () => {
-  await fc.assert(
-    fc.asyncProperty(garbage(), size(), size(), size(), async (bytes, blockBytes, otherBlockBytes, groupBytes) => {
-      const whole = await rowsOf(bytes, { blockBytes, groupBytes: Number.POSITIVE_INFINITY })
-      const cuts = await groupEnds(bytes, { blockBytes: otherBlockBytes, groupBytes })
-      const parts = []
-      let start = 0
-      for (const end of cuts) {
-        parts.push(...(await rowsOf(bytes, { start, end, blockBytes: otherBlockBytes, groupBytes: 7 })))
-        start = end
-      }
-      expect(cuts.at(-1) ?? 0).toBe(bytes.length)
-      expect(parts.map(placeOf)).toEqual(whole.map(placeOf))
-    }),
-    { numRuns: tries(2000) },
-  )
-})
+test.each<[string, CsvDialect]>([
+  ['usual CSV', comma],
+  ['single quotes', { delimiter: ',', quote: "'" }],
+  ['backslashes inside of quotes', { delimiter: ',', quote: '"', escape: '\\' }],
+  ['backslashes without quotes', { delimiter: ',', quote: '', escape: '\\' }],
+  ['a delimiter of several bytes', { delimiter: 'é', quote: '"' }],
+  ['carriage returns as line ends', { delimiter: ',', quote: '"', lineEnd: '\r' }],
+])(
+  'whatever a file of %s holds and wherever blocks and chunks end, its parts give the rows of the whole',
+  async (_, dialect) => {
+    await fc.assert(
+      fc.asyncProperty(garbage(), size(), size(), size(), async (bytes, blockBytes, otherBlockBytes, groupBytes) => {
+        const whole = await rowsOf(bytes, { blockBytes, groupBytes: Number.POSITIVE_INFINITY, dialect })
+        const cuts = await groupEnds(bytes, { blockBytes: otherBlockBytes, groupBytes, dialect })
+        const parts = []
+        let start = 0
+        for (const end of cuts) {
+          parts.push(...(await rowsOf(bytes, { start, end, blockBytes: otherBlockBytes, groupBytes: 7, dialect })))
+          start = end
+        }
+        expect(cuts.at(-1) ?? 0).toBe(bytes.length)
+        expect(parts.map(placeOf)).toEqual(whole.map(placeOf))
+      }),
+      { numRuns: tries(2000) },
+    )
+  },
+)
 
 test('rows tile a file but for its blank lines', async () => {
   await fc.assert(
@@ -99,7 +109,7 @@ function scan(
   bytes: Buffer,
   { start = 0, end = bytes.length, blockBytes, groupBytes, maxRowBytes = 60, dialect = comma }: Sizes,
 ) {
-  const finder = new RowScanner(dialect, maxRowBytes)
+  const finder = finderOf(dialect, maxRowBytes)
   const group = { rows: Number.POSITIVE_INFINITY, bytes: groupBytes }
   return scanRows(blocksOf(bytes.subarray(start, end), blockBytes), { start, finder, group })
 }
@@ -140,6 +150,13 @@ function garbage() {
     ',"',
     '",',
     '"\n',
+    "'",
+    "',",
+    '\\',
+    '\\"',
+    '\\,',
+    '\\\n',
+    '\r\r\n',
     'x'.repeat(30),
     'é',
     '😀',

@@ -5,15 +5,16 @@ import {
   conversionVersion,
   type Destination,
   type ExportFile,
+  type FileId,
   type FileLedger,
   hashes,
+  isSameVersion,
   type Mapping,
   OperatorError,
   type Pace,
   type Phase,
   phases,
   type PlanLedger,
-  type ReadRow,
   type Run,
   RunId,
   type RunLedger,
@@ -25,7 +26,7 @@ import {
   assertSameFiles,
   changeText,
   fingerprintOfSalt,
-  looksRounded,
+  lookAtTables,
   mappingChanges,
   mappingChangeText,
   mappingNotices,
@@ -94,20 +95,25 @@ export async function openRun(
   const source = sourceAt(discovery.place)
   const inspected = await inspectExport(discovery, request.mapping)
   assertReadable(inspected)
-  const files = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
-  if (new Set(files.map(({ id }) => id)).size < files.length) throw new Error('two files of the export have one id')
-  if (files.length === 0) {
+  const found = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
+  if (new Set(found.map(({ id }) => id)).size < found.length) throw new Error('two files of the export have one id')
+  if (found.length === 0) {
     throw new OperatorError(`${request.source} holds only empty files`, 'Export the tables again with their headers.')
   }
+  const { root } = discovery.place
+  // A file of the run is read as it was planned, whatever light others that have come cast on its name and dialect.
+  const planned = await plannedFiles(idAt(root), ledger)
+  const looked = await lookAtTables(found, source, request.mapping, [...planned.values()])
+  const files = looked.files.map((file) => asPlanned(file, planned.get(file.id)))
   const notices = [
     ...discovery.notices,
     ...noticesOf(inspected, request.mapping),
     ...helperNotices(files),
     ...mappingNotices(request.mapping, files),
-    ...(await roundedNotices(source, files)),
+    ...looked.notices,
+    ...looked.roundedFiles.map(roundedNotice),
     ...(await repeatedFileNotices(source, files)),
   ]
-  const { root } = discovery.place
 
   const wanted: Run = {
     id: idAt(root),
@@ -125,8 +131,7 @@ export async function openRun(
   }
   const run = await ledger.createRun(wanted, request.by)
   assertSameRequest(run, wanted)
-  const planned = await ledger.files(run.id)
-  assertSameFiles(planned, files)
+  assertSameFiles(await ledger.files(run.id), files)
   const intent = await ledger.intent(run.id)
   if (intent.kind === 'cancel') {
     throw new OperatorError(
@@ -141,15 +146,7 @@ export async function openRun(
     await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
   }
   if (request.pace !== undefined) notices.push(...(await paceNotices(run, request.pace, request.by, ledger)))
-  // A file that came later may cast another light on the names of others.
-  const asPlanned = new Map(planned.map((file) => [file.id, file]))
-  return {
-    run,
-    hashSalt: request.hashSalt,
-    source,
-    files: files.map((file) => asPlanned.get(file.id) ?? file),
-    notices,
-  }
+  return { run, hashSalt: request.hashSalt, source, files, notices }
 }
 
 /** A service manager starts a command again with the flags that it has: what a person has set since stays. */
@@ -162,6 +159,15 @@ async function paceNotices(run: Run, wanted: Pace, by: string, ledger: RunLedger
   ]
 }
 
+async function plannedFiles(run: RunId, ledger: RunLedger & FileLedger): Promise<Map<FileId, ExportFile>> {
+  if ((await ledger.run(run)) === null) return new Map()
+  return new Map((await ledger.files(run)).map((file) => [file.id, file]))
+}
+
+function asPlanned(file: ExportFile, planned: ExportFile | undefined): ExportFile {
+  return planned && isSameVersion(planned.version, file.version) ? planned : file
+}
+
 export interface ProductionWork {
   ledger: RunLedger & PlanLedger
   /** A queue of the run, owned by the caller. */
@@ -170,6 +176,8 @@ export interface ProductionWork {
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
+  /** Told what a user should know of the people that were found. */
+  onNotice?(notice: string): void
 }
 
 /**
@@ -178,7 +186,7 @@ export interface ProductionWork {
  */
 export async function produce(
   { run, hashSalt, source, files }: Production,
-  { ledger, queueOf, store, signal, onFile }: ProductionWork,
+  { ledger, queueOf, store, signal, onFile, onNotice }: ProductionWork,
 ): Promise<void> {
   await ledger.producing(run.id)
   // What goes wrong with Redis is told by what waits for it below.
@@ -188,7 +196,8 @@ export async function produce(
       await queueOf(phase).removeFailed()
       await queueOf(phase).resume()
     }
-    await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
+    const notices = await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
+    for (const notice of notices) onNotice?.(notice)
     await planRun(run, files, {
       ledger,
       schedule: {
@@ -205,8 +214,6 @@ export async function produce(
 }
 
 const sayEveryMs = 2000
-
-const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
 
 /** A source is known by one name, wherever the command is typed. */
 function sourceName(source: string): string {
@@ -298,20 +305,6 @@ function helperNotices(files: readonly ExportFile[]): string[] {
   )
 }
 
-/** One file of a table tells for all of it, since a table is exported in one go. */
-async function roundedNotices(source: Source, files: readonly ExportFile[]): Promise<string[]> {
-  const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
-  const notices = []
-  for (const file of oneOfEach.values()) {
-    if (!looksRounded(await firstRows(source, file))) continue
-    notices.push(
-      `WARNING: most ids of ${file.path} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`,
-    )
-  }
-  return notices
-}
-
-async function firstRows(source: Source, file: ExportFile): Promise<Iterable<ReadRow>> {
-  for await (const { rows } of source.readAll(file, firstSlice)) return rows
-  return []
+function roundedNotice(file: string): string {
+  return `WARNING: most ids of ${file} end in 0, as a spreadsheet leaves them: it has cut them to 15 digits, and rows of different people or events may have become one. Export the table again.`
 }

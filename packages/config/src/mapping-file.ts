@@ -156,7 +156,9 @@ function keyOf({ key }: Pair): string {
   if (!isScalar(key)) return isNode(key) ? key.toString() : ''
   const { value } = key
   if (typeof value === 'string') return value
-  return value === null ? '' : JSON.stringify(value)
+  // `null: …` is the key of that name, and no key that is nothing.
+  if (value === null) return key.source === 'null' ? 'null' : ''
+  return JSON.stringify(value)
 }
 
 /** A section whose keys are all commented out is an empty one. Anywhere else, nothing is a fault. */
@@ -239,8 +241,12 @@ function gotText(value: unknown): string {
 
 /** `a, b or c` */
 function listed(words: readonly string[]): string {
-  const shown = words.map((word) => (/^\w+$/.test(word) ? word : `'${word}'`))
+  const shown = words.map((word) => (/^\w+$/.test(word) ? word : quoted(word)))
   return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
+}
+
+function quoted(word: string): string {
+  return word.includes("'") ? `"${word}"` : `'${word}'`
 }
 
 function isObject(value: unknown): value is Record<PropertyKey, unknown> {

@@ -24,6 +24,16 @@ function numberIn(text: string): number | undefined {
   return Math.abs(number) <= Number.MAX_SAFE_INTEGER ? number : undefined
 }
 
+/** Whether a text can be nothing but a number, a time or a truth value. */
+export function isTypedText(text: string): boolean {
+  const trimmed = text.trim()
+  return (
+    /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?$/.test(trimmed) ||
+    castText('date', trimmed) !== undefined ||
+    /^(?:true|false)$/i.test(trimmed)
+  )
+}
+
 /** As warehouses write them. */
 const booleans: ReadonlyMap<string, boolean> = new Map([
   ['true', true],

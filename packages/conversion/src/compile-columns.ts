@@ -2,6 +2,7 @@ import type { Columns, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import type { Treatments } from './column-treatments.ts'
 import { parseHeapTime } from './heap-time.ts'
+import type { ColumnNulls, IsNull } from './nulls.ts'
 import { customNames, isSyncColumn } from './property-names.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import { storableText } from './storable-text.ts'
@@ -35,6 +36,7 @@ export interface ColumnMeanings {
   about?: (column: string) => boolean
   /** What the mapping says of columns, all of a name alike. Such a column means nothing else. */
   treatments: Treatments
+  nulls: ColumnNulls
 }
 
 /**
@@ -42,11 +44,11 @@ export interface ColumnMeanings {
  * with the same name the first is the known one, the others are custom.
  */
 export function compileColumns(columns: Columns, meanings: ColumnMeanings): CompiledColumns {
-  const { treatments } = meanings
+  const { treatments, nulls } = meanings
   const all = columns.map((column, index) => ({ column, index })).filter(({ column }) => !isSyncColumn(column))
   const first = new Map<string, number>()
   for (const { column, index } of all) if (!first.has(column)) first.set(column, index)
-  const keyCell = (column: string): CellReader => cellAt(first.get(column) ?? -1)
+  const keyCell = (column: string): CellReader => cellAt(first.get(column) ?? -1, nulls.certain(column))
   return {
     cell: (column) => (treatments.has(column) ? () => null : keyCell(column)),
     keyCell,
@@ -64,29 +66,30 @@ interface IndexedColumn {
 function compileDescription(
   all: readonly IndexedColumn[],
   first: ReadonlyMap<string, number>,
-  { consumed, known, otherwise = () => undefined, about = () => true, treatments }: ColumnMeanings,
+  { consumed, known, otherwise = () => undefined, about = () => true, treatments, nulls }: ColumnMeanings,
 ): CompiledColumns['describe'] {
-  const steps: { index: number; set: Setter }[] = []
+  const steps: { index: number; isNull: IsNull; set: Setter }[] = []
   for (const [column, set] of known) {
     const index = first.get(column)
-    if (index !== undefined && !treatments.has(column)) steps.push({ index, set })
+    if (index !== undefined && !treatments.has(column)) steps.push({ index, isNull: nulls.ofProperty(column), set })
   }
   const custom: IndexedColumn[] = []
-  const treatedSteps: { index: number; name: string; valueOf: (text: string) => unknown }[] = []
+  const treatedSteps: { index: number; isNull: IsNull; name: string; valueOf: (text: string) => unknown }[] = []
   for (const { column, index } of all) {
     if (!about(column)) continue
     const isFirst = first.get(column) === index
+    const isNull = nulls.ofProperty(column)
     const treatment = treatments.get(column)
     if (treatment?.kind === 'drop') continue
     if (treatment) {
       const { name, valueOf } = treatment
-      if (isFirst && name !== undefined) treatedSteps.push({ index, name, valueOf })
+      if (isFirst && name !== undefined) treatedSteps.push({ index, isNull, name, valueOf })
       else custom.push({ index, column })
       continue
     }
     if (isFirst && (consumed.has(column) || known.has(column))) continue
     const set = isFirst ? otherwise(column) : undefined
-    if (set) steps.push({ index, set })
+    if (set) steps.push({ index, isNull, set })
     else custom.push({ index, column })
   }
   const names = customNames(
@@ -96,26 +99,27 @@ function compileDescription(
       ...treatedSteps.map(({ name }) => name),
     ],
   )
-  const customSteps: { index: number; name: string }[] = []
+  const customSteps: { index: number; isNull: IsNull; name: string }[] = []
   for (const [nth, { index, column }] of custom.entries()) {
     const name = names[nth] ?? column
     const treatment = treatments.get(column)
-    if (treatment?.kind === 'property') treatedSteps.push({ index, name, valueOf: treatment.valueOf })
-    else customSteps.push({ index, name })
+    const isNull = nulls.ofProperty(column)
+    if (treatment?.kind === 'property') treatedSteps.push({ index, isNull, name, valueOf: treatment.valueOf })
+    else customSteps.push({ index, isNull, name })
   }
 
   return (values, properties) => {
-    for (const { index, set } of steps) {
+    for (const { index, isNull, set } of steps) {
       const value = values[index] ?? null
-      if (value !== null && value.trim() !== '') set(properties, storableText(value))
+      if (value !== null && value.trim() !== '' && !isNull(value)) set(properties, storableText(value))
     }
-    for (const { index, name } of customSteps) {
+    for (const { index, isNull, name } of customSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '') properties[name] = storableText(value)
+      if (value !== null && value !== '' && !isNull(value)) properties[name] = storableText(value)
     }
-    for (const { index, name, valueOf } of treatedSteps) {
+    for (const { index, isNull, name, valueOf } of treatedSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '') properties[name] = valueOf(storableText(value))
+      if (value !== null && value !== '' && !isNull(value)) properties[name] = valueOf(storableText(value))
     }
   }
 }
@@ -138,12 +142,12 @@ function compileContent(all: readonly IndexedColumn[]): CompiledColumns['content
   }
 }
 
-/** The cell at an index of the columns; always null for -1. */
-export function cellAt(index: number): CellReader {
+/** The cell at an index of the columns; always null for -1. `isNull`: texts that stand for nothing; none unless told. */
+export function cellAt(index: number, isNull: IsNull = () => false): CellReader {
   if (index === -1) return () => null
   return (values) => {
     const value = values[index] ?? null
-    return value === null || value.trim() === '' ? null : storableText(value)
+    return value === null || value.trim() === '' || isNull(value) ? null : storableText(value)
   }
 }
 

@@ -10,6 +10,7 @@ import { eventUuid, rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
 import { asIs, knownColumns } from './known-columns.ts'
 import type { Setter } from './known-columns.ts'
+import { columnNulls } from './nulls.ts'
 import {
   isInRange,
   reject,
@@ -71,7 +72,8 @@ export function compileRawEventConverter(
   context: ConversionContext,
 ): (values: Values) => Conversion {
   const { mapping } = context
-  const actionOf = compileAction((column) => cellAt(columns.indexOf(column)))
+  const nulls = columnNulls(table, mapping)
+  const actionOf = compileAction((column) => cellAt(columns.indexOf(column), nulls.certain(column)))
   const ofAnyType = compileRows(table, columns, { ...context, names: [table.name], event: undefined })
   const ofType = new Map<string, (values: Values) => Conversion>()
   const wants = remembered((type) => ({ events: wantsTable(mapping, type) }))
@@ -99,7 +101,12 @@ function compileRows(table: Table, columns: Columns, context: RowContext): (valu
   const treatments = treatmentsOf(context, names)
   // An event that names the person's identity names what is their distinct_id.
   if (mapping.identity === 'hash') treatments.set('identity', hashed(hash))
-  const compiled = compileColumns(columns, { consumed: consumedEventColumns, known: knownEventColumns, treatments })
+  const compiled = compileColumns(columns, {
+    consumed: consumedEventColumns,
+    known: knownEventColumns,
+    treatments,
+    nulls: columnNulls(table, mapping),
+  })
   const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
   const idsOf = compileIds(compiled)
   const timeOf = compileTime(compiled, context)

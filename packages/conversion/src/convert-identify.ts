@@ -7,6 +7,7 @@ import { mergeTimeMs } from './convert-user-migration.ts'
 import { importedProperties, ownerOf } from './convert-user.ts'
 import { identityIn } from './distinct-id.ts'
 import { rowUuid } from './event-uuid.ts'
+import { columnNulls } from './nulls.ts'
 import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
 const consumedIdentifyColumns: ReadonlySet<string> = new Set(['user_id', 'identity', 'time'])
@@ -21,6 +22,7 @@ export function compileIdentifyConverter(
     consumed: consumedIdentifyColumns,
     known: new Map(),
     treatments: noTreatments,
+    nulls: columnNulls(table, context.mapping),
   })
   const distinctIdOf = identityNaming(context)
   const userIdCell = compiled.cell('user_id')

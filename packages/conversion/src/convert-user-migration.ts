@@ -6,6 +6,7 @@ import type { ConversionContext } from './context.ts'
 import { importedProperties } from './convert-user.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
+import { columnNulls } from './nulls.ts'
 import { earliestMs, isInRange, reject, rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
 export const consumedMigrationColumns: ReadonlySet<string> = new Set(['from_user_id', 'to_user_id', 'time'])
@@ -23,6 +24,7 @@ export function compileUserMigrationConverter(
     consumed: consumedMigrationColumns,
     known: new Map(),
     treatments: noTreatments,
+    nulls: columnNulls(table, context.mapping),
   })
   const fromCell = compiled.cell('from_user_id')
   const toCell = compiled.cell('to_user_id')

@@ -8,6 +8,7 @@ import { identityIn } from './distinct-id.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
+import { columnNulls } from './nulls.ts'
 import { asIs, knownColumns } from './known-columns.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import {
@@ -61,11 +62,13 @@ export function compileUserConverter(
   const { identities, mapping } = context
   const { persons } = mapping
   const treatments = treatmentsOf(context, [table.name])
+  const nulls = columnNulls(table, mapping)
   const current = compileColumns(columns, {
     consumed: consumedUserColumns,
     known: knownUserColumns,
     about: (column) => !column.startsWith(initial),
     treatments,
+    nulls,
   })
   const first = compileColumns(columns, {
     consumed: consumedUserColumns,
@@ -73,6 +76,7 @@ export function compileUserConverter(
     about: (column) => column.startsWith(initial),
     otherwise: initialSetter,
     treatments,
+    nulls,
   })
   const distinctIdOf = identityNaming(context)
   const meetsConditions = compileConditions(columns, Object.entries(mapping.tables[table.name]?.where ?? {}))

@@ -1,6 +1,6 @@
 export { browserOf } from './browser.ts'
 
-export type { Cast } from './cast-text.ts'
+export { type Cast, isTypedText } from './cast-text.ts'
 export { canonicalId } from './canonical-id.ts'
 
 export { columnMeanings } from './column-meanings.ts'
@@ -16,6 +16,7 @@ export { distinctIdFault, identityIn } from './distinct-id.ts'
 
 export { flatProperties } from './flat-properties.ts'
 export { parseHeapTime } from './heap-time.ts'
+export { columnNulls, isKnownNull } from './nulls.ts'
 export { earliestMs, isInRange } from './outcomes.ts'
 export { platformOf } from './platform.ts'
 

@@ -6,7 +6,13 @@ import { Table } from './table.ts'
 export const CsvDialect = z.object({
   delimiter: z.string().length(1),
   /** `''` where the file quotes nothing (Redshift UNLOAD without ADDQUOTES). */
-  quote: z.union([z.literal('"'), z.literal('')]),
+  quote: z.enum(['"', "'", '']),
+  /** What stands before a quote, or where nothing is quoted before a delimiter or line end, that is text. */
+  escape: z.literal('\\').optional(),
+  /** What ends a row, where it is no line feed. */
+  lineEnd: z.literal('\r').optional(),
+  /** Texts that stand for nothing, beside `\N` and the empty one. */
+  nulls: z.array(z.string()).readonly().optional(),
 })
 export type CsvDialect = z.infer<typeof CsvDialect>
 
@@ -33,6 +39,10 @@ export type Format = z.infer<typeof Format>
 /** How the whole file is packed; Avro and Parquet compress inside and count as `none`. */
 export const Compression = z.enum(['none', 'gzip', 'zstd', 'bzip2'])
 export type Compression = z.infer<typeof Compression>
+
+/** How the text of a file is written; UTF-8 where nothing is said. */
+export const TextEncoding = z.enum(['utf-16le', 'utf-16be', 'windows-1252'])
+export type TextEncoding = z.infer<typeof TextEncoding>
 
 /** What tells that a file is still the one that was planned. */
 export const FileVersion = z.object({
@@ -75,9 +85,11 @@ export const ExportFile = z.object({
   toldBy: ToldBy.optional(),
   format: Format,
   compression: Compression,
+  /** Of what it unpacks to. */
+  encoding: TextEncoding.optional(),
   /** Lower case, in the file's order; of JSON those that its first rows have. */
   columns: z.array(z.string()).readonly(),
-  /** Where the first row starts, in the uncompressed file: after a byte order mark and a header. */
+  /** Where the first row starts, in the uncompressed file as UTF-8: after a byte order mark and a header. */
   firstRowByte: z.number().int().nonnegative(),
   version: FileVersion,
 })

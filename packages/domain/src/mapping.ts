@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { TextEncoding } from './export.ts'
 import { namesGivenTwice } from './names-given-twice.ts'
 import type { Table } from './table.ts'
 
@@ -153,6 +154,43 @@ const RenamedColumns = z.record(z.string().min(1, 'expected the name of a column
 
 const TableName = z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name')
 
+const NullTexts = z.union([WantedText, z.array(WantedText)], {
+  error: 'expected a text, or a list of texts',
+})
+
+/** What a person says of how CSV files are written. What is not said, the files tell. */
+const CsvMapping = z
+  .strictObject({
+    delimiter: z
+      .string()
+      .regex(
+        /^[^\0\r\n"\\\uD800-\uDFFF]$/,
+        'expected one character, such as ";", or in double quotes "\\t" or "\\u0001"',
+      )
+      .optional()
+      .describe('What stands between cells.'),
+    quote: z.enum(['"', "'", '']).optional().describe('What cells may stand in: \', " or nothing.'),
+    escape: z
+      .enum(['\\', ''])
+      .optional()
+      .describe(
+        'A backslash, where it stands before a quote, a delimiter or a line end that is text (Redshift ESCAPE, Spark, MySQL); else nothing: quotes are doubled.',
+      ),
+    null: NullTexts.optional().describe('What stands in an empty cell: a text, or several.'),
+    encoding: z
+      .enum(['utf-8', ...TextEncoding.options])
+      .optional()
+      .describe('How the text is encoded.'),
+  })
+  .refine(({ delimiter, quote }) => delimiter === undefined || delimiter !== quote, {
+    path: ['delimiter'],
+    error: 'expected another delimiter: the quote cannot be one',
+  })
+export type CsvMapping = z.infer<typeof CsvMapping>
+
+const nullsOfColumns =
+  'Texts that stand for nothing, in every column and every kind of file: a text, or several. Without it the rows tell; an identity, an address and an id are never one of the known ones.'
+
 const TableMapping = z
   .strictObject({
     event: z.string().min(1, 'expected a name').optional().describe("The event's name in PostHog; else the table's."),
@@ -173,6 +211,8 @@ const TableMapping = z
     properties: ColumnRules.optional().describe(ofColumns),
     static: StaticProperties.optional().describe(sameForEveryRow),
     where: Conditions.optional().describe(whichRows),
+    csv: CsvMapping.optional().describe('How CSV files of the table are written.'),
+    null: NullTexts.optional().describe(nullsOfColumns),
   })
   .describe('One table; of the one-time export one type of events.')
 
@@ -197,17 +237,14 @@ export const Mapping = z
     properties: ColumnRules.default({}).describe(ofColumns),
     static: StaticProperties.default({}).describe(sameForEveryRow),
     filter: Filter.default({}).describe('Which events are sent. All others are counted as skipped, filtered_out.'),
-    csv: z
-      .strictObject({
-        delimiter: z
-          .string()
-          .regex(/^[\t\x20-\x7e]$/, 'expected one character')
-          .refine((text) => text !== '"', 'expected another delimiter: the quote cannot be one')
-          .optional(),
-        quote: z.enum(['"', '']).optional(),
-      })
-      .default({})
-      .describe('How CSV files are written where the file itself does not tell.'),
+    csv: CsvMapping.default({}).describe('How CSV files are written where the files themselves do not tell.'),
+    null: NullTexts.optional().describe(nullsOfColumns),
+    ids_per_identity: z
+      .number()
+      .int()
+      .min(1, 'expected 1 or more')
+      .default(20)
+      .describe('How many ids one identity may have before plan and run tell it.'),
     json: z
       .strictObject({
         undouble: z
@@ -244,6 +281,17 @@ export function tableSaid(mapping: Mapping, name: string): Table | undefined {
   const kind = mapping.tables[name]?.kind
   if (kind === undefined) return undefined
   return kind === 'skip' ? { kind: 'helper', name, leftOutBy: 'mapping' } : { kind, name }
+}
+
+/** What is said of the CSV files of a table. */
+export function csvIn({ csv, tables }: Mapping, table: string): CsvMapping {
+  return { ...csv, ...tables[table]?.csv }
+}
+
+/** The texts that stand for nothing in a table, where that is said. */
+export function nullsIn(mapping: Mapping, table: string): readonly string[] | undefined {
+  const said = mapping.tables[table]?.null ?? mapping.null
+  return said === undefined ? undefined : [said].flat()
 }
 
 /** Whether a salt is needed: something of the export is to be hashed. */

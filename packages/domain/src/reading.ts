@@ -13,7 +13,7 @@ export type Values = readonly (string | null)[]
 export interface Place {
   /** 1 for the first row after the header. */
   row: number
-  /** Where the row, or what it is packed in (a block, a row group), starts: offset in the file, uncompressed. */
+  /** Where the row, or what it is packed in (a block, a row group), starts: offset in the file, uncompressed and as UTF-8. */
   byte: number
 }
 

@@ -6,6 +6,13 @@ export type Phase = z.infer<typeof Phase>
 
 export const phases: readonly Phase[] = ['identities', 'events']
 
+/** A text with which the writer of a table says that there is nothing; `columns`: where, all without it. */
+const NullText = z.object({ text: z.string(), columns: z.array(z.string()).optional() })
+export type NullText = z.infer<typeof NullText>
+
+/** As the first rows showed when the run was planned: nobody looks again, so that all rows are read alike. */
+const nulls = z.array(NullText).optional()
+
 /** What a table of a Heap export is, and so what becomes of its rows. Names are lower case. */
 export const Table = z.discriminatedUnion('kind', [
   z.object({
@@ -13,14 +20,15 @@ export const Table = z.discriminatedUnion('kind', [
     name: z.string(),
     /** Of Heap Connect for S3: which dump the file came in. A row is superseded by one of the same id in a later dump. */
     dump: z.number().int().optional(),
+    nulls,
   }),
   z.object({ kind: z.literal('user_migrations'), name: z.string() }),
-  z.object({ kind: z.literal('pageviews'), name: z.string() }),
+  z.object({ kind: z.literal('pageviews'), name: z.string(), nulls }),
   z.object({ kind: z.literal('sessions'), name: z.string() }),
   z.object({ kind: z.literal('all_events'), name: z.string() }),
-  z.object({ kind: z.literal('event'), name: z.string() }),
+  z.object({ kind: z.literal('event'), name: z.string(), nulls }),
   /** Events of Heap's one-time export, each named by its own `type`. */
-  z.object({ kind: z.literal('raw_events'), name: z.string() }),
+  z.object({ kind: z.literal('raw_events'), name: z.string(), nulls }),
   /** Records that join a user id to an identity; the one-time export has them among its events. */
   z.object({ kind: z.literal('identify'), name: z.string() }),
   z.object({
@@ -32,6 +40,24 @@ export const Table = z.discriminatedUnion('kind', [
 ])
 export type Table = z.infer<typeof Table>
 export type TableKind = Table['kind']
+
+/** The table, written so; of kinds that become no properties as it is. */
+export function withNulls(table: Table, texts: readonly NullText[] | undefined): Table {
+  if (texts === undefined) return table
+  switch (table.kind) {
+    case 'users':
+    case 'pageviews':
+    case 'event':
+    case 'raw_events':
+      return { ...table, nulls: [...texts] }
+    case 'user_migrations':
+    case 'sessions':
+    case 'all_events':
+    case 'identify':
+    case 'helper':
+      return table
+  }
+}
 
 const builtIn = ['users', 'user_migrations', 'pageviews', 'sessions', 'all_events'] as const
 const helpers: ReadonlySet<string> = new Set(['_sync_info', '_event_metadata'])

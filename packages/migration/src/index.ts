@@ -24,7 +24,7 @@ export {
   type TablePlan,
 } from './export-plan/export-plan.ts'
 export { repeatedFileNotices } from './export-plan/repeated-files.ts'
-export { looksRounded } from './export-plan/looks-rounded.ts'
+export { lookAtTables } from './look-at-tables.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {
   changeText,

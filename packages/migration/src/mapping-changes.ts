@@ -92,6 +92,7 @@ const effects: ReadonlyMap<string, MappingEffect> = new Map([
   ['kind', 'reading'],
   ['event', 'names'],
   ['identity', 'people'],
+  ['null', 'people'],
   ['filter', 'choice'],
   ['where', 'choice'],
 ])

@@ -35,7 +35,7 @@ const wholeSlices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 async function opened<T>(place: ExportPlace, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {
   const blob = await place.open(file.path, file.version)
   try {
-    return await use({ blob, content: contentOf(blob, file.compression) })
+    return await use({ blob, content: contentOf(blob, file.compression, file.encoding) })
   } catch (error) {
     throw withPath(file.path, error)
   } finally {
@@ -50,7 +50,7 @@ async function* streamed<T>(
 ): AsyncGenerator<T> {
   const blob = await place.open(file.path, file.version)
   try {
-    yield* use({ blob, content: contentOf(blob, file.compression) })
+    yield* use({ blob, content: contentOf(blob, file.compression, file.encoding) })
   } catch (error) {
     throw withPath(file.path, error)
   } finally {

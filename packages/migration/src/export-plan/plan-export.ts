@@ -17,6 +17,7 @@ import {
   type Table,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
+import { lookAtTables } from '../look-at-tables.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
 import { identityFacts } from '../identities/identity-facts.ts'
@@ -86,8 +87,10 @@ export interface SurveyedTable {
  *
  * @returns null when the signal came
  */
-export async function planExport(found: FoundExport, work: ExportPlanWork): Promise<ExportPlan | null> {
+export async function planExport(given: FoundExport, work: ExportPlanWork): Promise<ExportPlan | null> {
   const { mapping, against, hashSalt, nowMs, signal } = work
+  const looked = await lookAtTables(given.files, work.source, mapping)
+  const found: FoundExport = { ...given, files: looked.files, notices: [...given.notices, ...looked.notices] }
   const people = await resolvePeople(found.files, mapping, work)
   if (signal.aborted) return null
   const uncast = new UncastCells()
@@ -182,6 +185,7 @@ async function resolvePeople(
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
   const resolved = resolveIdentities(await identityFacts(ofPeople, counted, { mapping, hashSalt, onDamage }), {
     listNamed,
+    idsPerIdentity: mapping.ids_per_identity,
   })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
   return { identities, summary: resolved.summary, rowCounts, faults }

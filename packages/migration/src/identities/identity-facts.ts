@@ -1,4 +1,4 @@
-import { canonicalId, distinctIdFault, identityIn, identityNaming } from '@heapferry/conversion'
+import { canonicalId, columnNulls, distinctIdFault, identityIn, identityNaming } from '@heapferry/conversion'
 import { type Columns, type ExportFile, type Mapping, OperatorError, type Slice } from '@heapferry/domain'
 import { hashOf } from '../converters.ts'
 import { none } from './codes.ts'
@@ -58,9 +58,10 @@ export async function identityFacts(
     if (file.table.kind === 'users' || file.table.kind === 'identify') {
       const dump = dumpOf(file)
       const rank = dump === undefined ? none : dumps.indexOf(dump)
+      const isNull = columnNulls(file.table, mapping).certain('identity')
       await eachRow(read(file), whenDamaged, ['user_id', 'identity'], (idText, identityText) => {
         const id = idOf(idText)
-        const identity = identityOf(identityText)
+        const identity = identityText === null || isNull(identityText) ? undefined : identityOf(identityText)
         // Without an identity a row matters only where it takes the place of an older one.
         if (id === undefined || (identity === undefined && rank < 1)) return
         writeId(id, from)
@@ -115,7 +116,7 @@ function idOf(text: string | null): string | undefined {
   return reading.kind === 'id' && distinctIdFault(reading.id) === undefined ? reading.id : undefined
 }
 
-function identityOf(text: string | null): string | undefined {
+function identityOf(text: string): string | undefined {
   const identity = identityIn(text)
   return identity === null || distinctIdFault(identity) ? undefined : identity
 }

@@ -1,5 +1,7 @@
+import { defaultMapping } from '@heapferry/domain'
 import { type Claims, namedIds, settleClaims, supersededIds } from './claims.ts'
 import { identityCode, isIdentity, none, several } from './codes.ts'
+import { type CrowdedIdentity, crowdedIdentities } from './crowded-identities.ts'
 import { conflictAt, conflictWords, findConflicts, type IdentityConflict } from './conflicts.ts'
 import { idsInQuestion } from './ids-in-question.ts'
 import type { IdentityFacts } from './identity-facts.ts'
@@ -52,6 +54,8 @@ export interface IdentitySummary {
     /** At most 100. */
     first: readonly IdentityConflict[]
   }
+  /** Identities with many ids, the most crowded first. */
+  crowded: readonly CrowdedIdentity[]
 }
 
 /**
@@ -70,11 +74,16 @@ export interface IdentitySummary {
  * The same facts give the same answer in whatever order they came. The facts are used up: with ten million migrations
  * there is no room for both in a gigabyte.
  *
+ * @param idsPerIdentity identities with more are listed
  * @param listNamed also lists all other ids that have an identity, eight bytes each
  */
-export function resolveIdentities(facts: IdentityFacts, { listNamed }: { listNamed: boolean }): ResolvedIdentities {
+export function resolveIdentities(
+  facts: IdentityFacts,
+  { listNamed, idsPerIdentity = defaultMapping.ids_per_identity }: { listNamed: boolean; idsPerIdentity?: number },
+): ResolvedIdentities {
   const migrations = facts.migrations.length
   const claims = settleClaims(facts)
+  const crowded = crowdedIdentities(claims, facts.identities.count, idsPerIdentity)
   const { ids, lookalikes } = idsInQuestion(facts, claims)
   const words = wordsOf(ids)
   const { owners, parents, migratedAway, conflicts, loose, sizes } = decide(words, lookalikes, claims, facts)
@@ -95,6 +104,7 @@ export function resolveIdentities(facts: IdentityFacts, { listNamed }: { listNam
       migrations,
       ...sizes,
       conflicts: conflictSummary(conflicts, words),
+      crowded,
     },
   }
 }

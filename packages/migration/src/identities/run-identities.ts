@@ -12,6 +12,7 @@ import {
   type Slice,
   type WorkStore,
 } from '@heapferry/domain'
+import { crowdedText } from './crowded-identities.ts'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
 import { identityFacts } from './identity-facts.ts'
 import { noIdentities } from './no-identities.ts'
@@ -39,6 +40,7 @@ export function identitiesPath(run: RunId): string {
 /**
  * Leaves the resolved identities where workers find them, before anything is enqueued. The same files give the same
  * bytes, so doing it again after a crash changes nothing.
+ * @returns what a user should know of them; nothing where they were there
  * @param files all of the export
  * @throws OperatorError when there are other files of people than the run was begun with
  */
@@ -47,7 +49,7 @@ export async function saveIdentities(
   files: readonly ExportFile[],
   source: PeopleSource,
   { ledger, store }: KeptIdentities,
-): Promise<void> {
+): Promise<string[]> {
   const fingerprint = sha256([
     JSON.stringify(ofPeople(files).map(({ path, version: { sizeBytes, mark } }) => [path, { sizeBytes, mark }])),
   ])
@@ -61,11 +63,12 @@ export async function saveIdentities(
   const path = identitiesPath(run.id)
   if (stored) {
     const bytes = await store.read(path).catch(unlessOperator)
-    if (bytes && sha256([bytes]) === stored.resolved) return
+    if (bytes && sha256([bytes]) === stored.resolved) return []
   }
-  const parts = await resolve(run, files, source)
+  const { parts, crowded } = await resolve(run, files, source)
   await store.put(path, parts)
   await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
+  return crowded.map(crowdedText)
 }
 
 /**
@@ -85,7 +88,8 @@ export async function identitiesFor(phase: Phase, run: Run, kept: KeptIdentities
 export async function recoverIdentities(run: Run, source: PeopleSource, kept: KeptIdentities): Promise<Identities> {
   const stored = await loadIdentities(run, kept).catch(unlessOperator)
   if (stored) return stored
-  const bytes = Buffer.concat(await resolve(run, await kept.ledger.files(run.id), source))
+  const { parts } = await resolve(run, await kept.ledger.files(run.id), source)
+  const bytes = Buffer.concat(parts)
   if (await isOfRun(run, bytes, kept)) return decodeIdentities(bytes)
   throw new OperatorError(
     `The people of the run ${run.id} come out otherwise than when it was made`,
@@ -113,7 +117,9 @@ async function isOfRun(run: Run, bytes: Uint8Array, { ledger }: KeptIdentities):
 
 async function resolve({ mapping }: Run, files: readonly ExportFile[], { read, hashSalt }: PeopleSource) {
   const facts = await identityFacts(ofPeople(files), read, { mapping, hashSalt })
-  return encodeIdentities(resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' }))
+  const listNamed = mapping.anonymous === 'personless'
+  const resolved = resolveIdentities(facts, { listNamed, idsPerIdentity: mapping.ids_per_identity })
+  return { parts: encodeIdentities(resolved), crowded: resolved.summary.crowded }
 }
 
 function ofPeople(files: readonly ExportFile[]): ExportFile[] {

@@ -1,9 +1,11 @@
 import { type Mapping, OperatorError } from '@heapferry/domain'
 import pMap from 'p-map'
+import type { Looking } from '../formats/file-format.ts'
 import type { Discovery, FoundFile } from './discover.ts'
 import { type Inspection, inspectFile } from './inspect-file.ts'
 import { sayingSo } from './table-name.ts'
 import { fits } from './table-said-of.ts'
+import { withShownDialects } from './with-shown-dialects.ts'
 
 /** What one file of an export holds, or why it cannot be told. */
 export type Inspected =
@@ -14,18 +16,25 @@ export type Inspected =
 const filesAtOnce = 16
 
 /** Looks at every file, in the order of the discovery; a faulty one does not keep the others from being looked at. */
-export async function inspectExport({ place, files }: Discovery, mapping: Mapping): Promise<Inspected[]> {
-  const inspected = await pMap(
-    files,
-    async (found): Promise<Inspected> => {
-      try {
-        return { kind: 'inspected', found, ...(await inspectFile(place, found, mapping)) }
-      } catch (error) {
-        if (!(error instanceof OperatorError)) throw error
-        return { kind: 'faulty', found, fault: error }
-      }
-    },
-    { concurrency: filesAtOnce },
+export async function inspectExport({ place, files }: Discovery, mapping: Mapping): Promise<readonly Inspected[]> {
+  const look = async (found: FoundFile, looking?: Looking): Promise<Inspected> => {
+    try {
+      return { kind: 'inspected', found, ...(await inspectFile(place, found, mapping, looking)) }
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error
+      return { kind: 'faulty', found, fault: error }
+    }
+  }
+  const looked = await pMap(files, (found) => look(found), { concurrency: filesAtOnce })
+  const inspected = await withShownDialects(looked, mapping, (all, lookingAt) =>
+    pMap(
+      all,
+      (one) => {
+        const looking = lookingAt(one)
+        return looking === null ? one : look(one.found, looking)
+      },
+      { concurrency: filesAtOnce },
+    ),
   )
   return withOneUsersTable(inspected)
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import {
   type Compression,
+  csvIn,
   type ExportFile,
   FileId,
   type Format,
@@ -10,15 +11,17 @@ import {
   type Table,
   tableOf,
   tableSaid,
+  type TextEncoding,
   type ToldBy,
 } from '@heapferry/domain'
-import type { TableInFile, UnknownFile } from '../formats/file-format.ts'
+import type { Looking, TableInFile, UnknownFile } from '../formats/file-format.ts'
 import { formatOf, inspectors } from '../formats/formats.ts'
 import { type Blob, beginningBytes, holding } from '../places/blob.ts'
 import type { ExportPlace } from '../places/open-place.ts'
 import { compressionOf } from '../unpacking/compression-of.ts'
 import { beginningOf, contentOf } from '../unpacking/content.ts'
 import { damagedBeforeRows } from '../unpacking/damaged-content.ts'
+import { encodingOf } from '../unpacking/transcoded.ts'
 import { withPath } from '../unusable-file.ts'
 import type { FoundFile } from './discover.ts'
 import { renaming, suspicionOf } from './looks-like-actions.ts'
@@ -43,7 +46,12 @@ const sampledRows = 50
  * What a file of an export holds, by its name and its beginning.
  * @throws OperatorError when it is not a file that a table can be read from
  */
-export async function inspectFile(place: ExportPlace, found: FoundFile, mapping: Mapping): Promise<Inspection> {
+export async function inspectFile(
+  place: ExportPlace,
+  found: FoundFile,
+  mapping: Mapping,
+  looking: Looking = { bytes: beginningBytes, shown: [] },
+): Promise<Inspection> {
   const { path } = found
   const blob = await place.open(path)
   try {
@@ -53,7 +61,7 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
     const compression = await compressionOfBlob(near)
     const named = nameOf(found, mapping)
     const { table: name, called } = named
-    const tables = sizeBytes === 0 ? [] : await tablesIn(near, { path, compression, table: name, called, mapping })
+    const { tables, encoding } = await tablesIn(near, { path, compression, table: name, called, mapping, looking })
     if (tables.length === 0) return { files: [], notices: [`${path} is empty`], renamed: [] }
     const notices = tables.flatMap((inFile) => inFile.notices ?? [])
     const renamed = new Set<string>()
@@ -77,6 +85,7 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
         toldBy: told.toldBy,
         format: withRenames(inFile.format, renamesOf(mapping, name)),
         compression,
+        ...(encoding !== undefined && { encoding }),
         columns,
         firstRowByte,
         version: blob.version,
@@ -84,7 +93,8 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
       files.push(file)
       // What Heap itself has handed over holds what it says.
       if (table.kind !== 'helper' || table.leftOutBy !== undefined || told.toldBy === 'manifest') continue
-      const { rows } = await formatOf(file).sample({ blob: near, content: contentOf(near, compression) }, sampledRows)
+      const content = contentOf(near, compression, encoding)
+      const { rows } = await formatOf(file).sample({ blob: near, content }, sampledRows)
       const suspicion = suspicionOf(table.name, columns, [...rows])
       if (suspicion) throw new OperatorError(`${path} ${suspicion.what}`, suspicion.hint)
     }
@@ -150,16 +160,25 @@ const magicBytes = 16
 
 async function tablesIn(
   blob: Blob,
-  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'called' | 'mapping'>,
-): Promise<TableInFile[]> {
-  const { path, compression } = file
-  const content = contentOf(blob, compression)
-  const beginning = await beginningOf(content, beginningBytes)
-  const magic = beginning.bytes.subarray(0, magicBytes)
+  file: Pick<UnknownFile, 'path' | 'compression' | 'table' | 'called' | 'mapping' | 'looking'>,
+): Promise<{ tables: TableInFile[]; encoding: TextEncoding | undefined }> {
+  const { path, compression, table, mapping } = file
+  if (blob.version.sizeBytes === 0) return { tables: [], encoding: undefined }
+  const unpacked = contentOf(blob, compression)
+  const first = await beginningOf(unpacked, beginningBytes)
+  const magic = first.bytes.subarray(0, magicBytes)
   // What the file is cannot be told, and no table has a row so short.
-  if (beginning.damage !== null && magic.length < magicBytes) throw damagedBeforeRows(beginning.damage)
+  if (first.damage !== null && magic.length < magicBytes) throw damagedBeforeRows(first.damage)
   if (compression !== 'none') assertNotTwice(path, magic, compression)
-  return inspectors[kindOf(path, magic)]({ ...file, blob, content, beginning })
+  const seen = encodingOf(first.bytes)
+  const kind = kindOf(path, seen === undefined ? magic : Buffer.from(new TextDecoder(seen).decode(first.bytes)))
+  const said = kind === 'csv' ? csvIn(mapping, table).encoding : undefined
+  const encoding = said === 'utf-8' ? undefined : (said ?? seen)
+  if (encoding === undefined)
+    return { tables: await inspectors[kind]({ ...file, blob, content: unpacked, beginning: first }), encoding }
+  const content = contentOf(blob, compression, encoding)
+  const beginning = await beginningOf(content, beginningBytes)
+  return { tables: await inspectors[kind]({ ...file, blob, content, beginning }), encoding }
 }
 
 /** By the first bytes; those of JSON may also begin a CSV file that says by its name that it is one. */

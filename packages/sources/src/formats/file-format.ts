@@ -1,5 +1,6 @@
 import type {
   Compression,
+  CsvDialect,
   Cut,
   FileSample,
   Format,
@@ -33,6 +34,13 @@ export interface UnknownFile extends OpenFile {
   called: string
   mapping: Mapping
   beginning: Beginning
+  looking: Looking
+}
+
+/** How far a file of CSV is looked at for how it quotes, and which dialects other files of the export show. */
+export interface Looking {
+  bytes: number
+  shown: readonly CsvDialect[]
 }
 
 /** What the beginning of a file tells of a table in it. */

@@ -22,7 +22,8 @@ interface SampledFile {
  */
 export async function sampleBytes(sampled: SampledFile, rows: number): Promise<FileSample> {
   const { file, unpackedBytes, isEnterable } = sampled
-  const isReachable = isEnterable && file.compression === 'none' && unpackedBytes > windowBytes
+  const isPlain = file.compression === 'none' && file.encoding === undefined
+  const isReachable = isEnterable && isPlain && unpackedBytes > windowBytes
   const sample = isReachable ? await sampleWindows(sampled, rows) : null
   return sample ?? sampleBeginning(sampled, rows)
 }
@@ -68,7 +69,8 @@ async function sampleBeginning(sampled: SampledFile, rows: number): Promise<File
     return { rows: found.rows, bytesPerRow: found.rows.length === 0 ? null : bytes / found.rows.length, whole: true }
   }
   const size = sizesOf(found.rows)
-  const bytesPerRow = size.rows === 0 ? null : (size.bytes / size.rows) * (await packedShare(opened.blob, file))
+  const bytesPerRow =
+    size.rows === 0 ? null : (size.bytes / size.rows) * (await packedShare(opened.blob, file)) * encodedShare(file)
   return { rows: found.rows.slice(0, rows), bytesPerRow, whole: false }
 }
 
@@ -103,6 +105,11 @@ function sizesOf(rows: readonly ReadRow[]): { rows: number; bytes: number } {
   const last = rows.at(-1)?.place.byte ?? 0
   const behind = rows.findLastIndex(({ place }) => place.byte < last)
   return { rows: behind + 1, bytes: last - first }
+}
+
+/** How many bytes of UTF-16 go into one of UTF-8, roughly: most text is ASCII. */
+function encodedShare({ encoding }: ExportFile): number {
+  return encoding === 'utf-16le' || encoding === 'utf-16be' ? 2 : 1
 }
 
 /** How much of a packed file goes into a byte of what it holds, at its beginning. 1 for a file that is not packed. */

@@ -1,9 +1,10 @@
-import type { Compression } from '@heapferry/domain'
+import type { Compression, TextEncoding } from '@heapferry/domain'
 import { type Blob, beginningBytes } from '../places/blob.ts'
 import { DamagedContent } from './damaged-content.ts'
 import { decompress } from './decompress.ts'
+import { transcoded } from './transcoded.ts'
 
-/** The uncompressed bytes of a file, to be read in order. */
+/** The uncompressed bytes of a file, of text in UTF-8, to be read in order. */
 export interface FileContent {
   /**
    * The bytes from `start` to `end`, or to where the content ends before that.
@@ -15,7 +16,8 @@ export interface FileContent {
 // Large enough that a read costs nothing beside its bytes, also over a network; a worker holds four.
 const blockBytes = 1024 * 1024
 
-export function contentOf(blob: Blob, compression: Compression): FileContent {
+export function contentOf(blob: Blob, compression: Compression, encoding?: TextEncoding): FileContent {
+  if (encoding !== undefined) return transcoded(contentOf(blob, compression), encoding)
   if (compression === 'none') {
     const { sizeBytes } = blob.version
     return { blocks: (start, end = sizeBytes) => plainBlocks(blob, start, Math.min(end, sizeBytes)) }

@@ -1,15 +1,15 @@
 import { isUtf8 } from 'node:buffer'
-import { type CsvDialect, OperatorError } from '@heapferry/domain'
+import { type CsvDialect, csvIn, type CsvMapping, OperatorError } from '@heapferry/domain'
 import { beginningBytes } from '../../places/blob.ts'
-import { beginningOf } from '../../unpacking/content.ts'
+import { type Beginning, beginningOf, type FileContent } from '../../unpacking/content.ts'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
+import { firstLineIn, lineEndOf, separatorLine, startOf } from './first-line.ts'
+import { lookAtDialect } from './look-at-dialect.ts'
 import { parseLine } from './parse-rows.ts'
-import { RowScanner } from './row-scanner.ts'
 
 // A header of 450 columns (the widest known users table) takes 10 kB.
 const headBytes = 256 * 1024
-const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
 
 /** A number or a date: a warehouse column is never named so. */
 const looksLikeData = /^-?\d[\d.,:e+ -]*$/
@@ -22,8 +22,8 @@ const delimiters = [',', '|', '\t', ';'] as const
 /** Files that are often renamed to .csv, or exported by mistake, by their first bytes. */
 const otherFormats: { magic: Buffer; name: string }[] = [
   { magic: Buffer.from('PK\x03\x04', 'latin1'), name: 'ZIP or a spreadsheet' },
-  { magic: Buffer.from([0xff, 0xfe]), name: 'UTF-16 text' },
-  { magic: Buffer.from([0xfe, 0xff]), name: 'UTF-16 text' },
+  { magic: Buffer.from([0xff, 0xfe, 0, 0]), name: 'UTF-32 text' },
+  { magic: Buffer.from([0, 0, 0xfe, 0xff]), name: 'UTF-32 text' },
 ]
 
 /**
@@ -37,54 +37,75 @@ export async function inspectCsv({
   table,
   mapping,
   beginning,
-}: Pick<UnknownFile, 'content' | 'path' | 'table' | 'mapping' | 'beginning'>): Promise<TableInFile[]> {
-  const quote = mapping.csv.quote ?? '"'
+  looking,
+}: Pick<UnknownFile, 'content' | 'path' | 'table' | 'mapping' | 'beginning' | 'looking'>): Promise<TableInFile[]> {
+  const said = csvIn(mapping, table)
+  const lineEnd = lineEndOf(beginning.bytes)
   // The header's own delimiter is not known yet; where its line ends does not depend on it unless a name holds a line end.
-  const assumed: CsvDialect = { delimiter: mapping.csv.delimiter ?? ',', quote }
+  const assumed: CsvDialect = { delimiter: said.delimiter ?? ',', quote: said.quote ?? '"', ...lineEnd }
   const near = firstLineIn(beginning.bytes, beginningBytes, assumed)
-  const { bytes: head, damage } = near === null ? await beginningOf(content, headBytes) : beginning
+  const [{ bytes: head, damage }, askedBytes] =
+    near !== null && looking.bytes <= beginningBytes
+      ? [beginning, beginningBytes]
+      : await headOf(content, Math.max(looking.bytes, near === null ? headBytes : beginningBytes))
   // A header that is cut off would give the columns of another table.
-  if (damage !== null && !head.includes(0x0a)) throw damagedBeforeRows(damage)
-  const start = startOf(head)
-  if (head.length === start) return []
+  if (damage !== null && !head.includes(lineEnd.lineEnd ?? '\n')) throw damagedBeforeRows(damage)
+  const begin = startOf(head)
+  if (head.length === begin) return []
 
   assertText(head, path)
-  const said = mapping.tables[table]?.columns
-  const given = Array.isArray(said) ? said : undefined
-  const firstLine = near ?? firstLineIn(head, headBytes, assumed)
+  const separator = separatorLine(head, begin)
+  const start = begin + separator.bytes
+  if (head.length === start) return []
+  const columnsSaid = mapping.tables[table]?.columns
+  const given = Array.isArray(columnsSaid) ? columnsSaid : undefined
+  const firstLine = firstLineIn(head, askedBytes, assumed, start)
   if (firstLine === null) {
     throw new OperatorError(
-      `${path}: its first line does not end within ${headBytes} bytes`,
+      `${path}: its first line does not end within ${askedBytes} bytes`,
       'Check that this is a CSV file; other formats cannot be read under this name.',
     )
   }
-  const delimiter = mapping.csv.delimiter ?? guessDelimiter(firstLine.text, quote, given?.length)
-  const dialect: CsvDialect = { delimiter, quote }
-  const format = { kind: 'csv', ...dialect } as const
-  const cells = parseLine(firstLine.text, dialect)?.map((cell) => cell.trim().toLowerCase())
-  if (!cells) {
-    throw new OperatorError(
-      `${path}: the quotes of its first line do not pair up`,
-      'Write the file again with quoting on.',
-    )
+  const header = headerOf(firstLine.text, { ...said, delimiter: said.delimiter ?? separator.delimiter }, given?.length)
+  const dialectOf = (firstRowByte: number, columnCount: number): CsvDialect => {
+    const bytes = head.subarray(firstRowByte)
+    const isWhole = head.length < askedBytes && damage === null
+    const base = {
+      delimiter: header.delimiter,
+      ...lineEnd,
+      ...(said.null !== undefined && { nulls: [said.null].flat() }),
+    }
+    const ofHeader = header.quote === "'" ? { ...said, quote: header.quote } : said
+    return lookAtDialect({ bytes, isWhole, columnCount }, base, ofHeader, looking.shown)
   }
+  const tableOf = (columns: readonly string[], firstRowByte: number): TableInFile => {
+    const format = { kind: 'csv', ...dialectOf(firstRowByte, columns.length) } as const
+    return { format, columns: unique(columns, path), firstRowByte }
+  }
+  const cells = header.cells?.map((cell) => (cell ?? '').trim().toLowerCase())
   if (given) {
     const columns = given.map((column) => column.toLowerCase())
-    const repeatsThem = cells.length === columns.length && cells.every((cell, index) => cell === columns[index])
-    if (!repeatsThem && columns.every((column) => cells.includes(column))) {
+    const repeatsThem = cells?.length === columns.length && cells.every((cell, index) => cell === columns[index])
+    if (!repeatsThem && columns.every((column) => cells?.includes(column))) {
       throw new OperatorError(
         `${path}: its header names the columns of the mapping in another order`,
         `Take tables: { ${table}: { columns } } out of the mapping: the file's own header is enough.`,
       )
     }
-    const isHeader = repeatsThem || !cells.some((cell) => looksLikeData.test(cell) || holdsData.test(cell))
+    const isHeader = repeatsThem || cells?.some((cell) => looksLikeData.test(cell) || holdsData.test(cell)) === false
     const notices =
-      isHeader && !repeatsThem
+      cells && isHeader && !repeatsThem
         ? [
             `${path}: the columns of the mapping take the place of its header (${cells.slice(0, 4).join(', ')}${cells.length > 4 ? ', …' : ''})`,
           ]
         : []
-    return [{ format, columns: unique(columns, path), firstRowByte: isHeader ? firstLine.end : start, notices }]
+    return [{ ...tableOf(columns, isHeader ? firstLine.end : start), notices }]
+  }
+  if (!cells) {
+    throw new OperatorError(
+      `${path}: the quotes of its first line do not pair up`,
+      'Write the file again with quoting on.',
+    )
   }
   const datum = cells.find((cell) => looksLikeData.test(cell))
   if (datum !== undefined) {
@@ -93,12 +114,29 @@ export async function inspectCsv({
       `Give the columns in the mapping file: tables: { ${table}: { columns: [...] } }.`,
     )
   }
-  return [{ format, columns: unique(cells, path), firstRowByte: firstLine.end }]
+  return [tableOf(cells, firstLine.end)]
 }
 
-/** Behind what some writers put before everything else. */
-function startOf(head: Buffer): number {
-  return head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
+async function headOf(content: FileContent, bytes: number): Promise<[Beginning, number]> {
+  return [await beginningOf(content, bytes), bytes]
+}
+
+interface Header {
+  delimiter: string
+  quote: CsvDialect['quote']
+  /** Null where the quotes do not pair up. */
+  cells: (string | null)[] | null
+}
+
+/** All names stand in single quotes only where these quote. */
+function headerOf(line: string, said: CsvMapping, cellCount: number | undefined): Header {
+  const by = (quote: CsvDialect['quote']): Header => {
+    const delimiter = said.delimiter ?? guessDelimiter(line, quote, cellCount)
+    return { delimiter, quote, cells: parseLine(line, { delimiter, quote }) }
+  }
+  const header = by(said.quote ?? '"')
+  const isInSingle = header.cells?.every((cell) => /^'.+'$/.test(cell?.trim() ?? ''))
+  return said.quote === undefined && isInSingle === true ? by("'") : header
 }
 
 function assertText(head: Buffer, path: string): void {
@@ -106,7 +144,7 @@ function assertText(head: Buffer, path: string): void {
   if (other) {
     throw new OperatorError(
       `${path} is not a CSV file: it begins like ${other.name}`,
-      'Unload the table as CSV in UTF-8, or leave the file out by giving a glob of those to migrate.',
+      'Unload the table as CSV in UTF-8 or UTF-16, or leave the file out by giving a glob of those to migrate.',
     )
   }
   const line = head.subarray(0, endOfLine(head))
@@ -119,20 +157,9 @@ function assertText(head: Buffer, path: string): void {
 }
 
 function endOfLine(bytes: Buffer): number {
-  const end = bytes.indexOf(0x0a)
+  const end = bytes.findIndex((byte) => byte === 0x0a || byte === 0x0d)
   // Cut at the end of the buffer, a character of several bytes would look broken: look at a little less.
   return end === -1 ? Math.max(0, bytes.length - 4) : end
-}
-
-/** Null where it does not end within so many bytes, or is none. */
-function firstLineIn(head: Buffer, askedBytes: number, dialect: CsvDialect): { text: string; end: number } | null {
-  const start = startOf(head)
-  if (start === head.length) return null
-  const scanner = new RowScanner(dialect)
-  scanner.scan(head)
-  const row = scanner.next(start, head.length < askedBytes)
-  if (typeof row === 'string') return null
-  return { text: head.toString('utf8', start, row.end).replace(/\r?\n$/, ''), end: row.end }
 }
 
 /** The delimiter that gives the expected number of cells, else the one that gives most. */
@@ -150,7 +177,7 @@ function guessDelimiter(line: string, quote: CsvDialect['quote'], cellCount: num
   return candidates.reduce((most, next) => (next.parts > most.parts ? next : most)).delimiter
 }
 
-function unique(columns: string[], path: string): string[] {
+function unique(columns: readonly string[], path: string): readonly string[] {
   const twice = columns.find((column, index) => columns.indexOf(column) !== index)
   if (twice === undefined) return columns
   throw new OperatorError(

@@ -1,10 +1,13 @@
 import path from 'node:path'
 import { type CsvDialect, OperatorError, type ReadRow } from '@heapferry/domain'
+import { beginningBytes } from '../../places/blob.ts'
 import { openFolder } from '../../places/open-folder.ts'
 import { beginningOf, contentOf } from '../../unpacking/content.ts'
+import { encodingOf } from '../../unpacking/transcoded.ts'
 import { scanRows } from '../text/scan-rows.ts'
+import { finderOf } from './finder-of.ts'
+import { firstLineIn, lineEndOf, separatorLine, startOf } from './first-line.ts'
 import { parseLine, parseRows } from './parse-rows.ts'
-import { RowScanner } from './row-scanner.ts'
 
 /** A CSV file that a person has edited. */
 export interface RowsFile {
@@ -18,7 +21,6 @@ export interface RowsFile {
 const delimiters = [',', ';', '\t', '|'] as const
 const headBytes = 256 * 1024
 const group = { rows: 1000, bytes: 1_500_000 }
-const newline = 0x0a
 
 /**
  * Opens a CSV file whose header begins with the leading columns; spreadsheets may have saved it with another delimiter.
@@ -30,9 +32,9 @@ export async function openRowsFile(given: string, leading: readonly string[]): P
   const name = path.basename(file)
   const blob = await place.open(name)
   try {
-    const { bytes: head } = await beginningOf(contentOf(blob, 'none'), headBytes)
-    const start = head.subarray(0, 3).equals(byteOrderMark) ? byteOrderMark.length : 0
-    const header = headerOf(head, start, leading)
+    const encoding = encodingOf((await beginningOf(contentOf(blob, 'none'), beginningBytes)).bytes)
+    const { bytes: head } = await beginningOf(contentOf(blob, 'none', encoding), headBytes)
+    const header = headerOf(head, leading)
     if (!header) {
       throw new OperatorError(
         `${given} does not begin with the columns ${leading.join(', ')}`,
@@ -47,9 +49,9 @@ export async function openRowsFile(given: string, leading: readonly string[]): P
       async *rows() {
         const opened = await place.open(name, version)
         try {
-          const blocks = contentOf(opened, 'none').blocks(end)
-          const scanned = scanRows(blocks, { start: end, finder: new RowScanner(dialect), group })
-          const firstLine = 1 + newlinesIn(head.subarray(0, end))
+          const blocks = contentOf(opened, 'none', encoding).blocks(end)
+          const scanned = scanRows(blocks, { start: end, finder: finderOf(dialect), group })
+          const firstLine = 1 + lineEndsIn(head.subarray(0, end), dialect)
           yield* numbered(scanned, firstLine, end, dialect, columns)
         } finally {
           await opened.close()
@@ -61,18 +63,16 @@ export async function openRowsFile(given: string, leading: readonly string[]): P
   }
 }
 
-const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
-
-function headerOf(head: Buffer, start: number, leading: readonly string[]) {
-  for (const delimiter of delimiters) {
-    const dialect: CsvDialect = { delimiter, quote: '"' }
-    const scanner = new RowScanner(dialect)
-    scanner.scan(head)
-    const row = start < head.length ? scanner.next(start, head.length < headBytes) : null
-    if (row === null || typeof row === 'string') return null
-    const text = head.toString('utf8', start, row.end).replace(/\r?\n$/, '')
-    const columns = parseLine(text, dialect)?.map((cell) => cell.trim().toLowerCase()) ?? []
-    if (leading.every((name, index) => columns[index] === name)) return { dialect, columns, end: row.end }
+function headerOf(head: Buffer, leading: readonly string[]) {
+  const begin = startOf(head)
+  const lineEnd = lineEndOf(head)
+  const separator = separatorLine(head, begin)
+  for (const delimiter of separator.delimiter === undefined ? delimiters : [separator.delimiter]) {
+    const dialect: CsvDialect = { delimiter, quote: '"', ...lineEnd }
+    const line = firstLineIn(head, headBytes, dialect, begin + separator.bytes)
+    if (line === null) return null
+    const columns = parseLine(line.text, dialect)?.map((cell) => (cell ?? '').trim().toLowerCase()) ?? []
+    if (leading.every((name, index) => columns[index] === name)) return { dialect, columns, end: line.end }
   }
   return null
 }
@@ -92,7 +92,7 @@ async function* numbered(
     const { bytes, bytesAt, spans, next } = rows
     let nth = 0
     const lineAt = (at: number): number => {
-      line += newlinesIn(bytes.subarray(Math.max(0, countedTo - bytesAt), Math.max(0, at - bytesAt)))
+      line += lineEndsIn(bytes.subarray(Math.max(0, countedTo - bytesAt), Math.max(0, at - bytesAt)), dialect)
       countedTo = at
       return line
     }
@@ -105,8 +105,9 @@ async function* numbered(
   }
 }
 
-function newlinesIn(bytes: Buffer): number {
+function lineEndsIn(bytes: Buffer, dialect: CsvDialect): number {
+  const lineEnd = dialect.lineEnd ?? '\n'
   let count = 0
-  for (let at = bytes.indexOf(newline); at !== -1; at = bytes.indexOf(newline, at + 1)) count++
+  for (let at = bytes.indexOf(lineEnd); at !== -1; at = bytes.indexOf(lineEnd, at + 1)) count++
   return count
 }

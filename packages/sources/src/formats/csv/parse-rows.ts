@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { Columns, CsvDialect, Place, ReadRow } from '@heapferry/domain'
 import { parse } from 'csv-parse/sync'
+import { isCommon } from './dialect-scanner.ts'
+import { splitCells } from './split-cells.ts'
 import { problemOf } from '../text/problem-of.ts'
 import { defaultMaxRowBytes, type RowSpan } from '../text/row-finder.ts'
 import type { ScannedRows } from '../text/scan-rows.ts'
@@ -9,7 +11,18 @@ import type { ScannedRows } from '../text/scan-rows.ts'
  * The rows of a group, one by one. csv-parse reads those with doubled quotes, all in one call; rows without any need no
  * parser, and it would cost a worker a sixth of its time (docs/benchmarks.md).
  */
-export function* parseRows(
+export function parseRows(
+  group: ScannedRows,
+  firstRow: number,
+  dialect: CsvDialect,
+  columns: Columns,
+): Generator<ReadRow> {
+  return isCommon(dialect)
+    ? parseCommonRows(group, firstRow, dialect, columns)
+    : parseDialectRows(group, firstRow, dialect, columns)
+}
+
+function* parseCommonRows(
   group: ScannedRows,
   firstRow: number,
   dialect: CsvDialect,
@@ -23,6 +36,7 @@ export function* parseRows(
     const end = withoutLineEnd(bytes, span.end - bytesAt)
     return isWhole || isUtf8(bytes.subarray(start, end)) ? bytes.toString('utf8', start, end) : null
   }
+  const rowOf = rowMaker(dialect, columns)
   const records = escapedRecords(spans, textOf, dialect)
 
   let row = firstRow
@@ -30,15 +44,42 @@ export function* parseRows(
     const place = { row: row++, byte: span.start }
     const problem = problemOf(span)
     const text = problem ? null : textOf(span)
-    if (problem) yield { kind: 'unreadable', place, ...problem }
+    if (problem) yield { kind: 'unreadable', place, ...problem, detail: problem.detail + hintOf(span, group, dialect) }
     else if (text === null) yield unreadable(place, 'the row is not valid UTF-8')
-    else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter), columns)
-    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect), columns)
+    else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter))
+    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect))
     else {
       const cells = records.get(span)
-      yield cells ? rowOf(place, cells, columns) : unreadable(place, 'the quotes of the row do not pair up')
+      yield cells ? rowOf(place, cells) : unreadable(place, 'the quotes of the row do not pair up')
     }
   }
+}
+
+/** The rows of a group whose dialect csv-parse does not know, or not as the scanner has it. */
+function* parseDialectRows(
+  { bytes, bytesAt, spans }: ScannedRows,
+  firstRow: number,
+  dialect: CsvDialect,
+  columns: Columns,
+): Generator<ReadRow> {
+  const rowOf = rowMaker(dialect, columns)
+  for (const [nth, span] of spans.entries()) {
+    const place = { row: firstRow + nth, byte: span.start }
+    const problem = problemOf(span)
+    const row = bytes.subarray(span.start - bytesAt, span.end - bytesAt)
+    if (problem) yield { kind: 'unreadable', place, ...problem }
+    else if (!isUtf8(row)) yield unreadable(place, 'the row is not valid UTF-8')
+    else yield rowOf(place, splitCells(lineText(row.toString('utf8'), dialect), dialect))
+  }
+}
+
+/** Where a broken row looks as if another dialect would read it. */
+function hintOf({ state, start, end }: RowSpan, { bytes, bytesAt }: ScannedRows, { quote }: CsvDialect): string {
+  if ((state !== 'stray_quote' && state !== 'unclosed_quote') || quote === '') return ''
+  const at = bytes.indexOf(`\\${quote}`, start - bytesAt)
+  return at === -1 || at >= end - bytesAt
+    ? ''
+    : '. A backslash stands before a quote: if the whole file has it so, say csv: { escape: "\\\\" } in the mapping file'
 }
 
 /** The cells of the rows with doubled quotes, null where they do not pair up. */
@@ -48,9 +89,10 @@ function escapedRecords(
   dialect: CsvDialect,
 ): Map<RowSpan, string[] | null> {
   const texts = new Map<RowSpan, string>()
+  const doubled = dialect.quote.repeat(2)
   for (const span of spans) {
     const text = span.state === 'quoted' ? textOf(span) : null
-    if (text?.includes('""')) texts.set(span, text)
+    if (text?.includes(doubled)) texts.set(span, text)
   }
   const records = texts.size > 0 ? parseEscaped([...texts.values()], dialect) : []
   return new Map([...texts.keys()].map((span, nth) => [span, records[nth] ?? null]))
@@ -60,8 +102,19 @@ function unreadable(place: Place, detail: string): ReadRow {
   return { kind: 'unreadable', place, reason: 'not_decodable', detail }
 }
 
+/** A row's text without its line end, carriage returns before it included. */
+export function lineText(text: string, { quote, escape, lineEnd }: CsvDialect): string {
+  if (lineEnd !== undefined) return text.endsWith(lineEnd) ? text.slice(0, -1) : text
+  const line = text.replace(/\r*\n?$/, '')
+  if (escape === undefined || quote !== '' || text[line.length] !== '\r') return line
+  // An escaped carriage return belongs to the last cell.
+  const backslashes = /\\*$/.exec(line)?.[0].length ?? 0
+  return backslashes % 2 === 1 ? `${line}\r` : line
+}
+
 /** One record's cells, as a header line is read. Null where the quotes do not pair up. */
-export function parseLine(text: string, dialect: CsvDialect): string[] | null {
+export function parseLine(text: string, dialect: CsvDialect): (string | null)[] | null {
+  if (!isCommon(dialect)) return splitCells(text, dialect)
   if (dialect.quote === '' || !text.includes(dialect.quote)) return text.split(dialect.delimiter)
   return parseEscaped([text], dialect)[0] ?? null
 }
@@ -108,18 +161,29 @@ function tryParse(text: string, dialect: CsvDialect): string[][] | null {
   }
 }
 
-function rowOf(place: Place, cells: (string | null)[], columns: Columns): ReadRow {
+function rowMaker(
+  { escape, nulls = [] }: CsvDialect,
+  columns: Columns,
+): (place: Place, cells: (string | null)[]) => ReadRow {
   const columnCount = columns.length
-  if (cells.length !== columnCount) {
-    return unreadable(place, `the row has ${cells.length} cells, its table ${columnCount} columns`)
+  // Where backslashes escape, a cell of `\N` was found before its text was read.
+  const isNullText = (text: string | null): boolean =>
+    text === '' || (text === '\\N' && escape === undefined) || (text !== null && nulls.includes(text))
+  const isUsual = escape === undefined && nulls.length === 0
+  return (place, cells) => {
+    if (cells.length !== columnCount) {
+      return unreadable(place, `the row has ${cells.length} cells, its table ${columnCount} columns`)
+    }
+    if (!isUsual) return { kind: 'row', place, columns, values: cells.map((text) => (isNullText(text) ? null : text)) }
+    for (let column = 0; column < columnCount; column++) {
+      if (cells[column] === '' || cells[column] === '\\N') cells[column] = null
+    }
+    return { kind: 'row', place, columns, values: cells }
   }
-  for (let column = 0; column < columnCount; column++) {
-    if (cells[column] === '' || cells[column] === '\\N') cells[column] = null
-  }
-  return { kind: 'row', place, columns, values: cells }
 }
 
 function withoutLineEnd(bytes: Buffer, end: number): number {
-  if (bytes[end - 1] !== 0x0a) return bytes[end - 1] === 0x0d ? end - 1 : end
-  return bytes[end - 2] === 0x0d ? end - 2 : end - 1
+  let last = bytes[end - 1] === 0x0a ? end - 1 : end
+  while (bytes[last - 1] === 0x0d) last--
+  return last
 }

@@ -86,7 +86,11 @@ export class RowScanner implements RowFinder {
   #endsCell(at: number): boolean {
     const bytes = this.#bytes
     if (at === bytes.length || bytes[at] === this.#delimiter || bytes[at] === newline) return true
-    return bytes[at] === carriageReturn && (at + 1 === bytes.length || bytes[at + 1] === newline)
+    if (bytes[at] !== carriageReturn) return false
+    // Text that went through Windows twice ends its lines in \r\r\n.
+    let next = at + 1
+    while (bytes[next] === carriageReturn) next++
+    return next === bytes.length || bytes[next] === newline
   }
 
   #unclosed(start: number, lineEnd: number, last: boolean): RowSpan | typeof moreBytesNeeded {

@@ -48,7 +48,7 @@ function foundRow(rows: ScannedRows, span: RowSpan, place: Place, format: TextRo
 /** Null for a row that was too large to be held, and where the file breaks off. */
 function textOf({ bytes, bytesAt }: ScannedRows, { state, start, end }: RowSpan): string | null {
   if (state === 'too_large' || state === 'damaged') return null
-  return bytes.toString('utf8', start - bytesAt, end - bytesAt).replace(/\r?\n$/, '')
+  return bytes.toString('utf8', start - bytesAt, end - bytesAt).replace(/[\r\n]+$/, '')
 }
 
 /** Reads a text that should hold one row and nothing else. */

@@ -109,10 +109,7 @@ function shifted(row: RowSpan, by: number): RowSpan {
 
 function isBlank(bytes: Buffer, row: RowSpan): boolean {
   if (row.state === 'blank') return true
-  const length = row.end - row.start
-  if (length > 2) return false
-  return (
-    bytes[row.start] === newline ||
-    (bytes[row.start] === carriageReturn && (length === 1 || bytes[row.start + 1] === newline))
-  )
+  let at = row.start
+  while (at < row.end && (bytes[at] === newline || bytes[at] === carriageReturn)) at++
+  return at === row.end
 }

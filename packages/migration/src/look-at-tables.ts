@@ -1,0 +1,50 @@
+import { type ExportFile, type Mapping, type ReadRow, type Source, withNulls } from '@heapferry/domain'
+import { dialectNotices, suspicions } from './csv-notices.ts'
+import { looksRounded } from './export-plan/looks-rounded.ts'
+import { nullNotices, nullsShown } from './nulls-shown.ts'
+
+/** What the first rows of each table show that nobody has said. */
+export interface LookedAtTables {
+  /** With the texts that each table writes for nothing. */
+  files: ExportFile[]
+  /** What a user should know. */
+  notices: string[]
+  /** Whose ids a spreadsheet seems to have cut. */
+  roundedFiles: string[]
+}
+
+/**
+ * One file of a table tells for all of it, since a table is exported in one go.
+ * @param known tables that were looked at before, with the first files of a run: they stay as they were
+ */
+export async function lookAtTables(
+  files: readonly ExportFile[],
+  source: Pick<Source, 'readAll'>,
+  mapping: Mapping,
+  known: readonly ExportFile[] = [],
+): Promise<LookedAtTables> {
+  const nulls = new Map(known.map(({ table }) => [table.name, 'nulls' in table ? table.nulls : undefined]))
+  const notices = dialectNotices(files, mapping)
+  const roundedFiles: string[] = []
+  const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
+  for (const file of oneOfEach.values()) {
+    const rows = await firstRows(source, file)
+    if (looksRounded(rows)) roundedFiles.push(file.path)
+    const { table } = file
+    if (!nulls.has(table.name)) nulls.set(table.name, nullsShown(rows, table, mapping))
+    notices.push(...nullNotices(rows, withNulls(table, nulls.get(table.name)), mapping))
+    notices.push(...suspicions(rows, file, mapping))
+  }
+  return {
+    files: files.map((file) => ({ ...file, table: withNulls(file.table, nulls.get(file.table.name)) })),
+    notices,
+    roundedFiles,
+  }
+}
+
+const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
+
+async function firstRows(source: Pick<Source, 'readAll'>, file: ExportFile): Promise<ReadRow[]> {
+  for await (const { rows } of source.readAll(file, firstSlice)) return [...rows]
+  return []
+}
