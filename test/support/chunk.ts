@@ -1,4 +1,13 @@
-import { type Chunk, chunkIdOf, defaultMapping, type ExportFile, FileId, type Run, RunId } from '@heapferry/domain'
+import {
+  type Chunk,
+  chunkIdOf,
+  conversionVersion,
+  defaultMapping,
+  type ExportFile,
+  FileId,
+  type Run,
+  RunId,
+} from '@heapferry/domain'
 
 export const columns = ['event_id', 'user_id', 'time']
 
@@ -29,6 +38,7 @@ export function runOf(name: string, changes: Partial<Run> = {}): Run {
     mapping: defaultMapping,
     saltFingerprint: null,
     includeRecent: false,
+    conversion: conversionVersion,
     maxRejectedPercent: 1,
     createdAtMs: Date.UTC(2024, 0, 1),
     chunkBytes: 1000,

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, onceAMinute, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
-import { OperatorError, type Phase } from '@heapferry/domain'
+import { OperatorError, type Phase, visible } from '@heapferry/domain'
 import { readRun, readRunStatus, type RunStatus } from '@heapferry/migration'
 import { type Production, produce } from '@heapferry/producer'
 import { type ChunkQueue, connectRedis, redisLedger } from '@heapferry/queue'
@@ -72,6 +72,7 @@ async function untilOver(
     queueOf,
     store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
     signal: AbortSignal.any([enough.signal, stop]),
+    onNotice: (notice) => say(visible(notice)),
   })
   let produced = false
   const outcome = producing.then(() => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import {
+  conversionVersion,
   type Destination,
   type ExportFile,
   type FileLedger,
@@ -97,6 +98,7 @@ export async function openRun(request: RunRequest, ledger: RunLedger & FileLedge
     mapping: request.mapping,
     saltFingerprint: hashes(request.mapping) ? fingerprintOfSalt(request.hashSalt) : null,
     includeRecent: request.includeRecent,
+    conversion: conversionVersion,
     maxRejectedPercent: request.maxRejectedPercent,
     createdAtMs: Date.now(),
     chunkBytes,
@@ -124,6 +126,8 @@ export interface ProductionWork {
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
+  /** Told what a user should know of the people before they are sent. */
+  onNotice?(notice: string): void
 }
 
 /**
@@ -132,7 +136,7 @@ export interface ProductionWork {
  */
 export async function produce(
   { run, hashSalt, source, files }: Production,
-  { ledger, queueOf, store, signal, onFile }: ProductionWork,
+  { ledger, queueOf, store, signal, onFile, onNotice }: ProductionWork,
 ): Promise<void> {
   await ledger.producing(run.id)
   // What goes wrong with Redis is told by what waits for it below.
@@ -142,7 +146,7 @@ export async function produce(
       await queueOf(phase).removeFailed()
       await queueOf(phase).resume()
     }
-    await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
+    await saveIdentities(run, files, { read: source.readAll, hashSalt, onNotice }, { ledger, store })
     await planRun(run, files, {
       ledger,
       schedule: {
@@ -181,7 +185,16 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 }
 
 function assertSameRequest(stored: Run, wanted: Run): void {
-  const fixed = ['root', 'source', 'destination', 'mapping', 'saltFingerprint', 'includeRecent', 'newestDump'] as const
+  const fixed = [
+    'root',
+    'source',
+    'destination',
+    'mapping',
+    'saltFingerprint',
+    'includeRecent',
+    'conversion',
+    'newestDump',
+  ] as const
   const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
   if (changed.length === 0) return
   throw new OperatorError(
@@ -212,6 +225,7 @@ const wordFor = {
   mapping: 'mapping',
   saltFingerprint: 'HEAPFERRY_HASH_SALT',
   includeRecent: '--include-recent',
+  conversion: 'version of heapferry, which makes other events of some rows',
   newestDump: 'newest dump',
 } as const
 

@@ -1,6 +1,7 @@
 import { type Columns, type Conversion, hashes, type Table, type Values } from '@heapferry/domain'
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
+import { compileIsDeleted } from './deleted-rows.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
@@ -20,6 +21,17 @@ export function compileConverter(
 ): (values: Values) => Conversion {
   // A salt that is set beside a mapping that does not hash has no say in anything.
   const context = hashes(given.mapping) ? given : { ...given, hash: null }
+  const convert = compileTable(table, columns, context)
+  const isDeleted = becomesNothing(table) ? null : compileIsDeleted(columns, context.mapping)
+  if (isDeleted === null) return convert
+  return (values) => (isDeleted(values) ? skip('deleted_in_source') : convert(values))
+}
+
+function becomesNothing({ kind }: Table): boolean {
+  return kind === 'sessions' || kind === 'all_events' || kind === 'helper'
+}
+
+function compileTable(table: Table, columns: Columns, context: ConversionContext): (values: Values) => Conversion {
   switch (table.kind) {
     case 'users':
       return compileUserConverter(table, columns, context)

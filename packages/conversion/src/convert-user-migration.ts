@@ -5,7 +5,7 @@ import { noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { importedProperties } from './convert-user.ts'
 import { rowUuid } from './event-uuid.ts'
-import { parseHeapTime } from './heap-time.ts'
+import { parseHeapDate } from './heap-time.ts'
 import { earliestMs, isInRange, reject, rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
 export const consumedMigrationColumns: ReadonlySet<string> = new Set(['from_user_id', 'to_user_id', 'time'])
@@ -66,6 +66,6 @@ export function compileUserMigrationConverter(
  * the first thing PostHog learns of them, none is younger than their own events.
  */
 export function mergeTimeMs(text: string | null, startedAtMs: number): number {
-  const timeMs = text === null ? undefined : parseHeapTime(text)
+  const timeMs = text === null ? undefined : parseHeapDate(text)
   return timeMs !== undefined && isInRange(timeMs, startedAtMs) ? timeMs : earliestMs
 }

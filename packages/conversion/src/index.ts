@@ -12,12 +12,14 @@ export { compileIdentifyConverter } from './convert-identify.ts'
 export { consumedMigrationColumns } from './convert-user-migration.ts'
 export { consumedUserColumns, knownInitialColumns, knownUserColumns } from './convert-user.ts'
 
+export { compileIsDeleted } from './deleted-rows.ts'
 export { distinctIdFault, identityIn } from './distinct-id.ts'
 
 export { flatProperties } from './flat-properties.ts'
-export { parseHeapTime } from './heap-time.ts'
+export { parseHeapDate, parseHeapTime } from './heap-time.ts'
 export { earliestMs, isInRange } from './outcomes.ts'
 export { platformOf } from './platform.ts'
 
+export { compileUndated, compileUserRows, isFirstColumn, type UserRows } from './user-rows.ts'
 export { textHash } from './text-hash.ts'
 export { splitVersioned } from './versioned-name.ts'

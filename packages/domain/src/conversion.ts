@@ -11,7 +11,8 @@ export const SkipReason = z.enum([
   'persons_skipped', // the mapping says persons: skip.
   'nothing_to_merge', // its ids are one already, or other rows join them.
   'filtered_out', // the mapping's filters do not want it.
-  'superseded', // a later dump has a newer row of the same user.
+  'superseded', // there is a newer row of the same user.
+  'deleted_in_source', // the tool that copied the row has marked it as deleted.
 ])
 export type SkipReason = z.infer<typeof SkipReason>
 

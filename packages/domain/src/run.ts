@@ -24,6 +24,12 @@ export function destinationText(destination: Destination): string {
   return destination.kind === 'posthog' ? destination.host : `JSON lines in ${destination.root}`
 }
 
+/**
+ * Which conversion a run was begun with: rows of one run are not converted some this way and some that. It grows with
+ * every change of what rows of an export become.
+ */
+export const conversionVersion = 2
+
 /** What is fixed when a run is created. A later command with other values is refused, so that no event changes midway. */
 export const Run = z.object({
   id: RunId,
@@ -40,6 +46,7 @@ export const Run = z.object({
     .nullable()
     .default(null),
   includeRecent: z.boolean(),
+  conversion: z.number().int().default(1),
   /** Milliseconds since 1970. Rows are young or in the future relative to this, not to the moment a worker reads them. */
   createdAtMs: z.number().int(),
   /** Of a table's rows; the run pauses itself when more of them than that are rejected. 100 never pauses it. */

@@ -3,6 +3,7 @@ import {
   type Columns,
   type Conversion,
   type ConverterFor,
+  conversionVersion,
   type Identities,
   OperatorError,
   type Run,
@@ -15,7 +16,7 @@ import { fingerprintOfSalt } from './salt-fingerprint.ts'
 /**
  * The converters of a run, compiled once for each table and order of columns.
  * @param hashSalt what hashes are keyed with; null where none is set
- * @throws OperatorError when the run was created with another salt: one text would have two hashes
+ * @throws OperatorError when the run was created with another salt, as one text would have two hashes, or another conversion
  */
 export function convertersOf(
   run: Run,
@@ -28,6 +29,12 @@ export function convertersOf(
     throw new OperatorError(
       `The run ${run.id} hashes with another salt than the one that is set here`,
       'Set HEAPFERRY_HASH_SALT to the salt that the run was created with.',
+    )
+  }
+  if (run.conversion !== conversionVersion) {
+    throw new OperatorError(
+      `The run ${run.id} was begun by a version of heapferry that makes other events of some rows`,
+      'Go on with that version, or start another run with --run NAME: rows that are the same keep their uuids.',
     )
   }
   return compiled({ run: run.id, mapping, includeRecent, startedAtMs, identities, hash: hashOf(hashSalt), onUncast })

@@ -1,9 +1,8 @@
 export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
-export { identityFacts } from './identities/identity-facts.ts'
 export { noIdentities } from './identities/no-identities.ts'
-export { resolveIdentities } from './identities/resolve-identities.ts'
+export { resolvePeople } from './identities/resolve-people.ts'
 export {
   identitiesFor,
   identitiesPath,

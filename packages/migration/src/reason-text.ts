@@ -9,7 +9,8 @@ export const skipText: Readonly<Record<SkipReason, string>> = {
   persons_skipped: 'The mapping says to send nothing about such people.',
   nothing_to_merge: 'Nothing to merge: its ids are the same, or other rows already merge them.',
   filtered_out: 'Excluded by the filters of the mapping.',
-  superseded: 'A later dump has a newer row for the same user.',
+  superseded: 'There is a newer row for the same user: in a later dump, or by last_modified.',
+  deleted_in_source: 'Marked as deleted by the tool that copied it. The mapping sends such rows with deleted: send.',
 }
 
 /** Why rows could not be sent. */

@@ -54,6 +54,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
         queueOf: queues.queueOf,
         store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
         signal: stop,
+        onNotice: (notice) => say(visible(notice)),
         onFile: (file, chunks) => say(`${visible(file.path)}: ${grouped(chunks)} chunks`),
       })
     } finally {

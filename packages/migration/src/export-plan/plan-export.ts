@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import type { Cast } from '@heapferry/conversion'
 import {
   type ConverterFor,
+  conversionVersion,
   type ExportFile,
   type FileId,
   type Identities,
@@ -18,8 +19,7 @@ import {
 import { convertersOf } from '../converters.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
-import { identityFacts } from '../identities/identity-facts.ts'
-import { resolveIdentities } from '../identities/resolve-identities.ts'
+import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
 import { looksRounded } from './looks-rounded.ts'
@@ -114,11 +114,15 @@ export async function planExport(found: FoundExport, work: ExportPlanWork): Prom
       tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
-  return planOf({ ...found, faults: [...found.faults, ...people.faults] }, work, {
-    tables,
-    people: people.summary,
-    repeats: repeated.repeats(),
-  })
+  return planOf(
+    { ...found, faults: [...found.faults, ...people.faults], notices: [...found.notices, ...people.notices] },
+    work,
+    {
+      tables,
+      people: people.summary,
+      repeats: repeated.repeats(),
+    },
+  )
 }
 
 function madeUpRun(mapping: Mapping, { includeRecent, nowMs }: ExportPlanWork): Run {
@@ -130,6 +134,7 @@ function madeUpRun(mapping: Mapping, { includeRecent, nowMs }: ExportPlanWork): 
     destination: { kind: 'posthog', host: 'http://127.0.0.1', keyFingerprint: '0000000000000000' },
     mapping,
     saltFingerprint: null,
+    conversion: conversionVersion,
     includeRecent,
     maxRejectedPercent: 100,
     createdAtMs: nowMs,
@@ -176,11 +181,9 @@ async function resolvePeople(
   }
   const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
-  const resolved = resolveIdentities(await identityFacts(ofPeople, counted, { mapping, hashSalt, onDamage }), {
-    listNamed,
-  })
+  const resolved = await resolve(ofPeople, counted, { mapping, hashSalt, listNamed, onDamage })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
-  return { identities, summary: resolved.summary, rowCounts, faults }
+  return { identities, summary: resolved.summary, notices: resolved.notices, rowCounts, faults }
 }
 
 /** The files of each table, people first, then by name. */

@@ -13,9 +13,8 @@ import {
   type WorkStore,
 } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
-import { identityFacts } from './identity-facts.ts'
 import { noIdentities } from './no-identities.ts'
-import { resolveIdentities } from './resolve-identities.ts'
+import { type ResolvedPeople, resolvePeople } from './resolve-people.ts'
 
 /** Where the identities of a run are: their file in the work store, its hash in the ledger. */
 export interface KeptIdentities {
@@ -29,6 +28,8 @@ export interface PeopleSource {
   read(file: ExportFile): AsyncIterable<Slice>
   /** What hashes are keyed with; null where none is set. */
   hashSalt: string | null
+  /** Told what a user should know of the people before they are sent. */
+  onNotice?: ((notice: string) => void) | undefined
 }
 
 /** In the work store: who every id of a person is joined to. */
@@ -61,7 +62,9 @@ export async function saveIdentities(
     const bytes = await store.read(path).catch(unlessOperator)
     if (bytes && sha256([bytes]) === stored.resolved) return
   }
-  const parts = await resolve(run, files, source)
+  const people = await resolve(run, files, source)
+  for (const notice of people.notices) source.onNotice?.(notice)
+  const parts = encodeIdentities(people)
   await store.put(path, parts)
   await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
 }
@@ -83,7 +86,7 @@ export async function identitiesFor(phase: Phase, run: Run, kept: KeptIdentities
 export async function recoverIdentities(run: Run, source: PeopleSource, kept: KeptIdentities): Promise<Identities> {
   const stored = await loadIdentities(run, kept).catch(unlessOperator)
   if (stored) return stored
-  const bytes = Buffer.concat(await resolve(run, await kept.ledger.files(run.id), source))
+  const bytes = Buffer.concat(encodeIdentities(await resolve(run, await kept.ledger.files(run.id), source)))
   if (await isOfRun(run, bytes, kept)) return decodeIdentities(bytes)
   throw new OperatorError(
     `The people of the run ${run.id} come out otherwise than when it was made`,
@@ -109,9 +112,13 @@ async function isOfRun(run: Run, bytes: Uint8Array, { ledger }: KeptIdentities):
   return sha256([bytes]) === wanted?.resolved
 }
 
-async function resolve({ mapping }: Run, files: readonly ExportFile[], { read, hashSalt }: PeopleSource) {
-  const facts = await identityFacts(ofPeople(files), read, { mapping, hashSalt })
-  return encodeIdentities(resolveIdentities(facts, { listNamed: mapping.anonymous === 'personless' }))
+function resolve(
+  { mapping }: Run,
+  files: readonly ExportFile[],
+  { read, hashSalt }: PeopleSource,
+): Promise<ResolvedPeople> {
+  const listNamed = mapping.anonymous === 'personless'
+  return resolvePeople(ofPeople(files), read, { mapping, hashSalt, listNamed })
 }
 
 function ofPeople(files: readonly ExportFile[]): ExportFile[] {
