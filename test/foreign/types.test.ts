@@ -1,6 +1,11 @@
+import { textHash } from '@heapferry/conversion'
 import type { PostHogEvent } from '@heapferry/domain'
+import avro from 'avsc'
 import fc from 'fast-check'
+import type { ColumnSource } from 'hyparquet-writer'
 import { expect, test } from 'vitest'
+import { avroFile } from '../sources/avro-file.ts'
+import { parquetFile } from '../sources/parquet-file.ts'
 import { tries } from '../support/tries.ts'
 import { type Files, type Outcome, outcomeOf, personOf } from './outcome-of.ts'
 
@@ -283,7 +288,245 @@ const dates: Case[] = [
   },
 ]
 
-test.each([...people, ...deleted, ...dates])('$says', async ({ files, mapping, check, stops }) => {
+const when: ColumnSource = { name: 'time', data: ['2023-01-01 00:00:00', '2023-01-02 00:00:00'], type: 'STRING' }
+
+/** A table of two events in Parquet: user 1 and 2, with more columns. */
+function parquet(...columns: ColumnSource[]): Buffer {
+  const ids = ['user_id', 'event_id'].filter((id) => columns.every(({ name }) => name !== id))
+  return parquetFile([...ids.map((name) => ({ name, data: [1n, 2n], type: 'INT64' as const })), when, ...columns])
+}
+
+/** The same in Avro: one event, whose last field is given. */
+function avroOf(type: unknown, value: unknown, name = 'value'): Buffer {
+  const fields = [
+    { name: 'user_id', type: 'long' },
+    { name: 'event_id', type: 'long' },
+    { name: 'time', type: 'string' },
+    { name, type },
+  ]
+  const schema = { type: 'record', name: 'signup', fields }
+  const data = avro.Type.forSchema(schema as avro.Schema, { wrapUnions: true }).toBuffer({
+    user_id: 1,
+    event_id: 1,
+    time: '2023-01-01 00:00:00',
+    [name]: value,
+  })
+  return avroFile({ schema, blocks: [{ rows: 1, data }] })
+}
+
+/** One event in JSON lines, with more members. */
+function json(members: string): string {
+  return `{"user_id": 1, "event_id": 1, "time": "2023-01-01 00:00:00", ${members}}\n`
+}
+
+/** Each event, by the order of rows, has these properties; undefined for one that it does not have. */
+function gives(...expected: Record<string, unknown>[]): (outcome: Outcome) => void {
+  return ({ events, rejected }) => {
+    expect(rejected).toEqual({})
+    const names = expected.map((one) => Object.keys(one))
+    expect(
+      events.map(({ properties }, nth) =>
+        Object.fromEntries((names[nth] ?? []).map((name) => [name, properties[name]])),
+      ),
+    ).toEqual(expected)
+  }
+}
+
+const types: Case[] = [
+  {
+    says: 'numbers, booleans, lists and objects of JSON arrive as such, and text stays text',
+    files: {
+      'signup.json': json(
+        '"price": 19.9, "count": 3, "gift": false, "tags": ["a", 1], "cart": {"total": 5}, "zip": "0123"',
+      ),
+    },
+    check: gives({ price: 19.9, count: 3, gift: false, tags: ['a', 1], cart: { total: 5 }, zip: '0123' }),
+  },
+  {
+    says: 'what a double does not hold stays text to the last digit, also inside of objects',
+    files: {
+      'signup.json': json(
+        '"big": 9007199254740993, "cart": {"id": 9007199254740993, "sku": "9007199254740993", "n": [-1e400]}',
+      ),
+    },
+    check: gives({
+      big: '9007199254740993',
+      cart: { id: '9007199254740993', sku: '9007199254740993', n: ['-1e400'] },
+    }),
+  },
+  {
+    says: 'a member is what it is in its own row',
+    files: {
+      'signup.json': [1, '1', true, null, [1], 'x']
+        .map(
+          (value, nth) => `${JSON.stringify({ user_id: 1, event_id: nth + 1, time: '2023-01-01 00:00:00', value })}\n`,
+        )
+        .join(''),
+    },
+    check: gives({ value: 1 }, { value: '1' }, { value: true }, { value: undefined }, { value: [1] }, { value: 'x' }),
+  },
+  {
+    says: 'a member of people is what it is, current or initial; what Heap itself has stays text',
+    files: {
+      'users.json': `${JSON.stringify({ user_id: 1, joindate: '2021-01-01 00:00:00', seats: 5, initial_seats: 2, app_version: 4.2, browser_version: 17.1 })}\n`,
+    },
+    check: ({ events }) =>
+      expect(events[0]?.properties).toMatchObject({
+        $set: { seats: 5, $app_version: '4.2', $browser_version: 17.1 },
+        $set_once: { $initial_seats: 2 },
+      }),
+  },
+  {
+    says: 'columns of Parquet arrive as what they are',
+    files: {
+      'signup.parquet': parquet(
+        { name: 'price', data: [19.9, 1e21], type: 'DOUBLE' },
+        { name: 'count', data: [3, -4], type: 'INT32' },
+        { name: 'big', data: [9007199254740993n, 5n], type: 'INT64' },
+        { name: 'gift', data: [true, false], type: 'BOOLEAN' },
+        { name: 'name', data: ['1', 'true'], type: 'STRING' },
+      ),
+    },
+    check: gives(
+      { price: 19.9, count: 3, big: '9007199254740993', gift: true, name: '1' },
+      { price: 1e21, count: -4, big: 5, gift: false, name: 'true' },
+    ),
+  },
+  {
+    says: 'numbers of 32 bits have the digits that they know: 19.9',
+    files: {
+      'signup.parquet': parquet(
+        { name: 'price', data: [19.9, 16777216], type: 'FLOAT' },
+        { name: 'browser_version', data: [17.1, 120], type: 'FLOAT' },
+      ),
+    },
+    check: gives({ price: 19.9, $browser_version: 17.1 }, { price: 16777216, $browser_version: 120 }),
+  },
+  {
+    says: 'NaN and infinity are nothing, in columns of any meaning',
+    files: {
+      'signup.parquet': parquet(
+        { name: 'price', data: [Number.NaN, Number.POSITIVE_INFINITY], type: 'DOUBLE' },
+        { name: 'path', data: [Number.NaN, Number.NaN], type: 'DOUBLE' },
+        { name: 'session_id', data: [Number.NaN, 5], type: 'DOUBLE' },
+        { name: 'ratio', data: [Number.NEGATIVE_INFINITY, 0.5], type: 'FLOAT' },
+      ),
+    },
+    check: gives(
+      { price: undefined, $pathname: undefined, heap_session_id: undefined, ratio: undefined },
+      { price: undefined, $pathname: undefined, heap_session_id: '5', ratio: 0.5 },
+    ),
+  },
+  ...(
+    [
+      ['long', 7, 7],
+      ['double', 19.9, 19.9],
+      ['float', 19.9, 19.9],
+      ['boolean', true, true],
+      ['string', '7', '7'],
+      [{ type: 'array', items: 'long' }, [1, 2], [1, 2]],
+      [{ type: 'map', values: 'string' }, { a: 'b' }, { a: 'b' }],
+      [['null', 'long'], { long: 7 }, 7],
+      [['string', 'long', 'boolean'], { long: 7 }, 7],
+      [['string', 'long', 'boolean'], { string: '7' }, '7'],
+      [['null', 'double'], { double: Number.NaN }, undefined],
+      [{ type: 'bytes', logicalType: 'decimal', precision: 9, scale: 2 }, Buffer.from([0x07, 0xc6]), '19.90'],
+    ] as const
+  ).map(
+    ([type, value, expected]): Case => ({
+      says: `a value of Avro that is ${JSON.stringify(type)} arrives as ${JSON.stringify(expected)}`,
+      files: { 'signup.avro': avroOf(type, value) },
+      check: gives({ value: expected }),
+    }),
+  ),
+  {
+    says: 'rules of the mapping act on the text of a value, and another name alone leaves it what it is',
+    files: { 'signup.json': json('"price": 19.9, "gift": true, "tags": ["a"], "phone": 49, "seats": 3') },
+    mapping: {
+      properties: {
+        price: { name: 'amount' },
+        gift: 'hash',
+        tags: { name: 'labels' },
+        phone: 'drop',
+        seats: 'boolean',
+      },
+    },
+    check: gives({
+      amount: 19.9,
+      labels: ['a'],
+      gift: textHash('a salt')('true'),
+      phone: undefined,
+      // No boolean, so it stays what it was as text.
+      seats: '3',
+    }),
+  },
+  {
+    says: 'CSV declares nothing: its cells are text',
+    files: { 'signup.csv': csv('user_id,event_id,time,price,gift', '1,1,2023-01-01 00:00:00,19.9,true') },
+    check: gives({ price: '19.9', gift: 'true' }),
+  },
+]
+
+const ids: Case[] = [
+  ...(
+    [
+      ['DOUBLE', 1152921504606847000],
+      ['DOUBLE', -1152921504606847000],
+      ['DOUBLE', 9007199254740992],
+      ['FLOAT', 4702333951502204],
+      ['FLOAT', 16777216],
+    ] as const
+  ).map(
+    ([type, id]): Case => ({
+      says: `an id of ${id} in a column of ${type} may be several, and is damaged`,
+      files: {
+        'signup.parquet': parquet({ name: 'user_id', data: [id, 5], type }),
+        'users.parquet': parquetFile([
+          { name: 'user_id', data: [id, id], type },
+          { name: 'identity', data: ['ada', 'bob'], type: 'STRING' },
+        ]),
+      },
+      check: ({ events, rejected }) => {
+        expect(rejected).toEqual({ damaged_id: 3 })
+        expect(events.map(({ distinct_id }) => distinct_id)).toEqual(['5'])
+      },
+    }),
+  ),
+  {
+    says: 'ids that a double holds are read from it, also beside gaps',
+    files: {
+      'signup.parquet': parquet(
+        { name: 'user_id', data: [4702333951502204, 9007199254740991], type: 'DOUBLE' },
+        { name: 'session_id', data: [Number.NaN, 7], type: 'DOUBLE' },
+      ),
+    },
+    check: ({ events }) =>
+      expect(events.map(({ distinct_id }) => distinct_id)).toEqual(['4702333951502204', '9007199254740991']),
+  },
+  {
+    says: 'a numeric identity that lost its digits joins nobody',
+    files: {
+      'users.parquet': parquetFile([
+        { name: 'user_id', data: [1n, 2n, 3n], type: 'INT64' },
+        { name: 'identity', data: [1152921504606847000, 1152921504606847001, 12], type: 'DOUBLE' },
+      ]),
+      'more/users.csv': csv('user_id,identity', '4,1.15292E+18'),
+    },
+    check: ({ events, rejected }) => {
+      expect(rejected).toEqual({ damaged_id: 3 })
+      expect(events.map(({ distinct_id }) => distinct_id)).toEqual(['12'])
+    },
+  },
+  ...(['double', 'float', ['null', 'double']] as const).map(
+    (type): Case => ({
+      says: `an id of Avro that is ${JSON.stringify(type)} and too large is damaged`,
+      files: { 'signup.avro': avroOf(type, typeof type === 'string' ? 1e17 : { double: 1e17 }, 'session_id') },
+      check: ({ rejected }) => expect(rejected).toEqual({ damaged_id: 1 }),
+    }),
+  ),
+]
+
+test.each([...people, ...deleted, ...dates, ...types, ...ids])('$says', async ({ files, mapping, check, stops }) => {
   const outcome = outcomeOf(files, mapping)
   if (stops) await expect(outcome).rejects.toThrow(stops)
   check?.(await outcome)
@@ -319,5 +562,49 @@ test('whatever the order of rows, files and arrivals, each value of a person com
       expect(person?.joindate).toBe(new Date(`${joined}Z`).toISOString())
     }),
     { numRuns: tries(300) },
+  )
+})
+
+test('uuids of rows without event_id do not depend on what a format declares: they are those of version 1', async () => {
+  const row = { user_id: '1', time: '2023-01-01 00:00:00', price: 19.5, count: 3, gift: true, tags: ['a', 1] }
+  const text = Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
+  )
+  const [typed] = (await outcomeOf({ 'signup.json': `${JSON.stringify(row)}\n` })).events
+  const [plain] = (await outcomeOf({ 'signup.json': `${JSON.stringify(text)}\n` })).events
+  expect(typed?.properties).toMatchObject({ price: 19.5, count: 3, gift: true, tags: ['a', 1] })
+  expect(plain?.properties).toMatchObject({ price: '19.5', count: '3', gift: 'true', tags: '["a",1]' })
+  expect(typed?.uuid).toBe(plain?.uuid)
+  // Numbers of 32 bits had all digits of a double in their text, and NaN was text.
+  const float = parquetFile([
+    { name: 'user_id', data: [1n], type: 'INT64' },
+    { name: 'time', data: ['2023-01-01 00:00:00'], type: 'STRING' },
+    { name: 'price', data: [19.9], type: 'FLOAT' },
+    { name: 'ratio', data: [Number.NaN], type: 'DOUBLE' },
+  ])
+  const [ofFloat] = (await outcomeOf({ 'signup.parquet': float })).events
+  const before = csv('user_id,time,price,ratio', '1,2023-01-01 00:00:00,19.899999618530273,NaN')
+  expect(ofFloat?.properties).toMatchObject({ price: 19.9 })
+  expect(ofFloat?.uuid).toBe((await outcomeOf({ 'signup.csv': before })).events[0]?.uuid)
+})
+
+test('every number of 32 bits comes as the shortest text that is that number', async () => {
+  const given = fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 20 })
+  await fc.assert(
+    fc.asyncProperty(given, async (numbers) => {
+      const file = parquetFile([
+        { name: 'user_id', data: numbers.map(() => 1n), type: 'INT64' },
+        { name: 'event_id', data: numbers.map((_, nth) => BigInt(nth + 1)), type: 'INT64' },
+        { name: 'time', data: numbers.map(() => '2023-01-01 00:00:00'), type: 'STRING' },
+        { name: 'price', data: numbers, type: 'FLOAT' },
+      ])
+      const { events } = await outcomeOf({ 'signup.parquet': file })
+      for (const [nth, { properties }] of events.entries()) {
+        const price = Number(properties.price)
+        expect(Math.fround(price)).toBe(numbers[nth] === 0 ? price : numbers[nth])
+        expect(price.toExponential().replace(/[-.]|e.*/g, '').length).toBeLessThanOrEqual(9)
+      }
+    }),
+    { numRuns: tries(100) },
   )
 })

@@ -1,13 +1,15 @@
-import type { Columns, Conversion, Identities, Resolution, Table, Values } from '@heapferry/domain'
+import type { Columns, Conversion, Convert, Identities, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
-import type { CellReader } from './compile-columns.ts'
+import type { CellReader, ValueSetter } from './compile-columns.ts'
 import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { cellsOf } from './declared-values.ts'
 import { identityIn } from './distinct-id.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapDate } from './heap-time.ts'
+import { storableText } from './storable-text.ts'
 import { isInvalidDate, userRowKey, userTimeColumns } from './user-rows.ts'
 import { asIs, knownColumns } from './known-columns.ts'
 import type { Properties, Setter } from './known-columns.ts'
@@ -54,7 +56,7 @@ export function compileUserConverter(
   table: Extract<Table, { kind: 'users' }>,
   columns: Columns,
   context: ConversionContext,
-): (values: Values) => Conversion {
+): Convert {
   const { identities, mapping } = context
   const { persons } = mapping
   const treatments = treatmentsOf(context, [table.name])
@@ -84,7 +86,8 @@ export function compileUserConverter(
     isShown: isShown(treatments, column),
   }))
 
-  return (values) => {
+  return (row, types) => {
+    const values = cellsOf(row, types)
     if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
@@ -98,7 +101,7 @@ export function compileUserConverter(
     if (owner.kind !== 'person') return owner
     const { distinctId } = owner
     const isJoined = identity !== null && distinctId !== userId.id
-    const content = current.content(values)
+    const content = current.content(row)
     const standing = identities.standing(userId.id, () => userRowKey(content))
     // What an older row says counts no more; but if only it knows the identity, the id has to be joined.
     if (standing?.kind === 'older' && (standing.joins || !isJoined)) return skip('superseded')
@@ -115,10 +118,10 @@ export function compileUserConverter(
       const isCurrent = standing?.isNewest ?? (distinctId === userId.id || (isJoined && !owner.migratedAway))
       const now: Properties = {}
       if (isCurrent || standing === undefined) now.heap_user_id = userId.id
-      current.describe(own, now)
+      current.describe(own, now, types)
       for (const [property, value] of statics) if (now[property] === undefined) now[property] = value
       const once: Properties = {}
-      first.describe(own, once)
+      first.describe(own, once, types)
       if (persons === 'set' && isCurrent) properties.$set = now
       else Object.assign(once, now)
       const hasMore = Object.keys(once).length > 0
@@ -220,9 +223,9 @@ function initialNameOf(name: string): string {
   return name.startsWith('heap_') ? `heap_initial_${name.slice(5)}` : `$initial_${name}`
 }
 
-function initialSetter(column: string): Setter {
-  const name = initialNameOf(column.slice(initial.length).replaceAll('.', '_'))
+function initialSetter(column: string): ValueSetter {
+  const name = initialNameOf(storableText(column.slice(initial.length)).replaceAll('.', '_'))
   return (properties, value) => {
-    properties[properties[name] === undefined ? name : column] = value
+    properties[properties[name] === undefined ? name : storableText(column)] = value
   }
 }

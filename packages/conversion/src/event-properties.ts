@@ -1,4 +1,4 @@
-import type { Values } from '@heapferry/domain'
+import type { Types, Values } from '@heapferry/domain'
 import type { CompiledColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
 import type { Properties } from './known-columns.ts'
@@ -21,7 +21,7 @@ export function compileEventProperties(
   compiled: CompiledColumns,
   { run, mapping, identities }: ConversionContext,
   statics: readonly [string, unknown][],
-): (values: Values, ids: EventIds, timeMs: number, isNative: boolean) => Properties {
+): (values: Values, ids: EventIds, timeMs: number, row: { isNative: boolean; types: Types | undefined }) => Properties {
   const isPersonless = mapping.anonymous === 'personless'
   const ipCell = compiled.cell('ip')
   const browserIpCell = compiled.cell('browser_ip')
@@ -32,7 +32,7 @@ export function compileEventProperties(
   const setAddress = compileAddress(compiled)
   const setDirect = compileDirect(compiled)
 
-  return (values, { userId, eventId, sessionId }, timeMs, isNative) => {
+  return (values, { userId, eventId, sessionId }, timeMs, { isNative, types }) => {
     const properties: Properties = {
       $geoip_disable: true,
       // PostHog would fill in the address of the machine that imports.
@@ -54,7 +54,7 @@ export function compileEventProperties(
       if (screen !== null) properties.$screen_name = screen
     }
     setAddress(values, properties)
-    compiled.describe(values, properties)
+    compiled.describe(values, properties, types)
     if (!isNative) setDirect(values, properties, library)
     for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
     return properties

@@ -1,6 +1,6 @@
 export { browserOf } from './browser.ts'
 
-export type { Cast } from './cast-text.ts'
+export { type Cast, castText } from './cast-text.ts'
 export { canonicalId } from './canonical-id.ts'
 
 export { columnMeanings } from './column-meanings.ts'
@@ -12,6 +12,7 @@ export { compileIdentifyConverter } from './convert-identify.ts'
 export { consumedMigrationColumns } from './convert-user-migration.ts'
 export { consumedUserColumns, knownInitialColumns, knownUserColumns } from './convert-user.ts'
 
+export { cellsOf } from './declared-values.ts'
 export { compileIsDeleted } from './deleted-rows.ts'
 export { distinctIdFault, identityIn } from './distinct-id.ts'
 

@@ -1,4 +1,5 @@
 import { reservedNames } from '@heapferry/domain'
+import { storableText } from './storable-text.ts'
 
 /** Names that no column has just because it is called so. */
 const spokenFor: ReadonlySet<string> = new Set([
@@ -45,6 +46,6 @@ export function customNames(columns: readonly string[], taken: Iterable<string>)
 }
 
 function permittedName(column: string): string {
-  const name = column.replaceAll('.', '_')
+  const name = storableText(column).replaceAll('.', '_')
   return name.startsWith('$') || spokenFor.has(name) ? `heap_${name}` : name
 }

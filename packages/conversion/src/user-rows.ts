@@ -56,9 +56,9 @@ export function compileUndated(columns: Columns): (values: Values) => { column: 
 /** A person's times, in the order in which they are asked for the event's timestamp. */
 export const userTimeColumns = ['joindate', 'identity_time', 'last_modified', 'lastseen'] as const
 
-/** What JavaScript prints for no date at all; Heap's JSON exports contain it. */
+/** What JavaScript prints for no date at all, as Heap's JSON exports have it, and a column of numbers for no number. */
 export function isInvalidDate(text: string): boolean {
-  return text.trim().toLowerCase() === 'invalid date'
+  return /^\s*(?:invalid date|nan)\s*$/i.test(text)
 }
 
 /** What Heap saw first of a person: the earliest row knows it best. Of all else the newest does. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Columns, Values } from './reading.ts'
+import type { Columns, Types, Values } from './reading.ts'
 import type { Table } from './table.ts'
 
 /** Why a row was left out on purpose. A closed list: reports and totals group by it. */
@@ -61,5 +61,8 @@ export type Conversion =
   | { kind: 'skip'; reason: SkipReason }
   | { kind: 'reject'; reason: RejectReason; detail: string }
 
+/** What becomes of the rows of a table with the same columns. */
+export type Convert = (values: Values, types?: Types) => Conversion
+
 /** Compiled once for a table and its columns, then called for every row that has them. */
-export type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
+export type ConverterFor = (table: Table, columns: Columns) => Convert

@@ -25,6 +25,7 @@ import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from 
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { RepeatedIds } from './repeated-ids.ts'
+import { type TextKinds, textKindsOf } from './text-kinds.ts'
 import { type RowSurvey, type SurveyedRow, type SurveyWork, surveyRows, wholeEndOf } from './survey-rows.ts'
 
 /** What is known of an export before any of its rows was read. */
@@ -67,6 +68,8 @@ export interface SurveyedTable {
   table: Table
   files: readonly ExportFile[]
   columns: readonly string[]
+  /** Of the sampled rows, by column. */
+  textKinds: ReadonlyMap<string, TextKinds>
   rows: Figure
   /** Of the sampled rows, or of all. */
   survey: RowSurvey
@@ -247,6 +250,7 @@ async function surveySamples(
     table,
     files,
     columns: [...columns],
+    textKinds: textKindsOf(candidates.map(({ row }) => row)),
     rows,
     survey,
     samples: spreadOverTime(candidates, hiddenColumns(table, work.mapping)),

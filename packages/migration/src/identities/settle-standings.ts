@@ -1,4 +1,4 @@
-import { compileUserRows, isFirstColumn, type UserRows } from '@heapferry/conversion'
+import { cellsOf, compileUserRows, isFirstColumn, type UserRows } from '@heapferry/conversion'
 import type { Columns, ExportFile, Mapping, Slice } from '@heapferry/domain'
 import { FilledColumns } from './filled-columns.ts'
 import { idOf, identityOf } from './identity-facts.ts'
@@ -65,7 +65,7 @@ export async function settleStandings(
           joindateMs: rows.joindateMs(values),
           isNamed: identityOf(values[columns.indexOf('identity')] ?? null) !== undefined,
           key: rows.key(values),
-          filled: filled.numberOf(columns, values),
+          filled: filled.numberOf(columns, cellsOf(values, row.types)),
         })
       }
     }

@@ -52,6 +52,7 @@ export async function inspectFile(place: ExportPlace, found: FoundFile, mapping:
         format,
         compression,
         columns,
+        ...(inFile.types && { types: inFile.types }),
         firstRowByte,
         version: blob.version,
       }

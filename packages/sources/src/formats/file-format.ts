@@ -1,6 +1,7 @@
 import type {
   Compression,
   Cut,
+  ExportFile,
   FileSample,
   Format,
   FoundRow,
@@ -38,6 +39,7 @@ export interface TableInFile {
   format: Format
   columns: readonly string[]
   firstRowByte: number
+  types?: ExportFile['types']
   /** Where the content tells more than the file's name. */
   table?: Table
   notices?: string[]
