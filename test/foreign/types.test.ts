@@ -1,5 +1,5 @@
 import { textHash } from '@heapferry/conversion'
-import type { PostHogEvent } from '@heapferry/domain'
+import { OperatorError, type PostHogEvent } from '@heapferry/domain'
 import avro from 'avsc'
 import fc from 'fast-check'
 import type { ColumnSource } from 'hyparquet-writer'
@@ -297,15 +297,15 @@ function parquet(...columns: ColumnSource[]): Buffer {
 }
 
 /** The same in Avro: one event, whose last field is given. */
-function avroOf(type: unknown, value: unknown, name = 'value'): Buffer {
-  const fields = [
+function avroOf(type: avro.Schema, value: unknown, name = 'value'): Buffer {
+  const fields: { name: string; type: avro.Schema }[] = [
     { name: 'user_id', type: 'long' },
     { name: 'event_id', type: 'long' },
     { name: 'time', type: 'string' },
     { name, type },
   ]
-  const schema = { type: 'record', name: 'signup', fields }
-  const data = avro.Type.forSchema(schema as avro.Schema, { wrapUnions: true }).toBuffer({
+  const schema: avro.Schema = { type: 'record', name: 'signup', fields }
+  const data = avro.Type.forSchema(schema, { wrapUnions: true }).toBuffer({
     user_id: 1,
     event_id: 1,
     time: '2023-01-01 00:00:00',
@@ -331,6 +331,21 @@ function gives(...expected: Record<string, unknown>[]): (outcome: Outcome) => vo
     ).toEqual(expected)
   }
 }
+
+const avroValues: [type: avro.Schema, value: unknown, expected: unknown][] = [
+  ['long', 7, 7],
+  ['double', 19.9, 19.9],
+  ['float', 19.9, 19.9],
+  ['boolean', true, true],
+  ['string', '7', '7'],
+  [{ type: 'array', items: 'long' }, [1, 2], [1, 2]],
+  [{ type: 'map', values: 'string' }, { a: 'b' }, { a: 'b' }],
+  [['null', 'long'], { long: 7 }, 7],
+  [['string', 'long', 'boolean'], { long: 7 }, 7],
+  [['string', 'long', 'boolean'], { string: '7' }, '7'],
+  [['null', 'double'], { double: Number.NaN }, undefined],
+  [{ type: 'bytes', logicalType: 'decimal', precision: 9, scale: 2 }, Buffer.from([0x07, 0xc6]), '19.90'],
+]
 
 const types: Case[] = [
   {
@@ -417,22 +432,7 @@ const types: Case[] = [
       { price: undefined, $pathname: undefined, heap_session_id: '5', ratio: 0.5 },
     ),
   },
-  ...(
-    [
-      ['long', 7, 7],
-      ['double', 19.9, 19.9],
-      ['float', 19.9, 19.9],
-      ['boolean', true, true],
-      ['string', '7', '7'],
-      [{ type: 'array', items: 'long' }, [1, 2], [1, 2]],
-      [{ type: 'map', values: 'string' }, { a: 'b' }, { a: 'b' }],
-      [['null', 'long'], { long: 7 }, 7],
-      [['string', 'long', 'boolean'], { long: 7 }, 7],
-      [['string', 'long', 'boolean'], { string: '7' }, '7'],
-      [['null', 'double'], { double: Number.NaN }, undefined],
-      [{ type: 'bytes', logicalType: 'decimal', precision: 9, scale: 2 }, Buffer.from([0x07, 0xc6]), '19.90'],
-    ] as const
-  ).map(
+  ...avroValues.map(
     ([type, value, expected]): Case => ({
       says: `a value of Avro that is ${JSON.stringify(type)} arrives as ${JSON.stringify(expected)}`,
       files: { 'signup.avro': avroOf(type, value) },
@@ -466,6 +466,8 @@ const types: Case[] = [
     check: gives({ price: '19.9', gift: 'true' }),
   },
 ]
+
+const avroFloats: avro.Schema[] = ['double', 'float', ['null', 'double']]
 
 const ids: Case[] = [
   ...(
@@ -508,7 +510,7 @@ const ids: Case[] = [
     files: {
       'users.parquet': parquetFile([
         { name: 'user_id', data: [1n, 2n, 3n], type: 'INT64' },
-        { name: 'identity', data: [1152921504606847000, 1152921504606847001, 12], type: 'DOUBLE' },
+        { name: 'identity', data: [1152921504606847000, 1152921504606847000, 12], type: 'DOUBLE' },
       ]),
       'more/users.csv': csv('user_id,identity', '4,1.15292E+18'),
     },
@@ -517,7 +519,7 @@ const ids: Case[] = [
       expect(events.map(({ distinct_id }) => distinct_id)).toEqual(['12'])
     },
   },
-  ...(['double', 'float', ['null', 'double']] as const).map(
+  ...avroFloats.map(
     (type): Case => ({
       says: `an id of Avro that is ${JSON.stringify(type)} and too large is damaged`,
       files: { 'signup.avro': avroOf(type, typeof type === 'string' ? 1e17 : { double: 1e17 }, 'session_id') },
@@ -526,11 +528,224 @@ const ids: Case[] = [
   ),
 ]
 
-test.each([...people, ...deleted, ...dates, ...types, ...ids])('$says', async ({ files, mapping, check, stops }) => {
-  const outcome = outcomeOf(files, mapping)
-  if (stops) await expect(outcome).rejects.toThrow(stops)
-  check?.(await outcome)
-})
+const event = 'user_id,event_id,time,plan'
+const oneEvent = csv(event, '1,1,2023-01-01 00:00:00,Pro')
+const oneJson = `${JSON.stringify({ user_id: 1, event_id: 1, time: '2023-01-01 00:00:00', plan: 'Pro' })}\n`
+
+function avroNamed(schema: avro.Schema, record: unknown): Buffer {
+  return avroFile({
+    schema,
+    blocks: [{ rows: 1, data: avro.Type.forSchema(schema, { wrapUnions: true }).toBuffer(record) }],
+  })
+}
+
+const byNamespace = { user_id: 1, time: '2023-01-01 00:00:00', kind: 'A' }
+const timed: { name: string; type: avro.Schema }[] = [
+  { name: 'user_id', type: 'long' },
+  { name: 'time', type: 'string' },
+]
+const kind: avro.Schema = { type: 'enum', name: 'Kind', symbols: ['A', 'B'] }
+
+const formats: Case[] = [
+  ...['parq', 'pq', 'parquet', 'dat'].map(
+    (extension): Case => ({
+      says: `a Parquet file named .${extension} is read as one, and its table is named without that`,
+      files: { [`signup.${extension}`]: parquet() },
+      check: ({ events }) => expect(events.map((one) => one.event)).toEqual(['signup', 'signup']),
+    }),
+  ),
+  ...['signup.dat', 'signup.txt', 'signup'].flatMap((name): Case[] =>
+    [oneEvent, oneJson, `[${oneJson}]`, avroOf('string', 'Pro', 'plan')].map((content) => ({
+      says: `${name} is told by its content (${String(content).slice(0, 8)})`,
+      files: { [name]: content },
+      check: ({ events }) => expect(events.map((one) => [one.event, one.properties.plan])).toEqual([['signup', 'Pro']]),
+    })),
+  ),
+  {
+    says: 'a file named .pq that does not begin like Parquet stops the run with what it is not',
+    files: { 'signup.pq': oneEvent },
+    stops: /does not begin like a Parquet file/,
+  },
+  {
+    says: '_metadata and _common_metadata beside Parquet files are left out, and told',
+    files: { 'signup/part-0.parquet': parquet(), 'signup/_metadata': parquet(), 'signup/_common_metadata': parquet() },
+    check: ({ events, notices }) => {
+      expect(events.map((one) => one.event)).toEqual(['signup', 'signup'])
+      expect(notices).toEqual([
+        'signup/_common_metadata is not a table by its name and is left out',
+        'signup/_metadata is not a table by its name and is left out',
+      ])
+    },
+  },
+  {
+    says: 'a column without a name, as pandas writes it, is left out and told',
+    files: { 'signup.csv': csv(`,${event}`, '0,1,1,2023-01-01 00:00:00,Pro') },
+    check: ({ events, notices }) => {
+      expect(Object.keys(events[0]?.properties ?? {})).not.toContain('')
+      expect(notices).toEqual([
+        expect.stringContaining('signup.csv: a column without a name is taken for the numbers of rows'),
+      ])
+    },
+  },
+  ...['__index_level_0__', 'Unnamed: 0', 'Unnamed: 0.1'].map(
+    (name): Case => ({
+      says: `the column ${name} is left out and told, unless a rule speaks of it`,
+      files: {
+        'signup.parquet': parquet({ name, data: [0n, 1n], type: 'INT64' }),
+        'buy.csv': csv(`${event},${name}`, '1,1,2023-01-01 00:00:00,Pro,0'),
+      },
+      mapping: { tables: { buy: { properties: { [name.toLowerCase()]: { name: 'row' } } } } },
+      check: ({ events, notices }) => {
+        expect(events.map(({ properties }) => [properties[name.toLowerCase()], properties.row])).toEqual([
+          [undefined, '0'],
+          [undefined, undefined],
+          [undefined, undefined],
+        ])
+        expect(notices).toHaveLength(2)
+      },
+    }),
+  ),
+  ...(
+    [
+      ['NaN', undefined],
+      ['-Infinity', undefined],
+      ['[1, NaN, Infinity]', [1, null, null]],
+      ['"NaN and \\"Infinity"', 'NaN and "Infinity'],
+    ] as const
+  ).map(
+    ([value, expected]): Case => ({
+      says: `a row of JSON with ${value} is read, without the numbers that are none`,
+      files: {
+        'signup.json': json(`"price": NaN, "value": ${value}`),
+        'buy.json': `[${json(`"price": NaN, "value": ${value}`)}]`,
+      },
+      check: gives({ price: undefined, value: expected }, { price: undefined, value: expected }),
+    }),
+  ),
+  {
+    says: 'JSON that is none is still rejected, and not for a word in it',
+    files: { 'signup.json': `${oneJson}{"user_id": 1, "price": NaN,, "x": Infinite}\n` },
+    check: ({ rejected }) => expect(rejected).toEqual({ not_decodable: 1 }),
+  },
+  {
+    says: 'keys with halves of characters or NUL are mended like values, also inside of objects',
+    files: { 'signup.json': json('"a\\ud800": "b\\udc00", "c\\u0000": 1, "d": {"e\\ud800": "f\\u0000"}, "😀": "😀"') },
+    check: gives({ 'a�': 'b�', 'c�': 1, d: { 'e�': 'f�' }, '😀': '😀' }),
+  },
+  {
+    says: 'sessions of the one-time export are skipped as sessions are, unless the mapping makes events of them',
+    files: {
+      'events.json': ['session', 'Session', 'click']
+        .map(
+          (type, nth) => `${JSON.stringify({ id: '(1,7)', event_id: nth + 1, type, time: '2023-01-01 00:00:00' })}\n`,
+        )
+        .join(''),
+    },
+    check: ({ events, skipped }) => {
+      expect(events.map((one) => one.event)).toEqual(['click'])
+      expect(skipped).toEqual({ derived_by_posthog: 2 })
+    },
+  },
+  {
+    says: 'with an event of its own in the mapping a session of the one-time export is sent',
+    files: {
+      'events.json': `${JSON.stringify({ id: '(1,7)', event_id: 1, type: 'session', time: '2023-01-01 00:00:00' })}\n`,
+    },
+    mapping: { tables: { session: { event: 'Session' } } },
+    check: ({ events }) => expect(events.map((one) => one.event)).toEqual(['Session']),
+  },
+  {
+    says: 'a type of Avro is found by the namespace of the record that it is declared in',
+    files: {
+      'signup.avro': avroNamed(
+        {
+          type: 'record',
+          name: 'Signup',
+          namespace: 'com.example',
+          fields: [...timed, { name: 'kind', type: kind }, { name: 'again', type: ['null', 'com.example.Kind'] }],
+        },
+        { ...byNamespace, again: { 'com.example.Kind': 'B' } },
+      ),
+    },
+    check: gives({ kind: 'A', again: 'B' }),
+  },
+  {
+    says: 'also where the name of the record has the namespace in it, or the type one of its own',
+    files: {
+      'signup.avro': avroNamed(
+        {
+          type: 'record',
+          name: 'com.example.Signup',
+          fields: [...timed, { name: 'kind', type: kind }, { name: 'again', type: 'com.example.Kind' }],
+        },
+        { ...byNamespace, again: 'B' },
+      ),
+      'buy.avro': avroNamed(
+        {
+          type: 'record',
+          name: 'Buy',
+          namespace: 'a',
+          fields: [
+            ...timed,
+            { name: 'kind', type: { ...kind, namespace: 'b.c' } },
+            { name: 'again', type: 'b.c.Kind' },
+          ],
+        },
+        { ...byNamespace, again: 'B' },
+      ),
+    },
+    check: gives({ kind: 'A', again: 'B' }, { kind: 'A', again: 'B' }),
+  },
+  {
+    says: 'a record of Avro may hold itself',
+    files: {
+      'signup.avro': avroNamed(
+        {
+          type: 'record',
+          name: 'Signup',
+          namespace: 'com.example',
+          fields: [...timed, { name: 'parent', type: ['null', 'Signup'] }],
+        },
+        {
+          user_id: 1,
+          time: '2023-01-01 00:00:00',
+          parent: { 'com.example.Signup': { user_id: 2, time: 'x', parent: null } },
+        },
+      ),
+    },
+    check: gives({ parent: { user_id: 2, time: 'x', parent: null } }),
+  },
+  ...(
+    [
+      ['Hudi', 'signup/.hoodie/hoodie.properties', 'format\\("hudi"\\)'],
+      ['Hudi', 'signup/dt=1/.hoodie_partition_metadata', 'format\\("hudi"\\)'],
+      ['Hudi', 'signup/7b1c2f1e-1111-4222-8333-abcdefabcdef-0_0-1-0_20230501100000000.parquet', 'format\\("hudi"\\)'],
+      ['Iceberg', 'signup/metadata/00001-abc.metadata.json', 'spark.table'],
+      ['Iceberg', 'signup/metadata/snap-1-1-abc.avro', 'spark.table'],
+      ['Delta', 'signup/_delta_log/00000000000000000000.json', 'format\\("delta"\\)'],
+    ] as const
+  ).map(
+    ([lake, log, command]): Case => ({
+      says: `a table of ${lake} stops the run (${log}), with the command that writes its present rows`,
+      files: { [log]: '{}', 'signup/part-0.parquet': parquet() },
+      stops: new RegExp(`holds an? ${lake} table[^]*${command}`),
+    }),
+  ),
+]
+
+test.each([...people, ...deleted, ...dates, ...types, ...ids, ...formats])(
+  '$says',
+  async ({ files, mapping, check, stops }) => {
+    const outcome = outcomeOf(files, mapping)
+    if (stops) {
+      const stop = await outcome.catch((error: unknown) => error)
+      expect(stop).toBeInstanceOf(OperatorError)
+      expect(stop instanceof OperatorError && `${stop.message}\n${stop.hint}`).toMatch(stops)
+      return
+    }
+    check?.(await outcome)
+  },
+)
 
 test('whatever the order of rows, files and arrivals, each value of a person comes from the newest row that has one', async () => {
   const day = fc.integer({ min: 1, max: 9 }).map((number) => `2023-01-0${number} 00:00:00`)

@@ -1,4 +1,4 @@
-import type { Columns, Types, Values } from '@heapferry/domain'
+import { type Columns, isRowIndex, type Types, type Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import type { Treatments, ValueOf } from './column-treatments.ts'
 import { declaredValue } from './declared-values.ts'
@@ -45,7 +45,7 @@ export interface ColumnMeanings {
 export type ValueSetter = (properties: Properties, value: unknown) => void
 
 /**
- * Decides once for all rows what becomes of each column. Columns that copying tools have added are nothing. Of columns
+ * Decides once for all rows what becomes of each column. Columns that copying tools have added, and numbers of rows, are nothing. Of columns
  * with the same name the first is the known one, the others are custom.
  */
 export function compileColumns(columns: Columns, meanings: ColumnMeanings): CompiledColumns {
@@ -82,7 +82,7 @@ function compileDescription(
   const ownSteps: { index: number; set: ValueSetter }[] = []
   const treatedSteps: { index: number; name: string; valueOf: ValueOf }[] = []
   for (const { column, index } of all) {
-    if (!about(column)) continue
+    if (!about(column) || (isRowIndex(column) && !treatments.has(column))) continue
     const isFirst = first.get(column) === index
     const treatment = treatments.get(column)
     if (treatment?.kind === 'drop') continue

@@ -72,6 +72,8 @@ export function compileRawEventConverter(table: Table, columns: Columns, context
     const type = actionOf(row).toLowerCase()
     if (!wants(type).events) return skip('filtered_out')
     const mapped = mapping.tables[type]
+    // As the table of sessions; unless the mapping speaks of events of that name.
+    if (mapped === undefined && type === 'session') return skip('derived_by_posthog')
     if (mapped === undefined) return ofAnyType(row, types)
     const names = [table.name, type]
     const convert = ofType.get(type) ?? compileRows(table, columns, { ...context, names, event: mapped.event })

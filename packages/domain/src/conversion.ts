@@ -18,11 +18,11 @@ export type SkipReason = z.infer<typeof SkipReason>
 
 /** Why a row could not be sent. A closed list: reports, totals and `retry` group by it. */
 export const RejectReason = z.enum([
-  'not_decodable', // unclosed quote, wrong column count, bad UTF-8: no row could be read here.
+  'not_decodable', // quotes, columns, JSON, UTF-8, damage: no row could be read here, and the detail says why.
   'file_damaged', // cut off, or not to be unpacked any further: how many rows are lost behind it, nobody knows.
   'row_too_large', // longer than any event that PostHog takes.
   'missing_user_id',
-  'damaged_id', // a spreadsheet or a float has eaten digits of user_id, event_id or session_id.
+  'damaged_id', // no whole number, or a spreadsheet or a float has eaten digits of user_id, event_id, session_id or identity.
   'missing_time',
   'unparsable_time',
   'time_out_of_range', // before 2010 or more than 23 h after the start of the run.

@@ -1,7 +1,7 @@
 import path from 'node:path'
 
 const extensions =
-  /(?:\.(?:csv|tsv|psv|txt|jsonl?|ndjson|avro|parquet|snappy|deflate|lz4\w*|lzo|brotli|gz|gzip|zstd?|bz2))+$/i
+  /(?:\.(?:csv|tsv|psv|txt|jsonl?|ndjson|dat|avro|parquet|parq|pq|snappy|deflate|lz4\w*|lzo|brotli|gz|gzip|zstd?|bz2))+$/i
 
 // Heap's own names are of a-z, 0-9 and _: what holds a UUID, or nothing but digits, was never one.
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'

@@ -37,6 +37,11 @@ interface ValueType extends Omit<CompiledColumn, 'name'> {
   json(from: AvroBytes): string
 }
 
+interface Field {
+  name: string
+  type: ValueType
+}
+
 /** Types that have a name, which the schema may refer to, also inside of themselves. */
 type NamedTypes = Map<string, ValueType>
 
@@ -63,7 +68,16 @@ export function compileSchema(json: string): CompiledColumn[] {
       'Only files of rows with columns can be migrated.',
     )
   }
-  return fieldsOf(schema, new Map(), '', 0).map(({ name, type }) => columnOf(name.toLowerCase(), type))
+  const named: NamedTypes = new Map()
+  let fields: Field[] = []
+  const make = (namespace: string): ValueType => {
+    fields = fieldsOf(schema, named, namespace, 0)
+    return recordOf(fields)
+  }
+  // A record without a name is none by the specification; its fields can be read all the same.
+  if (typeof schema.name === 'string') declared(schema, named, '', make)
+  else make('')
+  return fields.map(({ name, type }) => columnOf(name.toLowerCase(), type))
 }
 
 /** Its type may be one that is declared further on: what it is, is asked for last. */
@@ -120,9 +134,9 @@ function compile(schema: unknown, named: NamedTypes, namespace: string, depth: n
   }
 }
 
-function fieldsOf(schema: Schema, named: NamedTypes, namespace: string, depth: number) {
+function fieldsOf(schema: Schema, named: NamedTypes, namespace: string, depth: number): Field[] {
   if (!Array.isArray(schema.fields)) throw unreadable('a record has no fields')
-  return schema.fields.map((field: unknown) => {
+  return schema.fields.map((field: unknown): Field => {
     if (!isObject(field) || typeof field.name !== 'string') throw unreadable('a field has no name')
     return { name: field.name, type: compile(field.type, named, namespace, depth) }
   })
@@ -299,7 +313,7 @@ function mapOf(values: ValueType): ValueType {
   })
 }
 
-function recordOf(fields: readonly { name: string; type: ValueType }[]): ValueType {
+function recordOf(fields: readonly Field[]): ValueType {
   const named = fields.map(({ name, type }) => ({ key: `${JSON.stringify(name)}:`, type }))
   return nestedOf((from) => `{${named.map(({ key, type }) => key + type.json(from)).join(',')}}`)
 }

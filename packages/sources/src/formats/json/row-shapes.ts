@@ -188,16 +188,10 @@ export function wholeNumber(text: string): string | undefined {
 
 /** Numbers that a double does not hold are none to others. */
 function typeOf(value: unknown): DeclaredType | undefined {
-  switch (typeof value) {
-    case 'number':
-      return 'number'
-    case 'boolean':
-      return 'boolean'
-    case 'object':
-      return value === null || value instanceof LosslessNumber ? undefined : 'json'
-    default:
-      return undefined
-  }
+  if (typeof value === 'number') return 'number'
+  if (typeof value === 'boolean') return 'boolean'
+  const isStructure = typeof value === 'object' && value !== null && !(value instanceof LosslessNumber)
+  return isStructure ? 'json' : undefined
 }
 
 function textOf(value: unknown): string | null {

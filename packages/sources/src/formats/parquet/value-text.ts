@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { ParquetParsers, SchemaElement, SchemaTree } from 'hyparquet'
+import type { ParquetParsers, ParquetType, SchemaElement, SchemaTree } from 'hyparquet'
 import { DEFAULT_PARSERS } from 'hyparquet/src/convert.js'
 import { isListLike, isMapLike } from 'hyparquet/src/schema.js'
 import type { DeclaredType } from '@heapferry/domain'
@@ -65,25 +65,21 @@ export function declaredTypeOf({ element }: SchemaTree, nested: boolean): Declar
   if (isIdNumber(element)) return undefined
   if (nested || converted_type === 'JSON' || logical_type?.type === 'JSON') return 'json'
   if (logical_type?.type === 'FLOAT16') return 'number'
-  switch (type) {
-    case 'BOOLEAN':
-      return 'boolean'
-    case 'FLOAT':
-      return 'float'
-    case 'DOUBLE':
-      return 'number'
-    case 'INT32':
-    case 'INT64': {
-      const isWhole =
-        logical_type === undefined
-          ? !/^(?:DATE|TIME|DECIMAL)/.test(converted_type ?? '')
-          : logical_type.type === 'INTEGER'
-      return isWhole ? 'integer' : undefined
-    }
-    default:
-      return undefined
+  if (type === 'INT32' || type === 'INT64') {
+    const isWhole =
+      logical_type === undefined
+        ? !/^(?:DATE|TIME|DECIMAL)/.test(converted_type ?? '')
+        : logical_type.type === 'INTEGER'
+    return isWhole ? 'integer' : undefined
   }
+  return type && declared.get(type)
 }
+
+const declared: ReadonlyMap<ParquetType, DeclaredType> = new Map([
+  ['BOOLEAN', 'boolean'],
+  ['FLOAT', 'float'],
+  ['DOUBLE', 'number'],
+])
 
 function isIdNumber({ name, type, repetition_type }: SchemaElement): boolean {
   return (
