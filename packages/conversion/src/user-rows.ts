@@ -66,7 +66,7 @@ export function isFirstColumn(column: string): boolean {
   return column.startsWith('initial_') || column === 'joindate'
 }
 
-/** 48 bits of the row's content, by which a worker knows the row again: enough to tell the rows of one user apart. */
+/** 32 bits of the row's content, by which a worker knows the row again: enough to tell the few rows of one user apart. */
 export function userRowKey(content: string): number {
-  return Number.parseInt(hash('sha256', content, 'hex').slice(0, 12), 16)
+  return Number.parseInt(hash('sha256', content, 'hex').slice(0, 8), 16)
 }

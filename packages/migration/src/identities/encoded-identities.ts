@@ -4,7 +4,7 @@ import { conflictCode, identityCode, isConflict, several } from './codes.ts'
 import { conflictAt, conflictWords } from './conflicts.ts'
 import { at, findId, hasBit, idText, wordsOf, writeId } from './packed-ids.ts'
 import type { ResolvedPeople } from './resolve-people.ts'
-import { joinsFlag, newestFlag } from './settle-standings.ts'
+import { joinsFlag, newestFlag, repeatedFlag } from './settle-standings.ts'
 
 // 16 bytes; the digit is the version of everything that follows.
 const magic = 'heapferry ids 2\n'
@@ -41,11 +41,11 @@ export function encodeIdentities(people: Packed): Uint8Array[] {
     latestDumps,
     named,
     standings.ids,
-    standings.keys,
     owners,
     parents,
     conflicts,
     identityEnds,
+    standings.keys,
     standings.elsewhere,
     migratedAway,
     standings.flags,
@@ -119,7 +119,8 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
       if (place === -1) return undefined
       const { keys, flags, elsewhere } = packed.standings
       const flag = flags[place] ?? 0
-      if (rowKey() !== keys[place]) return { kind: 'older', joins: (flag & joinsFlag) !== 0 }
+      if ((flag & repeatedFlag) !== 0 && rowKey() !== keys[place])
+        return { kind: 'older', joins: (flag & joinsFlag) !== 0 }
       return {
         kind: 'counts',
         isNewest: (flag & newestFlag) !== 0,
@@ -173,13 +174,14 @@ function unpack(given: Uint8Array): Packed {
     latestDumps: take(Float64Array, 8, superseded),
     named: take(BigInt64Array, 8, named),
   }
-  const wideStandings = { ids: take(BigInt64Array, 8, standings), keys: take(Float64Array, 8, standings) }
+  const standingIds = take(BigInt64Array, 8, standings)
   const numbers = {
     owners: take(Int32Array, 4, ids),
     parents: take(Int32Array, 4, ids),
     conflicts: take(Int32Array, 4, conflicts * conflictWords),
     identityEnds: take(Uint32Array, 4, identities),
   }
+  const keys = take(Uint32Array, 4, standings)
   const elsewhere = take(Int32Array, 4, standings)
   const migratedAway = take(Uint8Array, 1, Math.ceil(ids / 8))
   const flags = take(Uint8Array, 1, standings)
@@ -188,7 +190,7 @@ function unpack(given: Uint8Array): Packed {
     ...numbers,
     migratedAway,
     identities: take(Uint8Array, 1, identityBytes),
-    standings: { ...wideStandings, elsewhere, flags, columns: take(Uint8Array, 1, columns) },
+    standings: { ids: standingIds, keys, elsewhere, flags, columns: take(Uint8Array, 1, columns) },
   }
 }
 

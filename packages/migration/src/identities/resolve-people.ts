@@ -31,8 +31,13 @@ export async function resolvePeople(
     onDamage?: (file: ExportFile, fault: OperatorError) => void
   },
 ): Promise<ResolvedPeople> {
-  const facts = await identityFacts(files, read, options)
-  const { rivals, ...resolved } = resolveIdentities(facts, { listNamed })
+  const { rivals, undated, ...resolved } = await identitiesOf()
   const standings = await settleStandings({ ...resolved, rivals }, files, read, options.mapping)
-  return { ...resolved, standings, notices: undatedNotices(facts.undated) }
+  return { ...resolved, standings, notices: undatedNotices(undated) }
+
+  /** The facts are free again behind it. */
+  async function identitiesOf() {
+    const facts = await identityFacts(files, read, options)
+    return { ...resolveIdentities(facts, { listNamed }), undated: facts.undated }
+  }
 }

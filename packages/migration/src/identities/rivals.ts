@@ -12,6 +12,8 @@ export interface Rivals {
   /** A bit for each id: whether it is the person's distinct_id, and whether a migration leads away from it. */
   areSelf: Uint8Array
   areAway: Uint8Array
+  /** Whether it has several rows. */
+  areRepeated: Uint8Array
 }
 
 /** Who ids turned out to be. */
@@ -48,6 +50,7 @@ export function findRivals(facts: IdentityFacts, claims: Claims, resolved: Owner
     persons: new Int32Array(count),
     areSelf: bitsFor(count),
     areAway: bitsFor(count),
+    areRepeated: bitsFor(count),
   }
   let next = 0
   for (let index = 0; index < ids.length; index++) {
@@ -58,6 +61,7 @@ export function findRivals(facts: IdentityFacts, claims: Claims, resolved: Owner
     rivals.persons[next] = key === alone ? -1 - next : key
     if (key === alone || key === facts.identities.count + place) setBit(rivals.areSelf, next)
     if (place !== -1 && hasBit(resolved.migratedAway, place)) setBit(rivals.areAway, next)
+    if (hasBit(areRepeated, index)) setBit(rivals.areRepeated, next)
     next++
   }
   return rivals

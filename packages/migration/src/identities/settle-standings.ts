@@ -10,8 +10,8 @@ import type { Rivals } from './rivals.ts'
 export interface Standings {
   /** Ascending. */
   ids: BigInt64Array
-  /** Of the row that counts. */
-  keys: Float64Array
+  /** Of the row that counts, where the id has several. */
+  keys: Uint32Array
   /** The number of a set of columns, -1 for none. */
   elsewhere: Int32Array
   flags: Uint8Array
@@ -21,6 +21,8 @@ export interface Standings {
 
 export const newestFlag = 1
 export const joinsFlag = 2
+export const repeatedFlag = 4
+const countsFlag = 8
 
 /**
  * Reads the rows of rivals again, and settles which count. PostHog has no order in time for properties of people: what
@@ -64,7 +66,7 @@ export async function settleStandings(
           lastModifiedMs: rows.lastModifiedMs(values),
           joindateMs: rows.joindateMs(values),
           isNamed: identityOf(values[columns.indexOf('identity')] ?? null) !== undefined,
-          key: rows.key(values),
+          key: hasBit(rivals.areRepeated, index) ? rows.key(values) : 0,
           filled: filled.numberOf(columns, cellsOf(values, row.types)),
         })
       }
@@ -83,9 +85,9 @@ interface UserRow {
 
 /** Of each rival the newest row so far, packed. */
 class NewestRows {
-  readonly lastModifiedMs: Float64Array
-  readonly joindateMs: Float64Array
-  readonly keys: Float64Array
+  lastModifiedMs: Float64Array
+  joindateMs: Float64Array
+  readonly keys: Uint32Array
   readonly filled: Int32Array
   /** 0 or 1. */
   readonly named: Uint8Array
@@ -95,7 +97,7 @@ class NewestRows {
   constructor({ ids: { length } }: Rivals) {
     this.lastModifiedMs = new Float64Array(length)
     this.joindateMs = new Float64Array(length)
-    this.keys = new Float64Array(length)
+    this.keys = new Uint32Array(length)
     this.filled = new Int32Array(length)
     this.named = new Uint8Array(length)
     this.rows = new Uint8Array(length)
@@ -111,6 +113,12 @@ class NewestRows {
     this.keys[index] = row.key
     this.filled[index] = row.filled
     this.named[index] = row.isNamed ? 1 : 0
+  }
+
+  /** At ten million people they take 160 MB. */
+  forgetTimes(): void {
+    this.lastModifiedMs = new Float64Array(0)
+    this.joindateMs = new Float64Array(0)
   }
 
   /** Below zero where the row is older than the newest so far. */
@@ -131,7 +139,8 @@ function compare(a = 0, b = 0): number {
 function standingsOf(rivals: Rivals, newest: NewestRows, filled: FilledColumns): Standings {
   const { length } = rivals.ids
   const flags = new Uint8Array(length)
-  const hidden = new Array<bigint>()
+  const elsewhere = new Int32Array(length).fill(-1)
+  const sets = new Map<bigint, number>()
   const isKept = (index: number): boolean =>
     hasBit(rivals.areSelf, index) || (newest.named[index] === 1 && !hasBit(rivals.areAway, index))
   const newestFirst = (a: number, b: number): number =>
@@ -146,14 +155,17 @@ function standingsOf(rivals: Rivals, newest: NewestRows, filled: FilledColumns):
   const ofFirst = filled.maskWhere(isFirstColumn)
   const ofCurrent = filled.maskWhere((column) => !isFirstColumn(column))
 
-  /** Hides what those before have already. */
-  const hide = (order: readonly number[], columns: bigint): void => {
+  /** What those before have already, by index. */
+  const takenIn = (order: readonly number[], columns: bigint): Map<number, bigint> => {
     let taken = 0n
-    for (const index of order) {
-      const own = filled.mask(newest.filled[index] ?? 0) & columns
-      hidden[index] = (hidden[index] ?? 0n) | (own & taken)
-      taken |= own
-    }
+    return new Map(
+      order.map((index) => {
+        const own = filled.mask(newest.filled[index] ?? 0) & columns
+        const before = own & taken
+        taken |= own
+        return [index, before]
+      }),
+    )
   }
 
   for (const members of byPerson(rivals, newest)) {
@@ -161,18 +173,24 @@ function standingsOf(rivals: Rivals, newest: NewestRows, filled: FilledColumns):
     if (only === undefined || (others.length === 0 && newest.rows[only] === 1)) continue
     const order = members.toSorted(newestFirst)
     for (const index of order) {
-      hidden[index] = 0n
-      flags[index] = countsFlag | (newest.named[index] === 1 ? joinsFlag : 0)
+      const isRepeated = hasBit(rivals.areRepeated, index)
+      flags[index] = countsFlag | (newest.named[index] === 1 ? joinsFlag : 0) | (isRepeated ? repeatedFlag : 0)
     }
     const first = order[0] ?? only
     if (others.length > 0 || isKept(only)) flags[first] = (flags[first] ?? 0) | newestFlag
-    hide(order, ofCurrent)
-    hide(members.toSorted(joinedFirst), ofFirst)
+    if (others.length === 0) continue
+    const current = takenIn(order, ofCurrent)
+    for (const [index, taken] of takenIn(members.toSorted(joinedFirst), ofFirst)) {
+      const all = taken | (current.get(index) ?? 0n)
+      if (all === 0n) continue
+      const number = sets.get(all) ?? sets.size
+      sets.set(all, number)
+      elsewhere[index] = number
+    }
   }
-  return packed(rivals, newest, filled, { flags, hidden })
+  newest.forgetTimes()
+  return packed(rivals, newest.keys, filled, { flags, elsewhere, sets: [...sets.keys()] })
 }
-
-const countsFlag = 4
 
 function dateOrLast(ms = 0): number {
   return ms === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : ms
@@ -198,31 +216,32 @@ function* byPerson({ persons }: Rivals, { rows }: NewestRows): Generator<number[
 
 function packed(
   { ids }: Rivals,
-  newest: NewestRows,
+  keys: Uint32Array,
   filled: FilledColumns,
-  { flags, hidden }: { flags: Uint8Array; hidden: readonly (bigint | undefined)[] },
+  settled: { flags: Uint8Array; elsewhere: Int32Array; sets: readonly bigint[] },
 ): Standings {
-  const settled = flags.reduce((sum, flag) => sum + (flag > 0 ? 1 : 0), 0)
+  const count = settled.flags.reduce((sum, flag) => sum + (flag > 0 ? 1 : 0), 0)
   const standings: Standings = {
-    ids: new BigInt64Array(settled),
-    keys: new Float64Array(settled),
-    elsewhere: new Int32Array(settled),
-    flags: new Uint8Array(settled),
+    ids: new BigInt64Array(count),
+    keys: new Uint32Array(count),
+    elsewhere: new Int32Array(count),
+    flags: new Uint8Array(count),
     columns: new Uint8Array(0),
   }
-  const sets = new Map<bigint, number>()
+  // Numbered as the ids come, whatever the order in which people were looked at.
+  const sets = new Map<number, number>([[-1, -1]])
   let next = 0
-  for (const [index, flag] of flags.entries()) {
+  for (const [index, flag] of settled.flags.entries()) {
     if (flag === 0) continue
-    const set = hidden[index] ?? 0n
-    if (set !== 0n && !sets.has(set)) sets.set(set, sets.size)
+    const set = settled.elsewhere[index] ?? -1
+    if (!sets.has(set)) sets.set(set, sets.size - 1)
     standings.ids[next] = ids[index] ?? 0n
-    standings.keys[next] = newest.keys[index] ?? 0
+    standings.keys[next] = keys[index] ?? 0
     standings.elsewhere[next] = sets.get(set) ?? -1
     standings.flags[next] = flag
     next++
   }
-  const named = [...sets.keys()].map((set) => filled.names(set))
+  const named = [...sets.keys()].slice(1).map((set) => filled.names(settled.sets[set] ?? 0n))
   const names = [...new Set(named.flat())].toSorted()
   const numbers = new Map(names.map((name, number) => [name, number]))
   const json = { names, sets: named.map((set) => set.map((name) => numbers.get(name))) }
