@@ -269,7 +269,7 @@ const dates: Case[] = [
       says: `a joindate like "${date}" is told before 2010-01-01 is used`,
       files: { 'users.csv': csv('user_id|identity|joindate', `1|ada|${date}`, `2|eve|${date}`, '3|bob|2024-03-05') },
       check: ({ notices, events }) => {
-        expect(notices).toEqual([expect.stringContaining(`2 rows of users have an identity`)])
+        expect(notices).toEqual([expect.stringContaining(`users has 2 rows with an identity`)])
         expect(notices[0]).toContain(`joindate is like "${date}"`)
         expect(events.filter(({ timestamp }) => timestamp === '2010-01-01T00:00:00.000Z')).toHaveLength(2)
       },
@@ -282,7 +282,7 @@ const dates: Case[] = [
     },
     mapping: { properties: { joindate: 'drop' } },
     check: ({ notices }) => {
-      expect(notices).toEqual([expect.stringContaining('1 rows of users')])
+      expect(notices).toEqual([expect.stringContaining('users has 1 row with an identity')])
       expect(notices[0]).not.toContain('03/05')
     },
   },

@@ -111,7 +111,7 @@ function castSuggestions({ tables }: ExportPlan): string[] {
       const few = exceptions === 0 ? 'all' : `all but ${grouped(exceptions)}`
       return wrapped(`${visible(column)}: ${as} (${few} of ${grouped(values)} sampled values)`, '  - ')
     }),
-    ...(more > 0 ? [`  … and ${plural(more, 'more column')} (--json lists them)`] : []),
+    ...(more > 0 ? [`  … and ${counted(more, 'more column')} (--json lists them)`] : []),
   ]
 }
 

@@ -1,4 +1,4 @@
-import { grouped } from '../wording.ts'
+import { counted } from '../wording.ts'
 
 /** Rows of people with an identity whose dates cannot be read, by the column of the first that is there. */
 export type UndatedPeople = Map<string, { rows: number; example: string }>
@@ -18,6 +18,6 @@ const shownChars = 40
 export function undatedNotices(undated: UndatedPeople): string[] {
   return [...undated].map(
     ([column, { rows, example }]) =>
-      `${grouped(rows)} rows of users have an identity and no date that can be read: their ${column} is like "${example}", of which nobody can tell for certain what it means. They are joined at 2010-01-01; write ${column} as YYYY-MM-DD or YYYY-MM-DD HH:MM:SS (UTC) to have it right`,
+      `users has ${counted(rows, 'row')} with an identity and no date that can be read: ${column} is like "${example}", of which nobody can tell for certain what it means. 2010-01-01 stands in for it; write ${column} as YYYY-MM-DD or YYYY-MM-DD HH:MM:SS (UTC) to have it right`,
   )
 }
