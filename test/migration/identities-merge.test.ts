@@ -104,10 +104,15 @@ const visit = { event: '$pageview', uuid: '', timestamp: '2023-01-02T03:04:05.00
 function tablesOf({ migrations: pairs, users: rows, dumps, identifyRecords: records }: World): TestTable[] {
   return [
     userMigrations(pairs),
-    users(rows),
-    ...dumps.map((dump, number) => users(dump, number)),
+    dated(users(rows)),
+    ...dumps.map((dump, number) => dated(users(dump, number))),
     identifyRecords(records),
   ]
+}
+
+/** Users without an identity need a date. */
+function dated({ table, columns, rows }: TestTable): TestTable {
+  return { table, columns: [...columns, 'joindate'], rows: rows.map((values) => [...values, '2023-01-02 03:04:05']) }
 }
 
 function converted({ table, columns, rows }: TestTable, identities: Identities): Conversion[] {
@@ -119,11 +124,9 @@ function converted({ table, columns, rows }: TestTable, identities: Identities):
     identities,
     hash: null,
   }
-  // Users without an identity need a date.
-  const all = table.kind === 'users' ? [...columns, 'joindate'] : columns
   const compile = table.kind === 'identify' ? compileIdentifyConverter : compileConverter
-  const convert = compile(table, all, context)
-  return rows.map((values) => convert([...values, '2023-01-02 03:04:05']))
+  const convert = compile(table, columns, context)
+  return rows.map((values) => convert(values))
 }
 
 function eventOf(conversion: Conversion): PostHogEvent[] {

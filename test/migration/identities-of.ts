@@ -1,6 +1,6 @@
 import type { Columns, ExportFile, Identities, Mapping, Slice, Table, Values } from '@heapferry/domain'
 import { defaultMapping, FileId } from '@heapferry/domain'
-import { decodeIdentities, encodeIdentities, identityFacts, resolveIdentities } from '@heapferry/migration'
+import { decodeIdentities, encodeIdentities, resolvePeople } from '@heapferry/migration'
 
 interface Hashing {
   mapping: Mapping
@@ -47,7 +47,7 @@ export async function resolve(
   hashing: Hashing = { mapping: defaultMapping, hashSalt: null },
 ) {
   const { files, read } = exportOf(tables)
-  return resolveIdentities(await identityFacts(files, read, hashing), { listNamed: true })
+  return resolvePeople(files, read, { ...hashing, listNamed: true })
 }
 
 export async function bytesOf(tables: readonly TestTable[], hashing?: Hashing): Promise<Uint8Array> {

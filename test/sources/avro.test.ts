@@ -153,7 +153,7 @@ test('nested records, arrays and maps become compact JSON, and are named', async
       values: ['["a\\"b",null,"ü"]', '{"1":2,"2":1}', '{"City":"Bern","at":46.9}', 'x'],
     },
   ])
-  expect(notices).toEqual(['clicks.avro: nested columns become JSON text: tags, counts, address'])
+  expect(notices).toEqual(['clicks.avro: nested columns become lists and objects: tags, counts, address'])
 })
 
 test('inside of JSON, numbers keep their digits and times, decimals and bytes their text', async () => {

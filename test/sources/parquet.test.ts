@@ -133,7 +133,7 @@ test('a column of lists is read in its windows, beside columns whose pages end e
   ]
   const { rows: read, notices } = await readAll(parquetFile(columns, { schema, rowGroupSize: 15_000, pageSize: 3000 }))
   expect(read.map(valuesOf)).toEqual(lists.map((list, number) => [String(number), list && JSON.stringify(list)]))
-  expect(notices).toEqual(['clicks.parquet: nested columns become JSON text: list'])
+  expect(notices).toEqual(['clicks.parquet: nested columns become lists and objects: list'])
 })
 
 test('a file without any row has its columns and no chunk', async () => {

@@ -1,13 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { defaultMapping } from '@heapferry/domain'
-import {
-  convertersOf,
-  decodeIdentities,
-  encodeIdentities,
-  identityFacts,
-  resolveIdentities,
-} from '@heapferry/migration'
+import { defaultMapping, type ExportFile } from '@heapferry/domain'
+import { convertersOf, decodeIdentities, encodeIdentities, resolvePeople } from '@heapferry/migration'
 import { discover, inspectExport, sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
@@ -50,8 +44,9 @@ async function eventsOf(folder: string): Promise<Map<string, string>> {
     return one.files
   })
   const hashing = { mapping: defaultMapping, hashSalt: null }
-  const facts = await identityFacts(files, (file) => sourceAt(discovery.place).readAll(file, limits), hashing)
-  const identities = decodeIdentities(Buffer.concat(encodeIdentities(resolveIdentities(facts, { listNamed: false }))))
+  const read = (file: ExportFile) => sourceAt(discovery.place).readAll(file, limits)
+  const people = await resolvePeople(files, read, { ...hashing, listNamed: false })
+  const identities = decodeIdentities(Buffer.concat(encodeIdentities(people)))
   const convertersFor = convertersOf(runOf('same', { createdAtMs: Date.UTC(2030) }), identities, null)
   const events = new Map<string, string>()
   for (const file of files) {

@@ -1,4 +1,4 @@
-import type { ExportPlan, TablePlan } from '@heapferry/migration'
+import { type ExportPlan, grouped, suggestedCasts, type TablePlan } from '@heapferry/migration'
 import { figure } from './figure-text.ts'
 
 /**
@@ -30,7 +30,7 @@ identity: keep
 # What becomes of a column, in all tables: drop, hash, number, boolean, date,
 # or { name: another_name }. hash wants HEAPFERRY_HASH_SALT to be set.
 properties:
-${personalLines(plan).join('\n')}
+${[...personalLines(plan), ...castLines(plan)].join('\n')}
 
 # Properties that all events get.
 static:
@@ -62,6 +62,18 @@ function personalLines({ tables }: Pick<ExportPlan, 'tables'>): string[] {
   return lines.length === 0
     ? ['  # No column has a name that suggests personal data.']
     : ['  # Personal data, by the names of the columns. Decide about each of them.', ...lines]
+}
+
+function castLines({ tables }: Pick<ExportPlan, 'tables'>): string[] {
+  const casts = suggestedCasts(tables).filter(({ column }) => ruleForPersonal(column) === null)
+  if (casts.length === 0) return []
+  return [
+    '  # Text that is something else throughout, as far as rows were sampled.',
+    ...casts.map(({ column, as, values, exceptions, tables: where }) => {
+      const few = exceptions === 0 ? 'all' : `all but ${grouped(exceptions)}`
+      return `  # ${yamlText(column)}: ${as}  # ${few} of ${grouped(values)} values; ${someOf(where)}`
+    }),
+  ]
 }
 
 const hashedWords = /^(?:e?mails?|phones?|tel|telephone|mobile|msisdn|fax|username|handle|login)$/

@@ -15,6 +15,7 @@ import {
   rejectText,
   type PlannedPlace,
   skipText,
+  suggestedCasts,
   type TableChanges,
   type TablePlan,
 } from '@heapferry/migration'
@@ -48,6 +49,7 @@ function wholePlan(plan: ExportPlan, transport: TransportName | 'auto'): string[
   return [
     tableLines(plan),
     rowLines(plan),
+    castSuggestions(plan),
     peopleLines(plan),
     timeLines(plan),
     repeatedLines(plan),
@@ -94,6 +96,23 @@ function faultLines({ faults }: ExportPlan): string[] {
 function noteLines({ warnings, notices }: ExportPlan): string[] {
   const lines = [...warningTexts(warnings), ...notices].flatMap((text) => wrapped(text, '  - '))
   return lines.length === 0 ? [] : ['To look at:', ...lines]
+}
+
+const castsShown = 20
+
+/** Text arrives as text, whatever it looks like; the mapping can make more of it. */
+function castSuggestions({ tables }: ExportPlan): string[] {
+  const casts = suggestedCasts(tables)
+  if (casts.length === 0) return []
+  const more = casts.length - castsShown
+  return [
+    'Text that is something else throughout (mapping init writes these rules):',
+    ...casts.slice(0, castsShown).flatMap(({ column, as, values, exceptions }) => {
+      const few = exceptions === 0 ? 'all' : `all but ${grouped(exceptions)}`
+      return wrapped(`${visible(column)}: ${as} (${few} of ${grouped(values)} sampled values)`, '  - ')
+    }),
+    ...(more > 0 ? [`  … and ${counted(more, 'more column')} (--json lists them)`] : []),
+  ]
 }
 
 function warningTexts(warnings: readonly PlanWarning[]): string[] {

@@ -25,6 +25,14 @@ export function canonicalId(text: string | null): IdReading {
 }
 
 const notAnInteger = 'is not an integer'
+const lostDigits = 'has lost digits'
+
+/** `1.23e15`, as spreadsheets and floats leave long numbers. */
+export function hasLostDigits(text: string): boolean {
+  if (!/^\s*-?\d\.\d+[eE]\+?\d/.test(text)) return false
+  const reading = canonicalId(text)
+  return reading.kind === 'damaged' && reading.why === lostDigits
+}
 
 function readUnusual(text: string): IdReading {
   if (text === '') return { kind: 'missing' }
@@ -33,7 +41,7 @@ function readUnusual(text: string): IdReading {
   const [, whole, fraction = '', exponent] = /^(\d+)(?:\.(\d+))?[eE]\+?(\d{1,3})$/.exec(text) ?? []
   if (whole === undefined || exponent === undefined) return { kind: 'damaged', why: notAnInteger }
   const shift = Number(exponent)
-  if (fraction.length < shift) return { kind: 'damaged', why: 'has lost digits' }
+  if (fraction.length < shift) return { kind: 'damaged', why: lostDigits }
   if (/[^0]/.test(fraction.slice(shift))) return { kind: 'damaged', why: notAnInteger }
   return inInt64(whole + fraction.slice(0, shift))
 }

@@ -1,4 +1,4 @@
-import { parseHeapTime } from './heap-time.ts'
+import { parseHeapDate } from './heap-time.ts'
 
 export type Cast = 'number' | 'boolean' | 'date'
 
@@ -11,7 +11,7 @@ export function castText(as: Cast, text: string): number | boolean | string | un
     case 'boolean':
       return booleans.get(trimmed.toLowerCase())
     case 'date': {
-      const ms = parseHeapTime(/^\d{4}-\d\d-\d\d$/.test(trimmed) ? `${trimmed} 00:00:00` : trimmed)
+      const ms = parseHeapDate(trimmed)
       return ms === undefined || Math.abs(ms) > latestMs ? undefined : new Date(ms).toISOString()
     }
   }

@@ -88,6 +88,7 @@ const context: Omit<ConversionContext, 'mapping'> = {
     joinedBy: (alias, distinctId) => ({ kind: 'joins', alias, distinctId }),
     isKnown: () => true,
     isSuperseded: () => false,
+    standing: () => undefined,
   },
   hash: (text) => `hash of ${text}`,
 }

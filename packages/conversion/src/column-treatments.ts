@@ -7,7 +7,10 @@ import { storableText } from './storable-text.ts'
 export type Treatment =
   | { kind: 'drop' }
   /** One property; `name` where the mapping gives one. `hides`: its value does not tell the text of the cell. */
-  | { kind: 'property'; name: string | undefined; hides: boolean; valueOf: (text: string) => unknown }
+  | { kind: 'property'; name: string | undefined; hides: boolean; valueOf: ValueOf }
+
+/** Of the text of a cell, and what it is in PostHog otherwise: the text, or what the format itself declares. */
+export type ValueOf = (text: string, value: unknown) => unknown
 
 export type Treatments = ReadonlyMap<string, Treatment>
 
@@ -50,15 +53,16 @@ function treatmentOf(
         return value ?? text
       })
     case undefined:
-      return asProperty(name, (text) => text)
+      return asProperty(name, (_, value) => value)
   }
 }
 
 export function hashed(hash: ConversionContext['hash'], name?: string): Treatment {
-  return { ...asProperty(name, given(hash)), hides: true }
+  const hashOf = given(hash)
+  return { ...asProperty(name, (text) => hashOf(text)), hides: true }
 }
 
-function asProperty(name: string | undefined, valueOf: (text: string) => unknown) {
+function asProperty(name: string | undefined, valueOf: ValueOf) {
   return { kind: 'property', name: name === undefined ? undefined : storableText(name), hides: false, valueOf } as const
 }
 

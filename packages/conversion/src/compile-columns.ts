@@ -1,6 +1,7 @@
-import type { Columns, Values } from '@heapferry/domain'
+import { type Columns, isRowIndex, type Types, type Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
-import type { Treatments } from './column-treatments.ts'
+import type { Treatments, ValueOf } from './column-treatments.ts'
+import { declaredValue } from './declared-values.ts'
 import { parseHeapTime } from './heap-time.ts'
 import type { ColumnNulls, IsNull } from './nulls.ts'
 import { customNames, isSyncColumn } from './property-names.ts'
@@ -16,8 +17,11 @@ export interface CompiledColumns {
   /** The same, whatever the mapping says: what makes an event the one that it is does not depend on that. */
   keyCell(column: string): CellReader
   has(column: string): boolean
-  /** Sets what every cell of the row means: the known columns first, those that the mapping speaks of last. */
-  describe(values: Values, properties: Properties): void
+  /**
+   * Sets what every cell of the row means: the known columns first, those that the mapping speaks of last. What Heap's own
+   * columns mean is told by their text; a custom column is what its type says.
+   */
+  describe(values: Values, properties: Properties, types?: Types): void
   /**
    * The row's content, whatever the order of its columns and whichever of them are absent or null, and whatever kind of
    * file it comes from: each writes ids and times in a way of its own.
@@ -31,7 +35,7 @@ export interface ColumnMeanings {
   /** In the order of setting. */
   known: ReadonlyMap<string, Setter>
   /** For columns that are neither; undefined makes a custom property of them. */
-  otherwise?: (column: string) => Setter | undefined
+  otherwise?: (column: string) => ValueSetter | undefined
   /** The columns that `describe` is about; all, unless told otherwise. */
   about?: (column: string) => boolean
   /** What the mapping says of columns, all of a name alike. Such a column means nothing else. */
@@ -39,9 +43,12 @@ export interface ColumnMeanings {
   nulls: ColumnNulls
 }
 
+/** Of a custom column: text, or what its type says. */
+export type ValueSetter = (properties: Properties, value: unknown) => void
+
 /**
- * Decides once for all rows what becomes of each column. Columns that copying tools have added are nothing. Of columns
- * with the same name the first is the known one, the others are custom.
+ * Decides once for all rows what becomes of each column. Columns that copying tools have added, and numbers of rows, are
+ * nothing. Of columns with the same name the first is the known one, the others are custom.
  */
 export function compileColumns(columns: Columns, meanings: ColumnMeanings): CompiledColumns {
   const { treatments, nulls } = meanings
@@ -74,9 +81,10 @@ function compileDescription(
     if (index !== undefined && !treatments.has(column)) steps.push({ index, isNull: nulls.ofProperty(column), set })
   }
   const custom: IndexedColumn[] = []
-  const treatedSteps: { index: number; isNull: IsNull; name: string; valueOf: (text: string) => unknown }[] = []
+  const ownSteps: { index: number; isNull: IsNull; set: ValueSetter }[] = []
+  const treatedSteps: { index: number; isNull: IsNull; name: string; valueOf: ValueOf }[] = []
   for (const { column, index } of all) {
-    if (!about(column)) continue
+    if (!about(column) || (isRowIndex(column) && !treatments.has(column))) continue
     const isFirst = first.get(column) === index
     const isNull = nulls.ofProperty(column)
     const treatment = treatments.get(column)
@@ -89,7 +97,7 @@ function compileDescription(
     }
     if (isFirst && (consumed.has(column) || known.has(column))) continue
     const set = isFirst ? otherwise(column) : undefined
-    if (set) steps.push({ index, isNull, set })
+    if (set) ownSteps.push({ index, isNull, set })
     else custom.push({ index, column })
   }
   const names = customNames(
@@ -108,20 +116,30 @@ function compileDescription(
     else customSteps.push({ index, isNull, name })
   }
 
-  return (values, properties) => {
+  return (values, properties, types) => {
     for (const { index, isNull, set } of steps) {
       const value = values[index] ?? null
       if (value !== null && value.trim() !== '' && !isNull(value)) set(properties, storableText(value))
     }
+    for (const { index, isNull, set } of ownSteps) {
+      const value = values[index] ?? null
+      if (value !== null && value.trim() !== '' && !isNull(value)) set(properties, valueIn(value, types, index))
+    }
     for (const { index, isNull, name } of customSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '' && !isNull(value)) properties[name] = storableText(value)
+      if (value !== null && value !== '' && !isNull(value)) properties[name] = valueIn(value, types, index)
     }
     for (const { index, isNull, name, valueOf } of treatedSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '' && !isNull(value)) properties[name] = valueOf(storableText(value))
+      if (value !== null && value !== '' && !isNull(value))
+        properties[name] = valueOf(storableText(value), valueIn(value, types, index))
     }
   }
+}
+
+function valueIn(text: string, types: Types | undefined, index: number): unknown {
+  const type = types?.[index]
+  return type === undefined ? storableText(text) : declaredValue(text, type)
 }
 
 function compileContent(all: readonly IndexedColumn[]): CompiledColumns['content'] {

@@ -1,6 +1,7 @@
-import { type Columns, type Conversion, hashes, type Table, type Values } from '@heapferry/domain'
+import { type Columns, type Convert, hashes, type Table } from '@heapferry/domain'
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
+import { compileIsDeleted } from './deleted-rows.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
@@ -13,13 +14,20 @@ import { skip } from './outcomes.ts'
  * What is sent of a row depends on the row, the mapping and, for tables about people, the resolved identities; the start
  * of the run only decides whether it is sent.
  */
-export function compileConverter(
-  table: Table,
-  columns: Columns,
-  given: ConversionContext,
-): (values: Values) => Conversion {
+export function compileConverter(table: Table, columns: Columns, given: ConversionContext): Convert {
   // A salt that is set beside a mapping that does not hash has no say in anything.
   const context = hashes(given.mapping) ? given : { ...given, hash: null }
+  const convert = compileTable(table, columns, context)
+  const isDeleted = becomesNothing(table) ? null : compileIsDeleted(columns, context.mapping)
+  if (isDeleted === null) return convert
+  return (values, types) => (isDeleted(values) ? skip('deleted_in_source') : convert(values, types))
+}
+
+function becomesNothing({ kind }: Table): boolean {
+  return kind === 'sessions' || kind === 'all_events' || kind === 'helper'
+}
+
+function compileTable(table: Table, columns: Columns, context: ConversionContext): Convert {
   switch (table.kind) {
     case 'users':
       return compileUserConverter(table, columns, context)

@@ -1,8 +1,9 @@
-import type { Columns, Condition, Conversion, Mapping, Table, Values } from '@heapferry/domain'
+import type { Columns, Condition, Conversion, Convert, Mapping, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { hashed, staticProperties, treatmentsOf } from './column-treatments.ts'
 import { cellAt, type CompiledColumns, compileColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
+import { cellsOf } from './declared-values.ts'
 import { compileConditions, wantedTime, wantsTable } from './event-filter.ts'
 import { compileAction, compileEventName, compileIsNative, rejectEventName } from './event-name.ts'
 import { compileEventProperties, type EventIds } from './event-properties.ts'
@@ -52,11 +53,7 @@ export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Se
 ])
 
 /** Converts rows of `pageviews` and of event tables. */
-export function compileEventConverter(
-  table: Table,
-  columns: Columns,
-  context: ConversionContext,
-): (values: Values) => Conversion {
+export function compileEventConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
   const { mapping } = context
   if (!wantsTable(mapping, table.name)) return () => skip('filtered_out')
   return compileRows(table, columns, { ...context, names: [table.name], event: mapping.tables[table.name]?.event })
@@ -66,26 +63,24 @@ export function compileEventConverter(
  * Converts rows of the one-time export, where each row names its own event. What the mapping has for a table it has here
  * for the events of a type.
  */
-export function compileRawEventConverter(
-  table: Table,
-  columns: Columns,
-  context: ConversionContext,
-): (values: Values) => Conversion {
+export function compileRawEventConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
   const { mapping } = context
   const nulls = columnNulls(table, mapping)
   const actionOf = compileAction((column) => cellAt(columns.indexOf(column), nulls.certain(column)))
   const ofAnyType = compileRows(table, columns, { ...context, names: [table.name], event: undefined })
-  const ofType = new Map<string, (values: Values) => Conversion>()
+  const ofType = new Map<string, Convert>()
   const wants = remembered((type) => ({ events: wantsTable(mapping, type) }))
-  return (values) => {
-    const type = actionOf(values).toLowerCase()
+  return (row, types) => {
+    const type = actionOf(row).toLowerCase()
     if (!wants(type).events) return skip('filtered_out')
     const mapped = mapping.tables[type]
-    if (mapped === undefined) return ofAnyType(values)
+    // As the table of sessions; unless the mapping speaks of events of that name.
+    if (mapped === undefined && type === 'session') return skip('derived_by_posthog')
+    if (mapped === undefined) return ofAnyType(row, types)
     const names = [table.name, type]
     const convert = ofType.get(type) ?? compileRows(table, columns, { ...context, names, event: mapped.event })
     ofType.set(type, convert)
-    return convert(values)
+    return convert(row, types)
   }
 }
 
@@ -96,7 +91,7 @@ interface RowContext extends ConversionContext {
   event: string | undefined
 }
 
-function compileRows(table: Table, columns: Columns, context: RowContext): (values: Values) => Conversion {
+function compileRows(table: Table, columns: Columns, context: RowContext): Convert {
   const { startedAtMs, includeRecent, mapping, hash, names, event } = context
   const treatments = treatmentsOf(context, names)
   // An event that names the person's identity names what is their distinct_id.
@@ -115,7 +110,8 @@ function compileRows(table: Table, columns: Columns, context: RowContext): (valu
   const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
   const propertiesOf = compileEventProperties(compiled, context, treatments, statics)
 
-  return (values) => {
+  return (row, types) => {
+    const values = cellsOf(row, types)
     // Whoever does not want a row need not hear what is wrong with it.
     if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
     const ids = idsOf(values)
@@ -132,12 +128,12 @@ function compileRows(table: Table, columns: Columns, context: RowContext): (valu
       event: {
         uuid:
           ids.eventId === null
-            ? rowUuid(table.name, compiled.content(values), timeMs, hash)
+            ? rowUuid(table.name, compiled.content(row), timeMs, hash)
             : eventUuid(table.name, ids.eventId, timeMs),
         event: name,
         distinct_id: ids.userId,
         timestamp: new Date(timeMs).toISOString(),
-        properties: propertiesOf(values, ids, timeMs, isNative),
+        properties: propertiesOf(values, ids, timeMs, { isNative, types }),
       },
     }
   }

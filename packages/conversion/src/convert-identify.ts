@@ -1,8 +1,9 @@
-import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
+import type { Columns, Convert, Table } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
 import { identityNaming, noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { cellsOf } from './declared-values.ts'
 import { mergeTimeMs } from './convert-user-migration.ts'
 import { importedProperties, ownerOf } from './convert-user.ts'
 import { identityIn } from './distinct-id.ts'
@@ -13,11 +14,7 @@ import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
 const consumedIdentifyColumns: ReadonlySet<string> = new Set(['user_id', 'identity', 'time'])
 
 /** Converts identify records of Heap's one-time export: `$identify`, without properties of the person. */
-export function compileIdentifyConverter(
-  table: Table,
-  columns: Columns,
-  context: ConversionContext,
-): (values: Values) => Conversion {
+export function compileIdentifyConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
   const compiled = compileColumns(columns, {
     consumed: consumedIdentifyColumns,
     known: new Map(),
@@ -29,7 +26,8 @@ export function compileIdentifyConverter(
   const identityCell = compiled.cell('identity')
   const timeCell = compiled.cell('time')
 
-  return (values) => {
+  return (row, types) => {
+    const values = cellsOf(row, types)
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
     const identity = identityIn(identityCell(values))
@@ -44,7 +42,7 @@ export function compileIdentifyConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, compiled.content(values), timeMs, context.hash),
+        uuid: rowUuid(table.name, compiled.content(row), timeMs, context.hash),
         event: '$identify',
         distinct_id: owner.distinctId,
         timestamp: new Date(timeMs).toISOString(),

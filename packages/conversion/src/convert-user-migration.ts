@@ -1,11 +1,12 @@
-import type { Columns, Conversion, Table, Values } from '@heapferry/domain'
+import type { Columns, Convert, Table } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
 import { noTreatments } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { cellsOf } from './declared-values.ts'
 import { importedProperties } from './convert-user.ts'
 import { rowUuid } from './event-uuid.ts'
-import { parseHeapTime } from './heap-time.ts'
+import { parseHeapDate } from './heap-time.ts'
 import { columnNulls } from './nulls.ts'
 import { earliestMs, isInRange, reject, rejectDistinctId, rejectId, skip } from './outcomes.ts'
 
@@ -15,11 +16,7 @@ export const consumedMigrationColumns: ReadonlySet<string> = new Set(['from_user
  * Converts rows of `user_migrations`. PostHog merges the alias into distinct_id and refuses to merge away a person who is
  * identified: so distinct_id is the same for all rows of a person, and each of their other ids an alias once.
  */
-export function compileUserMigrationConverter(
-  table: Table,
-  columns: Columns,
-  context: ConversionContext,
-): (values: Values) => Conversion {
+export function compileUserMigrationConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
   const compiled = compileColumns(columns, {
     consumed: consumedMigrationColumns,
     known: new Map(),
@@ -30,7 +27,8 @@ export function compileUserMigrationConverter(
   const toCell = compiled.cell('to_user_id')
   const timeCell = compiled.cell('time')
 
-  return (values) => {
+  return (row, types) => {
+    const values = cellsOf(row, types)
     const from = canonicalId(fromCell(values))
     if (from.kind !== 'id') return rejectId('from_user_id', from, fromCell(values))
     const to = canonicalId(toCell(values))
@@ -52,7 +50,7 @@ export function compileUserMigrationConverter(
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, compiled.content(values), timeMs, context.hash),
+        uuid: rowUuid(table.name, compiled.content(row), timeMs, context.hash),
         event: '$create_alias',
         distinct_id: join.distinctId,
         timestamp: new Date(timeMs).toISOString(),
@@ -68,6 +66,6 @@ export function compileUserMigrationConverter(
  * the first thing PostHog learns of them, none is younger than their own events.
  */
 export function mergeTimeMs(text: string | null, startedAtMs: number): number {
-  const timeMs = text === null ? undefined : parseHeapTime(text)
+  const timeMs = text === null ? undefined : parseHeapDate(text)
   return timeMs !== undefined && isInRange(timeMs, startedAtMs) ? timeMs : earliestMs
 }

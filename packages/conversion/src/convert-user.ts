@@ -1,14 +1,16 @@
-import type { Columns, Conversion, Identities, Resolution, Table, Values } from '@heapferry/domain'
+import type { Columns, Conversion, Convert, Identities, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
-import type { CellReader } from './compile-columns.ts'
+import type { CellReader, ValueSetter } from './compile-columns.ts'
 import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
+import { cellsOf } from './declared-values.ts'
 import { identityIn } from './distinct-id.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
-import { parseHeapTime } from './heap-time.ts'
+import { parseHeapDate } from './heap-time.ts'
 import { columnNulls } from './nulls.ts'
+import { isInvalidDate, userRowKey, userTimeColumns } from './user-rows.ts'
 import { asIs, knownColumns } from './known-columns.ts'
 import type { Properties, Setter } from './known-columns.ts'
 import {
@@ -26,13 +28,10 @@ import { storableName } from './property-names.ts'
 
 const initial = 'initial_'
 
-/** A person's times, in the order in which they are asked for the event's timestamp. */
-const timeColumns = ['joindate', 'identity_time', 'last_modified', 'lastseen'] as const
-
 export const consumedUserColumns: ReadonlySet<string> = new Set(['user_id', 'identity'])
 
 export const knownUserColumns: ReadonlyMap<string, Setter> = new Map<string, Setter>([
-  ...timeColumns.map((column): [string, Setter] => [column, timeSetter(column)]),
+  ...userTimeColumns.map((column): [string, Setter] => [column, timeSetter(column)]),
   ...knownColumns((name) => name),
   ['ip', asIs('$ip')],
 ])
@@ -58,7 +57,7 @@ export function compileUserConverter(
   table: Extract<Table, { kind: 'users' }>,
   columns: Columns,
   context: ConversionContext,
-): (values: Values) => Conversion {
+): Convert {
   const { identities, mapping } = context
   const { persons } = mapping
   const treatments = treatmentsOf(context, [table.name])
@@ -85,13 +84,14 @@ export function compileUserConverter(
   const isPersonless = mapping.anonymous === 'personless'
   const userIdCell = current.keyCell('user_id')
   const identityCell = current.keyCell('identity')
-  const timeCells = timeColumns.map((column) => ({
+  const timeCells = userTimeColumns.map((column) => ({
     column,
     cell: current.keyCell(column),
     isShown: isShown(treatments, column),
   }))
 
-  return (values) => {
+  return (row, types) => {
+    const values = cellsOf(row, types)
     if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
     const userId = canonicalId(userIdCell(values))
     if (userId.kind !== 'id') return rejectId('user_id', userId, userIdCell(values))
@@ -105,6 +105,10 @@ export function compileUserConverter(
     if (owner.kind !== 'person') return owner
     const { distinctId } = owner
     const isJoined = identity !== null && distinctId !== userId.id
+    const content = current.content(row)
+    const standing = identities.standing(userId.id, () => userRowKey(content))
+    // What an older row says counts no more; but if only it knows the identity, the id has to be joined.
+    if (standing?.kind === 'older' && (standing.joins || !isJoined)) return skip('superseded')
     if (persons === 'skip' && !isJoined) return skip('persons_skipped')
     if (isPersonless && identity === null && !identities.isKnown(userId.id)) return skip('persons_skipped')
     const time = seedTime(timeCells, values, { startedAtMs: context.startedAtMs, isIdentified: identity !== null })
@@ -112,22 +116,26 @@ export function compileUserConverter(
 
     const properties: Properties = { ...importedProperties(context) }
     if (isJoined) properties.$anon_distinct_id = userId.id
-    if (persons !== 'skip') {
-      const now: Properties = { heap_user_id: userId.id }
-      current.describe(values, now)
+    if (persons !== 'skip' && standing?.kind !== 'older') {
+      const own = standing === undefined ? values : valuesOfItsOwn(columns, values, standing.elsewhere)
+      // The values of an id that was migrated away, or that only others know the identity of, are not the current ones.
+      const isCurrent = standing?.isNewest ?? (distinctId === userId.id || (isJoined && !owner.migratedAway))
+      const now: Properties = {}
+      if (isCurrent || standing === undefined) now.heap_user_id = userId.id
+      current.describe(own, now, types)
       for (const [property, value] of statics) if (now[property] === undefined) now[property] = value
       const once: Properties = {}
-      first.describe(values, once)
-      // The values of an id that was migrated away, or that only others know the identity of, are not the current ones.
-      const isCurrent = distinctId === userId.id || (isJoined && !owner.migratedAway)
+      first.describe(own, once, types)
       if (persons === 'set' && isCurrent) properties.$set = now
       else Object.assign(once, now)
-      if (Object.keys(once).length > 0) properties.$set_once = once
+      const hasMore = Object.keys(once).length > 0
+      if (hasMore) properties.$set_once = once
+      else if (!isCurrent && !isJoined) return skip('superseded')
     }
     return {
       kind: 'event',
       event: {
-        uuid: rowUuid(table.name, current.content(values), time.ms, context.hash),
+        uuid: rowUuid(table.name, content, time.ms, context.hash),
         event: isJoined ? '$identify' : '$set',
         distinct_id: distinctId,
         timestamp: new Date(time.ms).toISOString(),
@@ -135,6 +143,12 @@ export function compileUserConverter(
       },
     }
   }
+}
+
+/** Without those that the person has from another row. */
+function valuesOfItsOwn(columns: Columns, values: Values, elsewhere: ReadonlySet<string>): Values {
+  if (elsewhere.size === 0) return values
+  return values.map((value, index) => (elsewhere.has(columns[index] ?? '') ? null : value))
 }
 
 /** What every event about a person carries, so that PostHog does not take the importing machine for theirs. */
@@ -182,14 +196,14 @@ function seedTime(
   for (const { column, cell, isShown: shows } of cells) {
     const text = cell(values)
     if (text === null || isInvalidDate(text)) continue
-    const ms = parseHeapTime(text)
+    const ms = parseHeapDate(text)
     const shown = shows ? text : hiddenText
     if (ms === undefined) fault ??= rejectUnparsableTime(column, shown)
     else if (isInRange(ms, startedAtMs)) return { kind: 'time', ms }
     else fault ??= rejectTimeOutOfRange(column, ms, shown)
   }
   if (isIdentified) return { kind: 'time', ms: earliestMs }
-  return fault ?? reject('missing_time', `${timeColumns.join(', ')} are all empty`)
+  return fault ?? reject('missing_time', `${userTimeColumns.join(', ')} are all empty`)
 }
 
 /** Stands for the text of a column that the mapping drops or hashes: details are kept in Redis and shown. */
@@ -200,15 +214,10 @@ function isShown(treatments: Treatments, column: string): boolean {
   return treatment === undefined || (treatment.kind === 'property' && !treatment.hides)
 }
 
-/** What JavaScript prints for no date at all; Heap's JSON exports contain it. */
-function isInvalidDate(text: string): boolean {
-  return text.trim().toLowerCase() === 'invalid date'
-}
-
 function timeSetter(column: string): Setter {
   return (properties, value) => {
     if (isInvalidDate(value)) return
-    const ms = parseHeapTime(value)
+    const ms = parseHeapDate(value)
     properties[column] = ms === undefined ? value : new Date(ms).toISOString()
   }
 }
@@ -218,7 +227,7 @@ function initialNameOf(name: string): string {
   return name.startsWith('heap_') ? `heap_initial_${name.slice(5)}` : `$initial_${name}`
 }
 
-function initialSetter(column: string): Setter {
+function initialSetter(column: string): ValueSetter {
   const name = initialNameOf(storableName(column.slice(initial.length)))
   const other = storableName(column)
   return (properties, value) => {

@@ -1,3 +1,4 @@
+import { hasLostDigits } from './canonical-id.ts'
 import { storableText } from './storable-text.ts'
 
 /** PostHog's limit, in UTF-8 bytes. */
@@ -39,13 +40,18 @@ export function identityIn(text: string | null): string | null {
   return identity === '' ? null : identity
 }
 
-export type DistinctIdFault = { kind: 'illegal' } | { kind: 'too_long'; bytes: number }
+export type DistinctIdFault =
+  | { kind: 'illegal' }
+  /** A number that has lost digits: it stands for many. */
+  | { kind: 'damaged' }
+  | { kind: 'too_long'; bytes: number }
 
 /** Why PostHog would not take `id` as the name of one person; undefined when it would. */
 export function distinctIdFault(id: string): DistinctIdFault | undefined {
   // No UTF-16 unit takes more than three bytes: nearly all ids need no counting.
   const bytes = id.length * 3 <= distinctIdMaxBytes ? 0 : utf8Bytes(id)
   if (bytes > distinctIdMaxBytes) return { kind: 'too_long', bytes }
+  if (hasLostDigits(id)) return { kind: 'damaged' }
   const trimmed = id.trim().toLowerCase()
   const bare = /^(['"])(.+)\1$/.exec(trimmed)?.[2] ?? trimmed
   return trimmed === '' || illegalIds.has(bare) ? { kind: 'illegal' } : undefined

@@ -1,4 +1,4 @@
-import type { Values } from '@heapferry/domain'
+import type { Types, Values } from '@heapferry/domain'
 import { compileCampaign } from './campaign.ts'
 import type { Treatments } from './column-treatments.ts'
 import type { CompiledColumns } from './compile-columns.ts'
@@ -27,7 +27,7 @@ export function compileEventProperties(
   { run, mapping, identities }: ConversionContext,
   treatments: Treatments,
   statics: readonly [string, unknown][],
-): (values: Values, ids: EventIds, timeMs: number, isNative: boolean) => Properties {
+): (values: Values, ids: EventIds, timeMs: number, row: { isNative: boolean; types: Types | undefined }) => Properties {
   const isPersonless = mapping.anonymous === 'personless'
   const ipCell = compiled.cell('ip')
   const browserIpCell = compiled.cell('browser_ip')
@@ -39,7 +39,7 @@ export function compileEventProperties(
   const setDirect = compileDirect(compiled)
   const setCampaign = compileCampaign(compiled, treatments)
 
-  return (values, { userId, eventId, sessionId }, timeMs, isNative) => {
+  return (values, { userId, eventId, sessionId }, timeMs, { isNative, types }) => {
     const properties: Properties = {
       $geoip_disable: true,
       // PostHog would fill in the address of the machine that imports.
@@ -61,7 +61,7 @@ export function compileEventProperties(
       if (screen !== null) properties.$screen_name = screen
     }
     setAddress(values, properties)
-    compiled.describe(values, properties)
+    compiled.describe(values, properties, types)
     if (!isNative) setDirect(values, properties, library)
     setCampaign(values, properties)
     for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value

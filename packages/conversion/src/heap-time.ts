@@ -51,6 +51,12 @@ export function parseHeapTime(text: string): number | undefined {
   return Date.UTC(year + 400, month - 1, day, hour, minute, second, ms) - 146_097 * dayMs - offsetMs
 }
 
+/** The same, where a day alone is its midnight (UTC): dates of people, not times of events. */
+export function parseHeapDate(text: string): number | undefined {
+  const trimmed = text.trim()
+  return parseHeapTime(/^\d{4}-\d\d-\d\d$/.test(trimmed) ? `${trimmed} 00:00:00` : trimmed)
+}
+
 const dash = 45
 const dot = 46
 const colon = 58

@@ -1,6 +1,6 @@
 export { browserOf } from './browser.ts'
 
-export { type Cast, isTypedText } from './cast-text.ts'
+export { type Cast, castText, isTypedText } from './cast-text.ts'
 export { canonicalId } from './canonical-id.ts'
 
 export { columnMeanings } from './column-meanings.ts'
@@ -12,6 +12,8 @@ export { compileIdentifyConverter } from './convert-identify.ts'
 export { consumedMigrationColumns } from './convert-user-migration.ts'
 export { consumedUserColumns, knownInitialColumns, knownUserColumns } from './convert-user.ts'
 
+export { cellsOf } from './declared-values.ts'
+export { compileIsDeleted } from './deleted-rows.ts'
 export { distinctIdFault, identityIn } from './distinct-id.ts'
 
 export { flatProperties } from './flat-properties.ts'
@@ -20,5 +22,6 @@ export { columnNulls, isKnownNull } from './nulls.ts'
 export { earliestMs, isInRange } from './outcomes.ts'
 export { platformOf } from './platform.ts'
 
+export { compileUndated, compileUserRows, isFirstColumn, type UserRows } from './user-rows.ts'
 export { textHash } from './text-hash.ts'
 export { splitVersioned } from './versioned-name.ts'

@@ -39,6 +39,8 @@ export function rejectDistinctId(column: string, id: string): Conversion | undef
   switch (fault.kind) {
     case 'illegal':
       return reject('illegal_distinct_id', `PostHog takes no such id for one person: ${column} is ${id}`)
+    case 'damaged':
+      return reject('damaged_id', `${column} is a number that has lost digits`)
     case 'too_long':
       return reject('distinct_id_too_long', `${column} has ${fault.bytes} bytes, PostHog takes 200`)
   }

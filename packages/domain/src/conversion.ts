@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Columns, Values } from './reading.ts'
+import type { Columns, Types, Values } from './reading.ts'
 import type { Table } from './table.ts'
 
 /** Why a row was left out on purpose. A closed list: reports and totals group by it. */
@@ -11,17 +11,18 @@ export const SkipReason = z.enum([
   'persons_skipped', // the mapping says persons: skip.
   'nothing_to_merge', // its ids are one already, or other rows join them.
   'filtered_out', // the mapping's filters do not want it.
-  'superseded', // a later dump has a newer row of the same user.
+  'superseded', // there is a newer row of the same user.
+  'deleted_in_source', // the tool that copied the row has marked it as deleted.
 ])
 export type SkipReason = z.infer<typeof SkipReason>
 
 /** Why a row could not be sent. A closed list: reports, totals and `retry` group by it. */
 export const RejectReason = z.enum([
-  'not_decodable', // unclosed quote, wrong column count, bad UTF-8: no row could be read here.
+  'not_decodable', // quotes, columns, JSON, UTF-8, damage: no row could be read here, and the detail says why.
   'file_damaged', // cut off, or not to be unpacked any further: how many rows are lost behind it, nobody knows.
   'row_too_large', // longer than any event that PostHog takes.
   'missing_user_id',
-  'damaged_id', // a spreadsheet or a float has eaten digits of user_id, event_id or session_id.
+  'damaged_id', // no whole number, or a spreadsheet or a float has eaten digits of user_id, event_id, session_id or identity.
   'missing_time',
   'unparsable_time',
   'time_out_of_range', // before 2010 or more than 23 h after the start of the run.
@@ -61,5 +62,8 @@ export type Conversion =
   | { kind: 'skip'; reason: SkipReason }
   | { kind: 'reject'; reason: RejectReason; detail: string }
 
+/** What becomes of the rows of a table with the same columns. */
+export type Convert = (values: Values, types?: Types) => Conversion
+
 /** Compiled once for a table and its columns, then called for every row that has them. */
-export type ConverterFor = (table: Table, columns: Columns) => (values: Values) => Conversion
+export type ConverterFor = (table: Table, columns: Columns) => Convert

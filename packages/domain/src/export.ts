@@ -36,6 +36,14 @@ export const Format = z.discriminatedUnion('kind', [
 ])
 export type Format = z.infer<typeof Format>
 
+/**
+ * What a format itself says of a cell's text, so that it is no text in PostHog either. Whole numbers (`integer`) that a
+ * double does not hold stay text; `float` is a number of 32 bits, whose text has more digits than it knows; `json` is a list
+ * or an object.
+ */
+export const DeclaredType = z.enum(['integer', 'number', 'float', 'boolean', 'json'])
+export type DeclaredType = z.infer<typeof DeclaredType>
+
 /** How the whole file is packed; Avro and Parquet compress inside and count as `none`. */
 export const Compression = z.enum(['none', 'gzip', 'zstd', 'bzip2'])
 export type Compression = z.infer<typeof Compression>
@@ -89,6 +97,8 @@ export const ExportFile = z.object({
   encoding: TextEncoding.optional(),
   /** Lower case, in the file's order; of JSON those that its first rows have. */
   columns: z.array(z.string()).readonly(),
+  /** Of a format that has types, what all values of a column are; of JSON as far as its first rows tell. */
+  types: z.array(DeclaredType.nullable()).readonly().optional(),
   /** Where the first row starts, in the uncompressed file as UTF-8: after a byte order mark and a header. */
   firstRowByte: z.number().int().nonnegative(),
   version: FileVersion,

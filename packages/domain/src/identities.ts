@@ -19,6 +19,18 @@ export type Join =
   /** The row would join two people. */
   | { kind: 'conflict'; detail: string }
 
+/** What a row of `users` is among the rows of its person, where there are several. */
+export type Standing =
+  /** A newer row of the same id stands for it. `joins`: that one joins the id to its identity, too. */
+  | { kind: 'older'; joins: boolean }
+  | {
+      kind: 'counts'
+      /** No other row of the person is newer: its values are the current ones. */
+      isNewest: boolean
+      /** Columns whose values the person has from another row: each is sent with one row only, so that order does not matter. */
+      elsewhere: ReadonlySet<string>
+    }
+
 /** The resolved graph of what an export says of user ids. All ids are canonical decimal strings. */
 export interface Identities {
   /** Undefined for an id that no migration names and whose own row says all there is to know. */
@@ -32,4 +44,6 @@ export interface Identities {
   isKnown(userId: string): boolean
   /** Whether a later dump than `dump` has a row of `users` for the id. */
   isSuperseded(userId: string, dump: number): boolean
+  /** Undefined where the row is the only one of its person. @param rowKey of the row's content; asked for only where there are several */
+  standing(userId: string, rowKey: () => number): Standing | undefined
 }

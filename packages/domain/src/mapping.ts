@@ -234,6 +234,10 @@ export const Mapping = z
       .enum(['keep', 'hash'])
       .default('keep')
       .describe('hash: the distinct_id of people is HMAC-SHA-256 of their identity, with HEAPFERRY_HASH_SALT.'),
+    deleted: z
+      .enum(['skip', 'send'])
+      .default('skip')
+      .describe('Whether rows are sent that the copying tool has marked as deleted, as by _fivetran_deleted.'),
     properties: ColumnRules.default({}).describe(ofColumns),
     static: StaticProperties.default({}).describe(sameForEveryRow),
     filter: Filter.default({}).describe('Which events are sent. All others are counted as skipped, filtered_out.'),

@@ -1,4 +1,5 @@
 import type { RejectReason } from './conversion.ts'
+import type { DeclaredType } from './export.ts'
 
 /**
  * Column names, lower case. Rows with the same columns share one array, so that converters compile once for it: all rows
@@ -9,6 +10,9 @@ export type Columns = readonly string[]
 /** Text as the export has it, null where it holds nothing (empty, `\N`). In the order of the columns. */
 export type Values = readonly (string | null)[]
 
+/** In the order of the columns; nothing where a cell is text. */
+export type Types = readonly (DeclaredType | undefined)[]
+
 /** Where a row stands in its file. */
 export interface Place {
   /** 1 for the first row after the header. */
@@ -18,7 +22,7 @@ export interface Place {
 }
 
 export type ReadRow =
-  | { kind: 'row'; place: Place; columns: Columns; values: Values }
+  | { kind: 'row'; place: Place; columns: Columns; values: Values; types?: Types | undefined }
   | { kind: 'unreadable'; place: Place; reason: RejectReason; detail: string }
 
 /** How far a chunk has been read. Only the reader that issued a cursor may interpret it; it only ever grows. */

@@ -114,3 +114,11 @@ export function requiredColumns(kind: TableKind): readonly string[] {
       return []
   }
 }
+
+/**
+ * Columns that tools of data frames write for the numbers of rows: without a name, and as they call one that they read
+ * again.
+ */
+export function isRowIndex(column: string): boolean {
+  return column === '' || /^__index_level_\d+__$|^unnamed: \d+(?:\.\d+)?$/.test(column)
+}

@@ -1,13 +1,12 @@
 import { compileConverter, type ConversionContext, textHash } from '@heapferry/conversion'
 import {
   type Columns,
-  type Conversion,
+  type Convert,
   type ConverterFor,
   conversionVersion,
   type Identities,
   OperatorError,
   type Run,
-  type Values,
 } from '@heapferry/domain'
 import { hiddenText } from './hidden-columns.ts'
 import { noIdentities } from './identities/no-identities.ts'
@@ -56,7 +55,7 @@ export function hashOf(hashSalt: string | null): ConversionContext['hash'] {
 
 function compiled(context: ConversionContext): ConverterFor {
   // Columns belong to a file, and a file to one table, so the array alone is the key.
-  const known = new WeakMap<Columns, (values: Values) => Conversion>()
+  const known = new WeakMap<Columns, Convert>()
   return (table, columns) => {
     const convert = known.get(columns)
     if (convert) return convert

@@ -14,7 +14,7 @@ export function endOfRow(row: ReadRow, table: Table, converterFor: ConverterFor)
 /** What a row becomes, whatever its size. */
 export function conversionOf(row: ReadRow, table: Table, converterFor: ConverterFor): Conversion {
   return row.kind === 'row'
-    ? converterFor(table, row.columns)(row.values)
+    ? converterFor(table, row.columns)(row.values, row.types)
     : { kind: 'reject', reason: row.reason, detail: row.detail }
 }
 

@@ -1,9 +1,8 @@
 export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
-export { identityFacts } from './identities/identity-facts.ts'
 export { noIdentities } from './identities/no-identities.ts'
-export { resolveIdentities } from './identities/resolve-identities.ts'
+export { resolvePeople } from './identities/resolve-people.ts'
 export {
   identitiesFor,
   identitiesPath,
@@ -76,3 +75,4 @@ export type { Scratch } from './verify/distinct-counter.ts'
 export type { Look, VerifiedDay } from './verify/posthog-verification.ts'
 export { verifyAgainstPostHog, type VerifyProgress } from './verify/verify-against-posthog.ts'
 export { verifyAgainstSource } from './verify/verify-against-source.ts'
+export { suggestedCasts } from './export-plan/text-kinds.ts'

@@ -9,16 +9,18 @@ export const skipText: Readonly<Record<SkipReason, string>> = {
   persons_skipped: 'The mapping says to send nothing about such people.',
   nothing_to_merge: 'Nothing to merge: its ids are the same, or other rows already merge them.',
   filtered_out: 'Excluded by the filters of the mapping.',
-  superseded: 'A later dump has a newer row for the same user.',
+  superseded: 'There is a newer row for the same user: in a later dump, or by last_modified.',
+  deleted_in_source: 'Marked as deleted by the tool that copied it. The mapping sends such rows with deleted: send.',
 }
 
 /** Why rows could not be sent. */
 export const rejectText: Readonly<Record<RejectReason, string>> = {
-  not_decodable: 'No row could be read there: unclosed quote, wrong number of columns, or text that is not UTF-8.',
+  not_decodable:
+    'No row could be read there, and its detail says why: quotes or columns of CSV that do not fit, JSON that is none, text that is not UTF-8, damaged data.',
   file_damaged: 'The file is damaged or cut off there. Nobody can tell how many rows are lost: get the file again.',
   row_too_large: 'Larger than any event that PostHog accepts.',
   missing_user_id: 'user_id is empty.',
-  damaged_id: 'An id has lost digits, as happens in spreadsheets.',
+  damaged_id: 'An id is no whole number, or has lost digits, as happens in spreadsheets and in columns of floats.',
   missing_time: 'time is empty.',
   unparsable_time: 'time is not in a form that Heap writes.',
   time_out_of_range: 'Before 2010, or in the future.',

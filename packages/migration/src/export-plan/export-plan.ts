@@ -28,6 +28,8 @@ const PlannedColumn = z.object({
   column: z.string(),
   /** `distinct_id`, `timestamp`, `event` or names of properties; empty where it is left out. */
   becomes: z.array(z.string()),
+  /** Of a column under its own name of which the mapping says nothing: how many sampled values are text, and could be more. */
+  text: z.object({ values: Count, number: Count, boolean: Count, date: Count }).optional(),
 })
 
 const Outcome = z.discriminatedUnion('kind', [

@@ -20,14 +20,14 @@ import { convertersOf } from '../converters.ts'
 import { lookAtTables } from '../look-at-tables.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
-import { identityFacts } from '../identities/identity-facts.ts'
-import { resolveIdentities } from '../identities/resolve-identities.ts'
+import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { repeatedFileNotices } from './repeated-files.ts'
 import { RepeatedIds } from './repeated-ids.ts'
+import { type TextKinds, textKindsOf } from './text-kinds.ts'
 import { type RowSurvey, type SurveyedRow, type SurveyWork, surveyRows, wholeEndOf } from './survey-rows.ts'
 
 /** What is known of an export before any of its rows was read. */
@@ -70,6 +70,8 @@ export interface SurveyedTable {
   table: Table
   files: readonly ExportFile[]
   columns: readonly string[]
+  /** Of the sampled rows, by column. */
+  textKinds: ReadonlyMap<string, TextKinds>
   rows: Figure
   /** Of the sampled rows, or of all. */
   survey: RowSurvey
@@ -119,7 +121,7 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
       tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
-  const notices = [...found.notices, ...(await repeatedFileNotices(work.source, found.files))]
+  const notices = [...found.notices, ...people.notices, ...(await repeatedFileNotices(work.source, found.files))]
   return planOf({ ...found, notices, faults: [...found.faults, ...people.faults] }, work, {
     tables,
     people: people.summary,
@@ -183,12 +185,9 @@ async function resolvePeople(
   }
   const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
-  const resolved = resolveIdentities(await identityFacts(ofPeople, counted, { mapping, hashSalt, onDamage }), {
-    listNamed,
-    idsPerIdentity: mapping.ids_per_identity,
-  })
+  const resolved = await resolve(ofPeople, counted, { mapping, hashSalt, listNamed, onDamage })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
-  return { identities, summary: resolved.summary, rowCounts, faults }
+  return { identities, summary: resolved.summary, notices: resolved.notices, rowCounts, faults }
 }
 
 /** The files of each table, people first, then by name. */
@@ -252,6 +251,7 @@ async function surveySamples(
     table,
     files,
     columns: [...columns],
+    textKinds: textKindsOf(candidates.map(({ row }) => row)),
     rows,
     survey,
     samples: spreadOverTime(candidates, hiddenColumns(table, work.mapping)),

@@ -99,7 +99,7 @@ function comparison(mapping: Mapping, against: Mapping, surveyed: readonly Surve
 }
 
 function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TablePlan {
-  const { table, files, columns, rows, survey, samples } = surveyed
+  const { table, files, columns, textKinds, rows, survey, samples } = surveyed
   const { tally, places, firstMs, lastMs, eventNames } = survey
   return {
     table: table.name,
@@ -122,7 +122,12 @@ function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TableP
       const count = tally.rejected[reason]
       return count === undefined ? [] : [{ reason, rows: scaled(surveyed, count), places: places.get(reason) ?? [] }]
     }),
-    columns: columnMeanings(table, columns, mapping).map(({ column, becomes }) => ({ column, becomes: [...becomes] })),
+    columns: columnMeanings(table, columns, mapping).map(({ column, becomes }) => {
+      const isOwn = becomes.some((property) => [column, `$set.${column}`].includes(property))
+      const hasRule = column in { ...mapping.properties, ...mapping.tables[table.name]?.properties }
+      const text = isOwn && !hasRule ? textKinds.get(column) : undefined
+      return { column, becomes: [...becomes], ...(text && { text }) }
+    }),
     samples: [...samples],
   }
 }

@@ -36,7 +36,7 @@ export function eachIdentity(
       if (identity === none) continue
       const index = findId(words, at(block, row), at(block, row + 1))
       const rank = at(block, row + 3)
-      if (rank === none || rank >= at(latest, index)) take(index, identity)
+      if (rank < 0 || rank >= at(latest, index)) take(index, identity)
     }
   }
 }

@@ -1,23 +1,27 @@
-import { type Identities, type Join, OperatorError, type Resolution } from '@heapferry/domain'
+import { type Identities, type Join, OperatorError, type Resolution, type Standing } from '@heapferry/domain'
+import { z } from 'zod'
 import { conflictCode, identityCode, isConflict, several } from './codes.ts'
 import { conflictAt, conflictWords } from './conflicts.ts'
 import { at, findId, hasBit, idText, wordsOf, writeId } from './packed-ids.ts'
-import type { ResolvedIdentities } from './resolve-identities.ts'
+import type { ResolvedPeople } from './resolve-people.ts'
+import { joinsFlag, newestFlag, repeatedFlag } from './settle-standings.ts'
 
 // 16 bytes; the digit is the version of everything that follows.
-const magic = 'heapferry ids 1\n'
-const headerBytes = 40
+const magic = 'heapferry ids 2\n'
+const headerBytes = 48
 
 /**
  * The parts of a file that `decodeIdentities` reads in place. Those who hold the same identities have the same bytes.
  *
- * All numbers are little-endian. A header of the magic and six counts (ids, identities, their bytes, conflicts, superseded
- * ids, named ids) is followed by the arrays of `ResolvedIdentities` in the order in which `unpack` takes them, each filled up to a
- * multiple of eight bytes.
+ * All numbers are little-endian. A header of the magic and eight counts (ids, identities, their bytes, conflicts, superseded
+ * ids, named ids, ids of standings, bytes of their columns) is followed by the arrays of
+ * `ResolvedIdentities` and `Standings` in the order in which `unpack` takes them, each filled up to a multiple of eight
+ * bytes.
  */
-export function encodeIdentities(resolved: ResolvedIdentities): Uint8Array[] {
+export function encodeIdentities(people: Packed): Uint8Array[] {
   const { ids, superseded, latestDumps, named, owners, parents, conflicts, identityEnds, migratedAway, identities } =
-    resolved
+    people
+  const { standings } = people
   const header = new Uint8Array(headerBytes)
   new TextEncoder().encodeInto(magic, header)
   const counts = [
@@ -27,6 +31,8 @@ export function encodeIdentities(resolved: ResolvedIdentities): Uint8Array[] {
     conflicts.length / conflictWords,
     superseded.length,
     named.length,
+    standings.ids.length,
+    standings.columns.length,
   ]
   new Uint32Array(header.buffer, magic.length).set(counts)
   const parts = [
@@ -34,12 +40,17 @@ export function encodeIdentities(resolved: ResolvedIdentities): Uint8Array[] {
     superseded,
     latestDumps,
     named,
+    standings.ids,
     owners,
     parents,
     conflicts,
     identityEnds,
+    standings.keys,
+    standings.elsewhere,
     migratedAway,
+    standings.flags,
     identities,
+    standings.columns,
   ]
   return [header, ...parts.flatMap(filledUp)]
 }
@@ -54,6 +65,8 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
   const words = wordsOf(packed.ids)
   const supersededWords = wordsOf(packed.superseded)
   const namedWords = wordsOf(packed.named)
+  const standingWords = wordsOf(packed.standings.ids)
+  const columnSets = columnSetsIn(packed.standings.columns)
   const wanted = new Int32Array(2)
   const decoder = new TextDecoder()
 
@@ -101,18 +114,49 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
       const place = placeOf(userId, supersededWords)
       return place !== -1 && dump < (packed.latestDumps[place] ?? 0)
     },
+    standing(userId, rowKey): Standing | undefined {
+      const place = placeOf(userId, standingWords)
+      if (place === -1) return undefined
+      const { keys, flags, elsewhere } = packed.standings
+      const flag = flags[place] ?? 0
+      if ((flag & repeatedFlag) !== 0 && rowKey() !== keys[place])
+        return { kind: 'older', joins: (flag & joinsFlag) !== 0 }
+      return {
+        kind: 'counts',
+        isNewest: (flag & newestFlag) !== 0,
+        elsewhere: columnSets[at(elsewhere, place)] ?? noColumns,
+      }
+    },
   }
 }
 
-type Packed = Omit<ResolvedIdentities, 'summary'>
+const noColumns: ReadonlySet<string> = new Set()
+
+const StoredColumns = z.object({ names: z.array(z.string()), sets: z.array(z.array(z.number().int())) })
+
+function columnSetsIn(bytes: Uint8Array): ReadonlySet<string>[] {
+  const { names, sets } = StoredColumns.parse(JSON.parse(new TextDecoder().decode(bytes)))
+  return sets.map((set) => new Set(set.map((number) => names[number] ?? '')))
+}
+
+type Packed = Omit<ResolvedPeople, 'summary' | 'notices'>
 
 function unpack(given: Uint8Array): Packed {
   // Arrays of wide numbers have to start at multiples of eight bytes; a small file may come in the middle of a pool.
   const bytes = given.byteOffset % 8 === 0 ? given : new Uint8Array(given)
   if (new TextDecoder().decode(bytes.subarray(0, magic.length)) !== magic) throw notIdentities('has another beginning')
   if (bytes.length < headerBytes) throw notIdentities('is cut off')
-  const counts = new Uint32Array(bytes.buffer, bytes.byteOffset + magic.length, 6)
-  const [ids = 0, identities = 0, identityBytes = 0, conflicts = 0, superseded = 0, named = 0] = counts
+  const counts = new Uint32Array(bytes.buffer, bytes.byteOffset + magic.length, 8)
+  const [
+    ids = 0,
+    identities = 0,
+    identityBytes = 0,
+    conflicts = 0,
+    superseded = 0,
+    named = 0,
+    standings = 0,
+    columns = 0,
+  ] = counts
   let next = headerBytes
   function take<T>(
     array: new (buffer: ArrayBufferLike, start: number, length: number) => T,
@@ -124,17 +168,29 @@ function unpack(given: Uint8Array): Packed {
     if (next > bytes.length) throw notIdentities('is cut off')
     return new array(bytes.buffer, bytes.byteOffset + start, length)
   }
-  return {
+  const wide = {
     ids: take(BigInt64Array, 8, ids),
     superseded: take(BigInt64Array, 8, superseded),
     latestDumps: take(Float64Array, 8, superseded),
     named: take(BigInt64Array, 8, named),
+  }
+  const standingIds = take(BigInt64Array, 8, standings)
+  const numbers = {
     owners: take(Int32Array, 4, ids),
     parents: take(Int32Array, 4, ids),
     conflicts: take(Int32Array, 4, conflicts * conflictWords),
     identityEnds: take(Uint32Array, 4, identities),
-    migratedAway: take(Uint8Array, 1, Math.ceil(ids / 8)),
+  }
+  const keys = take(Uint32Array, 4, standings)
+  const elsewhere = take(Int32Array, 4, standings)
+  const migratedAway = take(Uint8Array, 1, Math.ceil(ids / 8))
+  const flags = take(Uint8Array, 1, standings)
+  return {
+    ...wide,
+    ...numbers,
+    migratedAway,
     identities: take(Uint8Array, 1, identityBytes),
+    standings: { ids: standingIds, keys, elsewhere, flags, columns: take(Uint8Array, 1, columns) },
   }
 }
 

@@ -1,26 +1,51 @@
-import { canonicalId, columnNulls, distinctIdFault, identityIn, identityNaming } from '@heapferry/conversion'
-import { type Columns, type ExportFile, type Mapping, OperatorError, type Slice } from '@heapferry/domain'
+import {
+  canonicalId,
+  columnNulls,
+  compileIsDeleted,
+  compileUndated,
+  distinctIdFault,
+  identityIn,
+  identityNaming,
+} from '@heapferry/conversion'
+import {
+  type Columns,
+  type ExportFile,
+  type Mapping,
+  OperatorError,
+  phaseOf,
+  type Slice,
+  type Table,
+  type Values,
+} from '@heapferry/domain'
 import { hashOf } from '../converters.ts'
+import { hiddenColumns } from '../hidden-columns.ts'
 import { none } from './codes.ts'
 import { IdentityTexts } from './identity-texts.ts'
 import { writeId } from './packed-ids.ts'
 import { PackedRows } from './packed-rows.ts'
+import { addUndated, type UndatedPeople } from './undated-people.ts'
 
 /** What an export says of user ids, packed: no object or string is held for an id. */
 export interface IdentityFacts {
   /** Words of from_user_id, words of to_user_id. */
   migrations: PackedRows
-  /** Words of user_id, number of the identity, rank of the dump; `none` where the row has none. */
+  /** Words of user_id, number of the identity, rank of the dump; `none` where the row has none, `noUser` of an identify record. */
   claims: PackedRows
+  /** Words of the user_id of each row of `users` without an identity. */
+  unnamed: PackedRows
   identities: IdentityTexts
   /** In ascending order. A dump's rank is its place here. */
   dumps: readonly number[]
+  undated: UndatedPeople
 }
+
+/** The rank of what is no row of `users`. */
+export const noUser = -2
 
 /**
  * Reads what `users`, `user_migrations` and identify records say of user ids. Rows that cannot be read, and ids that
- * PostHog takes for nobody, are left to the workers, which reject them with their place. An identity that PostHog
- * refuses is as none: the migrations of the id still join it.
+ * PostHog takes for nobody, are left to the workers, which reject them with their place; rows that are deleted count as
+ * not there. An identity that PostHog refuses is as none: the migrations of the id still join it.
  *
  * @param read the rows of a whole file
  * @param hashSalt with the mapping it decides what an identity is called in PostHog, as in the conversion
@@ -39,36 +64,65 @@ export async function identityFacts(
   }: { mapping: Mapping; hashSalt: string | null; onDamage?: (file: ExportFile, fault: OperatorError) => void },
 ): Promise<IdentityFacts> {
   const distinctIdOf = identityNaming({ mapping, hash: hashOf(hashSalt) })
-  const dumps = [...new Set(files.flatMap((file) => dumpOf(file) ?? []))].toSorted((a, b) => a - b)
-  const facts = { migrations: new PackedRows(), claims: new PackedRows(), identities: new IdentityTexts(), dumps }
+  const dumps = [...new Set(files.flatMap(({ table }) => (table.kind === 'users' ? (table.dump ?? []) : [])))].toSorted(
+    (a, b) => a - b,
+  )
+  const facts: IdentityFacts = {
+    migrations: new PackedRows(),
+    claims: new PackedRows(),
+    unnamed: new PackedRows(2),
+    identities: new IdentityTexts(),
+    dumps,
+    undated: new Map(),
+  }
   const from = new Int32Array(2)
   const to = new Int32Array(2)
+
+  const migrationIn = (columns: Columns): ((values: Values) => void) => {
+    const [fromAt, toAt] = [columns.indexOf('from_user_id'), columns.indexOf('to_user_id')]
+    return (values) => {
+      const fromId = idOf(values[fromAt] ?? null)
+      const toId = idOf(values[toAt] ?? null)
+      if (fromId === undefined || toId === undefined || fromId === toId) return
+      writeId(fromId, from)
+      writeId(toId, to)
+      facts.migrations.push(from[0] ?? 0, from[1] ?? 0, to[0] ?? 0, to[1] ?? 0)
+    }
+  }
+
+  const claimIn = (columns: Columns, table: Table): ((values: Values) => void) => {
+    const [idAt, identityAt] = [columns.indexOf('user_id'), columns.indexOf('identity')]
+    const isUser = table.kind === 'users'
+    const dump = isUser ? table.dump : undefined
+    const rank = dump === undefined ? (isUser ? none : noUser) : dumps.indexOf(dump)
+    const undated = isUser ? compileUndated(table, columns, mapping) : null
+    const isNull = columnNulls(table, mapping).certain('identity')
+    const hidden = hiddenColumns(table, mapping)
+    return (values) => {
+      const id = idOf(values[idAt] ?? null)
+      if (id === undefined) return
+      const text = values[identityAt] ?? null
+      const identity = text === null || isNull(text) ? undefined : identityOf(text)
+      writeId(id, from)
+      if (identity === undefined && isUser) facts.unnamed.push(from[0] ?? 0, from[1] ?? 0)
+      // Without an identity a row makes a claim only where it takes the place of an older one.
+      if (identity === undefined && rank < 1) return
+      const number = identity === undefined ? none : facts.identities.numberOf(distinctIdOf(identity))
+      facts.claims.push(from[0] ?? 0, from[1] ?? 0, number, rank)
+      const fault = identity === undefined ? null : (undated?.(values) ?? null)
+      if (fault !== null) addUndated(facts.undated, fault, hidden)
+    }
+  }
+
   for (const file of files) {
-    const whenDamaged = (detail: string) => onDamage(file, peopleMissing(file, detail))
-    if (file.table.kind === 'user_migrations') {
-      await eachRow(read(file), whenDamaged, ['from_user_id', 'to_user_id'], (fromText, toText) => {
-        const fromId = idOf(fromText)
-        const toId = idOf(toText)
-        if (fromId === undefined || toId === undefined || fromId === toId) return
-        writeId(fromId, from)
-        writeId(toId, to)
-        facts.migrations.push(from[0] ?? 0, from[1] ?? 0, to[0] ?? 0, to[1] ?? 0)
-      })
-    }
-    if (file.table.kind === 'users' || file.table.kind === 'identify') {
-      const dump = dumpOf(file)
-      const rank = dump === undefined ? none : dumps.indexOf(dump)
-      const isNull = columnNulls(file.table, mapping).certain('identity')
-      await eachRow(read(file), whenDamaged, ['user_id', 'identity'], (idText, identityText) => {
-        const id = idOf(idText)
-        const identity = identityText === null || isNull(identityText) ? undefined : identityOf(identityText)
-        // Without an identity a row matters only where it takes the place of an older one.
-        if (id === undefined || (identity === undefined && rank < 1)) return
-        writeId(id, from)
-        const number = identity === undefined ? none : facts.identities.numberOf(distinctIdOf(identity))
-        facts.claims.push(from[0] ?? 0, from[1] ?? 0, number, rank)
-      })
-    }
+    const { table } = file
+    if (phaseOf(table.kind) !== 'identities') continue
+    const rowIn = table.kind === 'user_migrations' ? migrationIn : claimIn
+    await eachRow(
+      read(file),
+      (columns) => ({ isDeleted: compileIsDeleted(columns, mapping), take: rowIn(columns, table) }),
+      (detail) => onDamage(file, peopleMissing(file, detail)),
+    )
   }
   facts.identities.close()
   return facts
@@ -82,41 +136,36 @@ function peopleMissing({ path }: ExportFile, detail: string): OperatorError {
   )
 }
 
+interface RowTaker {
+  isDeleted: ((values: Values) => boolean) | null
+  take(values: Values): void
+}
+
 async function eachRow(
   slices: AsyncIterable<Slice>,
+  compile: (columns: Columns) => RowTaker,
   whenDamaged: (detail: string) => void,
-  [first, second]: readonly [string, string],
-  take: (first: string | null, second: string | null) => void,
 ): Promise<void> {
-  let known: Columns | undefined
-  let firstAt = -1
-  let secondAt = -1
+  const compiled = new WeakMap<Columns, RowTaker>()
   for await (const { rows } of slices) {
     for (const row of rows) {
       if (row.kind !== 'row') {
         if (row.reason === 'file_damaged') whenDamaged(row.detail)
         continue
       }
-      if (row.columns !== known) {
-        known = row.columns
-        firstAt = known.indexOf(first)
-        secondAt = known.indexOf(second)
-      }
-      take(row.values[firstAt] ?? null, row.values[secondAt] ?? null)
+      const taker = compiled.get(row.columns) ?? compile(row.columns)
+      compiled.set(row.columns, taker)
+      if (!taker.isDeleted?.(row.values)) taker.take(row.values)
     }
   }
 }
 
-function dumpOf({ table }: ExportFile): number | undefined {
-  return table.kind === 'users' ? table.dump : undefined
-}
-
-function idOf(text: string | null): string | undefined {
+export function idOf(text: string | null): string | undefined {
   const reading = canonicalId(text)
   return reading.kind === 'id' && distinctIdFault(reading.id) === undefined ? reading.id : undefined
 }
 
-function identityOf(text: string): string | undefined {
+export function identityOf(text: string | null): string | undefined {
   const identity = identityIn(text)
   return identity === null || distinctIdFault(identity) ? undefined : identity
 }

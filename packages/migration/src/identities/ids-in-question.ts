@@ -1,16 +1,16 @@
 import { canonicalId } from '@heapferry/conversion'
 import type { Claims } from './claims.ts'
-import { identityCode, several } from './codes.ts'
+import { identityCode, none, several } from './codes.ts'
 import type { IdentityFacts } from './identity-facts.ts'
 import type { IdentityTexts } from './identity-texts.ts'
-import { at, findId, sortedIds, wordsOf, writeId } from './packed-ids.ts'
+import { at, bitsFor, findId, hasBit, setBit, sortedIds, wordsOf, writeId } from './packed-ids.ts'
 import type { PackedRows } from './packed-rows.ts'
 
 /** The ids of `ResolvedIdentities`, and the identities that read like an id that rows have. */
-export function idsInQuestion({ migrations, identities }: IdentityFacts, claims: Claims) {
+export function idsInQuestion({ migrations, identities, unnamed }: IdentityFacts, claims: Claims) {
   const migrated = migratedIds(migrations)
   const lookalikes = identitiesLikeIds(identities, [wordsOf(migrated), claims.words])
-  const doubtful = doubtfulIds(claims, lookalikes, wordsOf(migrated))
+  const doubtful = doubtfulIds(claims, { lookalikes, named: namedByOthers(claims, unnamed) }, wordsOf(migrated))
   // Of its own size: behind `migrated` there is room for every id as often as migrations name it.
   const ids = new BigInt64Array(migrated.length + doubtful.length)
   ids.set(migrated)
@@ -56,12 +56,28 @@ function readAsId(identities: IdentityTexts, number: number, into: Int32Array): 
 
 const zero = 48
 
+/** A bit for each claimant that has a row of `users` without the identity that others, such as identify records, know. */
+function namedByOthers({ words, owners }: Claims, unnamed: PackedRows): Uint8Array {
+  const named = bitsFor(owners.length)
+  for (const block of unnamed.blocks()) {
+    for (let row = 0; row < block.length; row += 2) {
+      const claimant = findId(words, at(block, row), at(block, row + 1))
+      if (claimant !== -1 && at(owners, claimant) !== none) setBit(named, claimant)
+    }
+  }
+  return named
+}
+
 /** Ids that no migration names and whose own row cannot be taken at its word. */
-function doubtfulIds({ ids, words, owners }: Claims, lookalikes: ReadonlySet<number>, migrated: Int32Array): bigint[] {
+function doubtfulIds(
+  { ids, words, owners }: Claims,
+  { lookalikes, named }: { lookalikes: ReadonlySet<number>; named: Uint8Array },
+  migrated: Int32Array,
+): bigint[] {
   const doubtful: bigint[] = []
   for (let index = 0; index < ids.length; index++) {
     const owner = at(owners, index)
-    if (owner !== several && !lookalikes.has(identityCode(owner))) continue
+    if (owner !== several && !lookalikes.has(identityCode(owner)) && !hasBit(named, index)) continue
     const isMigrated = findId(migrated, at(words, index * 2), at(words, index * 2 + 1)) !== -1
     if (!isMigrated) doubtful.push(ids[index] ?? 0n)
   }

@@ -7,4 +7,5 @@ export const noIdentities: Identities = {
     fromId === toId ? { kind: 'nothing' } : { kind: 'joins', alias: fromId, distinctId: toId },
   isKnown: () => false,
   isSuperseded: () => false,
+  standing: () => undefined,
 }

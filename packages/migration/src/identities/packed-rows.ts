@@ -1,4 +1,4 @@
-/** Rows of four 32-bit words, in blocks, so that growing copies nothing. */
+/** Rows of two or four 32-bit words, in blocks, so that growing copies nothing. */
 export class PackedRows {
   /** Full, but the last. */
   #blocks: Int32Array[] = []
@@ -6,12 +6,17 @@ export class PackedRows {
   /** Words of the last block. */
   #used = 0
   #length = 0
+  readonly #width: 2 | 4
+
+  constructor(width: 2 | 4 = 4) {
+    this.#width = width
+  }
 
   get length(): number {
     return this.#length
   }
 
-  push(first: number, second: number, third: number, fourth: number): void {
+  push(first: number, second: number, third = 0, fourth = 0): void {
     if (this.#used === this.#block.length) {
       this.#block = new Int32Array(Math.min(Math.max(this.#block.length * 2, smallestBlock), largestBlock))
       this.#blocks.push(this.#block)
@@ -19,9 +24,10 @@ export class PackedRows {
     }
     this.#block[this.#used++] = first
     this.#block[this.#used++] = second
+    this.#length++
+    if (this.#width === 2) return
     this.#block[this.#used++] = third
     this.#block[this.#used++] = fourth
-    this.#length++
   }
 
   *blocks(): Generator<Int32Array> {

@@ -10,6 +10,7 @@ import { joinIds, sizesOf } from './join-ids.ts'
 import { nameOwners } from './name-owners.ts'
 import { lookalikesOfOthers, ownIdentities } from './own-identities.ts'
 import { at, bitsFor, hasBit, setBit, wordsOf } from './packed-ids.ts'
+import { findRivals, type Rivals } from './rivals.ts'
 
 /**
  * Who is who, packed. An id is known by its place in `ids`, which holds those that migrations name, and those whose own
@@ -34,6 +35,8 @@ export interface ResolvedIdentities {
   latestDumps: Float64Array
   /** Ascending ids that are not in `ids` and have an identity. Empty unless asked for. */
   named: BigInt64Array
+  /** Whose rows are still to be compared. */
+  rivals: Rivals
   summary: IdentitySummary
 }
 
@@ -87,6 +90,7 @@ export function resolveIdentities(
   const { ids, lookalikes } = idsInQuestion(facts, claims)
   const words = wordsOf(ids)
   const { owners, parents, migratedAway, conflicts, loose, sizes } = decide(words, lookalikes, claims, facts)
+  const rivals = findRivals(facts, claims, { words, owners, migratedAway })
   const texts = packIdentities(owners, facts.identities)
   return {
     ids,
@@ -98,6 +102,7 @@ export function resolveIdentities(
     conflicts,
     ...supersededIds(claims, facts.dumps),
     named: listNamed ? namedIds(claims, words) : new BigInt64Array(0),
+    rivals,
     summary: {
       people: countPeople(owners, texts.used, loose.identities),
       ids: ids.length + loose.ids,

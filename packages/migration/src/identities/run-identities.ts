@@ -14,9 +14,8 @@ import {
 } from '@heapferry/domain'
 import { crowdedText } from './crowded-identities.ts'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
-import { identityFacts } from './identity-facts.ts'
 import { noIdentities } from './no-identities.ts'
-import { resolveIdentities } from './resolve-identities.ts'
+import { type ResolvedPeople, resolvePeople } from './resolve-people.ts'
 
 /** Where the identities of a run are: their file in the work store, its hash in the ledger. */
 export interface KeptIdentities {
@@ -65,10 +64,11 @@ export async function saveIdentities(
     const bytes = await store.read(path).catch(unlessOperator)
     if (bytes && sha256([bytes]) === stored.resolved) return []
   }
-  const { parts, crowded } = await resolve(run, files, source)
+  const people = await resolve(run, files, source)
+  const parts = encodeIdentities(people)
   await store.put(path, parts)
   await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
-  return crowded.map(crowdedText)
+  return [...people.summary.crowded.map(crowdedText), ...people.notices]
 }
 
 /**
@@ -88,8 +88,7 @@ export async function identitiesFor(phase: Phase, run: Run, kept: KeptIdentities
 export async function recoverIdentities(run: Run, source: PeopleSource, kept: KeptIdentities): Promise<Identities> {
   const stored = await loadIdentities(run, kept).catch(unlessOperator)
   if (stored) return stored
-  const { parts } = await resolve(run, await kept.ledger.files(run.id), source)
-  const bytes = Buffer.concat(parts)
+  const bytes = Buffer.concat(encodeIdentities(await resolve(run, await kept.ledger.files(run.id), source)))
   if (await isOfRun(run, bytes, kept)) return decodeIdentities(bytes)
   throw new OperatorError(
     `The people of the run ${run.id} come out otherwise than when it was made`,
@@ -115,11 +114,13 @@ async function isOfRun(run: Run, bytes: Uint8Array, { ledger }: KeptIdentities):
   return sha256([bytes]) === wanted?.resolved
 }
 
-async function resolve({ mapping }: Run, files: readonly ExportFile[], { read, hashSalt }: PeopleSource) {
-  const facts = await identityFacts(ofPeople(files), read, { mapping, hashSalt })
+function resolve(
+  { mapping }: Run,
+  files: readonly ExportFile[],
+  { read, hashSalt }: PeopleSource,
+): Promise<ResolvedPeople> {
   const listNamed = mapping.anonymous === 'personless'
-  const resolved = resolveIdentities(facts, { listNamed, idsPerIdentity: mapping.ids_per_identity })
-  return { parts: encodeIdentities(resolved), crowded: resolved.summary.crowded }
+  return resolvePeople(ofPeople(files), read, { mapping, hashSalt, listNamed })
 }
 
 function ofPeople(files: readonly ExportFile[]): ExportFile[] {

@@ -6,6 +6,7 @@ import {
   phaseOf,
   type ReadRow,
   type Source,
+  type Types,
   type Values,
 } from '@heapferry/domain'
 import { looksRounded } from '../export-plan/looks-rounded.ts'
@@ -166,6 +167,11 @@ function faulty({ path }: CorrectedFile, faults: readonly string[]): OperatorErr
 
 const maxShapes = 10_000
 
+/** What a cell was before it was written as text. */
+function typesOf({ columns, types }: ExportFile, wanted: Columns): Types | undefined {
+  return types && wanted.map((column) => types[columns.indexOf(column)] ?? undefined)
+}
+
 /** Makes rows of lines, with the columns that rows of their file have; rows with the same ones share one array. */
 class Shapes {
   readonly #header: readonly string[]
@@ -177,7 +183,13 @@ class Shapes {
 
   rowOf(file: ExportFile, place: RowPlace, values: Values): ReadRow {
     const { columns, indexes } = hasOwnColumns(file) ? this.#ofRow(file, values) : this.#ofFile(file)
-    return { kind: 'row', place, columns, values: indexes.map((index) => values[index] ?? null) }
+    return {
+      kind: 'row',
+      place,
+      columns,
+      values: indexes.map((index) => values[index] ?? null),
+      types: typesOf(file, columns),
+    }
   }
 
   #ofFile(file: ExportFile) {

@@ -8,6 +8,11 @@ import type { Identities } from '@heapferry/domain'
 export function lateIdentities(resolved: Identities): Identities {
   return {
     ...resolved,
+    // Nobody has compared it with the rows that are there: it adds what they do not say, and replaces nothing.
+    standing(userId, rowKey) {
+      const standing = resolved.standing(userId, rowKey)
+      return standing?.kind === 'older' ? { kind: 'counts', isNewest: false, elsewhere: new Set() } : standing
+    },
     joinedBy(fromId, toId) {
       if (fromId === toId) return { kind: 'nothing' }
       const from = resolved.person(fromId)

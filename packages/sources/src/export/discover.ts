@@ -41,7 +41,7 @@ const tableFile = new RegExp(
 const otherData = /\.(?:zip|xz|7z|tar|tgz|lz4|br|orc|xlsx?|sql|db)$|\.tar\.\w+$/i
 // Notes that writers leave beside the data: success markers, manifests, checksums, what an editor or a desktop adds.
 const note =
-  /^(?:_SUCCESS|_committed_.*|_started_.*|.*_\$folder\$|[^.]*manifest|.*[._-]manifest|.*\.(?:md|crc|csv\.metadata|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
+  /^(?:_SUCCESS|_metadata|_common_metadata|_committed_.*|_started_.*|.*_\$folder\$|[^.]*manifest|.*[._-]manifest|.*\.(?:md|crc|csv\.metadata|md5|sha256|log|html|pdf|yaml|yml)|Thumbs\.db|readme(?:\.txt)?|licen[cs]e(?:\.txt)?)$/i
 // Hidden files, and what a writer did not finish.
 const hidden = /(?:^|\/)(?:\.|_temporary\/)/
 
@@ -125,7 +125,7 @@ async function choose(
 ): Promise<Discovery> {
   const dumps = await dumpsOf(place, paths, plannedWith)
   if (dumps) return { place, ...dumps }
-  assertNoDeltaTable(source, paths)
+  assertNoLakeTable(source, paths)
   const ignored = paths.filter((file) => hidden.test(file) || note.test(path.posix.basename(file)))
   const left = new Set(ignored)
   const tables = paths.filter((file) => !left.has(file))
@@ -170,14 +170,32 @@ function notesOf(ignored: readonly string[]): string[] {
   ]
 }
 
-/** Its log tells which of its files count; the others hold rows that were deleted or replaced. */
-function assertNoDeltaTable(source: string, paths: readonly string[]): void {
-  const log = paths.find((file) => /(?:^|\/)_delta_log\//.test(file))
-  if (log === undefined) return
-  throw new OperatorError(
-    `${source} holds a Delta table (${path.posix.dirname(log)}), whose files also have rows that were deleted or replaced`,
-    'Write its present rows out as Parquet, without Delta, and migrate that.',
-  )
+/** Tables of which only their own log knows which files count; the others hold rows that were deleted or replaced. */
+const lakeTables = [
+  { kind: 'a Delta table', log: /(?:^|\/)_delta_log\//, reader: 'spark.read.format("delta").load(TABLE)' },
+  {
+    kind: 'a Hudi table',
+    // Its files are named for a group, the task that wrote them, and the moment: one group has several versions.
+    log: /(?:^|\/)(?:\.hoodie(?:\/|_partition_metadata)|[0-9a-f-]{36}-\d+_\d+-\d+-\d+_\d{14,17}\.parquet$)/,
+    reader: 'spark.read.format("hudi").load(TABLE)',
+  },
+  {
+    kind: 'an Iceberg table',
+    log: /(?:^|\/)metadata\/[^/]+\.metadata\.json(?:\.gz)?$/,
+    reader: 'spark.table("CATALOG.TABLE")',
+  },
+  { kind: 'an Iceberg table', log: /(?:^|\/)metadata\/snap-[^/]+\.avro$/, reader: 'spark.table("CATALOG.TABLE")' },
+]
+
+function assertNoLakeTable(source: string, paths: readonly string[]): void {
+  for (const { kind, log, reader } of lakeTables) {
+    const found = paths.find((file) => log.test(file))
+    if (found === undefined) continue
+    throw new OperatorError(
+      `${source} holds ${kind} (${path.posix.dirname(found)}), whose files also have rows that were deleted or replaced`,
+      `Write its present rows out as Parquet and migrate those: in Spark ${reader}.write.parquet(FOLDER).`,
+    )
+  }
 }
 
 function matchesNothing(pattern: string): OperatorError {

@@ -5,6 +5,7 @@ import {
   type ExportFile,
   FileId,
   type Format,
+  isRowIndex,
   type Mapping,
   OperatorError,
   requiredColumns,
@@ -87,6 +88,7 @@ export async function inspectFile(
         compression,
         ...(encoding !== undefined && { encoding }),
         columns,
+        ...(inFile.types && { types: inFile.types }),
         firstRowByte,
         version: blob.version,
       }
@@ -98,12 +100,26 @@ export async function inspectFile(
       const suspicion = suspicionOf(table.name, columns, [...rows])
       if (suspicion) throw new OperatorError(`${path} ${suspicion.what}`, suspicion.hint)
     }
-    return { files, notices, renamed: [...renamed] }
+    return { files, notices: [...notices, ...indexNotices(files)], renamed: [...renamed] }
   } catch (error) {
     throw withPath(path, error)
   } finally {
     await blob.close()
   }
+}
+
+/** What is left out is told: it may hold something else, after all. */
+function indexNotices(files: readonly ExportFile[]): string[] {
+  return files.flatMap(({ path, table, columns }) =>
+    columns.filter(isRowIndex).map((column) => {
+      const which = column === '' ? 'a column without a name' : `the column "${column}"`
+      const rule =
+        column === ''
+          ? `tables: { ${table.name}: { columns: [...] } } gives it one`
+          : 'a rule under properties: keeps it'
+      return `${path}: ${which} is taken for the numbers of rows, as tools of data frames write them, and left out; in the mapping file ${rule}`
+    }),
+  )
 }
 
 /** @param name the path relative to the export; where one file holds two tables, with something behind that no path has */
@@ -193,7 +209,7 @@ function kindOf(path: string, magic: Buffer): keyof typeof inspectors {
 
 /** Such a file would be told to be no CSV, which its owner never took it for. */
 function assertNamedOtherwise(path: string): void {
-  const [, name] = /\.(avro|parquet)(?:\.\w+)?$/i.exec(path) ?? []
+  const [, name] = /\.(avro|parquet|parq|pq)(?:\.\w+)?$/i.exec(path) ?? []
   if (name === undefined) return
   throw new OperatorError(
     `${path} does not begin like ${name.toLowerCase() === 'avro' ? 'an Avro' : 'a Parquet'} file`,

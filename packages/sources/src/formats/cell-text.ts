@@ -66,6 +66,26 @@ export function bytesText(bytes: Uint8Array): string {
 // oxlint-disable-next-line no-control-regex
 const controls = /[\0-\x08\x0b\x0c\x0e-\x1f]/
 
+/** Columns in which two that are rounded to the same would become one person, or one event. */
+export const exactColumns: ReadonlySet<string> = new Set([
+  'user_id',
+  'event_id',
+  'session_id',
+  'from_user_id',
+  'to_user_id',
+  'identity',
+])
+
+// From there on a number of 32 bits may stand for its neighbour, too.
+const firstInexactFloat = 2 ** 24
+
+/** A number that stands for an id: nothing where it is none, and with lost digits where it may stand for several ids. */
+export function idNumberText(value: number, isFloat: boolean): string | null {
+  if (!Number.isFinite(value)) return null
+  const isExact = isFloat ? Math.abs(value) < firstInexactFloat : Math.abs(value) <= Number.MAX_SAFE_INTEGER
+  return isExact ? String(value) : value.toExponential(6)
+}
+
 /** Inside of a nested value, where JSON has no NaN and no infinity. */
 export function jsonNumber(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null'

@@ -2,6 +2,7 @@ import type {
   Compression,
   CsvDialect,
   Cut,
+  ExportFile,
   FileSample,
   Format,
   FoundRow,
@@ -48,6 +49,7 @@ export interface TableInFile {
   format: Format
   columns: readonly string[]
   firstRowByte: number
+  types?: ExportFile['types']
   /** Where the content tells more than the file's name. */
   table?: Table
   notices?: string[]

@@ -18,7 +18,7 @@ export function openFolder(root: string): ExportPlace {
   }
 }
 
-/** Hidden files and folders are left out: desktops and editors make them, exports do not. */
+/** Hidden files and folders are left out: desktops and editors make them, exports do not. But for those that tell a Hudi table. */
 async function listFolder(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
     throw new OperatorError(
@@ -30,7 +30,7 @@ async function listFolder(root: string): Promise<string[]> {
   return entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'))
-    .filter((file) => !file.split('/').some((part) => part.startsWith('.')))
+    .filter((file) => !file.split('/').some((part) => part.startsWith('.') && !part.startsWith('.hoodie')))
     .toSorted()
 }
 

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { DeclaredType } from '@heapferry/domain'
 
 /** Bytes that are not what the schema says: nothing behind them can be read. */
 export class Undecodable extends Error {
@@ -11,6 +12,9 @@ const maxRowItems = 1_000_000
 // A schema may contain itself; V8's stack holds some thousand levels.
 const maxDepth = 200
 
+/** What the values of a type are to others. */
+export type ValueKind = DeclaredType | 'text' | 'nothing'
+
 /** What `toString('utf8')` ends in after it has looked up the encoding, which takes longer than a short text does. */
 type BufferOfNode = Buffer & { utf8Slice?(start: number, end: number): string }
 
@@ -22,6 +26,8 @@ export class AvroBytes {
   at = 0
   /** What is wrong with the row, where its end is known all the same. */
   fault: string | null = null
+  /** What the branch is that was read last, of a union of several types. */
+  branch: ValueKind = 'text'
   #items = 0
   #depth = 0
   readonly #bytes: BufferOfNode

@@ -1,6 +1,7 @@
-import type { Columns, ReadRow, Values } from '@heapferry/domain'
+import type { Columns, ReadRow, Types, Values } from '@heapferry/domain'
 import { DamagedContent } from '../../unpacking/damaged-content.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
+import { declaredType } from './compile-schema.ts'
 import type { Container } from './read-container.ts'
 import type { Block } from './scan-blocks.ts'
 
@@ -61,23 +62,28 @@ class BlockRows {
   #next(): ReadRow {
     const index = this.#decoded++
     const place = { row: this.#firstRow + index, byte: this.#block.at }
-    const values = this.#lost === null ? this.#values(index) : null
+    const cells = this.#lost === null ? this.#cells(index) : null
     const fault = this.#lost ?? this.#data.fault
-    if (values !== null && fault === null) return { kind: 'row', place, columns: this.#columns, values }
+    if (cells !== null && fault === null) return { kind: 'row', place, columns: this.#columns, ...cells }
     const reason = this.#block.kind === 'damaged' ? 'file_damaged' : 'not_decodable'
     return { kind: 'unreadable', place, reason, detail: fault ?? '' }
   }
 
-  #values(index: number): Values | null {
+  #cells(index: number): { values: Values; types: Types } | null {
     const data = this.#data
     const { columns } = this.#container
     data.beginRow()
     try {
-      const values = columns.map((column) => column.cell(data))
+      let types = this.#container.types
+      const values = columns.map(({ cell, kind }, at) => {
+        const text = cell(data)
+        if (kind === 'mixed') types = types.with(at, declaredType(data.branch))
+        return text
+      })
       // Told of the last row: which of them has lost its end, nobody knows.
       if (index === this.#block.rows - 1 && data.left > 0)
         data.fault = `its block goes on for ${data.left} bytes behind it`
-      return values
+      return { values, types }
     } catch (error) {
       if (!(error instanceof Undecodable)) throw error
       this.#lost = `row ${index + 1} of the ${this.#block.rows} of its block cannot be decoded, nor any behind it: ${error.message}`

@@ -1,8 +1,11 @@
+import type { DeclaredType } from '@heapferry/domain'
 import { UnusableFile } from '../../unusable-file.ts'
 import {
   bytesText,
   dateText,
   decimalText,
+  exactColumns,
+  idNumberText,
   jsonNumber,
   type TimeUnit,
   timestampText,
@@ -10,21 +13,33 @@ import {
   unscaledOf,
   uuidText,
 } from '../cell-text.ts'
-import { type AvroBytes, Undecodable } from './avro-bytes.ts'
+import { type AvroBytes, Undecodable, type ValueKind } from './avro-bytes.ts'
 
 /** A column of a file, and how its cells are read. */
 export interface CompiledColumn {
   /** Lower case. */
   name: string
   nested: boolean
+  /** `mixed`: each value is what its branch of a union is. */
+  kind: ValueKind | 'mixed'
   /** A cell's text; null where it holds nothing. */
   cell(from: AvroBytes): string | null
+}
+
+/** Nothing where each value is what its branch is. */
+export function declaredType(kind: CompiledColumn['kind']): DeclaredType | undefined {
+  return kind === 'text' || kind === 'nothing' || kind === 'mixed' ? undefined : kind
 }
 
 /** A type of the schema. */
 interface ValueType extends Omit<CompiledColumn, 'name'> {
   /** The value as JSON, inside of a nested one. */
   json(from: AvroBytes): string
+}
+
+interface Field {
+  name: string
+  type: ValueType
 }
 
 /** Types that have a name, which the schema may refer to, also inside of themselves. */
@@ -53,7 +68,34 @@ export function compileSchema(json: string): CompiledColumn[] {
       'Only files of rows with columns can be migrated.',
     )
   }
-  return fieldsOf(schema, new Map(), '', 0).map(({ name, type }) => ({ ...type, name: name.toLowerCase() }))
+  const named: NamedTypes = new Map()
+  let fields: Field[] = []
+  const make = (namespace: string): ValueType => {
+    fields = fieldsOf(schema, named, namespace, 0)
+    return recordOf(fields)
+  }
+  // A record without a name is none by the specification; its fields can be read all the same.
+  if (typeof schema.name === 'string') declared(schema, named, '', make)
+  else make('')
+  return fields.map(({ name, type }) => columnOf(name.toLowerCase(), type))
+}
+
+/** Its type may be one that is declared further on: what it is, is asked for last. */
+function columnOf(name: string, type: ValueType): CompiledColumn {
+  const { kind } = type
+  if (!exactColumns.has(name) || !['number', 'float', 'mixed'].includes(kind)) return { ...type, name }
+  return {
+    ...type,
+    name,
+    kind: 'text',
+    cell(from) {
+      const text = type.cell(from)
+      const read = kind === 'mixed' ? from.branch : kind
+      return text !== null && (read === 'number' || read === 'float')
+        ? idNumberText(Number(text), read === 'float')
+        : text
+    },
+  }
 }
 
 function parseJson(json: string): unknown {
@@ -92,9 +134,9 @@ function compile(schema: unknown, named: NamedTypes, namespace: string, depth: n
   }
 }
 
-function fieldsOf(schema: Schema, named: NamedTypes, namespace: string, depth: number) {
+function fieldsOf(schema: Schema, named: NamedTypes, namespace: string, depth: number): Field[] {
   if (!Array.isArray(schema.fields)) throw unreadable('a record has no fields')
-  return schema.fields.map((field: unknown) => {
+  return schema.fields.map((field: unknown): Field => {
     if (!isObject(field) || typeof field.name !== 'string') throw unreadable('a field has no name')
     return { name: field.name, type: compile(field.type, named, namespace, depth) }
   })
@@ -108,7 +150,7 @@ function declared(
 ): ValueType {
   const { fullName, namespace } = fullNameOf(schema, outerNamespace)
   // Known before its fields are, which may refer to it.
-  const type: ValueType = { cell: notYet, json: notYet, nested: true }
+  const type: ValueType = { cell: notYet, json: notYet, nested: true, kind: 'json' }
   named.set(fullName, type)
   return Object.assign(type, make(namespace))
 }
@@ -140,16 +182,16 @@ function unreadable(fault: string): UnusableFile {
 function primitiveOf(type: string, schema: Schema): ValueType | null {
   switch (type) {
     case 'null':
-      return { cell: () => null, json: () => 'null', nested: false }
+      return { cell: () => null, json: () => 'null', nested: false, kind: 'nothing' }
     case 'boolean':
-      return unquoted((from) => (from.byte() === 0 ? 'false' : 'true'))
+      return unquoted((from) => (from.byte() === 0 ? 'false' : 'true'), 'boolean')
     case 'int':
     case 'long':
       return integerOf(schema.logicalType)
     case 'float':
-      return numberOf((from) => from.float())
+      return numberOf((from) => from.float(), 'float')
     case 'double':
-      return numberOf((from) => from.double())
+      return numberOf((from) => from.double(), 'number')
     case 'bytes': {
       const scale = decimalScale(schema)
       return scale === null ? quoted((from) => bytesText(from.bytes())) : decimalOf((from) => from.bytes(), scale)
@@ -161,12 +203,12 @@ function primitiveOf(type: string, schema: Schema): ValueType | null {
   }
 }
 
-function unquoted(read: (from: AvroBytes) => string): ValueType {
-  return { cell: read, json: read, nested: false }
+function unquoted(read: (from: AvroBytes) => string, kind: ValueKind): ValueType {
+  return { cell: read, json: read, nested: false, kind }
 }
 
 function quoted(read: (from: AvroBytes) => string): ValueType {
-  return { cell: (from) => read(from) || null, json: (from) => JSON.stringify(read(from)), nested: false }
+  return { cell: (from) => read(from) || null, json: (from) => JSON.stringify(read(from)), nested: false, kind: 'text' }
 }
 
 /** An annotation that is not known, or not of this type, says nothing. */
@@ -190,7 +232,7 @@ function integerOf(logicalType: unknown): ValueType {
     case 'local-timestamp-nanos':
       return timestampOf('nanos')
     default:
-      return unquoted((from) => String(from.long()))
+      return unquoted((from) => String(from.long()), 'integer')
   }
 }
 
@@ -202,8 +244,8 @@ function timestampOf(unit: TimeUnit): ValueType {
   return quoted((from) => timestampText(from.long(), unit))
 }
 
-function numberOf(read: (from: AvroBytes) => number): ValueType {
-  return { cell: (from) => String(read(from)), json: (from) => jsonNumber(read(from)), nested: false }
+function numberOf(read: (from: AvroBytes) => number, kind: ValueKind): ValueType {
+  return { cell: (from) => String(read(from)), json: (from) => jsonNumber(read(from)), nested: false, kind }
 }
 
 /** Null where the type is no decimal. */
@@ -218,7 +260,7 @@ function decimalOf(read: (from: AvroBytes) => Buffer, scale: number): ValueType 
     if (bytes.length <= maxDecimalBytes) return decimalText(unscaledOf(bytes), scale)
     from.fault = `a decimal has ${bytes.length} bytes`
     return ''
-  })
+  }, 'text')
 }
 
 function enumOf({ symbols }: Schema): ValueType {
@@ -245,8 +287,16 @@ function unionOf(branches: readonly ValueType[]): ValueType {
     if (!branch) throw new Undecodable('a union has no such branch')
     return branch
   }
+  const kinds = new Set(branches.map(({ kind }) => kind).filter((kind) => kind !== 'nothing'))
+  const [kind = 'nothing', ...others] = kinds
   return {
-    cell: (from) => branchOf(from).cell(from),
+    cell: (from) => {
+      const branch = branchOf(from)
+      const text = branch.cell(from)
+      if (branch.kind !== 'mixed') from.branch = branch.kind
+      return text
+    },
+    kind: others.length > 0 ? 'mixed' : kind,
     json: (from) => branchOf(from).json(from),
     nested: branches.some(({ nested }) => nested),
   }
@@ -263,14 +313,14 @@ function mapOf(values: ValueType): ValueType {
   })
 }
 
-function recordOf(fields: readonly { name: string; type: ValueType }[]): ValueType {
+function recordOf(fields: readonly Field[]): ValueType {
   const named = fields.map(({ name, type }) => ({ key: `${JSON.stringify(name)}:`, type }))
   return nestedOf((from) => `{${named.map(({ key, type }) => key + type.json(from)).join(',')}}`)
 }
 
 function nestedOf(read: (from: AvroBytes) => string): ValueType {
   const json = (from: AvroBytes): string => from.nested(() => read(from))
-  return { cell: json, json, nested: true }
+  return { cell: json, json, nested: true, kind: 'json' }
 }
 
 function isObject(value: unknown): value is Schema {

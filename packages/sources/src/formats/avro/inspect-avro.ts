@@ -1,5 +1,6 @@
 import { OperatorError } from '@heapferry/domain'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
+import { declaredType } from './compile-schema.ts'
 import { readContainer } from './read-container.ts'
 
 /** @throws OperatorError or UnusableFile when no row can be read from the file */
@@ -18,8 +19,9 @@ export async function inspectAvro({ content, path }: Pick<UnknownFile, 'content'
     {
       format: { kind: 'avro' },
       columns,
+      types: container.columns.map(({ kind }) => declaredType(kind) ?? null),
       firstRowByte: container.firstBlockByte,
-      notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
+      notices: nested.length > 0 ? [`${path}: nested columns become lists and objects: ${nested.join(', ')}`] : [],
     },
   ]
 }

@@ -1,7 +1,8 @@
+import type { Types } from '@heapferry/domain'
 import { beginningOf, type FileContent } from '../../unpacking/content.ts'
 import { UnusableFile } from '../../unusable-file.ts'
 import { AvroBytes, Undecodable } from './avro-bytes.ts'
-import { type CompiledColumn, compileSchema } from './compile-schema.ts'
+import { type CompiledColumn, compileSchema, declaredType } from './compile-schema.ts'
 import { syncBytes } from './scan-blocks.ts'
 import { type UnpackBlock, unpackerOf } from './unpack-block.ts'
 
@@ -11,6 +12,7 @@ import { type UnpackBlock, unpackerOf } from './unpack-block.ts'
  */
 export interface Container {
   columns: CompiledColumn[]
+  types: Types
   unpack: UnpackBlock
   /** Stands behind every block. */
   sync: Buffer
@@ -30,7 +32,8 @@ export async function readContainer(content: FileContent): Promise<Container> {
     if (header !== null) {
       const { meta, sync, firstBlockByte } = header
       const columns = compileSchema(meta.get('avro.schema') ?? '')
-      return { columns, unpack: unpackerOf(meta.get('avro.codec') ?? 'null'), sync, firstBlockByte }
+      const types = columns.map(({ kind }) => declaredType(kind))
+      return { columns, types, unpack: unpackerOf(meta.get('avro.codec') ?? 'null'), sync, firstBlockByte }
     }
     if (head.length < bytes || bytes >= maxHeaderBytes) {
       throw new UnusableFile(

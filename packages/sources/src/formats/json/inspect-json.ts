@@ -1,4 +1,4 @@
-import { type Mapping, OperatorError, tableOf } from '@heapferry/domain'
+import { type DeclaredType, type Mapping, OperatorError, tableOf } from '@heapferry/domain'
 import { type Beginning, beginningOf } from '../../unpacking/content.ts'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
@@ -46,14 +46,11 @@ export async function inspectJson({ content, path, table, called, mapping }: Unk
   const format = { kind, records: 'all', undoubled } as const
   switch (holds) {
     case 'table': {
-      const columns = columnsOf(sample, false)
-      return [{ format, columns, firstRowByte, notices: doubling }]
+      return [{ format, ...columnsOf(sample, false), firstRowByte, notices: doubling }]
     }
     case 'people': {
       const notices = [`${path} is read as people of Heap's one-time export`, ...doubling]
-      return [
-        { format, columns: columnsOf(sample, false), firstRowByte, table: { kind: 'users', name: 'users' }, notices },
-      ]
+      return [{ format, ...columnsOf(sample, false), firstRowByte, table: { kind: 'users', name: 'users' }, notices }]
     }
     case 'events': {
       const identify = sample.filter((row) => row.isIdentify)
@@ -61,7 +58,7 @@ export async function inspectJson({ content, path, table, called, mapping }: Unk
       return [
         {
           format: { ...format, records: 'events' },
-          columns: events.length > 0 ? columnsOf(events, true) : ['user_id', 'time'],
+          ...(events.length > 0 ? columnsOf(events, true) : { columns: ['user_id', 'time'] }),
           firstRowByte,
           // The same whatever the file is called: the name is a part of every event's uuid.
           table: { kind: 'raw_events', name: 'events' },
@@ -69,7 +66,7 @@ export async function inspectJson({ content, path, table, called, mapping }: Unk
         },
         {
           format: { ...format, records: 'identify' },
-          columns: identify.length > 0 ? columnsOf(identify, true) : ['user_id', 'identity', 'time'],
+          ...(identify.length > 0 ? columnsOf(identify, true) : { columns: ['user_id', 'identity', 'time'] }),
           firstRowByte,
           table: { kind: 'identify', name: 'identify' },
           notices: [],
@@ -136,10 +133,20 @@ function holdsRows(object: RowObject): boolean {
   return !isRow && Object.values(object).some((value) => Array.isArray(value) && value.every(isObject))
 }
 
-/** All columns of the rows, in the order in which they are met. */
-function columnsOf(rows: readonly FlatRow[], idIsUserId: boolean): string[] {
+/** All columns of the rows, in the order in which they are met, and what all of their values are. */
+function columnsOf(rows: readonly FlatRow[], idIsUserId: boolean): Required<Pick<TableInFile, 'columns' | 'types'>> {
   const shapes = new RowShapes({ idIsUserId })
-  return [...new Set(rows.flatMap(({ object }) => shapes.flatten(object).columns))]
+  const found = new Map<string, DeclaredType | null | undefined>()
+  for (const { object } of rows) {
+    const { columns, values, types } = shapes.flatten(object)
+    for (const [index, column] of columns.entries()) {
+      const type = types?.[index] ?? null
+      const known = found.get(column)
+      const isSame = (values[index] ?? null) === null || known === undefined || known === type
+      found.set(column, (values[index] ?? null) === null ? known : isSame ? type : null)
+    }
+  }
+  return { columns: [...found.keys()], types: [...found.values()].map((type) => type ?? null) }
 }
 
 /** Names of files that hold all events, as people call them; event tables of a warehouse have names of their own. */

@@ -60,7 +60,7 @@ function* parseRows(group: ScannedRows, firstRow: number, read: (text: string) =
     const text = textOf(span)
     const found = text === null ? notUtf8 : read(text)
     yield found.kind === 'row'
-      ? { kind: 'row', place, columns: found.columns, values: found.values }
+      ? { kind: 'row', place, columns: found.columns, values: found.values, types: found.types }
       : { kind: 'unreadable', place, reason: 'not_decodable', detail: found.detail }
   }
 }

@@ -10,18 +10,31 @@ export type ParsedObject = { kind: 'object'; object: RowObject } | { kind: 'faul
  * Parses one row. Whole numbers that a double cannot hold are `LosslessNumber`s; of keys that come twice the last counts.
  *
  * @param undoubled the backslashes of the file are doubled. Where they are not, a row that cannot be read otherwise is
- * still read with single ones.
+ * still read with single ones. A row that is JSON but for NaN and infinity, as Python writes them, is read without those.
  */
 export function parseObject(text: string, undoubled: boolean): ParsedObject {
   const asDoubled = undoubled && hasOnlyDoubledBackslashes(text)
-  const json =
-    (asDoubled ? tryParse(withSingleBackslashes(text)) : undefined) ??
-    tryParse(text) ??
-    (!asDoubled && hasDoubledBackslashes(text) ? tryParse(withSingleBackslashes(text)) : undefined)
+  const read = (as: string) => parseAs(as, asDoubled)
+  const json = read(text) ?? (noNumber.test(text) ? read(withoutNoNumbers(text)) : undefined)
   if (!json) return { kind: 'fault', detail: 'the row is not valid JSON' }
   return isObject(json.value)
     ? { kind: 'object', object: json.value }
     : { kind: 'fault', detail: 'the row is JSON, but no object' }
+}
+
+function parseAs(text: string, asDoubled: boolean): { value: unknown } | undefined {
+  return (
+    (asDoubled ? tryParse(withSingleBackslashes(text)) : undefined) ??
+    tryParse(text) ??
+    (!asDoubled && hasDoubledBackslashes(text) ? tryParse(withSingleBackslashes(text)) : undefined)
+  )
+}
+
+const noNumber = /NaN|Infinity/
+const textOrNoNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs
+
+function withoutNoNumbers(text: string): string {
+  return text.replace(textOrNoNumber, (token) => (token.startsWith('"') ? token : 'null'))
 }
 
 export function isObject(value: unknown): value is RowObject {

@@ -1,4 +1,4 @@
-import type { Columns } from '@heapferry/domain'
+import type { Columns, DeclaredType, Types } from '@heapferry/domain'
 import { LosslessNumber, stringify } from 'lossless-json'
 import { isObject, type RowObject } from './parse-object.ts'
 
@@ -7,6 +7,7 @@ export interface FlatRow {
   object: RowObject
   columns: Columns
   values: (string | null)[]
+  types: Types | undefined
   /** It joins a user id to an identity, and says nothing of what somebody did. */
   isIdentify: boolean
 }
@@ -44,6 +45,7 @@ export class RowShapes {
   /** The object's keys, behind them those of its `properties`, all in lower case. */
   flatten(object: RowObject): FlatRow {
     const values: (string | null)[] = []
+    const types: (DeclaredType | undefined)[] = []
     let keys = this.#root
     let properties: RowObject | undefined
     for (const key of Object.keys(object)) {
@@ -53,17 +55,21 @@ export class RowShapes {
         continue
       }
       keys = keys.next.get(key) ?? this.#added(keys, key)
+      const type = typeOf(value)
+      if (type !== undefined) types[values.length] = type
       values.push(textOf(value))
     }
     if (properties) {
       keys = keys.properties ??= new Keys(keys, null, true)
       for (const key of Object.keys(properties)) {
         keys = keys.next.get(key) ?? this.#added(keys, key)
+        const type = typeOf(properties[key])
+        if (type !== undefined) types[values.length] = type
         values.push(textOf(properties[key]))
       }
     }
     keys.shape ??= shapeOf(keys, this.#fileColumns)
-    return this.#rowOf(keys.shape, object, values)
+    return this.#rowOf(keys.shape, object, values, types.length > 0 ? types : undefined)
   }
 
   #added(before: Keys, key: string): Keys {
@@ -78,7 +84,7 @@ export class RowShapes {
     return keys
   }
 
-  #rowOf(shape: Shape, object: RowObject, values: (string | null)[]): FlatRow {
+  #rowOf(shape: Shape, object: RowObject, values: (string | null)[], types: Types | undefined): FlatRow {
     const isIdentify = isIdentifyRecord(shape, values)
     const { idAt, userIdAt } = shape
     const id = values[idAt] ?? null
@@ -86,10 +92,10 @@ export class RowShapes {
       const userId = compositeUserId(id) ?? (this.#idIsUserId || shape.isAboutPerson ? wholeNumber(id) : undefined)
       if (userId !== undefined) {
         values[idAt] = userId
-        return { kind: 'row', object, columns: shape.columnsByUserId, values, isIdentify }
+        return { kind: 'row', object, columns: shape.columnsByUserId, values, types, isIdentify }
       }
     }
-    return { kind: 'row', object, columns: shape.columns, values, isIdentify }
+    return { kind: 'row', object, columns: shape.columns, values, types, isIdentify }
   }
 }
 
@@ -190,6 +196,14 @@ export function compositeUserId(id: string): string | undefined {
 
 export function wholeNumber(text: string): string | undefined {
   return /^-?\d+$/.test(text) ? text : undefined
+}
+
+/** Numbers that a double does not hold are none to others. */
+function typeOf(value: unknown): DeclaredType | undefined {
+  if (typeof value === 'number') return 'number'
+  if (typeof value === 'boolean') return 'boolean'
+  const isStructure = typeof value === 'object' && value !== null && !(value instanceof LosslessNumber)
+  return isStructure ? 'json' : undefined
 }
 
 function textOf(value: unknown): string | null {

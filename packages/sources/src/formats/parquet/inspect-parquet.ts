@@ -28,8 +28,9 @@ export async function inspectParquet({
     {
       format: { kind: 'parquet' },
       columns: names,
+      types: columns.map(({ type }) => type ?? null),
       firstRowByte: 0,
-      notices: nested.length > 0 ? [`${path}: nested columns become JSON text: ${nested.join(', ')}`] : [],
+      notices: nested.length > 0 ? [`${path}: nested columns become lists and objects: ${nested.join(', ')}`] : [],
     },
   ]
 }

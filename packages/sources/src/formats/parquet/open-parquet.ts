@@ -7,10 +7,11 @@ import {
   type SchemaElement,
   type SchemaTree,
 } from 'hyparquet'
+import type { DeclaredType } from '@heapferry/domain'
 import type { Blob } from '../../places/blob.ts'
 import { UnusableFile } from '../../unusable-file.ts'
 import { unpackableCodecs } from './unpack-page.ts'
-import { cellOf, jsonCellOf, type ParquetCell, simplify } from './value-text.ts'
+import { cellOf, declaredTypeOf, jsonCellOf, type ParquetCell, simplify } from './value-text.ts'
 
 /** What the footer of a Parquet file says. */
 export interface ParquetFile {
@@ -27,6 +28,8 @@ export interface ParquetColumn {
   schemaPath: SchemaTree[]
   /** Lists, maps and records: several stored columns, or several values a row. */
   nested: boolean
+  /** What its cells are; nothing where they are text. */
+  type: DeclaredType | undefined
   /** Of a value as hyparquet hands it out. */
   cellOf(value: unknown): ParquetCell
 }
@@ -108,7 +111,8 @@ function parseFooter(blob: Blob, footer: Buffer): ParquetFile {
     const { element, children } = child
     const nested = children.length > 0 || element.repetition_type === 'REPEATED'
     const schemaPath = [root, child]
-    return { name: element.name, element, schemaPath, nested, cellOf: nested ? jsonCellOf(child) : cellOf(element) }
+    const ofNode = nested ? jsonCellOf(child) : cellOf(element)
+    return { name: element.name, element, schemaPath, nested, type: declaredTypeOf(child, nested), cellOf: ofNode }
   })
   // Behind that: how values are written depends on what is simplified.
   for (const element of metadata.schema) simplify(element)

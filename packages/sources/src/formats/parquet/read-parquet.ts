@@ -1,4 +1,4 @@
-import type { Columns, Cut, Piece, Range, ReadRow, Slice, SliceLimits } from '@heapferry/domain'
+import type { Columns, Cut, Piece, Range, ReadRow, Slice, SliceLimits, Types } from '@heapferry/domain'
 import { type Blob, holding } from '../../places/blob.ts'
 import type { Reading } from '../file-format.ts'
 import { maxBlockBytes, openColumn } from './open-column.ts'
@@ -53,7 +53,7 @@ async function firstTimeOf(file: ParquetFile, group: RowGroup, columns?: Columns
   const time = file.columns.find(({ name }, index) => (columns?.[index] ?? name.toLowerCase()) === 'time')
   if (!time) return null
   const window = { group, start: 0, cells: [await openColumn(file, group, time).take(1)] }
-  const [row] = rowsOf(window, ['time'], 0, 1)
+  const [row] = rowsOf(window, { columns: ['time'] }, 0, 1)
   return row ?? null
 }
 
@@ -69,12 +69,13 @@ export async function* readParquet(
 ): AsyncGenerator<Slice> {
   const { start, end: endRow } = boundsOf(piece)
   const file = await openParquet(blob)
+  const types = file.columns.map(({ type }) => type)
   for await (const window of windowsOf(file, start + from.cursor, endRow)) {
     const rows = window.cells[0]?.length ?? 0
     const before = window.group.firstRow + window.start - start
     for (let at = 0; at < rows; ) {
       const end = sliceEnd(window, at, rows, limits)
-      yield { rows: rowsOf(window, columns, at, end), next: before + end }
+      yield { rows: rowsOf(window, { columns, types }, at, end), next: before + end }
       at = end
     }
   }
@@ -137,7 +138,12 @@ function sliceEnd({ cells }: Window, start: number, rows: number, limits: SliceL
 }
 
 /** A row is readable where all of its cells are. */
-function* rowsOf({ group, start, cells }: Window, columns: Columns, from: number, to: number): Generator<ReadRow> {
+function* rowsOf(
+  { group, start, cells }: Window,
+  { columns, types }: { columns: Columns; types?: Types },
+  from: number,
+  to: number,
+): Generator<ReadRow> {
   for (let row = from; row < to; row++) {
     const place = { row: group.firstRow + start + row + 1, byte: group.start }
     const values: (string | null)[] = []
@@ -148,7 +154,7 @@ function* rowsOf({ group, start, cells }: Window, columns: Columns, from: number
       else detail ??= cell.detail
     }
     yield detail === null
-      ? { kind: 'row', place, columns, values }
+      ? { kind: 'row', place, columns, values, types }
       : { kind: 'unreadable', place, reason: 'not_decodable', detail }
   }
 }

@@ -1,8 +1,19 @@
 import { isUtf8 } from 'node:buffer'
-import type { ParquetParsers, SchemaElement, SchemaTree } from 'hyparquet'
+import type { ParquetParsers, ParquetType, SchemaElement, SchemaTree } from 'hyparquet'
 import { DEFAULT_PARSERS } from 'hyparquet/src/convert.js'
 import { isListLike, isMapLike } from 'hyparquet/src/schema.js'
-import { bytesText, dateText, decimalText, timestampText, timeText, unscaledOf, uuidText } from '../cell-text.ts'
+import type { DeclaredType } from '@heapferry/domain'
+import {
+  bytesText,
+  dateText,
+  decimalText,
+  exactColumns,
+  idNumberText,
+  timestampText,
+  timeText,
+  unscaledOf,
+  uuidText,
+} from '../cell-text.ts'
 
 /** What a row has in a column: text, nothing, or what cannot be read. */
 export type ParquetCell = string | null | Unreadable
@@ -48,8 +59,40 @@ function isDecimal({ converted_type, logical_type }: SchemaElement): boolean {
   return converted_type === 'DECIMAL' || logical_type?.type === 'DECIMAL'
 }
 
+/** What a column is, of an element before it is simplified; nothing where it is text. */
+export function declaredTypeOf({ element }: SchemaTree, nested: boolean): DeclaredType | undefined {
+  const { type, converted_type, logical_type } = element
+  if (isIdNumber(element)) return undefined
+  if (nested || converted_type === 'JSON' || logical_type?.type === 'JSON') return 'json'
+  if (logical_type?.type === 'FLOAT16') return 'number'
+  if (type === 'INT32' || type === 'INT64') {
+    const isWhole =
+      logical_type === undefined
+        ? !/^(?:DATE|TIME|DECIMAL)/.test(converted_type ?? '')
+        : logical_type.type === 'INTEGER'
+    return isWhole ? 'integer' : undefined
+  }
+  return type && declared.get(type)
+}
+
+const declared: ReadonlyMap<ParquetType, DeclaredType> = new Map([
+  ['BOOLEAN', 'boolean'],
+  ['FLOAT', 'float'],
+  ['DOUBLE', 'number'],
+])
+
+function isIdNumber({ name, type, repetition_type }: SchemaElement): boolean {
+  return (
+    exactColumns.has(name.toLowerCase()) && (type === 'DOUBLE' || type === 'FLOAT') && repetition_type !== 'REPEATED'
+  )
+}
+
 /** What to make of the values of a column, as hyparquet hands them out with the parsers above. */
 export function cellOf(element: SchemaElement): (value: unknown) => ParquetCell {
+  if (isIdNumber(element)) {
+    const isFloat = element.type === 'FLOAT'
+    return (value) => (typeof value === 'number' ? idNumberText(value, isFloat) : null)
+  }
   const text = textOf({ ...element })
   const broken = { detail: `its column "${element.name}" has text that is not valid UTF-8` }
   return (value) => {
