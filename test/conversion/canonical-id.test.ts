@@ -15,6 +15,8 @@ const forms: readonly ((digits: string) => string)[] = [
   (digits) => ` ${digits} `,
   (digits) => `${digits.charAt(0)}.${digits.slice(1)}0e+${digits.length - 1}`,
   (digits) => `${digits.charAt(0)}.${digits.slice(1)}0E${digits.length - 1}`,
+  // With one comma it could be a fraction.
+  (digits) => (digits.length < 7 ? digits : BigInt(digits).toLocaleString('en')),
 ]
 
 test('every complete spelling of an id gives the same decimal digits', () => {
@@ -41,6 +43,10 @@ test('what is not exactly one integer of 64 bits is damaged, and never an except
     '+1',
     '1.5',
     '1,234',
+    '1,2,345',
+    '1,234,56',
+    ',123,456',
+    '1234,567,890',
     '0x10',
     '1e-3',
     '15e-1',

@@ -1,4 +1,4 @@
-import { parseHeapTime } from '@heapferry/conversion'
+import { isTimeInWords, parseHeapTime } from '@heapferry/conversion'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { tries } from '../support/tries.ts'
@@ -82,6 +82,12 @@ test.each([
   '1.6726e12',
   '1672628645678.5',
   '12345678901234567890',
+  'May 1, 2023',
+  'May 1, 2023, 13:00 PM',
+  'May 1, 2023, 0:30 AM',
+  'Feb 30, 2023, 10:00 AM',
+  'Mayo 1, 2023, 10:00 AM',
+  'May 1, 2023, 10:00 AM CET',
 ])('%j is not taken for a time', (text) => {
   expect(parseHeapTime(text)).toBeUndefined()
 })
@@ -89,4 +95,16 @@ test.each([
 test('29 February exists in leap years', () => {
   expect(parseHeapTime('2024-02-29 00:00:00')).toBe(Date.UTC(2024, 1, 29))
   expect(parseHeapTime('2000-02-29 00:00:00')).toBe(Date.UTC(2000, 1, 29))
+})
+
+test.each([
+  ['May 1, 2023, 10:00 AM', '2023-05-01T10:00:00.000Z'],
+  ['May 1, 2023, 12:05 am', '2023-05-01T00:05:00.000Z'],
+  ['Dec 31, 2023, 12:05 PM', '2023-12-31T12:05:00.000Z'],
+  ['September 9, 2023, 11:59:58.5 PM', '2023-09-09T23:59:58.500Z'],
+  ['Jan 02, 2023 15:04:05', '2023-01-02T15:04:05.000Z'],
+])('%s, as tools show it to people, is a time', (text, iso) => {
+  expect(parseHeapTime(text)).toBe(Date.parse(iso))
+  expect(isTimeInWords(text)).toBe(true)
+  expect(isTimeInWords(iso)).toBe(false)
 })

@@ -406,6 +406,37 @@ describe('texts that stand for nothing', () => {
   })
 })
 
+test('the table that Metabase formats for people is read under the names that the mapping gives, and its times are told', async () => {
+  const header = '"User ID","Event ID","Time","Path"'
+  const file = `${header}\n"4,702,333,951,502,204","1,144,768,874,446,519","May 1, 2023, 10:00 AM",/a\n`
+  const names = { 'User ID': 'user_id', 'Event ID': 'event_id' }
+  const { plan } = await planned({ 'signup.csv': file }, Mapping.parse({ columns: names }))
+  expect(plan.tables[0]?.samples[0]?.becomes).toMatchObject({
+    event: { distinct_id: '4702333951502204', timestamp: '2023-05-01T10:00:00.000Z' },
+  })
+  expect(plan.notices).toContainEqual(expect.stringContaining('signup: time is written for people to read'))
+})
+
+test('of two rows of a person the value of the older one counts where the newer one has a written-out null', async () => {
+  const file = [
+    'user_id,identity,joindate,last_modified,plan,tier',
+    '1,ada@example.com,2020-01-01 00:00:00,2023-05-01 00:00:00,pro,gold',
+    '2,ada@example.com,2020-01-02 00:00:00,2023-06-01 00:00:00,<NA>,silver',
+    '',
+  ].join('\n')
+  const { plan } = await planned({ 'users.csv': file })
+  const events = plan.tables[0]?.samples.map(({ becomes }) => becomes)
+  expect(events).toContainEqual(
+    expect.objectContaining({
+      event: expect.objectContaining({
+        properties: expect.objectContaining({ $set: expect.objectContaining({ tier: 'silver' }) }),
+      }),
+    }),
+  )
+  expect(JSON.stringify(events).match(/"plan":"[^"]*"/g)).toEqual(['"plan":"pro"'])
+  expect(JSON.stringify(events).match(/"tier":"[^"]*"/g)).toEqual(['"tier":"silver"'])
+})
+
 const redis = redisForTests()
 
 test('a run keeps the dialect and the nulls that it was planned with, whatever files come later', async () => {

@@ -248,9 +248,14 @@ test('the summary counts people, ids and what migrations join', async () => {
 })
 
 test('an identity that more ids have than one person is likely to is listed with some of them, the most crowded first', async () => {
-  const of = (identity: string, first: number, count: number) =>
-    Array.from({ length: count }, (_, nth): [string, string] => [String(first + nth), identity])
-  const { summary } = await resolve([users([...of('ada', 100, 21), ...of('desk', 200, 30), ...of('bob', 300, 20)])])
+  const rows = [
+    { identity: 'ada', first: 100, count: 21 },
+    { identity: 'desk', first: 200, count: 30 },
+    { identity: 'bob', first: 300, count: 20 },
+  ].flatMap(({ identity, first, count }) =>
+    Array.from({ length: count }, (_, nth): [string, string] => [String(first + nth), identity]),
+  )
+  const { summary } = await resolve([users(rows)])
   expect(summary.crowded).toEqual([
     { ids: 30, some: ['200', '201', '202', '203', '204'] },
     { ids: 21, some: ['100', '101', '102', '103', '104'] },

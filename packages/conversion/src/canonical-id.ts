@@ -10,7 +10,7 @@ const int64Max = 9_223_372_036_854_775_807n
 /**
  * Reads a Heap id without ever passing it through a float: 16 digits are the normal length of one and doubles end there.
  * What tools leave of integers is accepted as long as every digit is present: leading zeros, `4702333951502204.0`,
- * `4.702333951502204e+15`. A shortened form (`1.23e15`) stands for many ids and is damaged. Ids may be negative: Heap
+ * `4.702333951502204e+15`, `4,702,333,951,502,204`. A shortened form (`1.23e15`) stands for many ids and is damaged. Ids may be negative: Heap
  * makes those of identified people by hashing and documents no range but that of a signed 64-bit integer.
  */
 export function canonicalId(text: string | null): IdReading {
@@ -36,8 +36,8 @@ export function hasLostDigits(text: string): boolean {
 
 function readUnusual(text: string): IdReading {
   if (text === '') return { kind: 'missing' }
-  const plain = /^(\d+)(?:\.0+)?$/.exec(text)?.[1]
-  if (plain !== undefined) return inInt64(plain)
+  const plain = /^(\d+|\d{1,3}(?:,\d{3}){2,})(?:\.0+)?$/.exec(text)?.[1]
+  if (plain !== undefined) return inInt64(plain.replaceAll(',', ''))
   const [, whole, fraction = '', exponent] = /^(\d+)(?:\.(\d+))?[eE]\+?(\d{1,3})$/.exec(text) ?? []
   if (whole === undefined || exponent === undefined) return { kind: 'damaged', why: notAnInteger }
   const shift = Number(exponent)

@@ -6,12 +6,13 @@ const minuteMs = 60_000
  *
  * Heap's times are UTC even where no zone is written: `2023-01-02 03:04:05`, with `T` or a space, up to nine fractional
  * digits (cut to milliseconds, which is all that Heap records), and ` UTC`, `Z` or an offset at the end. Digits alone are
- * a Unix time in seconds, milliseconds, microseconds or nanoseconds, told apart by magnitude. A date that does not exist
- * (`2023-02-30`) and a spreadsheet's `1/2/2023 3:04` (day or month first? and the seconds are gone) are not guessed.
+ * a Unix time in seconds, milliseconds, microseconds or nanoseconds, told apart by magnitude. Tools that show tables to
+ * people write the month as a word, and what they do not show is zero (`isTimeInWords`). A date that does not exist
+ * (`2023-02-30`) and a spreadsheet's `1/2/2023 3:04` (day or month first?) are not guessed.
  */
 export function parseHeapTime(text: string): number | undefined {
   const trimmed = text.trim()
-  if (trimmed.charCodeAt(4) !== dash) return parseUnixTime(trimmed)
+  if (trimmed.charCodeAt(4) !== dash) return parseUnixTime(trimmed) ?? parseTimeInWords(trimmed)
 
   const separator = trimmed.charCodeAt(10)
   if (
@@ -55,6 +56,32 @@ export function parseHeapTime(text: string): number | undefined {
 export function parseHeapDate(text: string): number | undefined {
   const trimmed = text.trim()
   return parseHeapTime(/^\d{4}-\d\d-\d\d$/.test(trimmed) ? `${trimmed} 00:00:00` : trimmed)
+}
+
+const inWords =
+  /^(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?) (\d{1,2}), (\d{4}),? (\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?)(?:[ \u202f]([AP]M))?$/i
+const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
+
+/** `May 1, 2023, 10:00 AM`, as Metabase formats times: seconds may be missing, and nothing says of which zone it is. */
+export function isTimeInWords(text: string): boolean {
+  return inWords.test(text.trim())
+}
+
+function parseTimeInWords(text: string): number | undefined {
+  const [, word, day, year, clock, half] = inWords.exec(text) ?? []
+  if (word === undefined || day === undefined || clock === undefined) return undefined
+  const [hour = '', minute, seconds = '00'] = clock.split(':')
+  const ofHalf = half === undefined ? Number(hour) : inDay(Number(hour), half)
+  const date = [year, months.indexOf(word.slice(0, 3).toLowerCase()) + 1, day].map((part) =>
+    String(part).padStart(2, '0'),
+  )
+  return parseHeapTime(`${date.join('-')} ${String(ofHalf).padStart(2, '0')}:${minute}:${seconds}`)
+}
+
+/** NaN, which no time has, for an hour that no clock of twelve shows. */
+function inDay(hour: number, half: string): number {
+  if (hour < 1 || hour > 12) return Number.NaN
+  return (hour % 12) + (half.toUpperCase() === 'PM' ? 12 : 0)
 }
 
 const dash = 45

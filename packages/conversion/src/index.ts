@@ -17,7 +17,7 @@ export { compileIsDeleted } from './deleted-rows.ts'
 export { distinctIdFault, identityIn } from './distinct-id.ts'
 
 export { flatProperties } from './flat-properties.ts'
-export { parseHeapTime } from './heap-time.ts'
+export { isTimeInWords, parseHeapTime } from './heap-time.ts'
 export { columnNulls, isKnownNull } from './nulls.ts'
 export { earliestMs, isInRange } from './outcomes.ts'
 export { platformOf } from './platform.ts'

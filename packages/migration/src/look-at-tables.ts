@@ -1,3 +1,4 @@
+import { isTimeInWords } from '@heapferry/conversion'
 import { type ExportFile, type Mapping, type ReadRow, type Source, withNulls } from '@heapferry/domain'
 import { dialectNotices, suspicions } from './csv-notices.ts'
 import { looksRounded } from './export-plan/looks-rounded.ts'
@@ -33,7 +34,7 @@ export async function lookAtTables(
     const { table } = file
     if (!nulls.has(table.name)) nulls.set(table.name, nullsShown(rows, table, mapping))
     notices.push(...nullNotices(rows, withNulls(table, nulls.get(table.name)), mapping))
-    notices.push(...suspicions(rows, file, mapping))
+    notices.push(...suspicions(rows, file, mapping), ...timesInWords(rows, file))
   }
   return {
     files: files.map((file) => ({ ...file, table: withNulls(file.table, nulls.get(file.table.name)) })),
@@ -48,3 +49,20 @@ async function firstRows(source: Pick<Source, 'readAll'>, file: ExportFile): Pro
   for await (const { rows } of source.readAll(file, firstSlice)) return [...rows]
   return []
 }
+
+function timesInWords(rows: readonly ReadRow[], { table }: ExportFile): string[] {
+  const columns = new Set<string>()
+  for (const row of rows) {
+    if (row.kind !== 'row') continue
+    for (const column of timeColumns) {
+      const text = row.values[row.columns.indexOf(column)] ?? null
+      if (text !== null && isTimeInWords(text)) columns.add(column)
+    }
+  }
+  return [...columns].map(
+    (column) =>
+      `${table.name}: ${column} is written for people to read, like "May 1, 2023, 10:00 AM". It is taken for UTC, and seconds that are not there for zero: export it as YYYY-MM-DD HH:MM:SS if the tool that wrote it shows another zone`,
+  )
+}
+
+const timeColumns = ['time', 'session_time', 'joindate', 'last_modified']
