@@ -101,19 +101,19 @@ test.each(forgeries)('nor, by %s, any command or page', async (_, forge) => {
   await expect(readFile(path.join(run.folder, 'rows.csv'), 'utf8')).rejects.toThrow('ENOENT')
 })
 
-test('a run that an earlier version began is paused by its workers and goes on when its command is started again', async () => {
+test('a run whose grant was lost is paused by its workers and goes on when its command is started again', async () => {
   const run = await enqueued()
   await rm(path.join(run.folder, 'home', 'runs', '.grants'), { recursive: true })
   run.work()
   await until('the run is paused', async () => (await run.ledger.intent(run.id)).kind === 'pause')
   const told = await run.command('status', run.id)
   expect(told.stdout.replaceAll(/\s+/g, ' ')).toContain(
-    'A run that an earlier version began has no grant yet: its run command, started again',
+    'Where the grant was lost: the run command, started again',
   )
   expect(run.posthog.stored.size).toBe(0)
 
   const again = await run.enqueue()
-  expect([again.code, again.stderr]).toEqual([0, expect.stringContaining('An earlier version began the run')])
+  expect([again.code, again.stderr]).toEqual([0, expect.stringContaining('The grant of the run was lost')])
   await until('the run is complete', async () => isRunComplete(await run.ledger.progress(run.id)))
   expect(run.posthog.stored.size).toBe(1)
 })
@@ -188,7 +188,7 @@ async function enqueued(): Promise<Enqueued> {
   const enqueue = () =>
     command('enqueue', 'export', '--run', id, '--mapping', 'heapferry.yaml', '--max-rejected', '100')
   const first = await enqueue()
-  expect([first.code, first.stderr]).toEqual([0, expect.not.stringContaining('earlier version')])
+  expect([first.code, first.stderr]).toEqual([0, expect.not.stringContaining('grant')])
   const key = `heapferry-ledger:run:${id}`
   const [stored = ''] = await server.redis.hvals(`${key}:files`)
   const enqueuedRun: Enqueued = {

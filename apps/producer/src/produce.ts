@@ -142,7 +142,7 @@ export async function openRun(
   const kept = await openWorkStore(store, s3)
   await saveGrant(run, files, kept).finally(() => kept.close())
   if (isPausedForGrant(run, intent)) {
-    notices.push('An earlier version began the run: what it may read is in the work store now, and it goes on.')
+    notices.push('The grant of the run was lost: what it may read is in the work store again, and it goes on.')
     await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
   }
   if (request.pace !== undefined) notices.push(...(await paceNotices(run, request.pace, request.by, ledger)))

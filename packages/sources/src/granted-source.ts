@@ -36,7 +36,7 @@ export async function assertGranted(run: Run, store: WorkStore): Promise<void> {
   await grantOf(run, store)
 }
 
-/** Whether the run was paused for the want of its grant, as one that an earlier version began is by its workers. */
+/** Whether workers have paused the run for the want of its grant. */
 export function isPausedForGrant({ id }: Run, intent: Intent): boolean {
   return intent.kind === 'pause' && intent.by === 'heapferry' && intent.reason.startsWith(missingGrant(id))
 }
@@ -88,7 +88,7 @@ async function grantOf(run: Run, store: WorkStore): Promise<Grant> {
     if (!(cause instanceof OperatorError)) throw cause
     throw new OperatorError(
       `${missingGrant(run.id)}: ${cause.message}`,
-      'Give this command the HEAPFERRY_WORK_STORE (or HEAPFERRY_HOME) that the run was begun with. A run that an earlier version began has no grant yet: its run command, started again, writes one and goes on.',
+      'Give this command the HEAPFERRY_WORK_STORE (or HEAPFERRY_HOME) that the run was begun with. Where the grant was lost: the run command, started again, writes it and goes on.',
       { cause },
     )
   })
