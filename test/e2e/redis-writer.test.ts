@@ -107,9 +107,7 @@ test('a run whose grant was lost is paused by its workers and goes on when its c
   run.work()
   await until('the run is paused', async () => (await run.ledger.intent(run.id)).kind === 'pause')
   const told = await run.command('status', run.id)
-  expect(told.stdout.replaceAll(/\s+/g, ' ')).toContain(
-    'Where the grant was lost: the run command, started again',
-  )
+  expect(told.stdout.replaceAll(/\s+/g, ' ')).toContain('Where the grant was lost: the run command, started again')
   expect(run.posthog.stored.size).toBe(0)
 
   const again = await run.enqueue()

@@ -407,8 +407,8 @@ describe('texts that stand for nothing', () => {
 })
 
 test('the table that Metabase formats for people is read under the names that the mapping gives, and its times are told', async () => {
-  const header = '"User ID","Event ID","Time","Path"'
-  const file = `${header}\n"4,702,333,951,502,204","1,144,768,874,446,519","May 1, 2023, 10:00 AM",/a\n`
+  const shown = '"User ID","Event ID","Time","Path"'
+  const file = `${shown}\n"4,702,333,951,502,204","1,144,768,874,446,519","May 1, 2023, 10:00 AM",/a\n`
   const names = { 'User ID': 'user_id', 'Event ID': 'event_id' }
   const { plan } = await planned({ 'signup.csv': file }, Mapping.parse({ columns: names }))
   expect(plan.tables[0]?.samples[0]?.becomes).toMatchObject({
