@@ -45,6 +45,16 @@ test('nothing is proposed of a column that has a rule, or whose type the format 
   expect(suggestedCasts(declared.tables)).toEqual([])
 })
 
+test('nothing is proposed of columns that Heap itself has', async () => {
+  const folder = await temporaryFolder()
+  const times = '2023-01-01 00:00:00,2023-01-02 00:00:00,2023-01-03 00:00:00,2023-01-04 00:00:00'
+  const rows = [1, 2, 3].map((id) => `${id},a${id}@example.com,${times},2023-01-0${id}`)
+  const columns = 'user_id,identity,joindate,identity_time,last_modified,lastseen,signed_on'
+  await writeFile(path.join(folder, 'users.csv'), `${[columns, ...rows].join('\n')}\n`)
+  const plan = await planned(folder, defaultMapping)
+  expect(suggestedCasts(plan.tables).map(({ column }) => column)).toEqual(['signed_on'])
+})
+
 async function exported(name: string, lines: readonly string[]): Promise<string> {
   const folder = await temporaryFolder()
   const all = name.endsWith('.csv') ? [header, ...lines] : lines

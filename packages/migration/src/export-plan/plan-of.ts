@@ -1,4 +1,4 @@
-import { columnMeanings } from '@heapferry/conversion'
+import { columnMeanings, userTimeColumns } from '@heapferry/conversion'
 import { countOf, largestRequest, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
 import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
 import { mappingNotices } from '../mapping-notices.ts'
@@ -123,7 +123,11 @@ function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TableP
       return count === undefined ? [] : [{ reason, rows: scaled(surveyed, count), places: places.get(reason) ?? [] }]
     }),
     columns: columnMeanings(table, columns, mapping).map(({ column, becomes }) => {
-      const isOwn = becomes.some((property) => [column, `$set.${column}`].includes(property))
+      // A rule would take any other meaning from a column, and people's times are read as such anyway.
+      const isOwn =
+        becomes.length > 0 &&
+        becomes.every((property) => [column, `$set.${column}`].includes(property)) &&
+        !userTimeColumns.some((time) => time === column)
       const hasRule = column in { ...mapping.properties, ...mapping.tables[table.name]?.properties }
       const text = isOwn && !hasRule ? textKinds.get(column) : undefined
       return { column, becomes: [...becomes], ...(text && { text }) }
