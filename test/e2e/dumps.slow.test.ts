@@ -102,8 +102,16 @@ test.each(['bucket', 'folder'] as const)(
     const rowsRead = Object.fromEntries(status.tables.map(({ table, read }) => [table, read]))
     expect(rowsRead).toEqual(Object.fromEntries(Object.entries(written.tables).map(([name, { rows }]) => [name, rows])))
     const ids = written.people.flatMap((person) => person.ids)
-    // Of each id one row counts, of the newest dump that has one, in the plan as in the run.
-    const superseded = (written.tables['users']?.rows ?? 0) - ids.length
+    // Of each id one row counts, of the newest dump that has one, and of a person with several ids those that say more than
+    // newer ones, in the plan as in the run.
+    const sent = stored.filter(([, { event }]) => event === '$identify' || event === '$set')
+    const superseded = (written.tables['users']?.rows ?? 0) - sent.length
+    const withOneId = written.people.filter((person) => person.ids.length === 1)
+    expect(sent.length).toBeLessThanOrEqual(ids.length)
+    const idsSent = new Set(
+      sent.flatMap(([, { distinct_id, properties }]) => [distinct_id, String(properties?.['$anon_distinct_id'])]),
+    )
+    for (const { ids: own } of withOneId) expect([own, own.some((id) => idsSent.has(id))]).toEqual([own, true])
     expect(status.tables.find(({ table }) => table === 'users')?.skipped_by_reason).toEqual({ superseded })
     expect(planned.tables.find(({ table }: { table: string }) => table === 'users').skipped).toMatchObject([
       { reason: 'superseded', rows: { count: superseded, exact: true } },
@@ -124,6 +132,7 @@ test.each(['bucket', 'folder'] as const)(
     for (const [index, one] of found.entries())
       expect([index, new Set(one).size, one[0] !== undefined]).toEqual([index, 1, true])
     expect(new Set(found.flat()).size).toBe(written.people.length)
+    expect(new Set(sent.map(([, { distinct_id }]) => persons.personOf(distinct_id))).size).toBe(written.people.length)
     const { persons: count, refusedMerges } = persons.counts()
     expect(count).toBe(written.people.length)
     expect(refusedMerges).toEqual({ illegal_distinct_id: 0, already_identified: 0, alias_is_no_text: 0 })
