@@ -102,7 +102,7 @@ function onRefused(redis: Redis, afterRefusal: AfterRefusal): void {
       if (refusalOf(error) === null) throw error
       turnToPrimary(redis, error)
       // BullMQ takes a job that is waited for longer than it said for a dead connection: there is none for now.
-      if (command.name === 'bzpopmin') return sleep(againAfterMs, null)
+      if (command.name === 'bzpopmin') return sleep(againAfterMs / 2, null)
       return afterRefusal(error, () => sendAgain(command))
     })
   }
