@@ -1,4 +1,4 @@
-import { OperatorError, Pace, phases, type Run, type RunLedger } from '@heapferry/domain'
+import { OperatorError, Pace, phases, type QueueStates, type Run, type RunLedger } from '@heapferry/domain'
 import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
 import { z } from 'zod'
 import type { Board } from './board.ts'
@@ -8,7 +8,7 @@ import { questionPage } from './question.ts'
 
 export interface Change {
   run: Run
-  ledger: RunLedger
+  ledger: RunLedger & QueueStates
   board: Board
   /** Who wants it, for the timeline. */
   by: string
@@ -48,17 +48,17 @@ export function isAction(name: unknown): name is ActionName {
 }
 
 /** What can be done to the run as it is now. */
-export async function actionsFor(run: Run, { ledger, board }: Pick<Change, 'ledger' | 'board'>): Promise<ActionName[]> {
+export async function actionsFor(run: Run, ledger: Change['ledger']): Promise<ActionName[]> {
   const progress = await ledger.progress(run.id)
   if (progress.intent.kind === 'cancel' || isRunComplete(progress)) return []
   if (progress.intent.kind === 'pause') return ['resume', 'cancel']
-  const paused = await Promise.all(phases.map((phase) => board.queueOf(run.id, phase).isPaused()))
-  return paused.includes(true) ? ['resume', 'pause', 'cancel'] : ['pause', 'cancel']
+  const queues = await Promise.all(phases.map((phase) => ledger.queueState(run.id, phase)))
+  return queues.some(({ paused }) => paused) ? ['resume', 'pause', 'cancel'] : ['pause', 'cancel']
 }
 
 /** @throws OperatorError when the run is not in a state for it, as when two people act at once */
 export async function act(name: ActionName, change: Change): Promise<void> {
-  const possible = await actionsFor(change.run, change)
+  const possible = await actionsFor(change.run, change.ledger)
   if (!possible.includes(name)) {
     throw new OperatorError(
       `${change.run.id} cannot be changed that way now: someone else has changed it, or it is over`,

@@ -41,7 +41,7 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   const viewOf = (run: Run) => readRunView(run, { redis, ledger })
   const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
     const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
-    const possible = role === 'operator' ? await actionsFor(view.run, { ledger, board }) : []
+    const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
     return runPage(view, queues, actionBar(view.run, possible))
   }
   const filesOf = async (run: Run): Promise<Content> => {

@@ -10,8 +10,9 @@ const int64Max = 9_223_372_036_854_775_807n
 /**
  * Reads a Heap id without ever passing it through a float: 16 digits are the normal length of one and doubles end there.
  * What tools leave of integers is accepted as long as every digit is present: leading zeros, `4702333951502204.0`,
- * `4.702333951502204e+15`, `4,702,333,951,502,204`. A shortened form (`1.23e15`) stands for many ids and is damaged. Ids may be negative: Heap
- * makes those of identified people by hashing and documents no range but that of a signed 64-bit integer.
+ * `4.702333951502204e+15`, `4,702,333,951,502,204`. A shortened form (`1.23e15`) stands for many ids and is damaged. Ids
+ * may be negative: Heap makes those of identified people by hashing and documents no range but that of a signed 64-bit
+ * integer.
  */
 export function canonicalId(text: string | null): IdReading {
   if (text === null) return { kind: 'missing' }

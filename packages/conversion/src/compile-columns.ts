@@ -1,4 +1,4 @@
-import { type Columns, isRowIndex, type Types, type Values } from '@heapferry/domain'
+import { type Columns, idColumns, isRowIndex, timeColumns, type Types, type Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import type { Treatments, ValueOf } from './column-treatments.ts'
 import { declaredValue } from './declared-values.ts'
@@ -168,16 +168,6 @@ export function cellAt(index: number, isNull: IsNull = () => false): CellReader 
     return value === null || value.trim() === '' || isNull(value) ? null : storableText(value)
   }
 }
-
-const idColumns: ReadonlySet<string> = new Set(['user_id', 'event_id', 'session_id', 'from_user_id', 'to_user_id'])
-const timeColumns: ReadonlySet<string> = new Set([
-  'time',
-  'session_time',
-  'joindate',
-  'last_modified',
-  'lastseen',
-  'identity_time',
-])
 
 /** One spelling for all that mean the same id or time; any other text as it is. */
 function spellingOf(column: string): (value: string) => string {

@@ -22,6 +22,6 @@ export { columnNulls, isKnownNull } from './nulls.ts'
 export { earliestMs, isInRange } from './outcomes.ts'
 export { platformOf } from './platform.ts'
 
-export { compileUndated, compileUserRows, isFirstColumn, type UserRows, userTimeColumns } from './user-rows.ts'
+export { compileUndated, compileUserRows, isFirstColumn, userTimeColumns } from './user-rows.ts'
 export { textHash } from './text-hash.ts'
 export { splitVersioned } from './versioned-name.ts'

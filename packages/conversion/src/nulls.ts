@@ -1,4 +1,4 @@
-import { type Mapping, nullsIn, type Table } from '@heapferry/domain'
+import { idColumns, type Mapping, nullsIn, type Table, timeColumns } from '@heapferry/domain'
 
 /**
  * What programs write where there is no value, in lower case: pandas and numpy (`<NA>`, NaN, NaT, and what it takes for
@@ -150,18 +150,9 @@ export function columnNulls(table: Table, mapping: Mapping): ColumnNulls {
 }
 
 const strictColumns: ReadonlySet<string> = new Set([
-  'user_id',
-  'event_id',
-  'session_id',
-  'from_user_id',
-  'to_user_id',
+  ...idColumns,
   'identity',
-  'time',
-  'session_time',
-  'joindate',
-  'last_modified',
-  'lastseen',
-  'identity_time',
+  ...timeColumns,
   // Whether a row is of a page or a screen, and so its name.
   'library',
   'view_controller',

@@ -95,6 +95,25 @@ export function phaseOf(kind: TableKind): Phase {
   }
 }
 
+/** Heap's columns of ids, in whatever table. */
+export const idColumns: ReadonlySet<string> = new Set([
+  'user_id',
+  'event_id',
+  'session_id',
+  'from_user_id',
+  'to_user_id',
+])
+
+/** Heap's columns of times, in whatever table. */
+export const timeColumns: ReadonlySet<string> = new Set([
+  'time',
+  'session_time',
+  'joindate',
+  'last_modified',
+  'lastseen',
+  'identity_time',
+])
+
 /** The columns without which no row of the table can become anything. */
 export function requiredColumns(kind: TableKind): readonly string[] {
   switch (kind) {

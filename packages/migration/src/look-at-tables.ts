@@ -2,6 +2,7 @@ import { isTimeInWords } from '@heapferry/conversion'
 import { type ExportFile, type Mapping, type ReadRow, type Source, withNulls } from '@heapferry/domain'
 import { dialectNotices, suspicions } from './csv-notices.ts'
 import { looksRounded } from './export-plan/looks-rounded.ts'
+import { firstRows } from './first-rows.ts'
 import { nullNotices, nullsShown } from './nulls-shown.ts'
 
 /** What the first rows of each table show that nobody has said. */
@@ -29,7 +30,7 @@ export async function lookAtTables(
   const roundedFiles: string[] = []
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
   for (const file of oneOfEach.values()) {
-    const rows = await firstRows(source, file)
+    const rows = await firstRows(source, file, firstSlice)
     if (looksRounded(rows)) roundedFiles.push(file.path)
     const { table } = file
     if (!nulls.has(table.name)) nulls.set(table.name, nullsShown(rows, table, mapping))
@@ -44,11 +45,6 @@ export async function lookAtTables(
 }
 
 const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
-
-async function firstRows(source: Pick<Source, 'readAll'>, file: ExportFile): Promise<ReadRow[]> {
-  for await (const { rows } of source.readAll(file, firstSlice)) return [...rows]
-  return []
-}
 
 function timesInWords(rows: readonly ReadRow[], { table }: ExportFile): string[] {
   const columns = new Set<string>()

@@ -58,10 +58,6 @@ export class ChunkQueue {
     await this.queue.resume()
   }
 
-  async isPaused(): Promise<boolean> {
-    return this.queue.isPaused()
-  }
-
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */
   async removeFailed(): Promise<void> {
     for (const job of await this.queue.getFailed()) await job.remove()

@@ -2,7 +2,6 @@ import { columnMeanings, userTimeColumns } from '@heapferry/conversion'
 import { countOf, largestRequest, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
 import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
 import { mappingNotices } from '../mapping-notices.ts'
-import { crowdedText } from '../identities/crowded-identities.ts'
 import type { IdentitySummary } from '../identities/resolve-identities.ts'
 import type {
   ExportPlan,
@@ -39,7 +38,6 @@ export function planOf(
     faults: found.faults,
     notices: [
       ...found.notices,
-      ...people.crowded.map(crowdedText),
       ...mappingNotices(work.mapping, surveyed),
       ...(work.against === null ? [] : mappingNotices(work.against, surveyed, 'The other mapping')),
     ],

@@ -1,8 +1,9 @@
 import type { ExportFile, ReadRow, Source, TableKind } from '@heapferry/domain'
+import { firstRows } from '../first-rows.ts'
 
 // Every row of a small file, and of others as many as come with the first bytes.
 const smallBytes = 1024 * 1024
-const firstRows = { rows: 500, bytes: 256 * 1024 }
+const firstSlice = { rows: 500, bytes: 256 * 1024 }
 // Ten thousand shards would take minutes over a network. Copies are of one size, so those of one size come first.
 const filesOfTable = 16
 const filesInAll = 200
@@ -64,13 +65,8 @@ async function keysOf(source: Pick<Source, 'readAll' | 'sample'>, file: ExportFi
   const rows =
     file.version.sizeBytes <= smallBytes
       ? (await source.sample(file, Number.MAX_SAFE_INTEGER)).rows
-      : await first(source, file)
+      : await firstRows(source, file, firstSlice)
   return [...rows].flatMap((row) => (row.kind === 'row' ? [keyOf(row)] : []))
-}
-
-async function first(source: Pick<Source, 'readAll'>, file: ExportFile): Promise<Iterable<ReadRow>> {
-  for await (const { rows } of source.readAll(file, firstRows)) return rows
-  return []
 }
 
 /** What its uuid is made of: the number of the event, or all that the row says. */

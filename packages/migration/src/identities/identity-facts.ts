@@ -19,6 +19,7 @@ import {
 } from '@heapferry/domain'
 import { hashOf } from '../converters.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
+import { byColumns } from './by-columns.ts'
 import { none } from './codes.ts'
 import { IdentityTexts } from './identity-texts.ts'
 import { writeId } from './packed-ids.ts'
@@ -146,15 +147,14 @@ async function eachRow(
   compile: (columns: Columns) => RowTaker,
   whenDamaged: (detail: string) => void,
 ): Promise<void> {
-  const compiled = new WeakMap<Columns, RowTaker>()
+  const takerOf = byColumns(compile)
   for await (const { rows } of slices) {
     for (const row of rows) {
       if (row.kind !== 'row') {
         if (row.reason === 'file_damaged') whenDamaged(row.detail)
         continue
       }
-      const taker = compiled.get(row.columns) ?? compile(row.columns)
-      compiled.set(row.columns, taker)
+      const taker = takerOf(row.columns)
       if (!taker.isDeleted?.(row.values)) taker.take(row.values)
     }
   }

@@ -1,4 +1,5 @@
 import type { ExportFile, Mapping, OperatorError, Slice } from '@heapferry/domain'
+import { crowdedText } from './crowded-identities.ts'
 import { identityFacts } from './identity-facts.ts'
 import { type ResolvedIdentities, resolveIdentities } from './resolve-identities.ts'
 import { settleStandings, type Standings } from './settle-standings.ts'
@@ -33,7 +34,8 @@ export async function resolvePeople(
 ): Promise<ResolvedPeople> {
   const { rivals, undated, ...resolved } = await identitiesOf()
   const standings = await settleStandings({ ...resolved, rivals }, files, read, options.mapping)
-  return { ...resolved, standings, notices: undatedNotices(undated) }
+  const notices = [...resolved.summary.crowded.map(crowdedText), ...undatedNotices(undated)]
+  return { ...resolved, standings, notices }
 
   /** The facts are free again behind it. */
   async function identitiesOf() {

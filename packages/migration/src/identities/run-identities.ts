@@ -12,7 +12,6 @@ import {
   type Slice,
   type WorkStore,
 } from '@heapferry/domain'
-import { crowdedText } from './crowded-identities.ts'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
 import { noIdentities } from './no-identities.ts'
 import { type ResolvedPeople, resolvePeople } from './resolve-people.ts'
@@ -68,7 +67,7 @@ export async function saveIdentities(
   const parts = encodeIdentities(people)
   await store.put(path, parts)
   await ledger.setIdentities(run.id, { resolved: sha256(parts), files: fingerprint })
-  return [...people.summary.crowded.map(crowdedText), ...people.notices]
+  return people.notices
 }
 
 /**

@@ -1,5 +1,6 @@
-import { cellsOf, compileUserRows, isFirstColumn, type UserRows } from '@heapferry/conversion'
-import type { Columns, ExportFile, Mapping, Slice } from '@heapferry/domain'
+import { cellsOf, compileUserRows, isFirstColumn } from '@heapferry/conversion'
+import type { ExportFile, Mapping, Slice } from '@heapferry/domain'
+import { byColumns } from './by-columns.ts'
 import { FilledColumns } from './filled-columns.ts'
 import { idOf, identityOf } from './identity-facts.ts'
 import { at, findId, hasBit, wordsOf, writeId } from './packed-ids.ts'
@@ -48,13 +49,12 @@ export async function settleStandings(
   for (const file of rivals.ids.length === 0 ? [] : files) {
     const { table } = file
     if (table.kind !== 'users') continue
-    const compiled = new WeakMap<Columns, UserRows>()
+    const rowsOf = byColumns((columns) => compileUserRows(table, columns, mapping))
     for await (const slice of read(file)) {
       for (const row of slice.rows) {
         if (row.kind !== 'row') continue
         const { columns, values } = row
-        const rows = compiled.get(columns) ?? compileUserRows(table, columns, mapping)
-        compiled.set(columns, rows)
+        const rows = rowsOf(columns)
         const text = idOf(values[columns.indexOf('user_id')] ?? null)
         if (text === undefined) continue
         writeId(text, id)

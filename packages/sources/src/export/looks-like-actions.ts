@@ -1,4 +1,5 @@
 import type { ReadRow } from '@heapferry/domain'
+import { shortened } from '../formats/shortened.ts'
 
 /** Why a table that seems to hold no actions may hold them all the same, and what to write for it. */
 export interface Suspicion {
@@ -212,8 +213,4 @@ function heapSpelling(column: string): string {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '_')
     .replaceAll(/^_|_$/g, '')
-}
-
-function shortened(names: readonly string[]): string {
-  return names.slice(0, 4).join(', ') + (names.length > 4 ? ', …' : '')
 }

@@ -1,4 +1,5 @@
 import { type Mapping, OperatorError } from '@heapferry/domain'
+import { shortened } from '../formats/shortened.ts'
 
 /** The names that the mapping gives to columns of a table, by those of the files in lower case. */
 export function renamesOf({ columns: ofAll, tables }: Mapping, table: string): ReadonlyMap<string, string> {
@@ -44,13 +45,9 @@ function inOrder(
   }
   if (columns.length !== list.length) {
     throw new OperatorError(
-      `${path} has ${columns.length} columns (${shortened(columns)}), and the mapping lists ${list.length} for ${table}`,
+      `${path} has ${columns.length} columns (${shortened(columns, 5)}), and the mapping lists ${list.length} for ${table}`,
       'List all of them, in the order of the file, or name those that are called otherwise: columns: { NAME IN THE FILE: NAME OF HEAP }.',
     )
   }
   return list.map((name) => name.toLowerCase())
-}
-
-function shortened(names: readonly string[]): string {
-  return names.slice(0, 5).join(', ') + (names.length > 5 ? ', …' : '')
 }

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { idColumns } from '@heapferry/domain'
 
 /** Fractions of a second that a typed format counts in. */
 export type TimeUnit = 'millis' | 'micros' | 'nanos'
@@ -67,14 +68,7 @@ export function bytesText(bytes: Uint8Array): string {
 const controls = /[\0-\x08\x0b\x0c\x0e-\x1f]/
 
 /** Columns in which two that are rounded to the same would become one person, or one event. */
-export const exactColumns: ReadonlySet<string> = new Set([
-  'user_id',
-  'event_id',
-  'session_id',
-  'from_user_id',
-  'to_user_id',
-  'identity',
-])
+export const exactColumns: ReadonlySet<string> = new Set([...idColumns, 'identity'])
 
 // From there on a number of 32 bits may stand for its neighbour, too.
 const firstInexactFloat = 2 ** 24

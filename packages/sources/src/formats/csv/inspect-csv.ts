@@ -4,6 +4,7 @@ import { beginningBytes } from '../../places/blob.ts'
 import { type Beginning, beginningOf, type FileContent } from '../../unpacking/content.ts'
 import { damagedBeforeRows } from '../../unpacking/damaged-content.ts'
 import type { TableInFile, UnknownFile } from '../file-format.ts'
+import { shortened } from '../shortened.ts'
 import { firstLineIn, lineEndOf, separatorLine, startOf } from './first-line.ts'
 import { lookAtDialect } from './look-at-dialect.ts'
 import { parseLine } from './parse-rows.ts'
@@ -95,9 +96,7 @@ export async function inspectCsv({
     const isHeader = repeatsThem || cells?.some((cell) => looksLikeData.test(cell) || holdsData.test(cell)) === false
     const notices =
       cells && isHeader && !repeatsThem
-        ? [
-            `${path}: the columns of the mapping take the place of its header (${cells.slice(0, 4).join(', ')}${cells.length > 4 ? ', …' : ''})`,
-          ]
+        ? [`${path}: the columns of the mapping take the place of its header (${shortened(cells)})`]
         : []
     return [{ ...tableOf(columns, isHeader ? firstLine.end : start), notices }]
   }
