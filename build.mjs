@@ -64,7 +64,7 @@ export async function build({ fresh = false } = {}) {
   // What browsers get stays as it is.
   cpSync(join(root, 'apps/dashboard/src/browser'), join(folder, 'browser'), {
     recursive: true,
-    filter: (path) => !path.endsWith('.json'),
+    filter: (path) => !/\.(?:json|ts)$/.test(path),
   })
   // Whole files only, the one that names the others last: commands may be starting from here now.
   for (const piece of output.toSorted((a, b) => Number(a.isEntry) - Number(b.isEntry))) {

@@ -84,24 +84,7 @@ test.each([
   ['all failed chunks', () => 'retry/failed'],
 ])('an operator who has signed in may have %s tried again, which the timeline tells', async (what, address) => {
   const name = what.startsWith('one') ? 'again-one' : 'again-all'
-  const run = await seedRun(server.redis, name)
-  const [chunk] = await run.table('clicks', 10, [null])
-  if (!chunk) throw new Error('no chunk was planned')
-  const connection = await connectRedis(server.server.url, () => {})
-  onTestFinished(() => connection.disconnect())
-  const consumer = new ChunkConsumer({
-    redis: connection,
-    run: run.id,
-    phase: 'events',
-    concurrency: 1,
-    process: () => Promise.reject(new Error('never reached')),
-    onError: () => {},
-  })
-  // What is not a chunk fails for good at its first attempt.
-  await run.queue('events').queue.add('clicks 1', { not: 'a chunk' }, { jobId: chunk.id })
-  await consumer.resume()
-  await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
-  await consumer.close()
+  const { run, chunk } = await runWithFailedChunk(name)
 
   const url = await open(server.redis, { passwords })
   const path = `${url}/queues/api/queues/${name}-events/${address(chunk.id)}`
@@ -122,6 +105,25 @@ test.each([
   expect(await run.ledger.timeline(run.id)).toHaveLength(2)
 })
 
+test('on the page of a run that has failed, its failed chunks are tried again, and it is not paused', async () => {
+  const { run } = await runWithFailedChunk('again-page')
+  for (const phase of ['identities', 'events'] as const)
+    await run.ledger.seal(run.id, phase, phase === 'events' ? 1 : 0)
+  const url = await open(server.redis, { passwords })
+  const page = async () => (await ask(`${url}/runs/again-page`, { headers: asOperator })).text
+  expect([...(await page()).matchAll(/href="\/runs\/again-page\/([a-z]+)">[^<]*…/g)].map(([, name]) => name)).toEqual([
+    'again',
+    'pace',
+    'cancel',
+  ])
+  const again = () => ask(`${url}/runs/again-page/again`, { method: 'POST', headers: asOperator })
+  expect((await again()).status).toBe(303)
+  expect(await run.queueState('events')).toMatchObject({ waiting: 1, failed: 0 })
+  expect((await run.ledger.timeline(run.id)).at(-1)).toMatchObject({ kind: 'chunks_retried', by: 'operator (token)' })
+  expect(await page()).not.toContain('/again-page/again')
+  expect((await again()).status).toBe(409)
+})
+
 test('its pages load nothing from another host', async () => {
   const url = await open(server.redis)
   const { text } = await ask(`${url}/queues/`)
@@ -139,6 +141,29 @@ test('its pages load nothing from another host', async () => {
   }
   expect(text).not.toContain('googleapis')
 })
+
+/** Its only chunk has failed for good. */
+async function runWithFailedChunk(name: string) {
+  const run = await seedRun(server.redis, name)
+  const [chunk] = await run.table('clicks', 10, [null])
+  if (!chunk) throw new Error('no chunk was planned')
+  const connection = await connectRedis(server.server.url, () => {})
+  onTestFinished(() => connection.disconnect())
+  const consumer = new ChunkConsumer({
+    redis: connection,
+    run: run.id,
+    phase: 'events',
+    concurrency: 1,
+    process: () => Promise.reject(new Error('never reached')),
+    onError: () => {},
+  })
+  // What is not a chunk fails for good at its first attempt.
+  await run.queue('events').queue.add('clicks 1', { not: 'a chunk' }, { jobId: chunk.id })
+  await consumer.resume()
+  await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
+  await consumer.close()
+  return { run, chunk }
+}
 
 async function queuesOf(url: string): Promise<string[]> {
   const { queues } = JSON.parse((await ask(`${url}/queues/api/queues`)).text)

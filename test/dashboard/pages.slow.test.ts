@@ -94,3 +94,76 @@ browserTest(
     expect(trouble).toEqual([])
   },
 )
+
+browserTest(
+  'focus, what is unfolded and what is selected stay where they are while a page changes',
+  async (page, trouble) => {
+    const run = await seedRun(server.redis, 'steady')
+    await run.table('clicks', 1000, [tallyOf({ read: 10, sent: 10 }), null])
+    await page.goto(`${await open(server.redis)}/runs/steady`)
+    await page.getByText('For engineers').click()
+    await page.getByText('Source').click({ clickCount: 2 })
+    // Tab by tab from the top, as somebody without a mouse comes to it.
+    await page.getByText('Skip to content').focus()
+    const focused = () => page.evaluate('document.activeElement.textContent')
+    while ((await focused()) !== 'File by file') await page.keyboard.press('Tab')
+    await page.evaluate(
+      "document.activeElement.isTheSame = 'yes'; getSelection().selectAllChildren(document.querySelector('dt'))",
+    )
+    for (let round = 1; round <= 10; round++) {
+      await run.table('clicks', 10, [tallyOf({ read: 10, sent: 10 })])
+      await page.getByText(`${10 * round + 10} of ${(10 * round + 1000).toLocaleString('en-US')} rows`).waitFor()
+    }
+    expect(await page.evaluate('document.activeElement.isTheSame')).toBe('yes')
+    expect(await page.locator('#details').getAttribute('open')).toBe('')
+    expect(await page.evaluate('String(getSelection())')).toBe(await page.locator('dt').first().textContent())
+    await page.keyboard.press('Tab')
+    expect(await focused()).toBe('Rows before and after')
+    expect(trouble).toEqual([])
+  },
+)
+
+browserTest('a pause is a stretch of nothing in the chart and its table, which go on to now', async (page) => {
+  const run = await seedRun(server.redis, 'gap')
+  const nowMs = await run.ledger.nowMs()
+  const atMs = (secondsAgo: number) => nowMs - secondsAgo * 1000
+  const points = Array.from({ length: 240 }, (_, index) => 240 - index)
+    .filter((ago) => (ago > 180 || ago <= 120) && ago > 60)
+    .map((ago, index) => `${atMs(ago)}:${100 * index}:${50 * index}:0`)
+  await server.redis.rpush('heapferry-ledger:run:gap:history', ...points)
+  await run.ledger.record(run.id, { kind: 'paused', atMs: atMs(180), by: 'ada', reason: 'on request' })
+  await run.ledger.record(run.id, { kind: 'resumed', atMs: atMs(120), by: 'ada' })
+  await page.goto(`${await open(server.redis)}/runs/gap`)
+  await page.getByText('The chart as a table').click()
+  const lines = page.locator('#chart-table tbody tr')
+  await lines.nth(20).waitFor()
+  const cells = (await lines.allInnerTexts()).map((line) => line.split('\t').slice(1).join(' ').trim())
+  // 240 s in 24 lines or so: 60 s of work, of the pause, of work, and of nothing since.
+  expect(cells.slice(1, 5)).toEqual(['100 50 0', '100 50 0', '100 50 0', '100 50 0'])
+  expect(cells.slice(7, 11)).toEqual(Array.from({ length: 4 }, () => '0 0 0 paused by ada: on request'))
+  expect(cells.slice(13, 16)).toEqual(['100 50 0', '100 50 0', '100 50 0'])
+  expect(cells.slice(19)).toEqual(cells.slice(19).map(() => '0 0 0'))
+  expect(cells.length).toBeGreaterThanOrEqual(23)
+  // Who does not point at a moment is told of the latest.
+  expect(await page.locator('#chart .u-legend').innerText()).toMatch(/rows read\/s:?\s*0/)
+})
+
+browserTest('of a hundred tables those in trouble come first, and any is found by its name', async (page) => {
+  const run = await seedRun(server.redis, 'many')
+  const done = tallyOf({ read: 10, sent: 10 })
+  for (let index = 0; index < 97; index++) await run.table(`event_${index}`, 10, [done])
+  await run.table('waits', 10, [null])
+  await run.table('works', 20, [done, null])
+  await run.table('zz_broken', 10, [tallyOf({ read: 10, rejected: { missing_time: 10 } })])
+  await page.goto(`${await open(server.redis)}/runs/many`)
+  const shown = () => page.locator('#tables tbody tr:visible th').allInnerTexts()
+  expect(await shown()).toEqual(['zz_broken', 'works'])
+  await page.getByText('97 tables done without a rejected row').click()
+  expect(await shown()).toHaveLength(99)
+  await page.getByLabel('Show tables whose name has').fill('Event_1')
+  expect(await shown()).toEqual(['event_1', ...Array.from({ length: 10 }, (_, index) => `event_1${index}`)])
+  await run.table('works', 30, [done])
+  await page.getByText('1,000 of 1,040 rows').waitFor()
+  expect(await shown()).toHaveLength(11)
+  expect(await page.locator('#done-tables').getAttribute('open')).toBe('')
+})

@@ -67,6 +67,37 @@ test('an entry of the timeline that cannot be read is a line of the page, and br
   expect(textOf(text)).toContain('an entry that cannot be read: {&quot;kind&quot;:&quot;pace_changed&quot;')
 })
 
+test('files are listed by table and by state, a hundred at a time', async () => {
+  const run = await seedRun(server.redis, 'filed')
+  for (let index = 0; index < 120; index++) await run.table('clicks', 10, [tallyOf({ read: 10, sent: 10 })])
+  await run.table('taps', 10, [null])
+  const url = await open(server.redis)
+  const page = async (query: string) => textOf((await ask(`${url}/runs/filed/files${query}`)).text)
+  expect(files(await page(''))).toBe(100)
+  expect(await page('')).toContain('120 of 121 files are done.')
+  expect(await page('')).toContain('Page 1 of 2')
+  expect(files(await page('?page=2'))).toBe(21)
+  expect(files(await page('?table=taps'))).toBe(1)
+  expect(files(await page('?state=open'))).toBe(1)
+  expect(await page('?state=done&table=taps')).toContain('There are none.')
+  expect(files(await page('?state=nonsense'))).toBe(100)
+})
+
+test('a run that is over says when and how fast it was, and what to do next', async () => {
+  const run = await seedRun(server.redis, 'over', { createdAtMs: Date.now() - 120_000 })
+  await run.table('clicks', 1200, [
+    tallyOf({ read: 1200, sent: 1000, skipped: { held_back: 100 }, rejected: { missing_time: 100 } }),
+  ])
+  await run.ledger.seal(run.id, 'identities', 0)
+  await run.ledger.seal(run.id, 'events', 1)
+  const text = textOf((await ask(`${await open(server.redis)}/runs/over`)).text)
+  expect(text).toMatch(
+    /Finished \d{4}-.* UTC Took 2 min Mean rate (?:9|10) rows\/s Sent 1,000 Skipped 100 Rejected 100 \(8\.3%\)/,
+  )
+  expect(text).toContain('heapferry retry over --reason held_back, from')
+  expect(text).toContain('heapferry verify over')
+})
+
 test('runs are listed newest first', async () => {
   await seedRun(server.redis, 'older', { createdAtMs: Date.UTC(2030, 0, 1) })
   await seedRun(server.redis, 'newer', { createdAtMs: Date.UTC(2030, 0, 2) })
@@ -173,6 +204,11 @@ async function ownRedis() {
     await own.close()
   })
   return { redis, server: own, signal: (name: NodeJS.Signals) => process.kill(own.pid, name) }
+}
+
+/** How many files a page lists. */
+function files(text: string): number {
+  return text.match(/(?:clicks|taps)\.csv/g)?.length ?? 0
 }
 
 /** What a reader sees, roughly: no markup, single spaces. */

@@ -29,7 +29,18 @@ test.each([
   ],
   ['a chunk has failed and others go on', progressOf({ read: 50 }), failed({ active: 1 }), 'running'],
   ['a chunk has failed and nothing else is left', progressOf({ read: 50 }), failed({}), 'failed'],
-  ['a worker waits for PostHog', { ...progressOf({ read: 50 }), waiting: [waiting()] }, idle, 'waiting_for_posthog'],
+  [
+    'a worker has waited for PostHog for three seconds',
+    { ...progressOf({ read: 50 }), waiting: [waiting()], nowMs: 4000 },
+    idle,
+    'waiting_for_posthog',
+  ],
+  [
+    'a worker has waited for PostHog for less',
+    { ...progressOf({ read: 50 }), waiting: [waiting()], nowMs: 3999 },
+    idle,
+    'running',
+  ],
 ] as const)('while %s a run is %s', (_, progress, queue, state) => {
   expect(runState(progress, queue).kind).toBe(state)
 })

@@ -1,4 +1,4 @@
-import type { QueueStates, RunLedger } from '@heapferry/domain'
+import type { QueueStates, RunLedger, TimelineLedger } from '@heapferry/domain'
 import type { Express } from 'express'
 import { forms, onlyOperators, visitorOf } from './access.ts'
 import { act, confirmation, isAction, PaceForm, paceQuestion } from './actions.ts'
@@ -7,7 +7,7 @@ import type { FindRun } from './find-run.ts'
 import { send } from './send.ts'
 
 export interface ActionRoutes {
-  ledger: RunLedger & QueueStates
+  ledger: RunLedger & QueueStates & TimelineLedger
   board: Board
   findRun: FindRun
 }

@@ -1,5 +1,14 @@
-import { OperatorError, Pace, phases, type QueueStates, type Run, type RunLedger } from '@heapferry/domain'
-import { isRunComplete, wantedToGoOn } from '@heapferry/migration'
+import {
+  OperatorError,
+  Pace,
+  phases,
+  type QueueStates,
+  type Run,
+  type RunLedger,
+  type RunProgress,
+  type TimelineLedger,
+} from '@heapferry/domain'
+import { isEveryChunkDone, isRunComplete, wantedToGoOn } from '@heapferry/migration'
 import { z } from 'zod'
 import type { Board } from './board.ts'
 import { type Html, html } from './html.ts'
@@ -8,7 +17,7 @@ import { questionPage } from './question.ts'
 
 export interface Change {
   run: Run
-  ledger: RunLedger & QueueStates
+  ledger: RunLedger & QueueStates & TimelineLedger
   board: Board
   /** Who wants it, for the timeline. */
   by: string
@@ -31,6 +40,17 @@ const actions = {
       await ledger.setIntent(run.id, wantedToGoOn(run, await ledger.progress(run.id), by))
     },
   },
+  again: {
+    verb: 'Try again',
+    text: 'The chunks that failed go back to the queue, each from its last checkpoint. Nothing is sent twice.',
+    apply: async ({ run, ledger, board, by }: Change) => {
+      for (const phase of phases) {
+        if ((await ledger.queueState(run.id, phase)).failed === 0) continue
+        await ledger.record(run.id, { kind: 'chunks_retried', atMs: await ledger.nowMs(), by, phase })
+        await board.queueOf(run.id, phase).retryFailed()
+      }
+    },
+  },
   cancel: {
     verb: 'Cancel for good',
     text: 'The run ends and cannot be resumed. What was sent stays in PostHog, which cannot delete events selectively. To migrate the rest, start another run: no event is duplicated.',
@@ -51,9 +71,19 @@ export function isAction(name: unknown): name is ActionName {
 export async function actionsFor(run: Run, ledger: Change['ledger']): Promise<ActionName[]> {
   const progress = await ledger.progress(run.id)
   if (progress.intent.kind === 'cancel' || isRunComplete(progress)) return []
+  if (isEveryChunkDone(progress)) return ['cancel']
   if (progress.intent.kind === 'pause') return ['resume', 'cancel']
   const queues = await Promise.all(phases.map((phase) => ledger.queueState(run.id, phase)))
-  return queues.some(({ paused }) => paused) ? ['resume', 'pause', 'cancel'] : ['pause', 'cancel']
+  return [
+    ...(queues.some(({ failed }) => failed > 0) ? (['again'] as const) : []),
+    ...(queues.some(({ paused }) => paused) ? (['resume'] as const) : []),
+    ...(queues.some(({ waiting, active }) => waiting + active > 0) || !isPlanned(progress) ? (['pause'] as const) : []),
+    'cancel',
+  ]
+}
+
+function isPlanned({ phases: all }: RunProgress): boolean {
+  return all.every(({ sealed }) => sealed)
 }
 
 /** @throws OperatorError when the run is not in a state for it, as when two people act at once */
@@ -71,9 +101,16 @@ export async function act(name: ActionName, change: Change): Promise<void> {
 /** Links to the questions. */
 export function actionBar(run: Run, possible: readonly ActionName[]): Html {
   if (possible.length === 0) return html``
-  return html`<p class="actions">${possible.map(
-    (name) => html`<a class="button" href="/runs/${run.id}/${name}">${actions[name].verb}…</a> `,
-  )}${run.destination.kind === 'posthog' ? html`<a class="button" href="/runs/${run.id}/pace">Change pace…</a>` : html``}</p>`
+  const others = possible.filter((name) => name !== 'cancel')
+  const mayChangePace = run.destination.kind === 'posthog' && others.length > 0
+  return html`<p class="actions">${others.map((name) => actionLink(run, name))}${mayChangePace ? html`<a class="button" href="/runs/${run.id}/pace">Change pace…</a>` : html``}
+${possible.includes('cancel') ? actionLink(run, 'cancel') : html``}</p>`
+}
+
+/** What cannot be taken back stands apart, and is red. */
+function actionLink(run: Run, name: ActionName): Html {
+  const { verb } = actions[name]
+  return html`<a class="button${name === 'cancel' ? ' grave' : ''}" href="/runs/${run.id}/${name}">${verb}…</a> `
 }
 
 /** Asks how fast the run may send. @param wrong what was wrong with the last answer */
@@ -107,6 +144,7 @@ export function confirmation(run: Run, name: ActionName): Content {
     address: `/runs/${run.id}/${name}`,
     body: html`<p>${text}</p>`,
     button: verb,
+    grave: name === 'cancel',
     leave: leaveIt(run),
   })
 }

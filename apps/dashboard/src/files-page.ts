@@ -1,5 +1,6 @@
 import type { ExportFile, FilePlan, Run } from '@heapferry/domain'
 import { grouped } from '@heapferry/migration'
+import { z } from 'zod'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
 import { bar } from './progress.ts'
@@ -12,23 +13,51 @@ export interface ShownFile {
   read: number
 }
 
-const shownFiles = 500
+const shownFiles = 100
 
-/** The files of a run, those that are not done first. */
-export function filesPage(run: Run, files: readonly ShownFile[]): Content {
-  const sorted = files.toSorted((a, b) => Number(isDone(a)) - Number(isDone(b)))
+/** What an address says of the files that are meant. */
+export const FilesQuery = z.object({
+  table: z.string().optional(),
+  state: z.enum(['open', 'done']).optional(),
+  page: z.coerce.number().int().min(1).catch(1),
+})
+export type FilesQuery = z.infer<typeof FilesQuery>
+
+/** The files of a run, or of one table or state, a hundred at a time; those that are not done first. */
+export function filesPage(run: Run, files: readonly ShownFile[], asked: FilesQuery): Content {
   const done = files.filter(isDone).length
+  const meant = files.filter((file) => isMeant(file, asked))
+  const sorted = meant.toSorted((a, b) => Number(isDone(a)) - Number(isDone(b)))
+  const pages = Math.max(1, Math.ceil(sorted.length / shownFiles))
+  const page = Math.min(asked.page, pages)
+  const link = (change: Partial<FilesQuery>, text: string) =>
+    filesLink(run, { ...asked, page: 1, ...change }, text, asked)
+  const tables = [...new Set(files.map(({ file }) => file.table.name))].toSorted()
   return {
     title: `Files · ${run.id}`,
     live: done < files.length || files.length === 0,
     main: html`<h1 id="title">Files of <a href="/runs/${run.id}">${run.id}</a></h1>
 <p id="message">${grouped(done)} of ${grouped(files.length)} files are done.</p>
-<section id="files">${listOf(sorted.slice(0, shownFiles))}${
-      files.length > shownFiles
-        ? html`<p class="hint">${grouped(files.length - shownFiles)} more files are not shown; those that are done come last.</p>`
-        : html``
-    }</section>`,
+<nav id="states" class="choice" aria-label="State">${link({ state: undefined }, 'all')}${link({ state: 'open' }, 'not done')}${link({ state: 'done' }, 'done')}</nav>
+<nav id="of-table" class="choice" aria-label="Tables">${link({ table: undefined }, 'all tables')}${tables.map((table) => link({ table }, table))}</nav>
+<section id="files">${meant.length === 0 ? html`<p>There are none.</p>` : listOf(sorted.slice((page - 1) * shownFiles, page * shownFiles))}</section>
+<nav id="pages" class="choice" aria-label="Pages">${pages === 1 ? html`` : html`<span>Page ${grouped(page)} of ${grouped(pages)}</span> ${page > 1 ? link({ page: page - 1 }, 'before') : html``}${page < pages ? link({ page: page + 1 }, 'next') : html``}`}</nav>`,
   }
+}
+
+function isMeant(shown: ShownFile, { table, state }: FilesQuery): boolean {
+  if (table !== undefined && shown.file.table.name !== table) return false
+  return state === undefined || isDone(shown) === (state === 'done')
+}
+
+function filesLink(run: Run, { table, state, page }: FilesQuery, text: string, shown: FilesQuery): Html {
+  const query = new URLSearchParams({
+    ...(table !== undefined && { table }),
+    ...(state !== undefined && { state }),
+    ...(page > 1 && { page: String(page) }),
+  }).toString()
+  const isShown = table === shown.table && state === shown.state && page === shown.page
+  return html`<a href="/runs/${run.id}/files${query === '' ? '' : `?${query}`}"${isShown ? html` aria-current="page"` : html``}>${text}</a> `
 }
 
 function isDone({ plan, read }: ShownFile): boolean {

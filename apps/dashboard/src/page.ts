@@ -24,6 +24,7 @@ export function pageOf({ title, live, main, head = html``, visitor }: Content & 
 <title>${titleOf(title)}</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/style.css">
+${script('/idiomorph.js')}
 ${script('/live.js')}
 ${head}
 </head>

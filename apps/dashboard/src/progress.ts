@@ -1,5 +1,5 @@
-import { phases } from '@heapferry/domain'
-import { duration, grouped, paceText, percent, phaseTexts, type RunStatus } from '@heapferry/migration'
+import { isComplete } from '@heapferry/domain'
+import { grouped, percent, phaseTexts, type RunStatus } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 
 const stateWords: Readonly<Record<RunStatus['state'], string>> = {
@@ -34,28 +34,16 @@ export function bar({ state, done, of, label }: { state: string; done: number; o
   return html`<progress class="${state}" value="${share}" aria-label="${label}"></progress>`
 }
 
-/** How far each phase is, in chunks. */
+/** How far each phase is, in chunks. What is done is green whatever goes on behind it; what has nothing to do has no bar. */
 export function phasesOf({ state, phases: all }: RunStatus): Html {
-  return html`<ol class="phases">${all.map(
-    ({ phase, planned, done, sealed }) => html`<li><p><span>${phases.indexOf(phase) + 1}. ${phaseTexts[phase]}</span>
-<span>${grouped(done)} of ${grouped(planned)} chunks${sealed ? '' : ', more are being cut'}</span></p>
-${bar({ state, done: sealed && planned === 0 ? 1 : done, of: Math.max(planned, 1), label: `Chunks of phase ${phases.indexOf(phase) + 1}` })}</li>`,
-  )}</ol>`
-}
-
-/** The figures that a glance is for. */
-export function factsOf(status: RunStatus): Html {
-  const { rate, eta_s: etaSeconds, pace, totals } = status
-  const ofWork: [string, string][] = [
-    ['Rate', rate === null ? '–' : `${grouped(rate)} rows/s`],
-    ['Time left', etaSeconds === null ? '–' : duration(etaSeconds)],
-    ['Pace', pace.effective === pace.limit ? paceText(pace.limit) : `${paceText(pace.effective)} for now`],
-  ]
-  const facts: [string, string][] = [
-    ...(isFinal(status) ? [] : ofWork),
-    ['Sent', grouped(totals.sent)],
-    ['Skipped', grouped(totals.skipped)],
-    ['Rejected', grouped(totals.rejected)],
-  ]
-  return html`<dl class="numbers">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+  return html`<ol class="phases">${all.map((progress, index) => {
+    const { phase, planned, done, sealed } = progress
+    const isEmpty = sealed && planned === 0
+    const chunks = isEmpty
+      ? 'nothing to do'
+      : `${grouped(done)} of ${grouped(planned)} chunks${sealed ? '' : ', more are being cut'}`
+    const shown = { state: isComplete(progress) ? 'completed' : state, done, of: planned }
+    return html`<li><p><span>${index + 1}. ${phaseTexts[phase]}</span> <span>${chunks}</span></p>
+${isEmpty ? html`` : bar({ ...shown, label: `Chunks of phase ${index + 1}` })}</li>`
+  })}</ol>`
 }

@@ -7,19 +7,21 @@ interface Question {
   address: string
   body: Html
   button: string
+  /** What is asked for cannot be taken back. */
+  grave?: boolean
   /** The way back, without an answer. */
   leave: { address: string; text: string }
 }
 
 /** A page that asks before something is done. */
-export function questionPage({ title, address, body, button, leave }: Question): Content {
+export function questionPage({ title, address, body, button, grave = false, leave }: Question): Content {
   return {
     title,
     live: false,
     main: html`<h1 id="title">${title}</h1>
 <form id="form" class="sheet" method="post" action="${address}">
 ${body}
-<p class="actions"><button>${button}</button> <a class="button" href="${leave.address}">${leave.text}</a></p>
+<p class="actions"><button${grave ? html` class="grave"` : html``}>${button}</button> <a class="button" href="${leave.address}">${leave.text}</a></p>
 </form>`,
   }
 }

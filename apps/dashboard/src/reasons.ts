@@ -1,5 +1,6 @@
 import { RejectReason, SkipReason, Warning } from '@heapferry/domain'
 import {
+  counted,
   grouped,
   type RejectedGroup,
   rejectText,
@@ -58,7 +59,14 @@ function reasonList(title: string, reasons: readonly Reason[], hint: Html): Html
   return html`<h2>${title}</h2>${hint}<ul class="reasons">${found.map(reasonItem)}</ul>`
 }
 
+const shownTables = 8
+
 function reasonItem({ reason, text, rows, tables }: Reason): Html {
-  const where = tables.map(({ table, rows: ofTable }) => `${table} ${grouped(ofTable)}`).join(', ')
+  const most = tables.toSorted((a, b) => b.rows - a.rows).slice(0, shownTables)
+  const more = tables.length - most.length
+  const where = [
+    ...most.map(({ table, rows: ofTable }) => `${table} ${grouped(ofTable)}`),
+    ...(more > 0 ? [counted(more, 'more table')] : []),
+  ].join(', ')
   return html`<li><p><strong>${grouped(rows)}</strong> <code>${reason}</code></p><p>${text}</p><p class="facts">${where}</p></li>`
 }

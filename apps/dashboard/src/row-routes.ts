@@ -126,11 +126,20 @@ async function begun(lines: AsyncIterable<string>): Promise<AsyncIterable<string
 function addSamplesRoute(app: Express, { ledger, s3, store, findRun }: RowRoutes): void {
   const within = exportOpener({ s3, store })
 
-  app.get('/runs/:id/samples', onlyOperators, async ({ params: { id } }, response) => {
+  app.get('/runs/:id/samples', onlyOperators, async ({ params: { id }, query }, response) => {
     const run = await findRun(id, response)
     if (run === null) return
-    const files = await ledger.files(run.id)
-    await within(run, async (source) => send(response, samplesPage(run, await samplesOf(run, files, source))))
+    const oneOfEach = new Map((await ledger.files(run.id)).map((file) => [file.table.name, file]))
+    const tables = [...oneOfEach.keys()].toSorted()
+    const asked = typeof query['table'] === 'string' ? query['table'] : tables[0]
+    const file = asked === undefined ? undefined : oneOfEach.get(asked)
+    if (file === undefined) {
+      throw new OperatorError(
+        asked === undefined ? 'No table has been planned yet' : 'The run has no such table',
+        'See the page of the run.',
+      )
+    }
+    await within(run, async (source) => send(response, samplesPage(run, tables, await sampleOf(run, file, source))))
   })
 }
 
@@ -235,23 +244,18 @@ async function recordDownload(
   await ledger.record(run.id, { kind: 'downloaded', atMs, by, what, ...(table !== undefined && { table }) })
 }
 
-async function samplesOf(run: Run, files: readonly ExportFile[], source: Source): Promise<SampledTable[]> {
+async function sampleOf(run: Run, file: ExportFile, source: Source): Promise<SampledTable> {
   const converterFor = convertersToShow(run)
-  const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
-  const tables: SampledTable[] = []
-  for (const file of oneOfEach.values()) {
-    const table = { table: file.table.name, file: file.path }
-    try {
-      const { rows } = await source.sample(file, sampledRows)
-      const shown = rows.slice(0, sampledRows).map((row) => ({
-        row: shownRow(row, file.table, run.mapping),
-        conversion: conversionOf(row, file.table, converterFor),
-      }))
-      tables.push({ ...table, rows: shown, fault: shown.length === 0 ? 'The file has no rows.' : null })
-    } catch (error) {
-      if (!(error instanceof OperatorError)) throw error
-      tables.push({ ...table, rows: [], fault: `${error.message}. ${error.hint}` })
-    }
+  const table = { table: file.table.name, file: file.path }
+  try {
+    const { rows } = await source.sample(file, sampledRows)
+    const shown = rows.slice(0, sampledRows).map((row) => ({
+      row: shownRow(row, file.table, run.mapping),
+      conversion: conversionOf(row, file.table, converterFor),
+    }))
+    return { ...table, rows: shown, fault: shown.length === 0 ? 'The file has no rows.' : null }
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error
+    return { ...table, rows: [], fault: `${error.message}. ${error.hint}` }
   }
-  return tables.toSorted((a, b) => (a.table < b.table ? -1 : 1))
 }

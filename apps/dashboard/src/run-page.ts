@@ -6,21 +6,17 @@ import {
   type RetryUnderWay,
   type TimelineEntry,
 } from '@heapferry/domain'
-import {
-  grouped,
-  percent,
-  type RunStatus,
-  type ServingWorker,
-  type TableStatus,
-  timelineText,
-} from '@heapferry/migration'
+import { counted, grouped, percent, type RunStatus, type ServingWorker, timelineText } from '@heapferry/migration'
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
-import { bar, factsOf, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
+import { factsOf } from './facts.ts'
+import { nextSteps, reportLinks } from './next-steps.ts'
+import { bar, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
 import type { RunView } from './run-view.ts'
-import { type Cell, type Line, tableOf } from './table.ts'
+import { type Line, tableOf } from './table.ts'
+import { tablesOf } from './tables-of-run.ts'
 
 /**
  * @param queues where Bull Board shows the queues of the run
@@ -29,6 +25,8 @@ import { type Cell, type Line, tableOf } from './table.ts'
 export function runPage(view: RunView, queues: readonly { phase: Phase; href: string }[], actionsBar: Html): Content {
   const { run, status } = view
   const { totals } = status
+  // Else they stand with what is to be done next.
+  const isOver = status.state === 'completed' || status.state === 'completed_with_rejected_rows'
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
     live: !isFinal(status) || view.retry !== null,
@@ -36,14 +34,20 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
 ${script('/uplot.js')}
 ${script('/chart.js')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
-<p id="message" role="status">${isBad(status) ? html`<span class="bad">${status.message}</span>` : status.message}</p>
+<p id="message" role="status"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
 <div id="actions">${actionsBar}</div>
+<section id="next" aria-label="What next">${nextSteps(view)}</section>
 <section id="retry" aria-label="Retry">${retryOf(view.retry)}</section>
-<section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(status)}</section>
-<section id="rate" data-still="yes"><h2>Rate</h2><div id="chart" data-history="/api/runs/${run.id}/history" role="img"
- aria-label="Rows read, events sent and rows rejected per second since the run began"></div></section>
+<section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(view)}</section>
+<section id="rate" data-still="yes"><h2>Rate</h2>
+<p class="choice"><button class="plain" data-view="whole" aria-pressed="true">Whole run</button> <button class="plain" data-view="hour" aria-pressed="false">Last hour</button> <span class="hint">Drag to look closer.</span></p>
+<div id="chart" data-history="/api/runs/${run.id}/history" role="img"
+ aria-label="Rows read, events sent and rows rejected per second; the table below says the same"></div>
+<p class="hint"><span class="mark waited"></span> waited for PostHog <span class="mark paused"></span> paused <span class="mark phase"></span> a phase ends</p>
+<details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', 'rows read/s', 'events sent/s', 'rows rejected/s', 'happened'], [])}</details></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
-<section id="tables"><h2>Tables</h2>${tablesOf(status)}<p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a> · Report: <a href="/runs/${run.id}/report.html" download>page</a>, <a href="/runs/${run.id}/report.json" download>JSON</a></p></section>
+<section id="tables"><h2>Tables</h2>${tablesOf(status)}
+<p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a>${isOver ? html`` : html` · ${reportLinks(run)}`}</p></section>
 <section id="reasons">${reasonsOf(status)}</section>
 <section id="answers"><h2>PostHog’s answers</h2>${answersOf(view.answers)}</section>
 <section id="workers"><h2>Workers</h2>${workersOf(view.workers)}</section>
@@ -73,26 +77,6 @@ function retryOf(retry: RetryUnderWay | null): Html {
 ${bar({ state: 'running', done: looked, of: rows ?? 0, label: 'Rows looked at' })}
 <p>${done} · ${grouped(outcome.sent)} sent again · ${grouped(outcome.rejected)} still rejected · ${grouped(outcome.skipped)} skipped</p>
 <p class="facts">By ${by}, since ${moment(sinceMs)}</p>`
-}
-
-const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const
-
-function tablesOf({ tables, totals, state }: RunStatus): Html {
-  if (tables.length === 0) return html`<p>No table has been planned yet.</p>`
-  const lineOf = (table: TableStatus, name: string): Line => ({
-    name: html`${name}${bar({ state, done: table.read, of: table.planned, label: `Rows of ${name} read` })}`,
-    cells: counters.map((counter): Cell => ({ text: grouped(table[counter]), ...emphasis(counter, table[counter]) })),
-  })
-  return tableOf(
-    ['table', ...counters],
-    tables.map((table) => lineOf(table, table.table)),
-    lineOf(totals, 'all tables'),
-  )
-}
-
-function emphasis(counter: (typeof counters)[number], count: number): Pick<Cell, 'kind'> {
-  if (count === 0) return { kind: 'zero' }
-  return counter === 'rejected' ? { kind: 'bad' } : {}
 }
 
 const statusTexts: Readonly<Record<string, string>> = {
@@ -130,13 +114,17 @@ function slowestText(byTime: readonly number[], requests: number): string {
   return seconds === undefined ? `over ${answerSeconds.at(-1)} s` : `under ${grouped(1000 * seconds)} ms`
 }
 
+const shownWorkers = 20
+
 function workersOf(workers: readonly ServingWorker[]): Html {
   if (workers.length === 0) {
     return html`<p>No worker has reported. Start some with <code>heapferry run</code> or <code>heapferry worker</code>.</p>`
   }
-  return tableOf(
+  const shown = workers.toSorted((a, b) => Number(b.fault !== null) - Number(a.fault !== null)).slice(0, shownWorkers)
+  const others = workers.length - shown.length
+  const lines = tableOf(
     ['worker', 'rows/s', 'in hand', 'memory', 'last report'],
-    workers.map(({ pulse, fault }): Line => {
+    shown.map(({ pulse, fault }): Line => {
       const inHand = pulse.chunks.map(
         ({ table, firstRow, read, rows }) =>
           html`<li>${table} from row ${grouped(firstRow)}: ${grouped(read)} of ${grouped(rows)}</li>`,
@@ -152,6 +140,7 @@ function workersOf(workers: readonly ServingWorker[]): Html {
       }
     }),
   )
+  return html`${lines}${others > 0 ? html`<p class="hint">and ${counted(others, 'more worker')}</p>` : html``}`
 }
 
 const shownEntries = 50
@@ -160,7 +149,7 @@ const shownEntries = 50
 function timelineOf(timeline: readonly TimelineEntry[]): Html {
   const older = timeline.length - shownEntries
   const shown = timeline.slice(-shownEntries).toReversed()
-  return html`<ol class="timeline">${shown.map((entry) => html`<li>${moment(entry.atMs)} <span>${timelineText(entry)}</span></li>`)}</ol>
+  return html`<ol class="timeline">${shown.map((entry, index) => html`<li id="entry-${timeline.length - index}">${moment(entry.atMs)} <span>${timelineText(entry)}</span></li>`)}</ol>
 ${older > 0 ? html`<p class="hint">${grouped(older)} older entries are in <code>heapferry status --json</code>.</p>` : html``}`
 }
 

@@ -14,9 +14,10 @@ import type { Express } from 'express'
 import { type Visitor, visitorOf } from './access.ts'
 import { actionBar, actionsFor } from './actions.ts'
 import type { Board } from './board.ts'
-import { filesPage } from './files-page.ts'
+import { filesPage, FilesQuery } from './files-page.ts'
 import type { FindRun } from './find-run.ts'
 import type { LiveHub } from './live-hub.ts'
+import { chartMarks } from './chart-marks.ts'
 import type { LivePage } from './live-page.ts'
 import { type Content, titleOf } from './page.ts'
 import { runPage } from './run-page.ts'
@@ -44,12 +45,13 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
     const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
     return runPage(view, queues, actionBar(view.run, possible))
   }
-  const filesOf = async (run: Run): Promise<Content> => {
+  const filesOf = async (run: Run, asked: FilesQuery): Promise<Content> => {
     const progress = await ledger.fileProgress(run.id)
     const files = await ledger.files(run.id)
     return filesPage(
       run,
       files.map((file) => ({ file, ...(progress.get(file.id) ?? { plan: null, read: 0 }) })),
+      asked,
     )
   }
 
@@ -69,16 +71,20 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
     const visitor = visitorOf(response)
     hub.join(`/runs/${run.id} ${visitor.role}`, response, async () => {
       const view = await viewOf(run)
-      return liveOf(await contentOf(view, visitor), view.latest)
+      const marks = chartMarks(view.timeline)
+      return liveOf(await contentOf(view, visitor), { point: view.latest, marks })
     })
   })
-  app.get('/runs/:id/files', async ({ params: { id } }, response) => {
+  app.get('/runs/:id/files', async ({ params: { id }, query }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) send(response, await filesOf(run))
+    if (run !== null) send(response, await filesOf(run, meantBy(query)))
   })
-  app.get('/live/runs/:id/files', async ({ params: { id } }, response) => {
+  app.get('/live/runs/:id/files', async ({ params: { id }, query }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) hub.join(`/runs/${run.id}/files`, response, async () => liveOf(await filesOf(run), null))
+    if (run === null) return
+    const meant = meantBy(query)
+    const page = `/runs/${run.id}/files ${JSON.stringify(meant)}`
+    hub.join(page, response, async () => liveOf(await filesOf(run, meant), null))
   })
   app.get('/api/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
@@ -86,10 +92,18 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   })
   app.get('/api/runs/:id/history', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
-    if (run !== null) response.json(await ledger.history(run.id))
+    if (run === null) return
+    const [points, timeline] = await Promise.all([ledger.history(run.id), ledger.timeline(run.id)])
+    response.json({ points, marks: chartMarks(timeline) })
   })
 }
 
-function liveOf({ title, live, main }: Content, point: LivePage['point']): LivePage {
-  return { title: titleOf(title), live, main: main.markup, point }
+/** An address that cannot be meant so shows all files. */
+function meantBy(query: unknown): FilesQuery {
+  const asked = FilesQuery.safeParse(query)
+  return asked.success ? asked.data : FilesQuery.parse({})
+}
+
+function liveOf({ title, live, main }: Content, chart: LivePage['chart']): LivePage {
+  return { title: titleOf(title), live, main: main.markup, chart }
 }

@@ -16,6 +16,8 @@ import { type Redis, redisMemory } from '@heapferry/queue'
 /** What the page of a run shows. */
 export interface RunView {
   run: Run
+  /** When it was read, by the clock that all moments of it are told by. */
+  nowMs: number
   status: RunStatus
   workers: readonly ServingWorker[]
   answers: Answers
@@ -35,7 +37,7 @@ export async function readRunView(
     ledger,
   }: { redis: Redis; ledger: RunLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger },
 ): Promise<RunView> {
-  const [{ status, workers }, answers, timeline, retry, latest, memory] = await Promise.all([
+  const [{ status, progress, workers }, answers, timeline, retry, latest, memory] = await Promise.all([
     readRun(run.id, ledger),
     ledger.answers(run.id),
     ledger.timeline(run.id),
@@ -43,5 +45,5 @@ export async function readRunView(
     ledger.latestPoint(run.id),
     redisMemory(redis),
   ])
-  return { run, status, workers, answers, timeline, retry, latest, redis: memory }
+  return { run, nowMs: progress.nowMs, status, workers, answers, timeline, retry, latest, redis: memory }
 }

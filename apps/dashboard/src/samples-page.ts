@@ -13,21 +13,22 @@ export interface SampledTable {
   fault: string | null
 }
 
-/** Rows of each table beside the events that they become. */
-export function samplesPage(run: Run, tables: readonly SampledTable[]): Content {
+/** Rows of one table beside the events that they become, and the way to the other tables. */
+export function samplesPage(run: Run, tables: readonly string[], { table, file, rows, fault }: SampledTable): Content {
   return {
     title: `Before and after · ${run.id}`,
     live: false,
     main: html`<h1 id="title">Rows of <a href="/runs/${run.id}">${run.id}</a>, before and after</h1>
 <p id="message">A few rows of each table, and what they become with the mapping of the run. No people are merged here: rows about people are shown as if no other row mentioned them.${hashes(run.mapping) ? ' The salt of hashes is not known here either, so uuids of rows without event_id differ.' : ''}</p>
-${tables.map(
-  (
-    { table, file, rows, fault },
-    index,
-  ) => html`<section id="table-${index}"><h2>${table}</h2><p class="facts">${file}</p>
+<nav id="of-table" class="choice" aria-label="Tables">${tables.map((name) => tableLink(run, name, name === table))}</nav>
+<section id="table"><h2>${table}</h2><p class="facts">${file}</p>
 ${fault === null ? rows.map(pairOf) : html`<p class="bad">${fault}</p>`}</section>`,
-)}`,
   }
+}
+
+function tableLink(run: Run, name: string, isShown: boolean): Html {
+  const address = `/runs/${run.id}/samples?${new URLSearchParams({ table: name }).toString()}`
+  return html`<a href="${address}"${isShown ? html` aria-current="page"` : html``}>${name}</a> `
 }
 
 function pairOf({ row, conversion }: SampledTable['rows'][number]): Html {

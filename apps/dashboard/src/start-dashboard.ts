@@ -107,6 +107,7 @@ function appOf(
   app.get('/style.css', sends('css', style))
   app.get('/icon.svg', sends('svg', browserFile('icon.svg')))
   app.get('/live.js', sends('js', browserFile('live.js')))
+  app.get('/idiomorph.js', sendsFile('idiomorph/dist/idiomorph.min.js'))
   app.use(passwords === null ? openToAll : passwordAccess(passwords, logger))
   app.get('/chart.js', sends('js', browserFile('chart.js')))
   app.get('/board.css', sends('css', browserFile('board.css')))
@@ -183,7 +184,7 @@ function reportErrors(logger: Logger): ErrorRequestHandler {
     }
     logger.error({ err: error, path: request.path }, 'dashboard')
     if (response.headersSent) return next(error)
-    const text = 'The log of the dashboard says why. The run is not affected; `heapferry status` may tell you more.'
+    const text = 'The log of the dashboard says why. The run is not affected; heapferry status may tell you more.'
     refuse(response, 500, 'This page could not be shown', text)
   }
 }

@@ -60,6 +60,7 @@ export { Report } from './report/report.ts'
 export { timelineText } from './timeline-text.ts'
 export { counted, duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
+  completedAtMs,
   isEveryChunkDone,
   isRunComplete,
   phaseOpen,

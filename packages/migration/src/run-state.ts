@@ -13,6 +13,7 @@ import {
   type RunProgress,
   type Tally,
   type TableProgress,
+  type TimelineEntry,
   type TransportName,
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
@@ -90,6 +91,15 @@ export function isEveryChunkDone({ phases }: RunProgress): boolean {
   return phases.every(isComplete)
 }
 
+/** When the last chunk was done; undefined while the run is not over, or was cancelled. */
+export function completedAtMs(
+  { state }: Pick<RunStatus, 'state'>,
+  timeline: readonly TimelineEntry[],
+): number | undefined {
+  if (state !== 'completed' && state !== 'completed_with_rejected_rows') return undefined
+  return timeline.findLast(({ kind }) => kind === 'phase_completed')?.atMs
+}
+
 /** Tables whose rows do not add up, in a sentence; null where every planned row has ended, and no other. */
 export function unaccounted({ tables }: RunProgress): string | null {
   const differences = tables.map(({ table, planned, tally: { sent, skipped, rejected } }) => {
@@ -112,6 +122,9 @@ function rowsOf(differences: readonly { rows: number }[]): string {
 function byTable(differences: readonly { table: string; rows: number }[]): string {
   return differences.map(({ table, rows }) => `${table}: ${grouped(Math.abs(rows))}`).join(', ')
 }
+
+// A second of 429 now and then is how PostHog paces; the state must not flicker with it.
+const worthTellingMs = 3000
 
 export function runState(progress: RunProgress, queue: QueueState): RunState {
   const { intent, waiting } = progress
@@ -140,7 +153,8 @@ export function runState(progress: RunProgress, queue: QueueState): RunState {
       hint: 'Repeat the run command to try again from the last checkpoint.',
     }
   }
-  if (waiting[0]) return { kind: 'waiting_for_posthog', detail: waiting[0].detail }
+  const long = waiting.find(({ sinceMs }) => progress.nowMs - sinceMs >= worthTellingMs)
+  if (long) return { kind: 'waiting_for_posthog', detail: long.detail }
   if (progress.phases.some(({ sealed }) => !sealed) && totalOf(progress.tables).tally.read === 0)
     return { kind: 'planning' }
   return isAllRead(progress) ? { kind: 'completing' } : { kind: 'running' }

@@ -63,6 +63,11 @@ export class ChunkQueue {
     for (const job of await this.queue.getFailed()) await job.remove()
   }
 
+  /** Enqueues failed chunks again, each for one more attempt. */
+  async retryFailed(): Promise<void> {
+    await this.queue.retryJobs({ state: 'failed' })
+  }
+
   async remove(): Promise<void> {
     await this.queue.obliterate({ force: true })
   }

@@ -1,14 +1,13 @@
 /**
  * Keeps an open page up to date: the server sends `main` anew whenever it has changed, and what differs is put in. So
  * there is one place that makes markup, and escapes; the road not taken, filling in numbers from JSON, would be a second.
- * Parts of `main` that did not change stay as they are, with selection, focus and scrolling. A browser reconnects by
- * itself; while it does, the page says how old it is.
+ * Elements are changed, not replaced, so focus, selection and scrolling stay where they are, also in a part that changes
+ * every second. A browser reconnects by itself; while it does, the page says how old it is.
  */
 'use strict'
 
 const connection = partOfPage('connection')
 const main = partOfPage('main')
-const shown = new Map([...main.children].map((part) => [part.id, part.innerHTML]))
 let shownAt = new Date()
 /** @type {EventSource | undefined} */
 let stream
@@ -24,7 +23,7 @@ function partOfPage(id) {
 
 function listen() {
   if (stream || document.hidden || main.dataset.live !== 'yes') return
-  const opened = new EventSource(`/live${location.pathname}`)
+  const opened = new EventSource(`/live${location.pathname}${location.search}`)
   stream = opened
   heard()
   opened.addEventListener('alive', heard)
@@ -37,7 +36,7 @@ function listen() {
     document.title = page.title
     main.dataset.live = page.live ? 'yes' : 'no'
     show(page.main)
-    if (page.point) document.dispatchEvent(new CustomEvent('point', { detail: page.point }))
+    if (page.chart) document.dispatchEvent(new CustomEvent('chart', { detail: page.chart }))
     if (!page.live) rest()
   })
   opened.addEventListener('error', () => {
@@ -86,34 +85,62 @@ function sayLost() {
 
 /** @param {string} markup */
 function show(markup) {
-  const fresh = document.createElement('main')
-  fresh.innerHTML = markup
-  for (const part of fresh.children) {
-    const old = document.getElementById(part.id)
-    if (!old) {
-      shown.clear()
-      for (const one of fresh.children) shown.set(one.id, one.innerHTML)
-      main.replaceChildren(...fresh.childNodes)
-      break
-    }
-    if (old.dataset.still === 'yes' || shown.get(part.id) === part.innerHTML) continue
-    shown.set(part.id, part.innerHTML)
-    const open = [...old.querySelectorAll('details[open]')].map((details) => details.id)
-    old.replaceChildren(...part.childNodes)
-    for (const id of open) document.getElementById(id)?.setAttribute('open', '')
-  }
+  // It waits for nothing: only heads that are changed make it.
+  void Idiomorph.morph(main, markup, {
+    morphStyle: 'innerHTML',
+    callbacks: {
+      beforeNodeMorphed: (old, fresh) => !staysAsItIs(old, fresh),
+      // What a reader has unfolded stays so.
+      beforeAttributeUpdated: (name, element) => !(name === 'open' && element instanceof HTMLDetailsElement),
+    },
+  })
   localTimes()
+  filter()
+}
+
+/**
+ * What a script draws, what a reader has typed, and a moment that is shown in the reader's time.
+ * @param {Node} old
+ * @param {Node} fresh
+ */
+function staysAsItIs(old, fresh) {
+  if (old instanceof HTMLTimeElement && fresh instanceof HTMLTimeElement) return old.dateTime === fresh.dateTime
+  return old instanceof HTMLInputElement || (old instanceof HTMLElement && old.dataset.still === 'yes')
+}
+
+/** Lines of tables whose name does not have what was typed are hidden, also after the page has changed. */
+function filter() {
+  for (const input of document.querySelectorAll('input[data-filters]')) {
+    if (!(input instanceof HTMLInputElement)) continue
+    const wanted = input.value.trim().toLowerCase()
+    const part = `#${input.dataset.filters}`
+    // What is looked for may be folded away.
+    if (wanted !== '')
+      for (const details of document.querySelectorAll(`${part} details`)) details.setAttribute('open', '')
+    for (const line of document.querySelectorAll(`${part} tbody tr`)) {
+      const name = line.querySelector('th')?.textContent ?? ''
+      line.toggleAttribute('hidden', !name.toLowerCase().includes(wanted))
+    }
+  }
 }
 
 /** Times come in UTC; they are shown in the reader's time, with UTC when pointed at. */
 function localTimes() {
+  const today = new Date().toDateString()
   for (const time of document.querySelectorAll('time')) {
     if (time.title) continue
-    time.title = time.textContent
-    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+    const at = new Date(time.dateTime)
+    time.title = `${time.dateTime.slice(0, 19).replace('T', ' ')} UTC`
+    /** @type {Intl.DateTimeFormatOptions} */
+    const whole = { dateStyle: 'medium', timeStyle: time.dataset.clock ? 'short' : 'medium' }
+    time.textContent =
+      time.dataset.clock && at.toDateString() === today
+        ? at.toLocaleTimeString(undefined, { timeStyle: 'short' })
+        : at.toLocaleString(undefined, whole)
   }
 }
 
 document.addEventListener('visibilitychange', () => (document.hidden ? rest() : listen()))
+document.addEventListener('input', filter)
 localTimes()
 listen()

@@ -1,7 +1,6 @@
 import {
   type Run,
   type Source,
-  type TimelineEntry,
   destinationText,
   type FileLedger,
   type RejectedLedger,
@@ -10,7 +9,7 @@ import {
   type WorkerLedger,
 } from '@heapferry/domain'
 import { groupRejected } from '../retry/group-rejected.ts'
-import type { RunStatus } from '../run-state.ts'
+import { completedAtMs, type RunStatus } from '../run-state.ts'
 import { timelineText } from '../timeline-text.ts'
 import { mappingFingerprint } from '../mapping-changes.ts'
 import type { Report } from './report.ts'
@@ -54,6 +53,7 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
     })
   }
   const requests = answers.byTime.reduce((sum, count) => sum + count, 0)
+  const ended = completedAtMs(status, timeline)
   return {
     format: 'heapferry-report-1',
     made_at: iso(nowMs),
@@ -66,7 +66,7 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
       destination: destinationText(run.destination),
       created_at: iso(run.createdAtMs),
       created_by: timeline.find((entry) => entry.kind === 'created')?.by ?? null,
-      completed_at: completedAt(status, timeline),
+      completed_at: ended === undefined ? null : iso(ended),
     },
     settings: {
       include_recent: run.includeRecent,
@@ -88,12 +88,6 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
     },
     undo: undoOf(run),
   }
-}
-
-function completedAt({ state }: RunStatus, timeline: readonly TimelineEntry[]): string | null {
-  if (state !== 'completed' && state !== 'completed_with_rejected_rows') return null
-  const last = timeline.findLast((entry) => entry.kind === 'phase_completed')
-  return last === undefined ? null : iso(last.atMs)
 }
 
 function iso(atMs: number): string {

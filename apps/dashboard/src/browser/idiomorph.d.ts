@@ -1,0 +1,2 @@
+/** Comes by a script of its own, as uPlot does. */
+declare const Idiomorph: typeof import('idiomorph').Idiomorph
