@@ -51,6 +51,8 @@ test.each([
   '/live/runs/x',
   '/api/runs/x',
   '/api/runs/x/history',
+  '/machines',
+  '/live/machines',
   '/metrics',
   '/queues',
   '/queues/api/queues',

@@ -60,8 +60,8 @@ browserTest('no page has a fault that axe finds, in dark or in light', async (pa
   await faultless(page, 'the page to sign in')
   await signIn(page, passwords.operator, 'Ada')
   await page.getByRole('button', { name: 'Sign out' }).waitFor()
-  for (const name of ['journey', 'journey/files', 'journey/pause', 'journey/pace']) {
-    await page.goto(`${url}/runs/${name}`)
+  for (const name of ['runs/journey', 'runs/journey/files', 'runs/journey/pause', 'runs/journey/pace', 'machines']) {
+    await page.goto(`${url}/${name}`)
     await faultless(page, name)
   }
   await command.ended

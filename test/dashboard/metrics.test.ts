@@ -64,6 +64,30 @@ test('a worker that lives and takes no chunk makes the dashboard not ready, and 
   await run.ledger.removePulse(run.id, 'host:1')
 })
 
+test('the page of machines says of runs and workers what the metrics say', async () => {
+  const run = await seeded('shown-too')
+  const pulse = {
+    startedAtMs: 1,
+    awaits: null,
+    memoryBytes: 123_000_000,
+    chunks: [],
+    movedAtMs: Date.now(),
+    atMs: Date.now(),
+  }
+  for (const worker of ['db-1:7', 'db-1:8', 'web-2:7'])
+    await run.ledger.setPulse(run.id, { ...pulse, worker, rate: 1234 })
+  const url = await open(server.redis)
+  const { text } = await ask(`${url}/machines`)
+  expect([...text.matchAll(/<h3>([^<]*)/g)].map(([, machine]) => machine)).toEqual(['db-1', 'host', 'web-2'])
+  const cellsOf = (name: string) =>
+    [...(text.split(`>${name}</`)[1]?.split('</tr>')[0] ?? '').matchAll(/<td[^>]*>([^<]*)/g)].map(([, cell]) => cell)
+  expect(cellsOf('db-1:8').slice(0, 4)).toEqual(['shown-too', '1,234', '0', '123 MB'])
+  const samples = parsed((await ask(`${url}/metrics`)).text)
+  const left = valueOf(samples, 'heapferry_rows_left', { run: 'shown-too' })
+  const workers = valueOf(samples, 'heapferry_workers', { run: 'shown-too' })
+  expect(cellsOf('shown-too').slice(2)).toEqual([String(left), '0', '0', '0', String(workers)])
+})
+
 test.each(['grafana-dashboard.json', 'alerts.yaml'])('%s asks only for metrics that there are', async (file) => {
   await seeded('shown')
   const names = new Set(parsed((await ask(`${await open(server.redis)}/metrics`)).text).map(({ name }) => name))

@@ -83,7 +83,13 @@ browserTest(
       for (const colorScheme of ['dark', 'light'] as const) {
         await page.setViewportSize({ width, height: 800 })
         await page.emulateMedia({ colorScheme })
-        for (const path of ['/', `/runs/${run.id}`, `/queues/queue/${run.id}-events`]) {
+        for (const path of [
+          '/',
+          '/machines',
+          `/runs/${run.id}`,
+          `/runs/${run.id}/files`,
+          `/queues/queue/${run.id}-events`,
+        ]) {
           await page.goto(url + path)
           await page.getByText(run.id).first().waitFor({ state: 'attached' })
           const widest = await page.evaluate('document.documentElement.scrollWidth')

@@ -40,7 +40,7 @@ ${head}
 
 function linksFor({ name, role, signedIn }: Visitor): Html {
   const person = html`<form method="post" action="/logout"><span>${name}, ${role}</span> <button class="plain">Sign out</button></form>`
-  return html`<a href="/">Runs</a><a href="/queues/">Queues</a>${signedIn ? person : html``}`
+  return html`<a href="/">Runs</a><a href="/machines">Machines</a><a href="/queues/">Queues</a>${signedIn ? person : html``}`
 }
 
 export function titleOf(title: string): string {

@@ -9,7 +9,7 @@ import {
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/migration'
-import type { Redis } from '@heapferry/queue'
+import { type Redis, redisMemory } from '@heapferry/queue'
 import type { Express } from 'express'
 import { type Visitor, visitorOf } from './access.ts'
 import { actionBar, actionsFor } from './actions.ts'
@@ -19,6 +19,8 @@ import type { FindRun } from './find-run.ts'
 import type { LiveHub } from './live-hub.ts'
 import { chartMarks } from './chart-marks.ts'
 import type { LivePage } from './live-page.ts'
+import { machinesPage } from './machines-page.ts'
+import { measure } from './metrics.ts'
 import { type Content, titleOf } from './page.ts'
 import { runPage } from './run-page.ts'
 import { readRunView, type RunView } from './run-view.ts'
@@ -60,6 +62,13 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   })
   app.get('/live', (_, response) => {
     hub.join('/', response, async () => liveOf(await allRuns(), null))
+  })
+  const machines = async () => machinesPage(await measure(ledger), await redisMemory(redis))
+  app.get('/machines', async (_, response) => {
+    send(response, await machines())
+  })
+  app.get('/live/machines', (_, response) => {
+    hub.join('/machines', response, async () => liveOf(await machines(), null))
   })
   app.get('/runs/:id', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
