@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { benchDiscovery } from './discovery.ts'
 import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
+import { benchLargePages } from './large-pages.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
 import { benchPages, benchRun } from './run.ts'
@@ -27,6 +28,8 @@ const suites = {
   run: benchRun,
   /** The same with nobody and with fifty people who look at its page. */
   pages: benchPages,
+  /** Making the pages of a run of 500 tables, 20,000 files and 200 workers. */
+  'large-pages': benchLargePages,
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })

@@ -1,4 +1,5 @@
 import {
+  type ExportFile,
   type FileLedger,
   phases,
   type QueueStates,
@@ -47,14 +48,14 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
     const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
     return runPage(view, queues, actionBar(view.run, possible))
   }
+  const files = filesReader(ledger)
   const filesOf = async (run: Run, asked: FilesQuery): Promise<Content> => {
     const progress = await ledger.fileProgress(run.id)
-    const files = await ledger.files(run.id)
-    return filesPage(
-      run,
-      files.map((file) => ({ file, ...(progress.get(file.id) ?? { plan: null, read: 0 }) })),
-      asked,
-    )
+    const listed = (await files(run, progress.size)).map((file) => ({
+      file,
+      ...(progress.get(file.id) ?? { plan: null, read: 0 }),
+    }))
+    return filesPage(run, listed, asked)
   }
 
   app.get('/', async (_, response) => {
@@ -105,6 +106,16 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
     const [points, timeline] = await Promise.all([ledger.history(run.id), ledger.timeline(run.id)])
     response.json({ points, marks: chartMarks(timeline) })
   })
+}
+
+/** The files of the run that was asked for last are kept: files may come to a run, and none of it ever changes. */
+function filesReader(ledger: FileLedger): (run: Run, count: number) => Promise<readonly ExportFile[]> {
+  let kept: { key: string; files: readonly ExportFile[] } | undefined
+  return async ({ id, createdAtMs }, count) => {
+    const key = `${id} ${createdAtMs} ${count}`
+    if (kept?.key !== key) kept = { key, files: await ledger.files(id) }
+    return kept.files
+  }
 }
 
 /** An address that cannot be meant so shows all files. */
