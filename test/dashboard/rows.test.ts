@@ -24,7 +24,9 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
 
   const faults = await ask(`${url}/runs/rows/rejected`, { headers: asViewer })
   expect(faults.status).toBe(200)
-  expect(faults.text).toContain('<strong>2</strong> of clicks: <code>missing_user_id</code>')
+  expect(faults.text).toMatch(
+    /<h2>2 <code>missing_user_id<\/code><\/h2>[^]*<strong>2<\/strong> of clicks<[^]*unparsable_time/,
+  )
   expect(faults.text).not.toContain('/rejected/row')
   for (const address of [
     'rejected/row?file=clicks.csv&row=2&byte=0',
@@ -43,6 +45,8 @@ test('operators see rejected rows by fault, the rows themselves and what rows be
     true,
     false,
   ])
+
+  expect(row.text).toContain('a rejected row: <code>missing_user_id</code>')
 
   const csv = await ask(`${url}/runs/rows/rejected.csv?table=clicks`, { headers: asOperator })
   expect(csv.headers['content-disposition']).toBe('attachment; filename=rejected-rows.csv')

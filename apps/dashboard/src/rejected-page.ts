@@ -1,11 +1,10 @@
-import type { ReadRow, RejectReason, Run } from '@heapferry/domain'
-import { grouped, type RejectedGroup } from '@heapferry/migration'
+import { type Conversion, type ReadRow, RejectReason, type Run } from '@heapferry/domain'
+import { grouped, type RejectedGroup, rejectText } from '@heapferry/migration'
 import type { Visitor } from './access.ts'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
 import { questionPage } from './question.ts'
-import { groupFacts } from './reasons.ts'
-import { tableOf } from './table.ts'
+import { pairOf } from './samples-page.ts'
 
 /** What an address says of the rows that are meant. */
 export interface Meant {
@@ -13,7 +12,10 @@ export interface Meant {
   reason?: RejectReason | undefined
 }
 
-/** Rejected rows by table, reason and shape, the largest group first; to operators also the way to the rows themselves. */
+/**
+ * Rejected rows by reason, and of each by table and shape, the largest first; to operators also the way to the rows
+ * themselves.
+ */
 export function rejectedPage(
   run: Run,
   groups: readonly RejectedGroup[],
@@ -27,7 +29,11 @@ export function rejectedPage(
     live: false,
     main: html`<h1 id="title">Rejected rows of <a href="/runs/${run.id}">${run.id}</a></h1>
 <p id="message">${rows === 0 ? 'There are none.' : `${grouped(rows)} rows were not sent. They are still in the export.`}</p>
-<ul id="groups" class="reasons">${groups.map((group) => groupItem(run, group, { mayRead, retriable }))}</ul>
+${byReason(groups).map(({ reason, rows: ofReason, groups: some }) => {
+  return html`<section id="reason-${reason}"><h2>${grouped(ofReason)} <code>${reason}</code></h2>
+<p>${rejectText[reason]}</p>
+<ul class="reasons">${some.map((group) => groupItem(run, group, { mayRead, retriable }))}</ul></section>`
+})}
 ${
   mayRead && rows > 0
     ? html`<section id="downloads"><h2>The rows themselves</h2>
@@ -38,14 +44,26 @@ ${
   }
 }
 
+/** The reason of most rows first. */
+function byReason(groups: readonly RejectedGroup[]) {
+  return RejectReason.options
+    .map((reason) => {
+      const some = groups.filter((group) => group.reason === reason)
+      return { reason, groups: some, rows: some.reduce((sum, group) => sum + group.rows, 0) }
+    })
+    .filter(({ rows }) => rows > 0)
+    .toSorted((a, b) => b.rows - a.rows)
+}
+
 function groupItem(
   run: Run,
   group: RejectedGroup,
   { mayRead, retriable }: { mayRead: boolean; retriable: boolean },
 ): Html {
-  const { table, reason, first } = group
+  const { table, reason, rows, first, example } = group
   const command = `heapferry retry ${run.id} --reason ${reason} --table ${table}`
-  return html`<li>${groupFacts(group)}
+  return html`<li><p><strong>${grouped(rows)}</strong> of ${table}</p>
+<p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p>
 ${
   mayRead
     ? html`<p class="actions"><a class="button" href="/runs/${run.id}/rejected/row?${query({ file: first.file, row: String(first.row), byte: String(first.byte) })}">Show that row</a>
@@ -66,32 +84,24 @@ export function retryQuestion(run: Run, { table, reason }: Meant): Content {
   })
 }
 
-/** A row as it stands in the export. */
-export function rowPage(run: Run, place: { file: string; row: number }, row: ReadRow, text: string | null): Content {
+/** A row as it stands in the export, and what becomes of it by the mapping of the run. */
+export function rowPage(
+  run: Run,
+  file: string,
+  { row, conversion, text }: { row: ReadRow; conversion: Conversion; text: string | null },
+): Content {
+  const title = `Row ${grouped(row.place.row)} of ${file}`
   return {
-    title: `Row ${grouped(place.row)} of ${place.file}`,
+    title,
     live: false,
-    main: html`<h1 id="title">Row ${grouped(place.row)} of ${place.file}</h1>
+    main: html`<h1 id="title">${title}</h1>
 <p id="back"><a href="/runs/${run.id}/rejected">Rejected rows of ${run.id}</a></p>
-<section id="row">${row.kind === 'row' ? cellsOf(row) : html`<p>${row.detail}</p>`}
+<section id="row">${pairOf({ row, conversion })}
 ${row.kind === 'row' || text === null ? html`` : html`<h2>The text at that place</h2><pre>${text.slice(0, shownChars)}</pre>`}</section>`,
   }
 }
 
 const shownChars = 20_000
-
-export function cellsOf({ columns, values }: Extract<ReadRow, { kind: 'row' }>): Html {
-  return tableOf(
-    ['column', 'value'],
-    columns.map((column, index) => {
-      const value = values[index] ?? null
-      return {
-        name: column,
-        cells: [{ text: value?.slice(0, shownChars) ?? '–', kind: 'words' }],
-      }
-    }),
-  )
-}
 
 function query(values: Record<string, string | undefined>): string {
   const given = new URLSearchParams()

@@ -86,7 +86,8 @@ function addRejectedRoutes(app: Express, { ledger, logger, s3, store, retry, fin
     await within(run, async (source) => {
       for await (const found of source.rowsAt(file, [{ row, byte }])) {
         const shown = shownRow(found.row, file.table, run.mapping)
-        send(response, rowPage(run, { file: file.path, row }, shown, found.text))
+        const conversion = conversionOf(found.row, file.table, convertersToShow(run))
+        send(response, rowPage(run, file.path, { row: shown, conversion, text: found.text }))
       }
     })
   })

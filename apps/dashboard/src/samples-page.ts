@@ -2,7 +2,7 @@ import { type Conversion, hashes, type ReadRow, type Run } from '@heapferry/doma
 import { grouped, rejectText, skipText } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
-import { cellsOf } from './rejected-page.ts'
+import { tableOf } from './table.ts'
 
 /** Some rows of a table, and what each becomes. */
 export interface SampledTable {
@@ -31,7 +31,8 @@ function tableLink(run: Run, name: string, isShown: boolean): Html {
   return html`<a href="${address}"${isShown ? html` aria-current="page"` : html``}>${name}</a> `
 }
 
-function pairOf({ row, conversion }: SampledTable['rows'][number]): Html {
+/** A row beside what becomes of it. */
+export function pairOf({ row, conversion }: SampledTable['rows'][number]): Html {
   return html`<div class="pair"><div><h3>Row ${grouped(row.place.row)}</h3>${
     row.kind === 'row' ? cellsOf(row) : html`<p>${row.detail}</p>`
   }</div><div><h3>becomes</h3>${endOf(conversion)}</div></div>`
@@ -46,4 +47,19 @@ function endOf(conversion: Conversion): Html {
     case 'reject':
       return html`<p class="bad">a rejected row: <code>${conversion.reason}</code></p><p class="facts">${rejectText[conversion.reason]} ${conversion.detail}</p>`
   }
+}
+
+const shownChars = 20_000
+
+function cellsOf({ columns, values }: Extract<ReadRow, { kind: 'row' }>): Html {
+  return tableOf(
+    ['column', 'value'],
+    columns.map((column, index) => {
+      const value = values[index] ?? null
+      return {
+        name: column,
+        cells: [{ text: value?.slice(0, shownChars) ?? '–', kind: 'words' }],
+      }
+    }),
+  )
 }
