@@ -67,6 +67,20 @@ test('an entry of the timeline that cannot be read is a line of the page, and br
   expect(textOf(text)).toContain('an entry that cannot be read: {&quot;kind&quot;:&quot;pace_changed&quot;')
 })
 
+test('phases are as far as the rows of their tables are, and one without any has nothing to do', async () => {
+  const run = await seedRun(server.redis, 'phased')
+  await run.table('clicks', 30, [tallyOf({ read: 10, sent: 10 }), null])
+  await run.table('taps', 70, [tallyOf({ read: 40, sent: 40 }), null])
+  await run.ledger.seal(run.id, 'identities', 0)
+  const url = await open(server.redis)
+  const text = textOf((await ask(`${url}/runs/phased`)).text)
+  expect(text).toContain('1. people and identities nothing to do 2. events 50 of 100 rows, more are being cut')
+  expect(JSON.parse((await ask(`${url}/api/runs/phased`)).text).phases[1]).toMatchObject({
+    rows_planned: 100,
+    rows_read: 50,
+  })
+})
+
 test('files are listed by table and by state, a hundred at a time', async () => {
   const run = await seedRun(server.redis, 'filed')
   for (let index = 0; index < 120; index++) await run.table('clicks', 10, [tallyOf({ read: 10, sent: 10 })])

@@ -34,7 +34,7 @@ test('a run on which nobody works says so, on its page, in status, in /readyz an
   expect(stdout).toContain('idle: Standing still. No worker works on this run')
   const page = (await ask(`${url}/runs/idle`)).text
   expect(page).toContain('standing still')
-  expect(page).toMatch(/class="bad">Standing still. No worker works on this run/)
+  expect(page).toMatch(/class="banner">Standing still. No worker works on this run/)
   const ready = await ask(`${url}/readyz`)
   expect([ready.status, JSON.parse(ready.text)]).toEqual([503, { ok: false, workers_stuck: 0, trouble: ['no_worker'] }])
   const metrics = (await ask(`${url}/metrics`)).text

@@ -53,7 +53,7 @@ function etaOf(what: { rowsPerSecond: number | null; pace?: RunProgress['pace'];
       { phase: 'identities', sealed: true, planned: 0, done: 0 },
       { phase: 'events', sealed: true, planned: 10, done: 1 },
     ],
-    tables: [{ table: 'clicks', planned: 100_000, tally }],
+    tables: [{ phase: 'events', table: 'clicks', planned: 100_000, tally }],
     samples: Array.from({ length: 60 }, (_, n) => ({
       atMs: nowMs - (60 - n) * 1000,
       rowsRead: 10_000 - (rowsPerSecond ?? 0) * (60 - n),

@@ -158,7 +158,7 @@ function progressOf(
       planned: phase === 'events' ? 10 : 0,
       done: phase === 'events' ? done : 0,
     })),
-    tables: [{ table: 'clicks', planned: 100, tally }],
+    tables: [{ phase: 'events', table: 'clicks', planned: 100, tally }],
     samples: [],
     waiting: [],
     pace: noPace,

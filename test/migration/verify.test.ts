@@ -380,7 +380,7 @@ function workbench(clicks: readonly Click[]) {
         { phase: 'identities', sealed: true, planned: 0, done: 0 },
         { phase: 'events', sealed: true, planned: 1, done: bench.complete ? 1 : 0 },
       ],
-      tables: [{ table: 'clicks', planned: bench.plannedRows, tally }],
+      tables: [{ phase: 'events', table: 'clicks', planned: bench.plannedRows, tally }],
       samples: [{ atMs: sentAtMs, rowsRead: count }],
       waiting: [],
       pace: noPace,

@@ -123,10 +123,11 @@ test('totals are exact although commits are repeated, and add up over chunks and
   expect(tables).toEqual([
     {
       table: 'clicks',
+      phase: null,
       planned: 0,
       tally: { read: 20, sent: 17, skipped, rejected, warned: { person_processing_disabled: 6, other: 3 } },
     },
-    { table: 'users', planned: 0, tally: tally(4) },
+    { table: 'users', phase: null, planned: 0, tally: tally(4) },
   ])
   expect(progress.map(({ phase, done }) => [phase, done])).toEqual([
     ['identities', 1],
@@ -150,7 +151,7 @@ test('a file that is planned twice is counted once', async () => {
   await ledger.planFile(run, file, { chunks: 3, rows: 100 })
   await ledger.planFile(run, file, { chunks: 3, rows: 100 })
   const progress = await ledger.progress(run)
-  expect(progress.tables).toEqual([{ table: 'clicks', planned: 100, tally: tally(0) }])
+  expect(progress.tables).toEqual([{ table: 'clicks', phase: 'events', planned: 100, tally: tally(0) }])
   expect(eventsOf(progress)).toMatchObject({ planned: 3, sealed: false })
 })
 
@@ -379,7 +380,7 @@ test('a checkpoint of a version without warnings is gone on from', async () => {
   expect(await ledger.checkpoint(chunkOf(run, fileOf('clicks'), 0))).toMatchObject({ tally: tally(3) })
   await commit('clicks', 0, 10, tally(7, { warned: { other: 1 } }))
   expect((await ledger.progress(run)).tables).toEqual([
-    { table: 'clicks', planned: 0, tally: { ...tally(4), warned: { other: 1 } } },
+    { table: 'clicks', phase: null, planned: 0, tally: { ...tally(4), warned: { other: 1 } } },
   ])
 })
 

@@ -34,16 +34,15 @@ export function bar({ state, done, of, label }: { state: string; done: number; o
   return html`<progress class="${state}" value="${share}" aria-label="${label}"></progress>`
 }
 
-/** How far each phase is, in chunks. What is done is green whatever goes on behind it; what has nothing to do has no bar. */
+/** How far each phase is, in rows, or where an older version planned it in chunks. What is done is green whatever goes on behind it; what has nothing to do has no bar. */
 export function phasesOf({ state, phases: all }: RunStatus): Html {
   return html`<ol class="phases">${all.map((progress, index) => {
-    const { phase, planned, done, sealed } = progress
+    const { phase, planned, done, sealed, rows_planned: rows, rows_read: read } = progress
     const isEmpty = sealed && planned === 0
-    const chunks = isEmpty
-      ? 'nothing to do'
-      : `${grouped(done)} of ${grouped(planned)} chunks${sealed ? '' : ', more are being cut'}`
-    const shown = { state: isComplete(progress) ? 'completed' : state, done, of: planned }
-    return html`<li><p><span>${index + 1}. ${phaseTexts[phase]}</span> <span>${chunks}</span></p>
-${isEmpty ? html`` : bar({ ...shown, label: `Chunks of phase ${index + 1}` })}</li>`
+    const [of, at, unit] = rows === null || read === null ? [planned, done, 'chunks'] : [rows, read, 'rows']
+    const text = `${grouped(at)} of ${grouped(of)} ${unit}${sealed ? '' : ', more are being cut'}`
+    const shown = { state: isComplete(progress) ? 'completed' : state, done: at, of }
+    return html`<li><p><span>${index + 1}. ${phaseTexts[phase]}</span> <span>${isEmpty ? 'nothing to do' : text}</span></p>
+${isEmpty ? html`` : bar({ ...shown, label: `Done of phase ${index + 1}` })}</li>`
   })}</ol>`
 }

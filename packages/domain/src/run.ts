@@ -125,6 +125,8 @@ export interface RunProgress {
 
 export interface TableProgress {
   table: string
+  /** In which its rows are sent; null where an older version has planned it. */
+  phase: Phase | null
   /** Rows that the producer has counted so far. */
   planned: number
   tally: Tally

@@ -45,7 +45,7 @@ export interface RunStatus {
   /** What stands behind it, for an engineer. */
   details: string[]
   phase: Phase
-  phases: PhaseProgress[]
+  phases: PhaseStatus[]
   /** How events are sent; null while none has been. */
   transport: TransportName | null
   tables: TableStatus[]
@@ -56,6 +56,12 @@ export interface RunStatus {
   eta_s: number | null
   /** Events a second that all workers together may send; null: as many as they can. */
   pace: { limit: number | null; effective: number | null; reason: string | null }
+}
+
+/** Its chunks, and the rows of its tables; null where an older version planned the run. */
+export interface PhaseStatus extends PhaseProgress {
+  rows_planned: number | null
+  rows_read: number | null
 }
 
 export interface TableStatus {
@@ -222,7 +228,7 @@ export function runStatus(
     trouble: shown,
     details: detailsOf(progress, queue),
     phase,
-    phases: [...progress.phases],
+    phases: progress.phases.map((one) => ({ ...one, ...rowsOfPhase(one.phase, progress.tables) })),
     transport: progress.transport,
     tables: progress.tables.map(statusOf),
     totals: statusOf(total),
@@ -304,11 +310,17 @@ function detailsOf({ phases, transport, waiting }: RunProgress, queue: QueueStat
 function totalOf(tables: readonly TableProgress[]): TableProgress {
   return tables.reduce(
     (sum, { planned, tally }) => ({ ...sum, planned: sum.planned + planned, tally: addTallies(sum.tally, tally) }),
-    { table: 'all', planned: 0, tally: emptyTally },
+    { table: 'all', phase: null, planned: 0, tally: emptyTally },
   )
 }
 
-function statusOf({ table, planned, tally }: TableProgress): TableStatus {
+function rowsOfPhase(phase: Phase, tables: readonly TableProgress[]): Pick<PhaseStatus, 'rows_planned' | 'rows_read'> {
+  if (tables.some((table) => table.phase === null)) return { rows_planned: null, rows_read: null }
+  const { planned, tally } = totalOf(tables.filter((table) => table.phase === phase))
+  return { rows_planned: planned, rows_read: tally.read }
+}
+
+function statusOf({ table, planned, tally }: Omit<TableProgress, 'phase'>): TableStatus {
   return {
     table,
     planned,

@@ -53,7 +53,7 @@ export function runKeys(run: RunId) {
     checkpoints: `${base}:checkpoints`,
     /** Hash: file id → rows of it that have ended. */
     fileRows: `${base}:file-rows`,
-    /** Hash of counters: `planned|<phase>` and `done|<phase>` in chunks; `<counter>|<table>` in rows. */
+    /** Hash of counters: `planned|<phase>` and `done|<phase>` in chunks; `<counter>|<table>` in rows. And `phase|<table>`. */
     totals: `${base}:totals`,
     /**
      * Hash: `[table, event, block]` → events sent on each of the block's 32 days, separated by commas, nothing for none.

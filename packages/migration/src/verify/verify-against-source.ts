@@ -117,7 +117,7 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
 
 type Figures = SourceVerification['tables'][number]['figures']
 
-function figuresOf({ planned, tally }: Omit<TableProgress, 'table'>, source: Tally): Figures {
+function figuresOf({ planned, tally }: Pick<TableProgress, 'planned' | 'tally'>, source: Tally): Figures {
   const pairs: [figure: string, ledger: number, source: number][] = [
     ['planned', planned, source.read],
     ['read', tally.read, source.read],
@@ -139,7 +139,11 @@ function figuresOf({ planned, tally }: Omit<TableProgress, 'table'>, source: Tal
 }
 
 /** What can be compared after retries: every row that the export tells to be wrong is rejected still, or was retried. */
-function endsOf({ planned, tally }: Omit<TableProgress, 'table'>, source: Tally, rejected: number): Figures {
+function endsOf(
+  { planned, tally }: Pick<TableProgress, 'planned' | 'tally'>,
+  source: Tally,
+  rejected: number,
+): Figures {
   return [
     { figure: 'planned', ledger: planned, source: source.read },
     { figure: 'read', ledger: tally.read, source: source.read },

@@ -95,6 +95,7 @@ const planFileScript = defineScript({
 if redis.call('HSETNX', plans, file, plan) == 0 then return 0 end
 redis.call('HINCRBY', totals, 'planned|' .. phase, chunks)
 redis.call('HINCRBY', totals, 'rows|' .. tableName, rows)
+redis.call('HSET', totals, 'phase|' .. tableName, phase)
 return 1
 `,
 })
