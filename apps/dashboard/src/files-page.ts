@@ -5,6 +5,7 @@ import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
 import { bar } from './progress.ts'
 import { type Line, tableOf } from './table.ts'
+import { tableChoice } from './table-choice.ts'
 
 export interface ShownFile {
   file: ExportFile
@@ -17,7 +18,10 @@ const shownFiles = 100
 
 /** What an address says of the files that are meant. */
 export const FilesQuery = z.object({
-  table: z.string().optional(),
+  table: z
+    .string()
+    .transform((name) => (name === '' ? undefined : name))
+    .optional(),
   state: z.enum(['open', 'done']).optional(),
   page: z.coerce.number().int().min(1).catch(1),
 })
@@ -39,7 +43,7 @@ export function filesPage(run: Run, files: readonly ShownFile[], asked: FilesQue
     main: html`<h1 id="title">Files of <a href="/runs/${run.id}">${run.id}</a></h1>
 <p id="message">${grouped(done)} of ${grouped(files.length)} files are done.</p>
 <nav id="states" class="choice" aria-label="State">${link({ state: undefined }, 'all')}${link({ state: 'open' }, 'not done')}${link({ state: 'done' }, 'done')}</nav>
-<nav id="of-table" class="choice" aria-label="Tables">${link({ table: undefined }, 'all tables')}${tables.map((table) => link({ table }, table))}</nav>
+${tableChoice(`/runs/${run.id}/files`, tables, { chosen: asked.table, all: 'all tables', ...(asked.state !== undefined && { others: { state: asked.state } }) })}
 <section id="files">${meant.length === 0 ? html`<p>There are none.</p>` : listOf(sorted.slice((page - 1) * shownFiles, page * shownFiles))}</section>
 <nav id="pages" class="choice" aria-label="Pages">${pages === 1 ? html`` : html`<span>Page ${grouped(page)} of ${grouped(pages)}</span> ${page > 1 ? link({ page: page - 1 }, 'before') : html``}${page < pages ? link({ page: page + 1 }, 'next') : html``}`}</nav>`,
   }

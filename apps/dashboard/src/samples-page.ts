@@ -3,6 +3,7 @@ import { grouped, rejectText, skipText } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
 import { tableOf } from './table.ts'
+import { tableChoice } from './table-choice.ts'
 
 /** Some rows of a table, and what each becomes. */
 export interface SampledTable {
@@ -20,15 +21,10 @@ export function samplesPage(run: Run, tables: readonly string[], { table, file, 
     live: false,
     main: html`<h1 id="title">Rows of <a href="/runs/${run.id}">${run.id}</a>, before and after</h1>
 <p id="message">A few rows of each table, and what they become with the mapping of the run. No people are merged here: rows about people are shown as if no other row mentioned them.${hashes(run.mapping) ? ' The salt of hashes is not known here either, so uuids of rows without event_id differ.' : ''}</p>
-<nav id="of-table" class="choice" aria-label="Tables">${tables.map((name) => tableLink(run, name, name === table))}</nav>
+${tableChoice(`/runs/${run.id}/samples`, tables, { chosen: table })}
 <section id="table"><h2>${table}</h2><p class="facts">${file}</p>
 ${fault === null ? rows.map(pairOf) : html`<p class="bad">${fault}</p>`}</section>`,
   }
-}
-
-function tableLink(run: Run, name: string, isShown: boolean): Html {
-  const address = `/runs/${run.id}/samples?${new URLSearchParams({ table: name }).toString()}`
-  return html`<a href="${address}"${isShown ? html` aria-current="page"` : html``}>${name}</a> `
 }
 
 /** A row beside what becomes of it. */

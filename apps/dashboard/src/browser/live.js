@@ -105,7 +105,8 @@ function show(markup) {
  */
 function staysAsItIs(old, fresh) {
   if (old instanceof HTMLTimeElement && fresh instanceof HTMLTimeElement) return old.dateTime === fresh.dateTime
-  return old instanceof HTMLInputElement || (old instanceof HTMLElement && old.dataset.still === 'yes')
+  if (old instanceof HTMLInputElement || old instanceof HTMLSelectElement) return true
+  return old instanceof HTMLElement && old.dataset.still === 'yes'
 }
 
 /** Lines of tables whose name does not have what was typed are hidden, also after the page has changed. */
