@@ -59,7 +59,7 @@ export interface RunStatus {
 }
 
 /** Its chunks, and the rows of its tables; null where an older version planned the run. */
-export interface PhaseStatus extends PhaseProgress {
+interface PhaseStatus extends PhaseProgress {
   rows_planned: number | null
   rows_read: number | null
 }
