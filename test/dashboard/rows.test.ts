@@ -6,8 +6,7 @@ import { type RetryHold, RunId } from '@heapferry/domain'
 import { timelineText } from '@heapferry/migration'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
-import { heapferry } from '../support/heapferry.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
 import { ask, dashboardProcess, open } from './support.ts'
@@ -165,7 +164,7 @@ test('a retry by the command is refused while another lives, and not because of 
   await ledger.takeRetry(hold, 'ada')
   const keeping = setInterval(() => void ledger.keepRetry(hold), 200)
   const command = ['retry', 'rows', '--table', 'clicks']
-  const refused = await heapferryHere(command, { env, cwd: folder })
+  const refused = await heapferryAnswer(command, { env, cwd: folder })
   clearInterval(keeping)
   expect([refused.code, refused.stderr]).toEqual([
     1,
@@ -173,7 +172,7 @@ test('a retry by the command is refused while another lives, and not because of 
   ])
   // As seconds after it was killed.
   await redis.hset('heapferry-ledger:run:rows:retry', 'untilMs', 1)
-  const served = await heapferryHere(command, { env, cwd: folder })
+  const served = await heapferryAnswer(command, { env, cwd: folder })
   expect([served.code, served.stdout]).toEqual([3, expect.stringContaining('3 rejected again')])
   expect((await ledger.timeline(hold.run)).map(timelineText)).toContain('the retry by ada was cut off')
 })
@@ -195,9 +194,9 @@ async function migrated(more: { mapping: string; env: Record<string, string> } =
   await writeFile(path.join(folder, 'heapferry.yaml'), more.mapping)
   const home = path.join(folder, 'home')
   const env = { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey, HEAPFERRY_HOME: home, REDIS_URL: server.url }
-  const command = ['run', 'export', '--run', 'rows', '--no-dashboard', '--mapping', 'heapferry.yaml']
-  const run = heapferry(command, { cwd: folder, env: { ...env, ...more.env } })
-  expect((await run.ended).code).toBe(3)
+  const command = ['run', 'export', '--run', 'rows', '--mapping', 'heapferry.yaml']
+  const { code } = await heapferryAnswer(command, { cwd: folder, env: { ...env, ...more.env } })
+  expect(code).toBe(3)
   await writeFile(path.join(folder, 'export', 'elsewhere.csv'), 'secret\n1\n')
   return { folder, redis, env, store: path.join(home, 'runs') }
 }

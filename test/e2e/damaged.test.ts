@@ -8,10 +8,8 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { packers } from '../sources/packers.ts'
 import { avroRows, csv, json, jsonArray, jsonLines, nullFirst, type RowsTo } from '../sources/row-files.ts'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryAnswer, heapferryHere, oneWorker } from '../support/heapferry-here.ts'
+import { heapferryAnswer, heapferryHere } from '../support/heapferry-here.ts'
 import { tableWriters } from '../support/write-table.ts'
-
-/** Of a few rows; nobody looks at its page. */
 
 const apiKey = 'phc_damaged0000000000000000000000000000000000000'
 const rowCount = 150
@@ -257,7 +255,7 @@ function lastLine(make: RowsTo, rows: number): string {
 }
 
 function command(...args: string[]) {
-  return heapferryAnswer(args, options(), oneWorker)
+  return heapferryAnswer(args, options())
 }
 
 function options() {

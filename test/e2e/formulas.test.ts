@@ -4,8 +4,7 @@ import { startFakePostHog } from '@heapferry/fake-posthog'
 import { parse } from 'csv-parse/sync'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_formulas0000000000000000000000000000000000'
 const cells = [
@@ -37,9 +36,9 @@ test('cells that look like formulas are harmless in a file of rejected rows, and
   await writeFile(path.join(folder, table), `event_id,user_id,time,note,=nth\n${lines.join('\n')}\n`)
   const env = { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey }
   const options = { cwd: folder, env }
-  const flags = ['--run', 'mine', '--max-rejected', '100', '--workers', '1', '--no-dashboard']
-  expect((await heapferry(['run', table, ...flags], options).ended).code).toBe(3)
-  expect((await heapferryHere(['rejected', 'mine', '--out', 'rows.csv'], options)).code).toBe(0)
+  const run = ['run', table, '--run', 'mine', '--max-rejected', '100']
+  expect((await heapferryAnswer(run, options)).code).toBe(3)
+  expect((await heapferryAnswer(['rejected', 'mine', '--out', 'rows.csv'], options)).code).toBe(0)
 
   const written = await readFile(path.join(folder, 'rows.csv'), 'utf8')
   const rows: string[][] = parse(written)
@@ -49,7 +48,7 @@ test('cells that look like formulas are harmless in a file of rejected rows, and
 
   const mended = written.replaceAll(/^(missing_user_id,[^\n]*?,)(\d+),,2023/gm, '$1$2,7,2023')
   await writeFile(path.join(folder, 'rows.csv'), mended)
-  const { code, stdout } = await heapferryHere(['retry', 'mine', '--from', 'rows.csv', '--json'], options)
+  const { code, stdout } = await heapferryAnswer(['retry', 'mine', '--from', 'rows.csv', '--json'], options)
   expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ sent: cells.length, rejected: 0 })])
   const sent = [...posthog.stored.values()].map(({ properties }) => [
     Number(properties?.['=nth']),

@@ -4,10 +4,8 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
-import { heapferryAnswer, heapferryHere, oneWorker } from '../support/heapferry-here.ts'
+import { heapferryAnswer, heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
-
-/** Of a few rows; nobody looks at its page. */
 
 const apiKey = 'phc_mapping0000000000000000000000000000000000'
 const salt = 'a salt of at least sixteen characters'
@@ -180,7 +178,7 @@ function refusedAgain(env: Record<string, string>) {
 }
 
 function command(env: Record<string, string>, ...args: string[]) {
-  return heapferryAnswer(args, options(env), oneWorker)
+  return heapferryAnswer(args, options(env))
 }
 
 function start(env: Record<string, string>, ...args: string[]) {

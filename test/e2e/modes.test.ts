@@ -3,8 +3,7 @@ import path from 'node:path'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
-import { heapferryHere } from '../support/heapferry-here.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_modes00000000000000000000000000000000000000'
 
@@ -29,10 +28,10 @@ test.each([
   const options = { cwd: folder, env: { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey, HEAPFERRY_HOME: home } }
   const before = process.umask(Number.parseInt(umask, 8))
   try {
-    const flags = ['--run', 'mine', '--workers', '1', '--no-dashboard', '--max-rejected', '100']
-    const { code } = await heapferry(['run', 'clicks.csv', ...flags], options).ended
+    const run = ['run', 'clicks.csv', '--run', 'mine', '--max-rejected', '100']
+    const { code } = await heapferryAnswer(run, options)
     expect(code).toBe(3)
-    expect((await heapferryHere(['rejected', 'mine', '--out', 'rows.csv'], options)).code).toBe(0)
+    expect((await heapferryAnswer(['rejected', 'mine', '--out', 'rows.csv'], options)).code).toBe(0)
   } finally {
     process.umask(before)
   }

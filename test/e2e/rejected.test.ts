@@ -4,9 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryAnswer, oneWorker } from '../support/heapferry-here.ts'
-
-/** Of a few rows; nobody looks at its page. */
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_rejected0000000000000000000000000000000000'
 
@@ -155,5 +153,5 @@ function command(...given: (string | Record<string, string>)[]) {
     ...given.find((arg) => typeof arg === 'object'),
   }
   const options = { cwd: folder, env }
-  return heapferryAnswer(args, options, oneWorker)
+  return heapferryAnswer(args, options)
 }

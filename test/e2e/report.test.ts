@@ -21,7 +21,7 @@ test('a run leaves a report of itself, and no script of an export runs in it', a
   const csv = `event_id,user_id,time\n1,2,2023-01-02 03:04:05\n3,4,${planted}\n5,,2023-01-02 03:04:05\n`
   await writeFile(path.join(folder, 'clicks.csv'), csv)
 
-  const { stderr } = await command('run', 'clicks.csv', '--run', 'told', '--no-dashboard')
+  const { stderr } = await command('run', 'clicks.csv', '--run', 'told')
   const html = /Report: (.*)/.exec(stderr)?.[1] ?? ''
   expect(path.dirname(html)).toBe(path.join(home, 'runs', 'told'))
   const report = Report.parse(JSON.parse(await readFile(html.replace(/html$/, 'json'), 'utf8')))

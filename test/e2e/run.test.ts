@@ -9,6 +9,7 @@ import { writeSampleExport } from '@heapferry/sample-export'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { heapferry } from '../support/heapferry.ts'
 import { heapferryAnswer, heapferryHere } from '../support/heapferry-here.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 
@@ -35,7 +36,7 @@ test('a folder with everything that real exports suffer from arrives whole and o
     eventRows: 3000,
     traps: true,
   })
-  const first = await migrated()
+  const first = await asProcess()
   const expected = await convertible(source, { run, home: path.join(folder, 'home') })
 
   expect(first.code).toBe(3)
@@ -94,7 +95,7 @@ test('with a transport through posthog-node the same events arrive', async () =>
 test('a wrong key stops before anything is sent, and no output shows a key', async () => {
   await writeSampleExport({ folder: source, seed: 1, people: 20, pageviewRows: 100, eventRows: 50, traps: false })
   const wrong = 'phc_wrongkey0000000000000000000000000000000000'
-  const { code, stderr, stdout } = await command({ POSTHOG_API_KEY: wrong }, 'run', source)
+  const { code, stderr, stdout } = await heapferry(['run', source], options({ POSTHOG_API_KEY: wrong })).ended
   expect(code).toBe(1)
   expect(stderr).toContain('has this key')
   expect(stdout + stderr).not.toContain(wrong)
@@ -153,12 +154,12 @@ test('a run with too many rejected rows pauses itself, and goes on for who has l
   await writeFile(file, `event_id,user_id,time\n${rows.join('\n')}\n`)
   // More than a worker takes between two looks at the run.
   posthog.fault({ kind: 'latency', ms: 400 })
-  const paused = await command({}, 'run', file, '--run', 'e2e', '--workers', '1')
+  const paused = await command({}, 'run', file, '--run', 'e2e')
   expect(paused.code).toBe(1)
   expect(paused.stdout).toContain('rows of clicks were rejected (2.0%), more than the 1% that the run allows')
   posthog.clearFaults()
 
-  const went = await command({}, 'run', file, '--run', 'e2e', '--workers', '1')
+  const went = await command({}, 'run', file, '--run', 'e2e')
   expect(went.code).toBe(3)
   expect(posthog.stored.size).toBe(11_760)
   const { timeline } = JSON.parse((await command({}, 'status', 'e2e', '--json')).stdout)
@@ -191,8 +192,18 @@ test("workers count PostHog's answers, and say nothing more of themselves when t
   expect(await ledger.pulses(run)).toEqual([])
 })
 
+const theRun = () => ['run', source, '--run', run, '--json']
+
 async function migrated(env: Record<string, string> = {}) {
-  const { code, stdout, stderr } = await command(env, 'run', source, '--run', run, '--json')
+  return ended(await command(env, ...theRun()))
+}
+
+/** As a person starts it: with two workers and a page. */
+async function asProcess() {
+  return ended(await heapferry(theRun(), options()).ended)
+}
+
+function ended({ code, stdout, stderr }: { code: number | null; stdout: string; stderr: string }) {
   const last = stdout.trim().split('\n').at(-1) ?? ''
   if (!last.startsWith('{')) throw new Error(`no status came: ${stderr}`)
   const status: RunStatus = JSON.parse(last)

@@ -6,10 +6,8 @@ import { type FakePostHog, startFakePostHog } from '@heapferry/fake-posthog'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { heapferry } from '../support/heapferry.ts'
-import { heapferryAnswer, oneWorker } from '../support/heapferry-here.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
-
-/** Of a few rows; nobody looks at its page. */
 
 const apiKey = 'phc_verify00000000000000000000000000000000000000'
 const personalKey = 'phx_verify00000000000000000000000000000000000000'
@@ -189,7 +187,7 @@ async function verified(...flags: string[]) {
 }
 
 function command(env: Record<string, string>, ...args: string[]) {
-  return heapferryAnswer(args, options(env), oneWorker)
+  return heapferryAnswer(args, options(env))
 }
 
 function start(env: Record<string, string>, ...args: string[]) {

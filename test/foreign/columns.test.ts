@@ -4,7 +4,7 @@ import { Mapping } from '@heapferry/domain'
 import { discover, inspectExport, noticesOf, sourceAt } from '@heapferry/sources'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferry } from '../support/heapferry.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 import { noS3 } from '../support/place.ts'
 import { redisForTests } from '../support/redis.ts'
 import { tableWriters, type TextTable } from '../support/write-table.ts'
@@ -269,7 +269,7 @@ test('what a run leaves out without having been told to is said at its end, and 
   })
   const run = async (...args: string[]) => {
     const env = { HEAPFERRY_HOME: path.join(cwd, 'home'), REDIS_URL: server.server.url }
-    const { stdout } = await heapferry(['run', 'e', '--no-dashboard', '--json', ...args], { cwd, env }).ended
+    const { stdout } = await heapferryAnswer(['run', 'e', '--json', ...args], { cwd, env })
     return JSON.parse(stdout.trim().split('\n').at(-1) ?? '').message
   }
   expect(await run('--to', 'jsonl:out')).toBe(

@@ -1,10 +1,10 @@
 import { vi } from 'vitest'
 import { execute } from '../../apps/cli/src/execute.ts'
-import { heapferry } from './heapferry.ts'
+import { bin } from './heapferry.ts'
 
 /**
- * What a command line answers, in this process: a second quicker than a process of its own, for commands that neither
- * start others nor are killed. Of the surroundings it sees what `heapferry` gives a process.
+ * What a command line answers, in this process: a second quicker than a process of its own, for commands that are not
+ * killed. Of the surroundings it sees what `heapferry` gives a process, and the workers that it starts are those of `heapferry`.
  */
 export async function heapferryHere(
   args: readonly string[],
@@ -17,12 +17,16 @@ export async function heapferryHere(
   for (const [name, value] of Object.entries({ LOG_LEVEL: 'silent', ...env })) vi.stubEnv(name, value)
   const stdout = caught(process.stdout)
   const stderr = caught(process.stderr)
+  const { argv, execArgv } = process
+  process.argv = [process.execPath, bin]
+  process.execArgv = []
   process.chdir(cwd)
   try {
     const code = await execute(args)
     return { code, stdout: stdout.text(), stderr: stderr.text() }
   } finally {
     process.chdir(before)
+    Object.assign(process, { argv, execArgv })
     process.exitCode = undefined
     stdout.release()
     stderr.release()
@@ -32,19 +36,15 @@ export async function heapferryHere(
   }
 }
 
-export const oneWorker = ['--workers', '1', '--no-dashboard']
-
 /**
- * What a command line answers: in this process, unless it is `run`, which starts workers.
- * @param runFlags are added to `run`
+ * The same, where `run` has one worker and no page: for tests that look at neither. Its worker is loaded anew by each run, and takes
+ * as long as all else.
  */
-export function heapferryAnswer(
-  args: readonly string[],
-  options: { env: Record<string, string>; cwd: string },
-  runFlags: readonly string[] = [],
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return args[0] === 'run' ? heapferry([...args, ...runFlags], options).ended : heapferryHere(args, options)
+export function heapferryAnswer(args: readonly string[], options: { env: Record<string, string>; cwd: string }) {
+  return heapferryHere(args[0] === 'run' ? [...args, ...oneWorker] : args, options)
 }
+
+const oneWorker = ['--workers', '1', '--no-dashboard']
 
 const signals = ['SIGINT', 'SIGTERM'] as const
 

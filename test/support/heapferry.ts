@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
 
-const bin = path.resolve(import.meta.dirname, '../../dist/heapferry.mjs')
+export const bin = path.resolve(import.meta.dirname, '../../dist/heapferry.mjs')
 
 export interface HeapferryProcess {
   child: ChildProcess
