@@ -25,7 +25,7 @@ test.each([
 })
 
 test('looking into a Parquet file fetches its first and its last 64 KiB', async () => {
-  const { place, fetches } = await counted(await written('parquet', 'clicks.parquet', 10_000))
+  const { place, fetches } = await counted(await written('parquet', 'clicks.parquet', 2000))
   const { files } = await inspectFile(place, { path: 'clicks.parquet' }, defaultMapping)
   const { sizeBytes = 0 } = files[0]?.version ?? {}
   expect(fetches).toEqual([beginning, { at: sizeBytes - 64 * KiB, bytes: 64 * KiB }])
@@ -66,7 +66,7 @@ test('a header that is longer than the first 64 KiB is read to its end', async (
 const columns = ['user_id', 'event_id', 'time', 'noise']
 
 /** More than 2 MiB, also packed, unless told otherwise. */
-async function written(kind: keyof typeof tableWriters, name: string, count = 60_000): Promise<string> {
+async function written(kind: keyof typeof tableWriters, name: string, count = 12_000): Promise<string> {
   const folder = await temporaryFolder()
   // The writer of packed CSV puts the ending behind.
   await tableWriters[kind](path.join(folder, name.replace('.gz', '')), { columns, rows: rowsOf(count) })
@@ -83,7 +83,7 @@ function rowsOf(count: number): Rows['rows'] {
     String(row + 1),
     String(row + 1),
     '2023-01-02 03:04:05.678',
-    Array.from({ length: 12 }, noise).join(''),
+    Array.from({ length: 60 }, noise).join(''),
   ])
 }
 

@@ -56,6 +56,14 @@ describe.each(kinds)('of a large file, as %s', (kind) => {
     expect(sampled.map(valuesOf)).toEqual(sampled.map((row) => known.get(valuesOf(row)[1])))
   })
 
+  if (kind !== 'csvGzip' && kind !== 'jsonArray')
+    test('a sample comes from its beginning, its middle and its end', async () => {
+      const { rows: sampled } = await sourceAt(place).sample(file, 300)
+      const numbers = sampled.map((row) => Number(valuesOf(row)[1]))
+      const thirds = [0, 1, 2].map((third) => numbers.filter((n) => Math.floor((3 * (n - 1)) / rows) === third).length)
+      for (const count of thirds) expect(count).toBeGreaterThan(50)
+    })
+
   test('the mean size of a row tells the number of rows to a tenth', async () => {
     const { bytesPerRow } = await sourceAt(place).sample(file, 300)
     const estimate = (file.version.sizeBytes - file.firstRowByte) / (bytesPerRow ?? 0)
@@ -74,17 +82,6 @@ describe.each(kinds)('of a large file, as %s', (kind) => {
     expect(await sourceAt(place).countRows(file, 1000)).toBe(kind === 'parquet' ? rows : null)
   })
 })
-
-test.each(['csv', 'jsonLines', 'avro', 'parquet'] as const)(
-  'a sample of a large file, as %s, comes from its beginning, its middle and its end',
-  async (kind) => {
-    const { place, file } = await written(await temporaryFolder(), kind, rows)
-    const { rows: sampled } = await sourceAt(place).sample(file, 300)
-    const numbers = sampled.map((row) => Number(valuesOf(row)[1]))
-    const thirds = [0, 1, 2].map((third) => numbers.filter((n) => Math.floor((3 * (n - 1)) / rows) === third).length)
-    for (const count of thirds) expect(count).toBeGreaterThan(50)
-  },
-)
 
 test.each(kinds)('a small file, as %s, is sampled whole, with all its places', async (kind) => {
   const { place, file } = await written(await temporaryFolder(), kind, 200)
