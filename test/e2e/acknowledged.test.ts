@@ -6,7 +6,7 @@ import { writeSampleExport } from '@heapferry/sample-export'
 import { expect, test } from 'vitest'
 import { convertible } from '../support/convertible.ts'
 import { type Crew, crew } from '../support/crew.ts'
-import { heapferry } from '../support/heapferry.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 import { until } from '../support/until.ts'
 
 test.each([
@@ -76,7 +76,7 @@ test('what PostHog drops, remarks on and wants again ends as rejected, sent and 
     totals: { sent: kept.size, warned, warned_by_kind: { person_processing_disabled: warned } },
   })
   const env = { POSTHOG_HOST: posthog.url, HEAPFERRY_HOME: team.home, REDIS_URL: team.redisServer.url }
-  const { stdout } = await heapferry(['status', run], { cwd: team.folder, env }).ended
+  const { stdout } = await heapferryHere(['status', run], { cwd: team.folder, env })
   expect(stdout).toMatch(
     /Sent, with a warning from PostHog:\n +\d+  person_processing_disabled\n {14}Stored, but without/,
   )

@@ -55,7 +55,7 @@ test('a run keeps to the pace it was started with until another command changes 
   const answerOf = async (...args: string[]) => (await heapferryHere(args, here)).stdout
 
   // It would take more than an hour.
-  const run = heapferry(['run', source, '--run', 'e2e', '--pace', '1', '--workers', '1'], here)
+  const run = heapferry(['run', source, '--run', 'e2e', '--pace', '1', '--workers', '1', '--no-dashboard'], here)
   await until('PostHog is sent events', () => posthog.batches.length > 0, 60_000)
   expect(JSON.parse(await answerOf('status', '--json'))).toMatchObject({
     state: 'running',

@@ -32,8 +32,8 @@ test('a folder with everything that real exports suffer from arrives whole and o
     folder: source,
     seed: 7,
     people: 300,
-    pageviewRows: 6000,
-    eventRows: 3000,
+    pageviewRows: 3000,
+    eventRows: 1500,
     traps: true,
   })
   const first = await asProcess()

@@ -175,16 +175,22 @@ test.each<[string, Buffer, string]>([
   await expect(refused).rejects.toThrow(message)
 })
 
-/** A file of one row group of more than 4 MB, and what is fetched of it. */
-async function largeRowGroup() {
-  const root = await temporaryFolder()
+let largeBytes: ReturnType<typeof parquetFile> | undefined
+
+function largeFile() {
   const columns = ['user_id', 'time', 'a', 'b', 'c', 'd'].map((name, column) => ({
     name,
     type: 'STRING' as const,
     data: numbers(40_000).map((number) => `${column} ${number} ${'x'.repeat(number % 20)}`),
     encoding: 'PLAIN' as const,
   }))
-  await writeFile(path.join(root, 'clicks.parquet'), parquetFile(columns, { rowGroupSize: 40_000, pageSize: 20_000 }))
+  return parquetFile(columns, { rowGroupSize: 40_000, pageSize: 20_000 })
+}
+
+/** A file of one row group of more than 4 MB, and what is fetched of it. */
+async function largeRowGroup() {
+  const root = await temporaryFolder()
+  await writeFile(path.join(root, 'clicks.parquet'), (largeBytes ??= largeFile()))
   const inFolder = await folderPlace(root)
   const fetches: Fetch[] = []
   const place: ExportPlace = {
