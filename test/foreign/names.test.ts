@@ -494,3 +494,13 @@ test('rows that two files of one table hold are told, with the files', async () 
   )
   expect(stdout).not.toContain('buy: 1 of 1')
 })
+
+test('rows that two files hold are told when the files come, and not again whenever the run goes on', async () => {
+  const cwd = await written({ 'e/signup.csv': event, 'e/signup (1).csv': event })
+  const env = { HEAPFERRY_HOME: path.join(cwd, 'home'), REDIS_URL: server.server.url }
+  const enqueue = () => heapferryHere(['enqueue', 'e', '--run', 'told', '--to', 'jsonl:out'], { cwd, env })
+  expect((await enqueue()).stderr).toContain('PostHog keeps one of each')
+  expect((await enqueue()).stderr).not.toContain('PostHog keeps one of each')
+  await writeFile(path.join(cwd, 'e/signup (2).csv'), event)
+  expect((await enqueue()).stderr).toContain('PostHog keeps one of each')
+})

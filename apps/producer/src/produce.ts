@@ -112,7 +112,7 @@ export async function openRun(
     ...mappingNotices(request.mapping, files),
     ...looked.notices,
     ...looked.roundedFiles.map(roundedNotice),
-    ...(await repeatedFileNotices(source, files)),
+    ...(await repeatedFileNotices(source, files, planned)),
   ]
 
   const wanted: Run = {

@@ -11,7 +11,7 @@ export const campaignParameters: readonly string[] = (
   'msclkid twclid li_fat_id igshid ttclid rdt_cid epik qclid sccid oppref bfcid irclid _kx'
 ).split(' ')
 
-const parameter = new RegExp(`(?:^|&)(${campaignParameters.join('|')})(?:=([^&]*))?(?=&|$)`, 'g')
+const campaignNames: ReadonlySet<string> = new Set(campaignParameters)
 
 /**
  * Sets what the page's address says of the campaign that led to it, else that of the session's first page: posthog-js
@@ -27,13 +27,13 @@ export function compileCampaign(
   const landingPageCell = compiled.cell('landing_page')
   const landingQueryCell = compiled.cell('landing_page_query')
   // Every row of a session has the same first page.
-  const ofFirstPage = remembered((address) => ({ campaign: campaignOf(address) }))
+  const ofFirstPage = remembered((query) => ({ campaign: campaignOf(query) }))
   return (values, properties) => {
-    const page = addressOf(pathCell(values), queryCell(values))
-    let campaign = page === null ? undefined : campaignOf(page)
+    const query = queryCell(values) ?? queryIn(pathCell(values))
+    let campaign = query === null ? undefined : campaignOf(query)
     if (campaign === undefined) {
-      const firstPage = addressOf(landingPageCell(values), landingQueryCell(values))
-      campaign = firstPage === null ? undefined : ofFirstPage(firstPage).campaign
+      const firstQuery = landingQueryCell(values) ?? queryIn(landingPageCell(values))
+      campaign = firstQuery === null ? undefined : ofFirstPage(firstQuery).campaign
     }
     if (campaign === undefined) return
     for (const [name, value] of campaign) {
@@ -44,24 +44,24 @@ export function compileCampaign(
 
 type Campaign = readonly [name: string, value: string][]
 
-/** As much of an address as has the query; null where there is none. */
-function addressOf(page: string | null, query: string | null): string | null {
-  if (query !== null) return `?${query}`
-  // Heap's oldest rows have it in the page.
-  return page !== null && page.includes('?') ? page : null
+/** The query that Heap's oldest rows have in the page; null where there is none. */
+function queryIn(page: string | null): string | null {
+  const start = page?.indexOf('?') ?? -1
+  return page === null || start === -1 || page.lastIndexOf('#', start) !== -1 ? null : page.slice(start)
 }
 
 /**
- * The campaign parameters of an address as posthog-js reads them: names letter by letter, the first of a name, `+` as a
+ * The campaign parameters of a query as posthog-js reads them: names letter by letter, the first of a name, `+` as a
  * space, an escape that is none as it is, and an empty one as none. Undefined where there is none.
  */
-function campaignOf(address: string): Campaign | undefined {
-  const [beforeHash = ''] = address.split('#', 1)
-  const start = beforeHash.indexOf('?')
-  if (start === -1) return undefined
+function campaignOf(query: string): Campaign | undefined {
+  const [beforeHash = ''] = query.split('#', 1)
   const found = new Map<string, string>()
-  for (const [, name = '', value = ''] of beforeHash.slice(start).replace(/^\?+/, '').matchAll(parameter)) {
-    if (!found.has(name)) found.set(name, decoded(value))
+  for (const parameter of beforeHash.replace(/^\?+/, '').split('&')) {
+    const equals = parameter.indexOf('=')
+    const name = equals === -1 ? parameter : parameter.slice(0, equals)
+    if (!campaignNames.has(name) || found.has(name)) continue
+    found.set(name, equals === -1 ? '' : decoded(parameter.slice(equals + 1)))
   }
   if (found.size === 0) return undefined
   const campaign = [...found].filter(([, value]) => value !== '')

@@ -119,11 +119,11 @@ function compileDescription(
   return (values, properties, types) => {
     for (const { index, isNull, set } of steps) {
       const value = values[index] ?? null
-      if (value !== null && value.trim() !== '' && !isNull(value)) set(properties, storableText(value))
+      if (value !== null && !isBlank(value) && !isNull(value)) set(properties, storableText(value))
     }
     for (const { index, isNull, set } of ownSteps) {
       const value = values[index] ?? null
-      if (value !== null && value.trim() !== '' && !isNull(value)) set(properties, valueIn(value, types, index))
+      if (value !== null && !isBlank(value) && !isNull(value)) set(properties, valueIn(value, types, index))
     }
     for (const { index, isNull, name } of customSteps) {
       const value = values[index] ?? null
@@ -160,12 +160,18 @@ function compileContent(all: readonly IndexedColumn[]): CompiledColumns['content
   }
 }
 
+/** Hardly a cell begins with a space, so hardly one has to be searched. */
+function isBlank(text: string): boolean {
+  const first = text.charCodeAt(0)
+  return !(first > 0x20 && first < 0x80) && text.trim() === ''
+}
+
 /** The cell at an index of the columns; always null for -1. `isNull`: texts that stand for nothing; none unless told. */
 export function cellAt(index: number, isNull: IsNull = () => false): CellReader {
   if (index === -1) return () => null
   return (values) => {
     const value = values[index] ?? null
-    return value === null || value.trim() === '' || isNull(value) ? null : storableText(value)
+    return value === null || isBlank(value) || isNull(value) ? null : storableText(value)
   }
 }
 

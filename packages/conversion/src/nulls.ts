@@ -84,35 +84,37 @@ const unmistakable: ReadonlySet<string> = new Set([
   '\\\\N',
 ])
 
-// Of one in quotes, or with some spaces around it.
 const longestKnown = 12
-const mayBeKnown = beginningOf([...[...knownNulls].flatMap((text) => [text, text.toUpperCase()]), ' ', '\t', '"', "'"])
+/** What a known one may begin with, also in quotes or with some spaces around it, and how long it may be. */
+const likeKnown: readonly string[] = [
+  ...[...knownNulls].flatMap((text) => [text, text.toUpperCase()]),
+  ...[' ', '\t', '"', "'"].map((sign) => sign.padEnd(longestKnown)),
+]
 
 /** Whether a text is one of those that programs write where there is no value, whatever its case, also in quotes. */
-export function isKnownNull(text: string): boolean {
-  if (text.length > longestKnown || !mayBeKnown(text)) return false
+export const isKnownNull = amongThoseLike(likeKnown, (text) => {
   const trimmed = text.trim().toLowerCase()
   return knownNulls.has(/^(['"])(.+)\1$/.exec(trimmed)?.[2] ?? trimmed)
-}
+})
 
-/** Whether a text begins as one of these does: nearly all cells are passed over by it, and no cell is searched for. */
-function beginningOf(texts: readonly string[]): IsNull {
+export type IsNull = (text: string) => boolean
+
+/**
+ * The test, for texts that begin as one of `texts` does and are no longer than the longest: nearly all cells are passed over
+ * by that, and nothing is searched for. Every column's test is made here, since V8 compiles into its callers only what is
+ * always the same function.
+ */
+function amongThoseLike(texts: readonly string[], isNull: IsNull): IsNull {
+  const longest = Math.max(0, ...texts.map((text) => text.length))
   const ascii = new Uint8Array(128)
   for (const text of texts) ascii[text.charCodeAt(0)] = 1
   const isOther = texts.some((text) => text.charCodeAt(0) >= ascii.length)
   return (text) => {
+    if (text.length > longest) return false
     const first = text.charCodeAt(0)
-    return first < ascii.length ? ascii[first] === 1 : isOther
+    return (first < ascii.length ? ascii[first] === 1 : isOther) && isNull(text)
   }
 }
-
-function oneOf(texts: ReadonlySet<string>): IsNull {
-  const longest = Math.max(0, ...[...texts].map((text) => text.length))
-  const mayBe = beginningOf([...texts])
-  return (text) => text.length <= longest && mayBe(text) && texts.has(text)
-}
-
-export type IsNull = (text: string) => boolean
 
 /** Which texts stand for nothing, by column. */
 export interface ColumnNulls {
@@ -129,12 +131,15 @@ export interface ColumnNulls {
  */
 export function columnNulls(table: Table, mapping: Mapping): ColumnNulls {
   const given = nullsIn(mapping, table.name)
-  const isGiven = oneOf(given === undefined ? unmistakable : new Set(given))
+  const givenTexts = new Set(given ?? unmistakable)
+  const isGiven = amongThoseLike([...givenTexts], (text) => givenTexts.has(text))
+  const likeCertain = [...likeKnown, ...givenTexts]
   const certain = (column: string): IsNull => {
     if (!isStrict(column)) return isGiven
     // A part of an address may well be called so.
-    if (/(?:^|_)hash$/.test(column)) return (text) => (isKnownNull(text) && !text.startsWith('#')) || isGiven(text)
-    return given === undefined ? isKnownNull : (text) => isKnownNull(text) || isGiven(text)
+    if (/(?:^|_)hash$/.test(column))
+      return amongThoseLike(likeCertain, (text) => (isKnownNull(text) && !text.startsWith('#')) || isGiven(text))
+    return given === undefined ? isKnownNull : amongThoseLike(likeCertain, (text) => isKnownNull(text) || isGiven(text))
   }
   const seen = given === undefined && 'nulls' in table ? (table.nulls ?? []) : []
   return {
@@ -143,8 +148,7 @@ export function columnNulls(table: Table, mapping: Mapping): ColumnNulls {
       const isCertain = certain(column)
       const own = new Set(seen.filter(({ columns }) => columns?.includes(column) ?? true).map(({ text }) => text))
       if (own.size === 0) return isCertain
-      const isSeen = oneOf(own)
-      return (text) => isCertain(text) || isSeen(text)
+      return amongThoseLike([...likeCertain, ...own], (text) => isCertain(text) || own.has(text))
     },
   }
 }

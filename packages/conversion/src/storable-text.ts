@@ -1,4 +1,3 @@
-const suspect = /[\0\uD800-\uDFFF]/
 const unstorable = /[\0\p{Surrogate}]/gu
 
 /**
@@ -6,5 +5,5 @@ const unstorable = /[\0\p{Surrogate}]/gu
  * second would make its JSON parser refuse the whole request.
  */
 export function storableText(text: string): string {
-  return suspect.test(text) ? text.replace(unstorable, '\uFFFD') : text
+  return text.isWellFormed() && !text.includes('\0') ? text : text.replace(unstorable, '\uFFFD')
 }

@@ -1,4 +1,4 @@
-import type { ExportFile, ReadRow, Source, TableKind } from '@heapferry/domain'
+import type { ExportFile, FileId, ReadRow, Source, TableKind } from '@heapferry/domain'
 import { firstRows } from '../first-rows.ts'
 
 // Every row of a small file, and of others as many as come with the first bytes.
@@ -15,15 +15,17 @@ const tables: ReadonlySet<TableKind> = new Set(['users', 'user_migrations', 'pag
 /**
  * Which files of one table hold the same rows: copies of a file, or exports of the same days. Their events have the same
  * uuids, so PostHog keeps one of each; they are counted twice on the way.
+ * @param told files that were looked at before: a table of which there is no other is not looked at again
  */
 export async function repeatedFileNotices(
   source: Pick<Source, 'readAll' | 'sample'>,
   files: readonly ExportFile[],
+  told: { has(file: FileId): boolean } = new Set<FileId>(),
 ): Promise<string[]> {
   const notices: string[] = []
   let left = filesInAll
   for (const [table, group] of byTable(files)) {
-    if (group.length < 2) continue
+    if (group.length < 2 || group.every(({ id }) => told.has(id))) continue
     const chosen = sameSizesFirst(group).slice(0, Math.min(filesOfTable, left))
     left -= chosen.length
     const keysOfFiles = await Promise.all(chosen.map(async (file) => new Set(await keysOf(source, file))))
