@@ -24,6 +24,14 @@ test('an empty file is the default mapping, and so is one whose sections are all
   expect(await loaded('properties:\n  # email: hash\nfilter:\nstatic:\ntables:\n')).toEqual(loadMapping(undefined))
 })
 
+test('patterns of files that could take for ever to match are a fault; names with brackets are none', async () => {
+  expect(await faults('files: { "*a*a*a*b": clicks }\n')).toEqual([
+    'line 1, column 10: files.*a*a*a*b: expected at most three * in a name: matching more takes long',
+  ])
+  const files = { '*/*/*/a*.csv': 'clicks', 'clicks (1).csv': 'clicks' }
+  expect((await loaded(`files: ${JSON.stringify(files)}\n`)).files).toEqual(files)
+})
+
 test('every fault of a mapping file is named at once, in order, with line and column, what was got and what is expected', async () => {
   const text = `persons: maybe
 anonimous: full

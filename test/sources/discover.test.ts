@@ -74,6 +74,12 @@ describe.each(['folder', 'bucket'] as const)('in a %s', (world) => {
     expect(await tablesIn(`${root}/heap (old) [1]/users.csv`, s3)).toEqual({ 'users.csv': 'users' })
   })
 
+  test('a glob that could take for ever to match is refused before anything is matched', async () => {
+    const { root, s3 } = await worlds[world]([`${'a'.repeat(200)}.csv`])
+    await expect(discover(`${root}/*a*a*a*a*b`, s3)).rejects.toThrow('more than three *')
+    await expect(discover(`${root}/*a*a*b`, s3)).rejects.toThrow('matches no file')
+  })
+
   test('nothing, and no match, are told', async () => {
     const { root, s3 } = await worlds[world](['users.csv'])
     await expect(discover(`${root}/nothing`, s3)).rejects.toThrow(`${root}/nothing`)

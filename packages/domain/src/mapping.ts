@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { TextEncoding } from './export.ts'
+import { isSlowPattern } from './file-pattern.ts'
 import { namesGivenTwice } from './names-given-twice.ts'
 import type { Table } from './table.ts'
 
@@ -152,6 +153,11 @@ const Filter = z
 /** By the name of a column in the files, in any case: the name that Heap gives it. */
 const RenamedColumns = z.record(z.string().min(1, 'expected the name of a column'), ColumnName)
 
+const FilePattern = z
+  .string()
+  .min(1, 'expected a file or a pattern')
+  .refine((pattern) => !isSlowPattern(pattern), 'expected at most three * in a name: matching more takes long')
+
 const TableName = z.string().regex(/^[^A-Z]+$/, 'expected a lower-case table name')
 
 const NullTexts = z.union([WantedText, z.array(WantedText)], {
@@ -261,7 +267,7 @@ export const Mapping = z
       .prefault({})
       .describe('How JSON files are written.'),
     files: z
-      .record(z.string().min(1, 'expected a file or a pattern'), TableName)
+      .record(FilePattern, TableName)
       .default({})
       .describe(
         'Which table files belong to, by their path in the export or their name, in which * stands for any characters. The first that fits counts.',

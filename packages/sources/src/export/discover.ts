@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { OperatorError } from '@heapferry/domain'
+import { OperatorError, isSlowPattern } from '@heapferry/domain'
 import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
@@ -56,7 +56,7 @@ export async function discover(
 ): Promise<Discovery> {
   if (source.startsWith('s3://')) return discoverInBucket(source, s3, plannedWith)
   const found = await stat(source).catch(() => null)
-  if (!found && isDynamicPattern(source)) return ofGlob(source, s3)
+  if (!found && isDynamicPattern(source)) return ofGlob(assertQuick(source), s3)
   if (!found) {
     throw new OperatorError(
       `${source}: no such file or folder`,
@@ -70,6 +70,14 @@ export async function discover(
   }
   const place = await openPlace(await realpath(source), s3)
   return choose(source, place, await place.list(), plannedWith)
+}
+
+function assertQuick(pattern: string): string {
+  if (!isSlowPattern(pattern)) return pattern
+  throw new OperatorError(
+    `${pattern}: a name of it has more than three *, and to match them could take for ever`,
+    'Give a folder, or a glob with fewer stars.',
+  )
 }
 
 async function ofGlob(pattern: string, s3: S3Options): Promise<Discovery> {
@@ -94,7 +102,7 @@ async function discoverInBucket(source: string, s3: S3Options, plannedWith: Plan
   try {
     return await ofObject(place.root, s3)
   } catch (error) {
-    if (error instanceof OperatorError && isDynamicPattern(source)) return ofBucketGlob(source, s3)
+    if (error instanceof OperatorError && isDynamicPattern(source)) return ofBucketGlob(assertQuick(source), s3)
     throw error
   }
 }

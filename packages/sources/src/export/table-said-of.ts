@@ -11,5 +11,15 @@ export function tableSaidOf(mapping: Mapping, file: string): string | undefined 
 export function fits(pattern: string, file: string): boolean {
   const name = path.posix.basename(file)
   if (pattern === file || pattern === name) return true
-  return picomatch(pattern, { dot: true })(pattern.includes('/') ? file : name)
+  return matcherOf(pattern)(pattern.includes('/') ? file : name)
+}
+
+// Those of a mapping file, which are not compiled anew for each of thousands of files.
+const matchers = new Map<string, (path: string) => boolean>()
+
+function matcherOf(pattern: string): (path: string) => boolean {
+  // Brackets are part of names: `clicks (1).csv`, and what repeats could take for ever.
+  const matches = matchers.get(pattern) ?? picomatch(pattern, { dot: true, noextglob: true })
+  matchers.set(pattern, matches)
+  return matches
 }

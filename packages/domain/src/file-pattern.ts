@@ -1,0 +1,11 @@
+const mostStars = 3
+
+/**
+ * Whether matching a pattern of files could take long: each star of a name can stand for any part of it, and all ways are
+ * tried. Three of them in a name of 255 signs are some million ways.
+ */
+export function isSlowPattern(pattern: string): boolean {
+  const parts = pattern.split('/')
+  const stars = (text: string): number => text.match(/\*+/g)?.length ?? 0
+  return parts.some((part) => stars(part) > mostStars) || parts.filter((part) => part === '**').length > mostStars
+}
