@@ -41,6 +41,8 @@ describe('what the golden rows become was foretold for the columns that they fil
     const foretold = new Set([
       ...always,
       ...Object.keys(golden.mapping.static),
+      // The name of a table of all clicks says it, too.
+      ...(golden.mapping.autocapture ? ['$event_type'] : []),
       ...ofTables.flatMap((name) => [name, `$set.${name}`]),
       ...columnMeanings(table, columns, golden.mapping)
         .filter((_, index) => (cells[index]?.[1] ?? '') !== '')

@@ -27,6 +27,10 @@ anonymous: full
 # hash: people are named by a hash of their identity (with HEAPFERRY_HASH_SALT).
 identity: keep
 
+# true: raw clicks, changes and submits become $autocapture, with the elements
+# that PostHog's actions look for.
+autocapture: false
+
 # What becomes of a column, in all tables: drop, hash, number, boolean, date,
 # or { name: another_name }. hash wants HEAPFERRY_HASH_SALT to be set.
 properties:

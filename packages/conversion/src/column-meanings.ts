@@ -37,7 +37,7 @@ export function columnMeanings(table: Table, columns: Columns, mapping: Mapping)
   const alone = columns.map((_, index) => partsThatChange(bare, index))
   // Most columns are properties of their own, and have no say in what others become.
   const speaking = [...columns.keys()].filter((index) => alone[index]?.length !== 1)
-  const bases = otherBases(columns, fullRow(bare, speaking, partsOf), bare)
+  const bases = otherBases(columns, fullRow(bare, speaking, partsOf), bare, mapping)
   return columns.map((column, index) => {
     const becomes = [...(alone[index] ?? []), ...bases.flatMap((base) => partsThatChange(base, index))]
     return { column, becomes: [...new Set(becomes)] }
@@ -115,15 +115,23 @@ function fullRow(bare: MadeUpRow, indexes: readonly number[], partsOf: (row: Mad
 
 /**
  * More rows to change one cell of. What a column becomes can depend on the others: `query` is a part of the page's
- * address where there is a domain, `view_controller` names the screen where the library is one of phones.
+ * address where there is a domain, `view_controller` names the screen where the library is one of phones, and `target_tag`
+ * is an element's where the row is a click.
  */
-function otherBases(columns: Columns, full: MadeUpRow, bare: MadeUpRow): MadeUpRow[] {
+function otherBases(columns: Columns, full: MadeUpRow, bare: MadeUpRow, { autocapture }: Mapping): MadeUpRow[] {
   const library = columns.indexOf('library')
   const identity = columns.indexOf('identity')
   const anonymous = new Map(bare)
   anonymous.delete(identity)
   const native = [full, bare].map((row) => new Map(row).set(library, 'ios'))
-  return [full, ...(library === -1 ? [] : native), ...(identity === -1 ? [] : [anonymous])]
+  const type = columns.indexOf('type')
+  const click = new Map(full).set(type, 'click')
+  return [
+    full,
+    ...(library === -1 ? [] : native),
+    ...(identity === -1 ? [] : [anonymous]),
+    ...(autocapture && type !== -1 ? [click] : []),
+  ]
 }
 
 function changing(outcomes: readonly Parts[]): string[] {

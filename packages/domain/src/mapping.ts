@@ -234,6 +234,12 @@ export const Mapping = z
       .enum(['keep', 'hash'])
       .default('keep')
       .describe('hash: the distinct_id of people is HMAC-SHA-256 of their identity, with HEAPFERRY_HASH_SALT.'),
+    autocapture: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Whether what Heap has recorded by itself (the one-time export's clicks, changes and submits, and tables core_events_…_any_…) becomes $autocapture, which PostHog's actions find by element.",
+      ),
     deleted: z
       .enum(['skip', 'send'])
       .default('skip')
