@@ -23,6 +23,7 @@ import { decodeIdentities, encodeIdentities } from '../identities/encoded-identi
 import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
+import { heapNames } from './heap-names.ts'
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { repeatedFileNotices } from './repeated-files.ts'
@@ -121,11 +122,14 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
       tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
-  const notices = [...found.notices, ...people.notices, ...(await repeatedFileNotices(work.source, found.files))]
+  const { names, notices: ofNames } = await heapNames(found.files, work.source)
+  const repeatedFiles = await repeatedFileNotices(work.source, found.files)
+  const notices = [...found.notices, ...people.notices, ...ofNames, ...repeatedFiles]
   return planOf({ ...found, notices, faults: [...found.faults, ...people.faults] }, work, {
     tables,
     people: people.summary,
     repeats: repeated.repeats(),
+    heapNames: names,
   })
 }
 
