@@ -105,6 +105,20 @@ test.each(chains)('docs/mapping.md, autocapture: $columns ($values)', ({ columns
   expect(properties[property]).toEqual(value === undefined ? undefined : JSON.parse(value))
 })
 
+const ofGroups = rowsOf('groups').map((cells) => {
+  const [groups = '', column = '', cell = '', property = '', value] = cells.map((text) => codes(text)[0])
+  return { groups, column, cell, property, value }
+})
+
+test.each(ofGroups)(
+  'docs/mapping.md, groups: $groups, $column ($cell): $property',
+  ({ groups, column, ...example }) => {
+    const mapping = Mapping.parse({ groups: parse(groups) })
+    const properties = propertiesOf('signup', { ...eventRow, [column]: example.cell }, mapping)
+    expect(properties[example.property]).toEqual(example.value === undefined ? undefined : JSON.parse(example.value))
+  },
+)
+
 test('docs/mapping.md has an example of every rule', () => {
   const words = z.toJSONSchema(ColumnRule).anyOf?.[0]?.enum
   expect(words?.length).toBeGreaterThan(5)

@@ -24,6 +24,7 @@ const always = [
   'analytics_source',
   '$import_job_id',
   '$process_person_profile',
+  '$group_type',
 ]
 
 describe('what the golden rows become was foretold for the columns that they fill:', () => {

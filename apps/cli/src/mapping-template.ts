@@ -40,6 +40,11 @@ ${[...personalLines(plan), ...castLines(plan)].join('\n')}
 static:
   # imported_from: heap
 
+# Accounts and the like: the column that names them, and columns of users that
+# say something of them.
+groups:
+  # company: { key: account_id, properties: [plan] }
+
 # Which events are sent; the others are counted as skipped.
 filter:
   # from: 2020-01-01

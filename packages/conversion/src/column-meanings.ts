@@ -33,7 +33,7 @@ export function columnMeanings(table: Table, columns: Columns, mapping: Mapping)
   const partsThatChange = (base: MadeUpRow, index: number): string[] =>
     changing(values.map((value) => partsOf(new Map(base).set(index, value))).filter((parts) => parts !== null))
 
-  const bare = bareRow(columns)
+  const bare = new Map([...bareRow(columns), ...groupCells(table, columns, mapping)])
   const alone = columns.map((_, index) => partsThatChange(bare, index))
   // Most columns are properties of their own, and have no say in what others become.
   const speaking = [...columns.keys()].filter((index) => alone[index]?.length !== 1)
@@ -88,6 +88,7 @@ const context: Omit<ConversionContext, 'mapping'> = {
     joinedBy: (alias, distinctId) => ({ kind: 'joins', alias, distinctId }),
     isKnown: () => true,
     isSuperseded: () => false,
+    givesToGroup: () => true,
     standing: () => undefined,
   },
   hash: (text) => `hash of ${text}`,
@@ -100,6 +101,13 @@ function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
 function bareRow(columns: Columns): MadeUpRow {
   const cells = Object.entries(required).map(([column, value]): [number, string] => [columns.indexOf(column), value])
   return new Map(cells.filter(([index]) => index !== -1))
+}
+
+/** Without a group and something of it no row says anything of groups. */
+function groupCells(table: Table, columns: Columns, { groups }: Mapping): [number, string][] {
+  const group = table.kind === 'groups' ? groups[table.group] : undefined
+  const wanted = group === undefined ? [] : [group.key, ...group.properties]
+  return wanted.map((column): [number, string] => [columns.indexOf(column), '1']).filter(([index]) => index !== -1)
 }
 
 /** The bare row with every cell filled that takes one of a few values. */

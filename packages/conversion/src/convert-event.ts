@@ -105,11 +105,12 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
   const treatments = treatmentsOf(context, names)
   // An event that names the person's identity names what is their distinct_id.
   if (mapping.identity === 'hash') treatments.set('identity', hashed(hash))
+  const nulls = columnNulls(table, mapping)
   const compiled = compileColumns(columns, {
     consumed: consumedEventColumns,
     known: knownEventColumns,
     treatments,
-    nulls: columnNulls(table, mapping),
+    nulls,
   })
   const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
   const idsOf = compileIds(compiled)
@@ -117,7 +118,7 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
   const isNativeRow = compileIsNative(compiled)
   const nameOf = compileEventName(table, event, compiled, mapping)
   const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
-  const propertiesOf = compileEventProperties(compiled, context, treatments, statics)
+  const propertiesOf = compileEventProperties(columns, compiled, context, { treatments, nulls }, statics)
   const setInteraction = mapping.autocapture ? compileInteraction(table, compiled) : null
 
   return (row, types) => {

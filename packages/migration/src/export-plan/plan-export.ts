@@ -17,6 +17,7 @@ import {
   type Table,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
+import { withGroupFiles } from '../group-files.ts'
 import { lookAtTables } from '../look-at-tables.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
@@ -93,7 +94,11 @@ export interface SurveyedTable {
 export async function planExport(given: FoundExport, work: ExportPlanWork): Promise<ExportPlan | null> {
   const { mapping, against, hashSalt, nowMs, signal } = work
   const looked = await lookAtTables(given.files, work.source, mapping)
-  const found: FoundExport = { ...given, files: looked.files, notices: [...given.notices, ...looked.notices] }
+  const found: FoundExport = {
+    ...given,
+    files: withGroupFiles(looked.files, mapping),
+    notices: [...given.notices, ...looked.notices],
+  }
   const people = await resolvePeople(found.files, mapping, work)
   if (signal.aborted) return null
   const uncast = new UncastCells()
