@@ -92,6 +92,33 @@ test.each(nulls)('docs/mapping.md, null: $texts, $column ($cell): $property', ({
   expect(properties[example.property]).toEqual(example.value === undefined ? undefined : JSON.parse(example.value))
 })
 
+const chains = rowsOf('autocapture').map((cells) => {
+  const [columns = [], values = [], property = [], value = []] = cells.map(codes)
+  return { columns, values, property: property[0] ?? '', value: value[0] }
+})
+
+test.each(chains)('docs/mapping.md, autocapture: $columns ($values)', ({ columns, values, property, value }) => {
+  expect(values.length).toBe(columns.length)
+  const row = Object.fromEntries(columns.map((column, index) => [column, values[index] ?? '']))
+  const mapping = Mapping.parse({ autocapture: true })
+  const properties = propertiesOf('core_events_click_any_element', { ...eventRow, ...row }, mapping)
+  expect(properties[property]).toEqual(value === undefined ? undefined : JSON.parse(value))
+})
+
+const ofGroups = rowsOf('groups').map((cells) => {
+  const [groups = '', column = '', cell = '', property = '', value] = cells.map((text) => codes(text)[0])
+  return { groups, column, cell, property, value }
+})
+
+test.each(ofGroups)(
+  'docs/mapping.md, groups: $groups, $column ($cell): $property',
+  ({ groups, column, ...example }) => {
+    const mapping = Mapping.parse({ groups: parse(groups) })
+    const properties = propertiesOf('signup', { ...eventRow, [column]: example.cell }, mapping)
+    expect(properties[example.property]).toEqual(example.value === undefined ? undefined : JSON.parse(example.value))
+  },
+)
+
 test('docs/mapping.md has an example of every rule', () => {
   const words = z.toJSONSchema(ColumnRule).anyOf?.[0]?.enum
   expect(words?.length).toBeGreaterThan(5)
@@ -128,7 +155,13 @@ function rowsOf(name: string): string[][] {
   const [, after = ''] = page.split(`<!-- checked: ${name} -->\n`)
   const [table = ''] = after.split('\n\n')
   const [, , ...rows] = table.split('\n')
-  return rows.map((row) => row.split('|').slice(1, -1))
+  // A bar in a cell has a backslash before it.
+  return rows.map((row) =>
+    row
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.replaceAll('\\|', '|')),
+  )
 }
 
 function examplesOf(name: string): Example[] {

@@ -32,6 +32,18 @@ test('patterns of files that could take for ever to match are a fault; names wit
   expect((await loaded(`files: ${JSON.stringify(files)}\n`)).files).toEqual(files)
 })
 
+test('more types of groups than PostHog has are refused, with how many there may be', async () => {
+  expect((await loaded(`groups:\n${groupTypes(5)}`)).groups).toHaveProperty('t4', { key: 'account_id', properties: [] })
+  expect(await faults(`groups:\n${groupTypes(6)}`)).toEqual([
+    'line 1, column 1: groups: PostHog has 5 types of groups in a project at most, and these are 6: leave some out',
+  ])
+  expect(await faults('groups: { a.b: { key: x }, c: { properties: [y] }, d: { key: Account } }')).toEqual([
+    'line 1, column 11: groups.a.b: expected a name without dots: PostHog would make a structure of it',
+    'line 1, column 31: groups.c.key: expected text, got nothing',
+    'line 1, column 62: groups.d.key: expected a lower-case column name: heapferry reads all names so, got "Account"',
+  ])
+})
+
 test('every fault of a mapping file is named at once, in order, with line and column, what was got and what is expected', async () => {
   const text = `persons: maybe
 anonimous: full
@@ -186,4 +198,8 @@ async function faults(text: string): Promise<string[]> {
 
 function manyTables(rule: string): string {
   return Array.from({ length: many }, (_, nth) => `  t${nth}: ${rule}\n`).join('')
+}
+
+function groupTypes(count: number): string {
+  return Array.from({ length: count }, (_, index) => `  t${index}: { key: account_id }\n`).join('')
 }

@@ -43,6 +43,7 @@ test('it is told what PostHog makes of the difference', () => {
   expect(told({ persons: 'skip', filter: { to: '2020-01-01' }, static: { a: 1 } })).toContain(same)
   expect(told({ tables: { a: { event: 'A' } } })).toMatch(/Events may get other names\. .*keeps both/)
   expect(told({ properties: { type: 'drop' } })).toMatch(/other names/)
+  expect(told({ autocapture: true })).toMatch(/other names/)
   expect(told({ identity: 'hash' })).toMatch(/other distinct_ids/)
   expect(told({ csv: { delimiter: ';' }, tables: { a: { columns: ['b'] } } })).toMatch(/other uuids/)
 })

@@ -28,3 +28,13 @@ test('of the one-time export a table may be a type, which no file is named for',
   const mapping = Mapping.parse({ tables: { 'sign up': { event: 'Signed up', properties: { email: 'drop' } } } })
   expect(mappingNotices(mapping, [raw])).toEqual([])
 })
+
+test('the key of a group may be in any table, what is said of the group has to be in users', () => {
+  const mapping = Mapping.parse({
+    groups: { company: { key: 'plan', properties: ['phone', 'email'] }, team: { key: 'taem' } },
+  })
+  expect(mappingNotices(mapping, [signup, users])).toEqual([
+    'The mapping has groups.company.properties.email, but users has no such column',
+    'The mapping has groups.team.key.taem, but no table has such a column',
+  ])
+})

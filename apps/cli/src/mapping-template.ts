@@ -27,6 +27,10 @@ anonymous: full
 # hash: people are named by a hash of their identity (with HEAPFERRY_HASH_SALT).
 identity: keep
 
+# true: raw clicks, changes and submits become $autocapture, with the elements
+# that PostHog's actions look for.
+autocapture: false
+
 # What becomes of a column, in all tables: drop, hash, number, boolean, date,
 # or { name: another_name }. hash wants HEAPFERRY_HASH_SALT to be set.
 properties:
@@ -36,6 +40,11 @@ ${[...personalLines(plan), ...castLines(plan)].join('\n')}
 static:
   # imported_from: heap
 
+# Accounts and the like: the column that names them, and columns of users that
+# say something of them.
+groups:
+  # company: { key: account_id, properties: [plan] }
+
 # Which events are sent; the others are counted as skipped.
 filter:
   # from: 2020-01-01
@@ -43,9 +52,10 @@ filter:
   # tables: { exclude: ["test_*"] }
   # where: { environment: { equals: production } }
 
-# What is said of one table goes before what is said of all.
+# What is said of one table goes before what is said of all. To call an event
+# otherwise, put the second line in place of the first.
 tables:
-${plan.tables.flatMap((one) => tableLines(one, typesOf(plan))).join('\n')}
+${plan.tables.flatMap((one) => tableLines(one, typesOf(plan), proposedNames(plan))).join('\n')}
 `
 }
 
@@ -102,7 +112,27 @@ function someOf(tables: readonly string[]): string {
   return tables.slice(0, tablesShown).map(yamlText).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
-function tableLines(one: TablePlan, types: readonly string[]): string[] {
+/**
+ * Better names for the events of tables: Heap's own, else the words of the table's name; none that two tables would have.
+ * They stand in comments: another name makes another event of a row, which PostHog keeps beside the one it has.
+ */
+function proposedNames({ tables }: Pick<ExportPlan, 'tables'>): Map<string, string> {
+  const names = tables
+    .filter(({ kind }) => kind === 'event')
+    .map(({ table, heap_name }): [string, string] => [table, heap_name ?? wordsOf(table)])
+  const all = names.map(([, name]) => name)
+  return new Map(
+    names.filter(([table, name]) => name !== '' && name !== table && all.indexOf(name) === all.lastIndexOf(name)),
+  )
+}
+
+/** `Signup Click` of `signup_click`. */
+function wordsOf(table: string): string {
+  const words = table.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '')
+  return words.map((word) => word.replace(/^./u, (sign) => sign.toUpperCase())).join(' ')
+}
+
+function tableLines(one: TablePlan, types: readonly string[], proposed: ReadonlyMap<string, string>): string[] {
   const { table, kind, rows, time, event_names, columns } = one
   const name = yamlText(table)
   const span = time === null ? '' : `, ${time.from.slice(0, 10)} to ${time.to.slice(0, 10)}`
@@ -118,7 +148,7 @@ function tableLines(one: TablePlan, types: readonly string[]): string[] {
   ]
   switch (kind) {
     case 'event':
-      return [...head('events'), `  ${name}:`, `    event: ${name}`]
+      return [...head('events'), `  ${name}:`, `    event: ${name}`, ...proposal(one, proposed.get(table))]
     case 'pageviews':
       return [...head('$pageview, and $screen for those of apps'), `  # ${name}:`, '  #   static: { section: site }']
     case 'raw_events':
@@ -134,6 +164,11 @@ function tableLines(one: TablePlan, types: readonly string[]): string[] {
     default:
       return head('nothing becomes of it')
   }
+}
+
+function proposal({ heap_name }: TablePlan, name: string | undefined): string[] {
+  if (name === undefined) return []
+  return [`    # event: ${yamlText(name)}${heap_name === undefined ? '' : '  # its name in Heap'}`]
 }
 
 /** Events of the one-time export that are called as their type is, and whose type is found by its name alone. */

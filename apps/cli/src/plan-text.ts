@@ -267,6 +267,7 @@ function monthsOf(time: TablePlan['time']): [string, string] {
 function becomes({ kind, event_names }: TablePlan): string {
   if (event_names.length === 0) return 'nothing'
   if (kind === 'users' || kind === 'identify') return 'people'
+  if (kind === 'groups') return 'groups'
   return kind === 'user_migrations' ? 'merges' : kind === 'pageviews' ? 'pageviews' : 'events'
 }
 

@@ -34,6 +34,7 @@ import {
   planRun,
   repeatedFileNotices,
   saveIdentities,
+  withGroupFiles,
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
 import {
@@ -104,7 +105,10 @@ export async function openRun(
   // A file of the run is read as it was planned, whatever light others that have come cast on its name and dialect.
   const planned = await plannedFiles(idAt(root), ledger)
   const looked = await lookAtTables(found, source, request.mapping, [...planned.values()])
-  const files = looked.files.map((file) => asPlanned(file, planned.get(file.id)))
+  const files = withGroupFiles(
+    looked.files.map((file) => asPlanned(file, planned.get(file.id))),
+    request.mapping,
+  )
   const notices = [
     ...discovery.notices,
     ...noticesOf(inspected, request.mapping),

@@ -33,11 +33,11 @@ export function columnMeanings(table: Table, columns: Columns, mapping: Mapping)
   const partsThatChange = (base: MadeUpRow, index: number): string[] =>
     changing(values.map((value) => partsOf(new Map(base).set(index, value))).filter((parts) => parts !== null))
 
-  const bare = bareRow(columns)
+  const bare = new Map([...bareRow(columns), ...groupCells(table, columns, mapping)])
   const alone = columns.map((_, index) => partsThatChange(bare, index))
   // Most columns are properties of their own, and have no say in what others become.
   const speaking = [...columns.keys()].filter((index) => alone[index]?.length !== 1)
-  const bases = otherBases(columns, fullRow(bare, speaking, partsOf), bare)
+  const bases = otherBases(columns, fullRow(bare, speaking, partsOf), bare, mapping)
   return columns.map((column, index) => {
     const becomes = [...(alone[index] ?? []), ...bases.flatMap((base) => partsThatChange(base, index))]
     return { column, becomes: [...new Set(becomes)] }
@@ -88,6 +88,7 @@ const context: Omit<ConversionContext, 'mapping'> = {
     joinedBy: (alias, distinctId) => ({ kind: 'joins', alias, distinctId }),
     isKnown: () => true,
     isSuperseded: () => false,
+    givesToGroup: () => true,
     standing: () => undefined,
   },
   hash: (text) => `hash of ${text}`,
@@ -100,6 +101,13 @@ function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
 function bareRow(columns: Columns): MadeUpRow {
   const cells = Object.entries(required).map(([column, value]): [number, string] => [columns.indexOf(column), value])
   return new Map(cells.filter(([index]) => index !== -1))
+}
+
+/** Without a group and something of it no row says anything of groups. */
+function groupCells(table: Table, columns: Columns, { groups }: Mapping): [number, string][] {
+  const group = table.kind === 'groups' ? groups[table.group] : undefined
+  const wanted = group === undefined ? [] : [group.key, ...group.properties]
+  return wanted.map((column): [number, string] => [columns.indexOf(column), '1']).filter(([index]) => index !== -1)
 }
 
 /** The bare row with every cell filled that takes one of a few values. */
@@ -115,15 +123,23 @@ function fullRow(bare: MadeUpRow, indexes: readonly number[], partsOf: (row: Mad
 
 /**
  * More rows to change one cell of. What a column becomes can depend on the others: `query` is a part of the page's
- * address where there is a domain, `view_controller` names the screen where the library is one of phones.
+ * address where there is a domain, `view_controller` names the screen where the library is one of phones, and `target_tag`
+ * is an element's where the row is a click.
  */
-function otherBases(columns: Columns, full: MadeUpRow, bare: MadeUpRow): MadeUpRow[] {
+function otherBases(columns: Columns, full: MadeUpRow, bare: MadeUpRow, { autocapture }: Mapping): MadeUpRow[] {
   const library = columns.indexOf('library')
   const identity = columns.indexOf('identity')
   const anonymous = new Map(bare)
   anonymous.delete(identity)
   const native = [full, bare].map((row) => new Map(row).set(library, 'ios'))
-  return [full, ...(library === -1 ? [] : native), ...(identity === -1 ? [] : [anonymous])]
+  const type = columns.indexOf('type')
+  const click = new Map(full).set(type, 'click')
+  return [
+    full,
+    ...(library === -1 ? [] : native),
+    ...(identity === -1 ? [] : [anonymous]),
+    ...(autocapture && type !== -1 ? [click] : []),
+  ]
 }
 
 function changing(outcomes: readonly Parts[]): string[] {

@@ -2,6 +2,7 @@ import { type Columns, type Convert, hashes, type Table } from '@heapferry/domai
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
 import { compileIsDeleted } from './deleted-rows.ts'
+import { compileGroupConverter } from './convert-group.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
@@ -33,6 +34,8 @@ function compileTable(table: Table, columns: Columns, context: ConversionContext
       return compileUserConverter(table, columns, context)
     case 'user_migrations':
       return compileUserMigrationConverter(table, columns, context)
+    case 'groups':
+      return compileGroupConverter(table, columns, context)
     case 'identify':
       return compileIdentifyConverter(table, columns, context)
     case 'pageviews':

@@ -5,12 +5,21 @@ import { cellAt, type CompiledColumns, compileColumns } from './compile-columns.
 import type { ConversionContext } from './context.ts'
 import { cellsOf } from './declared-values.ts'
 import { compileConditions, wantedTime, wantsTable } from './event-filter.ts'
-import { compileAction, compileEventName, compileIsNative, rejectEventName } from './event-name.ts'
+import { compileElementsChain } from './elements-chain.ts'
+import {
+  autocaptured,
+  compileAction,
+  compileEventName,
+  compileIsNative,
+  interactionOf,
+  interactionOfTable,
+  rejectEventName,
+} from './event-name.ts'
 import { compileEventProperties, type EventIds } from './event-properties.ts'
 import { eventUuid, rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
 import { asIs, knownColumns } from './known-columns.ts'
-import type { Setter } from './known-columns.ts'
+import type { Properties, Setter } from './known-columns.ts'
 import { columnNulls } from './nulls.ts'
 import {
   isInRange,
@@ -96,19 +105,21 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
   const treatments = treatmentsOf(context, names)
   // An event that names the person's identity names what is their distinct_id.
   if (mapping.identity === 'hash') treatments.set('identity', hashed(hash))
+  const nulls = columnNulls(table, mapping)
   const compiled = compileColumns(columns, {
     consumed: consumedEventColumns,
     known: knownEventColumns,
     treatments,
-    nulls: columnNulls(table, mapping),
+    nulls,
   })
   const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
   const idsOf = compileIds(compiled)
   const timeOf = compileTime(compiled, context)
   const isNativeRow = compileIsNative(compiled)
-  const nameOf = compileEventName(table, event, compiled)
+  const nameOf = compileEventName(table, event, compiled, mapping)
   const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
-  const propertiesOf = compileEventProperties(compiled, context, treatments, statics)
+  const propertiesOf = compileEventProperties(columns, compiled, context, { treatments, nulls }, statics)
+  const setInteraction = mapping.autocapture ? compileInteraction(table, compiled) : null
 
   return (row, types) => {
     const values = cellsOf(row, types)
@@ -123,6 +134,8 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
     const nameFault = rejectEventName(name)
     if (nameFault) return nameFault
     if (!includeRecent && timeMs > startedAtMs - historyAgeMs) return skip('held_back')
+    const properties = propertiesOf(values, ids, timeMs, { isNative, types })
+    if (name === autocaptured) setInteraction?.(values, properties)
     return {
       kind: 'event',
       event: {
@@ -133,9 +146,21 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
         event: name,
         distinct_id: ids.userId,
         timestamp: new Date(timeMs).toISOString(),
-        properties: propertiesOf(values, ids, timeMs, { isNative, types }),
+        properties,
       },
     }
+  }
+}
+
+/** Sets what PostHog's own libraries say of a click: its actions look for that. */
+function compileInteraction(table: Table, compiled: CompiledColumns): (values: Values, properties: Properties) => void {
+  const actionOf = compileAction(compiled.cell)
+  const chainOf = compileElementsChain(compiled)
+  return (values, properties) => {
+    const type = interactionOf(actionOf(values)) ?? interactionOfTable(table)
+    const chain = chainOf(values)
+    if (type !== undefined) properties.$event_type = type
+    if (chain !== null) properties.$elements_chain = chain
   }
 }
 

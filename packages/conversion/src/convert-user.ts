@@ -1,8 +1,8 @@
 import type { Columns, Conversion, Convert, Identities, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
-import type { CellReader, ValueSetter } from './compile-columns.ts'
-import { identityNaming, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
+import type { CellReader, CompiledColumns, ValueSetter } from './compile-columns.ts'
+import { identityNaming, noTreatments, staticProperties, type Treatments, treatmentsOf } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
 import { cellsOf } from './declared-values.ts'
 import { identityIn } from './distinct-id.ts'
@@ -84,11 +84,7 @@ export function compileUserConverter(
   const isPersonless = mapping.anonymous === 'personless'
   const userIdCell = current.keyCell('user_id')
   const identityCell = current.keyCell('identity')
-  const timeCells = userTimeColumns.map((column) => ({
-    column,
-    cell: current.keyCell(column),
-    isShown: isShown(treatments, column),
-  }))
+  const timeCells = timeCellsOf(current, treatments)
 
   return (row, types) => {
     const values = cellsOf(row, types)
@@ -181,6 +177,32 @@ export function ownerOf(
   }
 }
 
+interface TimeCell {
+  column: string
+  cell: CellReader
+  isShown: boolean
+}
+
+function timeCellsOf(compiled: CompiledColumns, treatments: Treatments): TimeCell[] {
+  return userTimeColumns.map((column) => ({
+    column,
+    cell: compiled.keyCell(column),
+    isShown: isShown(treatments, column),
+  }))
+}
+
+/** The time at which a row of people has its person begin; the earliest there is where the row does not tell. */
+export function seedTimeIn(
+  compiled: CompiledColumns,
+  { startedAtMs }: Pick<ConversionContext, 'startedAtMs'>,
+): (values: Values) => number {
+  const cells = timeCellsOf(compiled, noTreatments)
+  return (values) => {
+    const time = seedTime(cells, values, { startedAtMs, isIdentified: true })
+    return time.kind === 'time' ? time.ms : earliestMs
+  }
+}
+
 type SeedTime = { kind: 'time'; ms: number } | Conversion
 
 /**
@@ -188,7 +210,7 @@ type SeedTime = { kind: 'time'; ms: number } | Conversion
  * matters more than its time, and without it all their events would stay anonymous.
  */
 function seedTime(
-  cells: readonly { column: string; cell: CellReader; isShown: boolean }[],
+  cells: readonly TimeCell[],
   values: Values,
   { startedAtMs, isIdentified }: { startedAtMs: number; isIdentified: boolean },
 ): SeedTime {

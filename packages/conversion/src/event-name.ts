@@ -1,4 +1,4 @@
-import type { Conversion, Table, Values } from '@heapferry/domain'
+import type { Conversion, Mapping, Table, Values } from '@heapferry/domain'
 import type { CellReader, CompiledColumns } from './compile-columns.ts'
 import { utf8Bytes } from './distinct-id.ts'
 import { reject } from './outcomes.ts'
@@ -7,13 +7,18 @@ import { storableText } from './storable-text.ts'
 /** PostHog's limit, in UTF-8 bytes. */
 const eventNameMaxBytes = 200
 
+/** How PostHog calls what its own libraries have recorded by themselves. */
+export const autocaptured = '$autocapture'
+
 /** @param event what the mapping calls it */
 export function compileEventName(
   table: Table,
   event: string | undefined,
   compiled: CompiledColumns,
+  { autocapture }: Pick<Mapping, 'autocapture'>,
 ): (values: Values, isNative: boolean) => string {
-  if (table.kind === 'raw_events' && event === undefined) return compileRawName(compiled)
+  if (table.kind === 'raw_events' && event === undefined) return compileRawName(compiled, autocapture)
+  if (event === undefined && autocapture && interactionOfTable(table) !== undefined) return () => autocaptured
   const isPageviews = table.kind === 'pageviews'
   const pageName = storableText(event ?? (isPageviews ? '$pageview' : table.name))
   const screenName = storableText(event ?? (isPageviews ? '$screen' : table.name))
@@ -44,15 +49,42 @@ export function rejectEventName(name: string): Conversion | undefined {
   return reject('event_name_too_long', `the event's name has ${bytes} bytes, PostHog takes ${eventNameMaxBytes}`)
 }
 
+const interactions: ReadonlyMap<string, string> = new Map([
+  ['click', 'click'],
+  ['click on', 'click'],
+  ['change', 'change'],
+  ['change on', 'change'],
+  ['submit', 'submit'],
+  ['submit on', 'submit'],
+  ['touch', 'touch'],
+  ['touch on', 'touch'],
+  ['tap', 'touch'],
+])
+
+/** PostHog's `$event_type` of what Heap has recorded by itself; undefined for what an application has told it. */
+export function interactionOf(type: string): string | undefined {
+  return interactions.get(type.trim().toLowerCase())
+}
+
+/** The same of a table with which Heap delivers all clicks, or all changes, whatever was clicked. */
+export function interactionOfTable({ kind, name }: Table): string | undefined {
+  const [, type = ''] = /^core_events_([a-z]+)_any_/.exec(name) ?? []
+  return kind === 'event' ? interactionOf(type) : undefined
+}
+
 /** How the one-time export calls the view of a page. */
 const pageViews: ReadonlySet<string> = new Set(['pageview', 'page view', 'view page', 'view_page'])
 
 /** The event's name from what the row says it is. PostHog keeps names with `$` for itself. */
-function compileRawName(compiled: CompiledColumns): (values: Values, isNative: boolean) => string {
+function compileRawName(
+  compiled: CompiledColumns,
+  autocapture: boolean,
+): (values: Values, isNative: boolean) => string {
   const actionOf = compileAction(compiled.cell)
   return (values, isNative) => {
     const action = actionOf(values)
     if (pageViews.has(action.toLowerCase())) return isNative ? '$screen' : '$pageview'
+    if (autocapture && interactionOf(action) !== undefined) return autocaptured
     return action.startsWith('$') ? `heap_${action}` : action
   }
 }

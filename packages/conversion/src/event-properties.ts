@@ -1,9 +1,11 @@
-import type { Types, Values } from '@heapferry/domain'
+import type { Columns, Types, Values } from '@heapferry/domain'
 import { compileCampaign } from './campaign.ts'
 import type { Treatments } from './column-treatments.ts'
-import type { CompiledColumns } from './compile-columns.ts'
+import type { CellReader, CompiledColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
+import { compileGroupKey } from './group-key.ts'
 import type { Properties } from './known-columns.ts'
+import type { ColumnNulls } from './nulls.ts'
 import { entryUrl, pageAddress } from './page-address.ts'
 import { remembered } from './remembered.ts'
 import { uuidTail, uuidV7 } from './uuid-v7.ts'
@@ -23,9 +25,10 @@ export interface EventIds {
  * @param statics what every event has that does not say otherwise
  */
 export function compileEventProperties(
+  columns: Columns,
   compiled: CompiledColumns,
   { run, mapping, identities }: ConversionContext,
-  treatments: Treatments,
+  { treatments, nulls }: { treatments: Treatments; nulls: ColumnNulls },
   statics: readonly [string, unknown][],
 ): (values: Values, ids: EventIds, timeMs: number, row: { isNative: boolean; types: Types | undefined }) => Properties {
   const isPersonless = mapping.anonymous === 'personless'
@@ -38,6 +41,10 @@ export function compileEventProperties(
   const setAddress = compileAddress(compiled)
   const setDirect = compileDirect(compiled)
   const setCampaign = compileCampaign(compiled, treatments)
+  const groups = Object.entries(mapping.groups).map(([type, { key }]) => ({
+    type,
+    keyIn: compileGroupKey(columns, key, { treatments, nulls }),
+  }))
 
   return (values, { userId, eventId, sessionId }, timeMs, { isNative, types }) => {
     const properties: Properties = {
@@ -64,9 +71,23 @@ export function compileEventProperties(
     compiled.describe(values, properties, types)
     if (!isNative) setDirect(values, properties, library)
     setCampaign(values, properties)
+    // PostHog takes no groups from events without a person.
+    if (groups.length > 0 && properties.$process_person_profile !== false) setGroups(groups, values, properties)
     for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
     return properties
   }
+}
+
+function setGroups(
+  groups: readonly { type: string; keyIn: CellReader }[],
+  values: Values,
+  properties: Properties,
+): void {
+  const named = groups.flatMap(({ type, keyIn }): [string, string][] => {
+    const key = keyIn(values)
+    return key === null ? [] : [[type, key]]
+  })
+  if (named.length > 0) properties.$groups = Object.fromEntries(named)
 }
 
 /**

@@ -16,6 +16,7 @@ export { cellsOf } from './declared-values.ts'
 export { compileIsDeleted } from './deleted-rows.ts'
 export { distinctIdFault, identityIn } from './distinct-id.ts'
 
+export { compileGroupRows, usersTableOf } from './group-rows.ts'
 export { flatProperties } from './flat-properties.ts'
 export { isTimeInWords, parseHeapTime } from './heap-time.ts'
 export { columnNulls, isKnownNull } from './nulls.ts'

@@ -9,9 +9,10 @@ export const SkipReason = z.enum([
   'helper_table', // no person or no time: not an event.
   'held_back', // younger than 48 h at the start of the run.
   'persons_skipped', // the mapping says persons: skip.
+  'no_group', // it names no group, or says nothing of the one it names.
   'nothing_to_merge', // its ids are one already, or other rows join them.
   'filtered_out', // the mapping's filters do not want it.
-  'superseded', // there is a newer row of the same user.
+  'superseded', // there is a newer row of the same user, or of the same group.
   'deleted_in_source', // the tool that copied the row has marked it as deleted.
 ])
 export type SkipReason = z.infer<typeof SkipReason>

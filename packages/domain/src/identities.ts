@@ -44,6 +44,8 @@ export interface Identities {
   isKnown(userId: string): boolean
   /** Whether a later dump than `dump` has a row of `users` for the id. */
   isSuperseded(userId: string, dump: number): boolean
+  /** Whether a row of people gives a property to the group that it names, and no other row. @param row `GroupValue.row` */
+  givesToGroup(row: bigint): boolean
   /** Undefined where the row is the only one of its person. @param rowKey of the row's content; asked for only where there are several */
   standing(userId: string, rowKey: () => number): Standing | undefined
 }

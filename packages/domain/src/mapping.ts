@@ -127,6 +127,25 @@ const DayOrTime = z
     return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text.slice(0, 10))
   }, 'expected a day that the calendar has')
 
+// PostHog gives an event a column for each, and ignores every further type.
+const mostGroupTypes = 5
+
+const GroupType = z
+  .string()
+  .min(1, 'expected the name of a type of groups')
+  .max(400, 'expected at most 400 characters')
+  .regex(/^[^.]*$/, 'expected a name without dots: PostHog would make a structure of it')
+
+const Group = z
+  .strictObject({
+    key: ColumnName.describe('The column that names the group, such as an account, of events and of people.'),
+    properties: z
+      .array(ColumnName)
+      .default([])
+      .describe('Columns of users that say something of the group: the newest value of each is sent.'),
+  })
+  .describe('What kind of group it is: { key: account_id, properties: [plan] }.')
+
 const TablePattern = z
   .string()
   .min(1, 'expected a name')
@@ -240,6 +259,12 @@ export const Mapping = z
       .enum(['keep', 'hash'])
       .default('keep')
       .describe('hash: the distinct_id of people is HMAC-SHA-256 of their identity, with HEAPFERRY_HASH_SALT.'),
+    autocapture: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Whether what Heap has recorded by itself (the one-time export's clicks, changes and submits, and tables core_events_…_any_…) becomes $autocapture, which PostHog's actions find by element.",
+      ),
     deleted: z
       .enum(['skip', 'send'])
       .default('skip')
@@ -247,6 +272,16 @@ export const Mapping = z
     properties: ColumnRules.default({}).describe(ofColumns),
     static: StaticProperties.default({}).describe(sameForEveryRow),
     filter: Filter.default({}).describe('Which events are sent. All others are counted as skipped, filtered_out.'),
+    groups: z
+      .record(GroupType, Group)
+      .refine((groups) => Object.keys(groups).length <= mostGroupTypes, {
+        error: ({ input }) =>
+          `PostHog has ${mostGroupTypes} types of groups in a project at most, and these are ${Object.keys(Object(input)).length}: leave some out`,
+      })
+      .default({})
+      .describe(
+        'Groups by type, five at most: { company: { key: account_id, properties: [plan, mrr] } }. Events get $groups, and the properties go out as $groupidentify.',
+      ),
     csv: CsvMapping.default({}).describe('How CSV files are written where the files themselves do not tell.'),
     null: NullTexts.optional().describe(nullsOfColumns),
     ids_per_identity: z

@@ -23,6 +23,15 @@ export const Table = z.discriminatedUnion('kind', [
     nulls,
   }),
   z.object({ kind: z.literal('user_migrations'), name: z.string() }),
+  /** The rows of a table of people, read once more for what they say of groups of one type; `of`: the name of that table. */
+  z.object({
+    kind: z.literal('groups'),
+    name: z.string(),
+    group: z.string(),
+    of: z.string(),
+    dump: z.number().int().optional(),
+    nulls,
+  }),
   z.object({ kind: z.literal('pageviews'), name: z.string(), nulls }),
   z.object({ kind: z.literal('sessions'), name: z.string() }),
   z.object({ kind: z.literal('all_events'), name: z.string() }),
@@ -46,6 +55,7 @@ export function withNulls(table: Table, texts: readonly NullText[] | undefined):
   if (texts === undefined) return table
   switch (table.kind) {
     case 'users':
+    case 'groups':
     case 'pageviews':
     case 'event':
     case 'raw_events':
@@ -83,6 +93,7 @@ export function phaseOf(kind: TableKind): Phase {
   switch (kind) {
     case 'users':
     case 'user_migrations':
+    case 'groups':
     case 'identify':
       return 'identities'
     case 'pageviews':
@@ -127,6 +138,7 @@ export function requiredColumns(kind: TableKind): readonly string[] {
     case 'event':
     case 'raw_events':
       return ['user_id', 'time']
+    case 'groups':
     case 'sessions':
     case 'all_events':
     case 'helper':

@@ -4,11 +4,9 @@ import type { Mapping, ReadRow, Table } from '@heapferry/domain'
 export const hiddenText = { drop: '(dropped)', hash: '(hashed)' } as const
 
 /** Columns whose values the mapping wants nobody to see, and what is shown in their place. */
-export function hiddenColumns(
-  { kind, name }: Table,
-  { identity, properties, tables }: Mapping,
-): ReadonlyMap<string, string> {
-  const ofTable = { ...properties, ...tables[name]?.properties }
+export function hiddenColumns(table: Table, { identity, properties, tables }: Mapping): ReadonlyMap<string, string> {
+  const { kind } = table
+  const ofTable = { ...properties, ...tables[kind === 'groups' ? table.of : table.name]?.properties }
   // A row of the one-time export may be of any type.
   const ofTypes = kind === 'raw_events' ? Object.values(tables).map((one) => one.properties ?? {}) : []
   const hidden = new Map<string, string>(identity === 'hash' ? [['identity', hiddenText.hash]] : [])

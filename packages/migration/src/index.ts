@@ -1,3 +1,4 @@
+export { withGroupFiles } from './group-files.ts'
 export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'

@@ -91,6 +91,7 @@ const effects: ReadonlyMap<string, MappingEffect> = new Map([
   ['files', 'reading'],
   ['kind', 'reading'],
   ['event', 'names'],
+  ['autocapture', 'names'],
   ['identity', 'people'],
   ['null', 'people'],
   ['filter', 'choice'],

@@ -19,10 +19,22 @@ export function mappingNotices(
   // What is said of a table may be said of a type of events, which only rows tell.
   const typed = found.filter(({ table }) => table.kind === 'raw_events')
   const names = new Set(found.map(({ table }) => table.name))
-  const { properties, filter, tables } = mapping
+  const { properties, filter, groups, tables } = mapping
   const absences = [
     ...missing('properties', properties, ofExport, 'no table has such a column'),
     ...missing('filter.where', filter.where ?? {}, ofExport, 'no table has such a column'),
+    ...Object.entries(groups).flatMap(([group, { key, properties: ofGroup }]) => {
+      const ofPeople = new Set(found.filter(({ table }) => table.kind === 'users').flatMap(({ columns }) => columns))
+      return [
+        ...missing(`groups.${group}.key`, { [key]: group }, ofExport, 'no table has such a column'),
+        ...missing(
+          `groups.${group}.properties`,
+          Object.fromEntries(ofGroup.map((column) => [column, group])),
+          ofPeople,
+          'users has no such column',
+        ),
+      ]
+    }),
     ...Object.entries(tables).flatMap(([name, ofTable]) => {
       const own = found.filter(({ table }) => table.name === name)
       if (own.length === 0 && typed.length === 0)

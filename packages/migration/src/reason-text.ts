@@ -7,9 +7,10 @@ export const skipText: Readonly<Record<SkipReason, string>> = {
   helper_table: 'A helper table: it has no person or no time, so its rows are not events.',
   held_back: 'Less than 48 hours old when the run began, so probably in PostHog already.',
   persons_skipped: 'The mapping says to send nothing about such people.',
+  no_group: 'The row names no group, or says nothing of the one that it names.',
   nothing_to_merge: 'Nothing to merge: its ids are the same, or other rows already merge them.',
   filtered_out: 'Excluded by the filters of the mapping.',
-  superseded: 'There is a newer row for the same user: in a later dump, or by last_modified.',
+  superseded: 'There is a newer row for the same user or group: in a later dump, or by last_modified.',
   deleted_in_source: 'Marked as deleted by the tool that copied it. The mapping sends such rows with deleted: send.',
 }
 

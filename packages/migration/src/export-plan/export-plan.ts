@@ -73,6 +73,8 @@ export const TablePlan = z.object({
   events: Figure,
   /** Names of those events, the most frequent first. */
   event_names: z.array(z.string()),
+  /** Of an event table, what Heap itself calls the event, where the export tells it. */
+  heap_name: z.string().optional(),
   skipped: z.array(Skipped),
   rejected: z.array(Rejected),
   columns: z.array(PlannedColumn),

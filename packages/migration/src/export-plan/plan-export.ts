@@ -17,12 +17,14 @@ import {
   type Table,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
+import { withGroupFiles } from '../group-files.ts'
 import { lookAtTables } from '../look-at-tables.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
 import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
+import { heapNames } from './heap-names.ts'
 import { looksRounded } from './looks-rounded.ts'
 import { planOf } from './plan-of.ts'
 import { repeatedFileNotices } from './repeated-files.ts'
@@ -92,7 +94,11 @@ export interface SurveyedTable {
 export async function planExport(given: FoundExport, work: ExportPlanWork): Promise<ExportPlan | null> {
   const { mapping, against, hashSalt, nowMs, signal } = work
   const looked = await lookAtTables(given.files, work.source, mapping)
-  const found: FoundExport = { ...given, files: looked.files, notices: [...given.notices, ...looked.notices] }
+  const found: FoundExport = {
+    ...given,
+    files: withGroupFiles(looked.files, mapping),
+    notices: [...given.notices, ...looked.notices],
+  }
   const people = await resolvePeople(found.files, mapping, work)
   if (signal.aborted) return null
   const uncast = new UncastCells()
@@ -121,11 +127,14 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
       tables[index] = { ...sampled, survey, rows: { count: survey.tally.read, exact: true }, uncast: uncast.take() }
     }
   }
-  const notices = [...found.notices, ...people.notices, ...(await repeatedFileNotices(work.source, found.files))]
+  const { names, notices: ofNames } = await heapNames(found.files, work.source)
+  const repeatedFiles = await repeatedFileNotices(work.source, found.files)
+  const notices = [...found.notices, ...people.notices, ...ofNames, ...repeatedFiles]
   return planOf({ ...found, notices, faults: [...found.faults, ...people.faults] }, work, {
     tables,
     people: people.summary,
     repeats: repeated.repeats(),
+    heapNames: names,
   })
 }
 

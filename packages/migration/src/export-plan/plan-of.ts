@@ -2,6 +2,7 @@ import { columnMeanings, userTimeColumns } from '@heapferry/conversion'
 import { countOf, largestRequest, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
 import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
 import { mappingNotices } from '../mapping-notices.ts'
+import { grouped } from '../wording.ts'
 import type { IdentitySummary } from '../identities/resolve-identities.ts'
 import type {
   ExportPlan,
@@ -21,12 +22,17 @@ import { eventTables } from './survey-rows.ts'
 export function planOf(
   found: FoundExport,
   work: ExportPlanWork,
-  seen: { tables: readonly SurveyedTable[]; people: IdentitySummary; repeats: Repeats },
+  seen: {
+    tables: readonly SurveyedTable[]
+    people: IdentitySummary
+    repeats: Repeats
+    heapNames: ReadonlyMap<string, string>
+  },
 ): ExportPlan {
   const { nowMs, eventsPerSecond } = work
   const { tables: surveyed, people } = seen
   const full = surveyed.length > 0 && surveyed.every(sawAll)
-  const tables = surveyed.map((table) => tablePlan(table, work))
+  const tables = surveyed.map((table) => tablePlan(table, seen.heapNames.get(table.table.name), work))
   const files = new Map(found.files.map(({ path, version }) => [path, version.sizeBytes]))
   const events = sumOf(tables.map((table) => table.events))
   return {
@@ -38,6 +44,7 @@ export function planOf(
     faults: found.faults,
     notices: [
       ...found.notices,
+      ...heapNameNotices(seen.heapNames, work.mapping),
       ...mappingNotices(work.mapping, surveyed),
       ...(work.against === null ? [] : mappingNotices(work.against, surveyed, 'The other mapping')),
     ],
@@ -96,7 +103,17 @@ function comparison(mapping: Mapping, against: Mapping, surveyed: readonly Surve
   }
 }
 
-function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TablePlan {
+/** Not for tables of which the mapping says what they are called. */
+function heapNameNotices(names: ReadonlyMap<string, string>, { tables }: Mapping): string[] {
+  const unnamed = [...names.keys()].filter((table) => tables[table]?.event === undefined).length
+  if (unnamed === 0) return []
+  const whose = unnamed === 1 ? 'of one event table' : `of ${grouped(unnamed)} event tables`
+  return [
+    `The export has Heap's own names ${whose} (_event_metadata). mapping init writes them beside the names of the tables, for you to choose: PostHog tells events apart by their names, so none is taken unasked`,
+  ]
+}
+
+function tablePlan(surveyed: SurveyedTable, heapName: string | undefined, { mapping }: ExportPlanWork): TablePlan {
   const { table, files, columns, textKinds, rows, survey, samples } = surveyed
   const { tally, places, firstMs, lastMs, eventNames } = survey
   return {
@@ -112,6 +129,7 @@ function tablePlan(surveyed: SurveyedTable, { mapping }: ExportPlanWork): TableP
         : { from: new Date(firstMs).toISOString(), to: new Date(lastMs).toISOString(), exact: sawAll(surveyed) },
     events: scaled(surveyed, tally.sent),
     event_names: [...eventNames].toSorted(([, a], [, b]) => b - a).map(([name]) => name),
+    ...(table.kind === 'event' && heapName !== undefined && { heap_name: heapName }),
     skipped: SkipReason.options.flatMap((reason) => {
       const count = tally.skipped[reason]
       return count === undefined ? [] : [{ reason, rows: scaled(surveyed, count) }]

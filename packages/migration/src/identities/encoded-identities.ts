@@ -16,7 +16,7 @@ const headerBytes = 48
  * All numbers are little-endian. A header of the magic and eight counts (ids, identities, their bytes, conflicts, superseded
  * ids, named ids, ids of standings, bytes of their columns) is followed by the arrays of
  * `ResolvedIdentities` and `Standings` in the order in which `unpack` takes them, each filled up to a multiple of eight
- * bytes.
+ * bytes. What there is behind them are the values of groups.
  */
 export function encodeIdentities(people: Packed): Uint8Array[] {
   const { ids, superseded, latestDumps, named, owners, parents, conflicts, identityEnds, migratedAway, identities } =
@@ -51,6 +51,7 @@ export function encodeIdentities(people: Packed): Uint8Array[] {
     standings.flags,
     identities,
     standings.columns,
+    people.groupValues,
   ]
   return [header, ...parts.flatMap(filledUp)]
 }
@@ -66,6 +67,7 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
   const supersededWords = wordsOf(packed.superseded)
   const namedWords = wordsOf(packed.named)
   const standingWords = wordsOf(packed.standings.ids)
+  const groupWords = wordsOf(packed.groupValues)
   const columnSets = columnSetsIn(packed.standings.columns)
   const wanted = new Int32Array(2)
   const decoder = new TextDecoder()
@@ -114,6 +116,8 @@ export function decodeIdentities(bytes: Uint8Array): Identities {
       const place = placeOf(userId, supersededWords)
       return place !== -1 && dump < (packed.latestDumps[place] ?? 0)
     },
+    givesToGroup: (row) =>
+      findId(groupWords, Number(BigInt.asIntN(32, row)), Number(BigInt.asIntN(32, row >> 32n))) !== -1,
     standing(userId, rowKey): Standing | undefined {
       const place = placeOf(userId, standingWords)
       if (place === -1) return undefined
@@ -185,12 +189,15 @@ function unpack(given: Uint8Array): Packed {
   const elsewhere = take(Int32Array, 4, standings)
   const migratedAway = take(Uint8Array, 1, Math.ceil(ids / 8))
   const flags = take(Uint8Array, 1, standings)
+  const identityTexts = take(Uint8Array, 1, identityBytes)
+  const columnTexts = take(Uint8Array, 1, columns)
   return {
     ...wide,
     ...numbers,
     migratedAway,
-    identities: take(Uint8Array, 1, identityBytes),
-    standings: { ids: standingIds, keys, elsewhere, flags, columns: take(Uint8Array, 1, columns) },
+    identities: identityTexts,
+    standings: { ids: standingIds, keys, elsewhere, flags, columns: columnTexts },
+    groupValues: take(BigInt64Array, 8, Math.floor((bytes.length - next) / 8)),
   }
 }
 

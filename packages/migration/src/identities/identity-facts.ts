@@ -117,7 +117,7 @@ export async function identityFacts(
 
   for (const file of files) {
     const { table } = file
-    if (phaseOf(table.kind) !== 'identities') continue
+    if (phaseOf(table.kind) !== 'identities' || table.kind === 'groups') continue
     const rowIn = table.kind === 'user_migrations' ? migrationIn : claimIn
     await eachRow(
       read(file),

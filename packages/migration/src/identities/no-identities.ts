@@ -7,5 +7,6 @@ export const noIdentities: Identities = {
     fromId === toId ? { kind: 'nothing' } : { kind: 'joins', alias: fromId, distinctId: toId },
   isKnown: () => false,
   isSuperseded: () => false,
+  givesToGroup: () => true,
   standing: () => undefined,
 }

@@ -1,5 +1,6 @@
 import type { ExportFile, Mapping, OperatorError, Slice } from '@heapferry/domain'
 import { crowdedText } from './crowded-identities.ts'
+import { groupValues } from './group-values.ts'
 import { identityFacts } from './identity-facts.ts'
 import { type ResolvedIdentities, resolveIdentities } from './resolve-identities.ts'
 import { settleStandings, type Standings } from './settle-standings.ts'
@@ -8,6 +9,8 @@ import { undatedNotices } from './undated-people.ts'
 /** Who is who, and which row of whom counts. */
 export interface ResolvedPeople extends Omit<ResolvedIdentities, 'rivals'> {
   standings: Standings
+  /** Of each property of each group the row that gives it: `GroupValue.row`, ascending. */
+  groupValues: BigInt64Array
   /** What a user should know before people are sent. */
   notices: string[]
 }
@@ -34,8 +37,9 @@ export async function resolvePeople(
 ): Promise<ResolvedPeople> {
   const { rivals, undated, ...resolved } = await identitiesOf()
   const standings = await settleStandings({ ...resolved, rivals }, files, read, options.mapping)
+  const ofGroups = await groupValues(resolved, files, read, options)
   const notices = [...resolved.summary.crowded.map(crowdedText), ...undatedNotices(undated)]
-  return { ...resolved, standings, notices }
+  return { ...resolved, standings, groupValues: ofGroups, notices }
 
   /** The facts are free again behind it. */
   async function identitiesOf() {
