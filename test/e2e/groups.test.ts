@@ -3,7 +3,7 @@ import path from 'node:path'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryAnswer, oneWorker } from '../support/heapferry-here.ts'
+import { heapferryAnswer } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_groups00000000000000000000000000000000000000'
 const personalKey = 'phx_groups00000000000000000000000000000000000000'
@@ -38,7 +38,7 @@ test('people are read twice, for themselves and for their groups, and every row 
     HEAPFERRY_HOME: path.join(folder, 'home'),
     HEAPFERRY_DASHBOARD_PORT: '0',
   }
-  const command = (...args: string[]) => heapferryAnswer(args, { cwd: folder, env }, oneWorker)
+  const command = (...args: string[]) => heapferryAnswer(args, { cwd: folder, env })
   const run = () => command('run', 'export', '--run', 'a', '--mapping', 'heapferry.yaml')
   expect(await run()).toMatchObject({ code: 0 })
 
