@@ -29,15 +29,31 @@ test('what is written down cannot be read back to a key', async () => {
   expect(Buffer.concat([...parts.values()].flat()).length).toBe(12)
 })
 
+test('what was counted before has no part in what is counted after', async () => {
+  const { scratch } = scratchInMemory()
+  for (const keys of [['ada', 'bob'], ['cy']]) {
+    const counter = new DistinctCounter(scratch)
+    for (const key of keys) counter.add(0, key)
+    await counter.spill()
+    expect(await counter.counts()).toEqual([keys.length])
+  }
+})
+
 function scratchInMemory() {
   const parts = new Map<number, Buffer[]>()
+  let appended = 0
   const scratch: Scratch = {
     append(part, bytes) {
+      appended++
       // A copy: the counter goes on writing to the same memory.
       parts.set(part, [...(parts.get(part) ?? []), Buffer.from(bytes)])
       return Promise.resolve()
     },
-    read: (part) => Promise.resolve(Buffer.concat(parts.get(part) ?? [])),
+    take(part) {
+      const bytes = Buffer.concat(parts.get(part) ?? [])
+      parts.delete(part)
+      return Promise.resolve(bytes)
+    },
   }
-  return { scratch, parts, appended: () => [...parts.values()].flat().length }
+  return { scratch, parts, appended: () => appended }
 }
