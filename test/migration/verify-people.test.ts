@@ -21,6 +21,7 @@ import { z } from 'zod'
 import { EventSearch } from '../../apps/fake-posthog/src/event-search.ts'
 import { createStore } from '../../apps/fake-posthog/src/store.ts'
 import { conversionOf } from '../../packages/migration/src/end-of-row.ts'
+import { PeopleSample } from '../../packages/migration/src/verify/people-sample.ts'
 import { chunkOf, runOf } from '../support/chunk.ts'
 import { tries } from '../support/tries.ts'
 import { identifyRecords, identitiesOf, type TestTable, userMigrations, users } from './identities-of.ts'
@@ -95,6 +96,25 @@ test('whatever is merged, in whatever order events arrive, PostHog counts the pe
       expect(verification.unique_people?.sample?.differing).toEqual([])
     }),
     { numRuns: tries(500) },
+  )
+})
+
+test('the same people are sampled in whatever order they come, and of each all events are seen', () => {
+  const people = fc.array(fc.integer({ min: -20, max: 20 }), { maxLength: 200 })
+  fc.assert(
+    fc.property(people, fc.integer({ min: 1, max: 5 }), (seen, size) => {
+      const sample = new PeopleSample(size)
+      const counts: number[] = []
+      let groups = 0
+      for (const high of seen) {
+        const found = sample.find({ low: 7, high, isMerged: false }, () => groups++)
+        if (found) counts[found.group] = (counts[found.group] ?? 0) + 1
+      }
+      const first = [...new Set(seen)].toSorted((a, b) => a - b).slice(0, size)
+      expect(sample.people.map(({ person, group }) => [person.high, counts[group]])).toEqual(
+        first.map((high) => [high, seen.filter((one) => one === high).length]),
+      )
+    }),
   )
 })
 

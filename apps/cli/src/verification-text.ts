@@ -1,5 +1,5 @@
-import type { DifferingPeople, PostHogVerification, SourceVerification, Verification } from '@heapferry/domain'
-import { counted, grouped } from '@heapferry/migration'
+import type { PostHogVerification, SourceVerification, Verification } from '@heapferry/domain'
+import { counted, grouped, monthText, whoText } from '@heapferry/migration'
 import { table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { sectionsText, wrapped } from './terminal.ts'
@@ -104,19 +104,6 @@ function sampledPeopleLines({ unique_people: counts }: PostHogVerification): str
 }
 
 const shownPeople = 3
-
-/** `2023-01`, or the days of a part of it. */
-function monthText({ from, to }: { from: string; to: string }): string {
-  const isMonth = from.endsWith('-01') && new Date(Date.parse(to) + 86_400_000).getUTCDate() === 1
-  return isMonth ? from.slice(0, 7) : `${from} to ${to}`
-}
-
-function whoText({ ids, expected, persons }: Pick<DifferingPeople, 'ids' | 'expected' | 'persons'>): string {
-  const who = ids.length === 0 ? 'ids that are not shown' : `user ids ${ids.join(', ')}`
-  const there =
-    persons.length === 0 ? 'none in PostHog' : `${grouped(persons.length)} in PostHog: ${persons.join(', ')}`
-  return `${who}: ${counted(expected, 'person', 'people')} in Heap, ${there}`
-}
 
 function sourceLines({ tables }: SourceVerification): string[] {
   if (tables.length === 0) return []
