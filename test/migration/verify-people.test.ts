@@ -328,8 +328,6 @@ async function workbench(
     const { columns, rows } = tables.get(file) ?? { columns: [], rows: [] }
     return rows.map((values, nth) => ({ kind: 'row', place: { row: nth + 1, byte: nth }, columns, values }))
   }
-  const has = (list: readonly [string, number][], file: ExportFile, row: ReadRow): boolean =>
-    list.some(([table, number]) => table === file.table.name && number === row.place.row)
   const sentOf = (file: ExportFile): PostHogEvent[] =>
     rowsOf(file).flatMap((row) => {
       const conversion = conversionOf(row, file.table, converterFor)
@@ -475,6 +473,10 @@ async function workbench(
     retried.length > 0 ? arriving(events) : events
   let current = verifyAgainstPostHog(run, work)
   return bench
+}
+
+function has(list: readonly [table: string, row: number][], file: ExportFile, row: ReadRow): boolean {
+  return list.some(([table, number]) => table === file.table.name && number === row.place.row)
 }
 
 function sentTableOf(table: string, events: readonly PostHogEvent[]): SentTable {

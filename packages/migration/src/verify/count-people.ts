@@ -18,7 +18,7 @@ export interface CountPeopleWork extends RereadingWork {
 }
 
 /** The people under one event, in one range of days. */
-export interface PeopleOfEvent {
+interface PeopleOfEvent {
   rows: number
   people: number
 }
