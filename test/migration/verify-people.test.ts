@@ -6,6 +6,7 @@ import {
   type Mapping,
   noPace,
   OperatorError,
+  phaseOf,
   type PostHogEvent,
   type ReadRow,
   type RejectedRow,
@@ -344,6 +345,7 @@ async function workbench(
 
   const tallies = [...tables.keys()].map((file) => ({
     table: file.table.name,
+    phase: phaseOf(file.table.kind),
     planned: rowsOf(file).length,
     tally: { ...emptyTally, read: rowsOf(file).length, sent: sentOf(file).length },
   }))
