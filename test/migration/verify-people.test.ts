@@ -2,7 +2,6 @@ import {
   defaultMapping,
   emptyTally,
   type ExportFile,
-  FileId,
   type Mapping,
   noPace,
   OperatorError,
@@ -25,7 +24,7 @@ import { conversionOf } from '../../packages/migration/src/end-of-row.ts'
 import { PeopleSample } from '../../packages/migration/src/verify/people-sample.ts'
 import { chunkOf, runOf } from '../support/chunk.ts'
 import { tries } from '../support/tries.ts'
-import { identifyRecords, identitiesOf, type TestTable, userMigrations, users } from './identities-of.ts'
+import { exportFileOf, identifyRecords, identitiesOf, type TestTable, userMigrations, users } from './identities-of.ts'
 
 const hourMs = 3_600_000
 const dayMs = 24 * hourMs
@@ -490,17 +489,4 @@ function sentTableOf(table: string, events: readonly PostHogEvent[]): SentTable 
     days.set(day, (days.get(day) ?? 0) + 1)
   }
   return { table, rows: events.length, events: [...byEvent].map(([event, days]) => ({ event, days })) }
-}
-
-function exportFileOf({ table, columns }: TestTable, index: number): ExportFile {
-  return {
-    id: FileId.parse(String(index).padStart(12, '0')),
-    path: `${index}.csv`,
-    table,
-    format: { kind: 'csv', delimiter: ',', quote: '"' },
-    compression: 'none',
-    columns,
-    firstRowByte: 0,
-    version: { sizeBytes: 0, mark: '' },
-  }
 }
