@@ -4,6 +4,7 @@ import { benchDiscovery } from './discovery.ts'
 import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchLargePages } from './large-pages.ts'
+import { benchPeople } from './people.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
 import { benchPages, benchRun } from './run.ts'
@@ -24,6 +25,8 @@ const suites = {
   discovery: benchDiscovery,
   /** Who is who, of ten million migrations. */
   identities: benchIdentities,
+  /** The people under each event and month, as `verify` counts them. */
+  people: benchPeople,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
   /** The same with nobody and with fifty people who look at its page. */

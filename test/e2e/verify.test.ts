@@ -34,6 +34,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   posthog.queries?.lose(() => false)
+  posthog.queries?.regroup(() => undefined)
   posthog.queries?.change(unchanged)
   if (isSent) return
   // By v1 a row that the export repeats goes out once, and PostHog would have no copies to merge.
@@ -56,6 +57,37 @@ test('an export with everything that real exports suffer from is verified, repea
   expect(notes).toEqual(expect.arrayContaining([expect.stringContaining('Rows of the export that repeat others')]))
   expect(people).toEqual({ sampled: people?.sampled, joined: people?.sampled, apart: 0, absent: 0, mixed: 0 })
   expect(people?.sampled).toBeGreaterThan(20)
+  expect(verification.unique_people).toMatchObject({
+    differing: [],
+    left_out: 0,
+    sample: { people: 32, differing: [] },
+  })
+  expect(verification.unique_people?.compared).toBeGreaterThan(20)
+})
+
+test('people whom PostHog has not made one are missing merges, named by event, month and user ids', async () => {
+  const ofPerson = new Map<unknown, Set<string>>()
+  for (const { event, distinct_id } of posthog.stored.values()) {
+    if (event !== '$pageview') continue
+    const person = posthog.persons.personOf(distinct_id)
+    ofPerson.set(person, (ofPerson.get(person) ?? new Set()).add(distinct_id))
+  }
+  const [[apart, other] = []] = [...ofPerson.values()].filter(({ size }) => size > 1)
+  posthog.queries?.regroup((id) => (id === apart ? 'a person of their own' : undefined))
+
+  const { code, verification } = await verified('--lag', '0')
+  expect([code, verification.message]).toEqual([5, expect.stringMatching(/merges of people in \d+ of \d+ counts/)])
+  const difference = verification.unique_people?.differing.find(({ event }) => event === '$pageview')
+  expect(difference?.found).toBe((difference?.expected ?? 0) + 1)
+  expect(difference?.people[0]?.ids).toEqual(expect.arrayContaining([apart, other]))
+  const { stdout } = await command({}, 'verify', 'e2e', '--lag', '0')
+  expect(stdout).toMatch(/^ {2}\d{4}-\d\d {2}\$pageview +\d+ +\d+$/m)
+  expect(stdout).toMatch(/user ids \d+, \d+: 1 person in Heap, 2 in PostHog:\s/)
+  expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
+  await command({}, 'report', 'e2e')
+  const page = await readFile(path.join(folder, 'home', 'runs', 'e2e', 'report.html'), 'utf8')
+  expect(page).toContain(`user ids ${difference?.people[0]?.ids.join(', ')}: 1 person in Heap, 2 in PostHog`)
+  expect((await verified('--no-people')).verification.unique_people).toBeNull()
 })
 
 test('the verdict fits a terminal, and stands in the history of the run', async () => {

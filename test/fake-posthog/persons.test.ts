@@ -28,6 +28,11 @@ test('every event makes a person of a distinct_id that none has had, and who is 
   expect(persons.personOf('4')).toBeUndefined()
 })
 
+test('an event without a person profile makes nobody a person', () => {
+  const persons = after(['$pageview', '1', { $process_person_profile: false }], ['$pageview', '2'])
+  expect([persons.personOf('1'), persons.counts().persons]).toEqual([undefined, 1])
+})
+
 test.each([
   ['of which neither was seen', []],
   ['of which the alias was seen', [['$pageview', '1']]],

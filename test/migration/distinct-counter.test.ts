@@ -1,5 +1,9 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { openScratch } from '../../apps/cli/src/open-scratch.ts'
 import { DistinctCounter, type Scratch } from '../../packages/migration/src/verify/distinct-counter.ts'
 
 test('as many keys are counted in each group as are different, wherever memory ends', async () => {
@@ -29,15 +33,35 @@ test('what is written down cannot be read back to a key', async () => {
   expect(Buffer.concat([...parts.values()].flat()).length).toBe(12)
 })
 
+test('what was counted before has no part in what is counted after, and leaves no file', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-test-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const scratch = openScratch(folder)
+  for (const keys of [['ada', 'bob'], ['cy']]) {
+    const counter = new DistinctCounter(scratch)
+    for (const key of keys) counter.add(0, key)
+    await counter.spill()
+    expect(await counter.counts()).toEqual([keys.length])
+  }
+  await scratch.close()
+  expect(await readdir(folder)).toEqual([])
+})
+
 function scratchInMemory() {
   const parts = new Map<number, Buffer[]>()
+  let appended = 0
   const scratch: Scratch = {
     append(part, bytes) {
+      appended++
       // A copy: the counter goes on writing to the same memory.
       parts.set(part, [...(parts.get(part) ?? []), Buffer.from(bytes)])
       return Promise.resolve()
     },
-    read: (part) => Promise.resolve(Buffer.concat(parts.get(part) ?? [])),
+    take(part) {
+      const bytes = Buffer.concat(parts.get(part) ?? [])
+      parts.delete(part)
+      return Promise.resolve(bytes)
+    },
   }
-  return { scratch, parts, appended: () => [...parts.values()].flat().length }
+  return { scratch, parts, appended: () => appended }
 }

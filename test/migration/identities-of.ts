@@ -59,7 +59,7 @@ export async function identitiesOf(...tables: TestTable[]): Promise<Identities> 
   return decodeIdentities(await bytesOf(tables))
 }
 
-function exportFileOf({ table, columns }: TestTable, index: number): ExportFile {
+export function exportFileOf({ table, columns }: TestTable, index: number): ExportFile {
   return {
     id: FileId.parse(String(index).padStart(12, '0')),
     path: `${index}.csv`,

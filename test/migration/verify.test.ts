@@ -449,6 +449,10 @@ function workbench(clicks: readonly Click[]) {
       return Promise.resolve(ranges.flatMap(found))
     },
     personIds: () => Promise.resolve(bench.persons),
+    people: false,
+    countPeople: unasked,
+    idsOfEvent: unasked,
+    countEventsOfPeople: unasked,
     source: {
       readAll: read,
       sample: async (one) => {
@@ -459,7 +463,7 @@ function workbench(clicks: readonly Click[]) {
     },
     identities: () => Promise.resolve(noIdentities),
     hashSalt: null,
-    scratch: { append: () => Promise.resolve(), read: () => Promise.resolve(new Uint8Array()) },
+    scratch: { append: () => Promise.resolve(), take: () => Promise.resolve(new Uint8Array()) },
     by: 'ada',
     notes: [],
     lagMs: hourMs,
@@ -467,4 +471,9 @@ function workbench(clicks: readonly Click[]) {
   }
   let current = verifyAgainstPostHog(run, work)
   return bench
+}
+
+/** How people are compared is tested beside this. */
+function unasked(): never {
+  throw new Error('nobody is to be asked for people')
 }

@@ -67,6 +67,62 @@ test('a minute that takes too long ends with what to do', async () => {
   await expect(queries.countEvents('2', run, [january])).rejects.toThrow('to count even the minute 2023-01-02T00:00')
 })
 
+test('people are counted under each event; in parts, which are told, where a month takes too long', async () => {
+  const { posthog, queries } = await opened()
+  await send(posthog, [
+    event({ at: day }),
+    { ...event({ at: day }), distinct_id: 'another' },
+    { ...event({ at: day + 20 * dayMs }), distinct_id: 'another' },
+    event({ at: day, run: 'another' }),
+  ])
+  expect(await queries.countPeople('2', run, [january])).toEqual([
+    { range: january, people: new Map([['Clicked', 2]]) },
+  ])
+  posthog.queries?.change({ maxEvents: 3 })
+  const middle = january.fromMs + 15 * dayMs
+  expect(await queries.countPeople('2', run, [january])).toEqual([
+    { range: { fromMs: january.fromMs, toMs: middle }, people: new Map([['Clicked', 2]]) },
+    { range: { fromMs: middle, toMs: january.toMs }, people: new Map([['Clicked', 1]]) },
+  ])
+  posthog.queries?.change({ maxEvents: 2 })
+  const fault = await faultOf(queries.countPeople('2', run, [january]))
+  expect([fault.message, fault.hint]).toEqual([
+    'PostHog takes too long to count the people of even the day 2023-01-02',
+    expect.stringContaining('--no-people'),
+  ])
+})
+
+test('ids of an event come page by page, each once, whatever stands in them', async () => {
+  const { posthog, queries } = await opened()
+  const named = ["O'Hara\\", 'ada', 'Zoë', ...Array.from({ length: 20_010 }, (_, nth) => String(nth))]
+  const other = { ...event({ at: day, event: 'Bought "it"' }), distinct_id: 'not asked for' }
+  for (let at = 0; at < named.length; at += 1000)
+    await send(
+      posthog,
+      named.slice(at, at + 1000).map((distinct_id) => ({ ...event({ at: day }), distinct_id })),
+    )
+  await send(posthog, [other])
+  const found: string[] = []
+  for (let after: string | null = ''; after !== null; ) {
+    const page = await queries.idsOfEvent('2', run, { event: 'Clicked', range: january, after })
+    found.push(...(page?.ids.map(({ distinctId }) => distinctId) ?? []))
+    after = page?.after ?? null
+  }
+  expect(found.toSorted()).toEqual(named.toSorted())
+  expect(statuses(posthog)).toHaveLength(2)
+})
+
+test('events of people are added up over ranges, and over the parts of one that takes too long', async () => {
+  const { posthog, queries } = await opened({ maxEvents: 2 })
+  const ofAda = [day, day + dayMs, january.toMs].map((at) => ({ ...event({ at }), distinct_id: 'ada' }))
+  await send(posthog, [...ofAda, event({ at: day })])
+  const ada = (await queries.personIds('2', ['ada'])).get('ada') ?? ''
+  const february = { fromMs: january.toMs, toMs: january.toMs + 28 * dayMs }
+  const of = { personIds: [ada, 'nobody'], ranges: [january, february] }
+  expect(await queries.countEventsOfPeople('2', run, of)).toEqual(new Map([[ada, 3]]))
+  expect(statuses(posthog)).toContain(504)
+})
+
 test('never more than three queries are under way', async () => {
   const { posthog, queries } = await opened()
   posthog.queries?.fault({ kind: 'latency', ms: 20 })

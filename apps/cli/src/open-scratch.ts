@@ -16,7 +16,12 @@ export function openScratch(parent: string): Scratch & { close(): Promise<void> 
       await appendFile(fileOf(part), bytes, { mode: 0o600 })
       parts.add(part)
     },
-    read: (part) => (parts.has(part) ? readFile(fileOf(part)) : Promise.resolve(new Uint8Array())),
+    async take(part) {
+      if (!parts.delete(part)) return new Uint8Array()
+      const bytes = await readFile(fileOf(part))
+      await rm(fileOf(part))
+      return bytes
+    },
     async close() {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true })
     },

@@ -1,5 +1,5 @@
 import type { PostHogVerification, SourceVerification, Verification } from '@heapferry/domain'
-import { grouped } from '@heapferry/migration'
+import { counted, grouped, monthText, whoText } from '@heapferry/migration'
 import { table } from './print.ts'
 import { shortened } from './status-text.ts'
 import { sectionsText, wrapped } from './terminal.ts'
@@ -18,7 +18,13 @@ const shownEvents = 40
 const shownDays = 20
 
 function postHogSections(verification: PostHogVerification): string[][] {
-  return [eventLines(verification), differingLines(verification), peopleLines(verification)]
+  return [
+    eventLines(verification),
+    differingLines(verification),
+    peopleLines(verification),
+    uniquePeopleLines(verification),
+    sampledPeopleLines(verification),
+  ]
 }
 
 /** `differ`: on how many days. */
@@ -59,6 +65,45 @@ function peopleLines({ people }: PostHogVerification): string[] {
   const text = [`People: of ${grouped(sampled)} sampled merges, ${grouped(joined)} are in place`, ...rest].join(', ')
   return wrapped(`${text}.`, '')
 }
+
+function uniquePeopleLines({ unique_people: counts }: PostHogVerification): string[] {
+  if (counts === null || counts.compared === 0) return []
+  const { compared, differing, more_differing } = counts
+  const agreeing = compared - differing.length - more_differing
+  const text = `People by event and month: ${grouped(agreeing)} of ${counted(compared, 'count')} the same`
+  if (differing.length === 0) return [`${text}.`]
+  const rows = differing
+    .slice(0, shownDays)
+    .map((one) => [`  ${monthText(one)}  ${shortened(one.event, 34)}`, grouped(one.expected), grouped(one.found)])
+  const more = differing.length - Math.min(shownDays, differing.length) + more_differing
+  const [first] = differing.filter(({ people }) => people.length > 0)
+  return [
+    `${text}.`,
+    ...table(['People that differ (months of UTC):', 'Heap', 'PostHog'], rows).split('\n'),
+    ...(more > 0 ? [`  and ${grouped(more)} more (--json has all)`] : []),
+    ...(first ? [`  Of ${shortened(first.event, 34)} in ${monthText(first)}:`] : []),
+    ...(first?.people ?? []).flatMap((one) => wrapped(whoText(one), '  - ')),
+  ]
+}
+
+function sampledPeopleLines({ unique_people: counts }: PostHogVerification): string[] {
+  if (!counts?.sample) return []
+  const { people, differing } = counts.sample
+  const text = `Events of people: ${grouped(people - differing.length)} of ${grouped(people)} sampled have theirs in PostHog.`
+  return [
+    ...wrapped(text, ''),
+    ...differing
+      .slice(0, shownPeople)
+      .flatMap((one) =>
+        wrapped(
+          `${whoText(one)}; ${counted(one.expected_events, 'event')} were sent, ${grouped(one.found_events)} are found`,
+          '  - ',
+        ),
+      ),
+  ]
+}
+
+const shownPeople = 3
 
 function sourceLines({ tables }: SourceVerification): string[] {
   if (tables.length === 0) return []

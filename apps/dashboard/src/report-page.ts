@@ -1,5 +1,14 @@
 import { type PostHogVerification, Warning } from '@heapferry/domain'
-import { grouped, type Report, skipText, warnedTitle, warningText } from '@heapferry/migration'
+import {
+  counted,
+  grouped,
+  monthText,
+  type Report,
+  skipText,
+  warnedTitle,
+  warningText,
+  whoText,
+} from '@heapferry/migration'
 import { browserFile } from './browser-file.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
@@ -113,7 +122,7 @@ ${warned.length === 0 ? html`` : html`<h2>${warnedTitle(totals.warned_by_kind)}<
 
 function verificationOf({ run, verifications: { posthog, source } }: Report): Html {
   if (!posthog && !source) return html`<p>The run has not been verified: <code>heapferry verify ${run.id}</code></p>`
-  return html`${posthog ? html`${verdictOf('PostHog', posthog)}${foundEvents(posthog)}` : ''}
+  return html`${posthog ? html`${verdictOf('PostHog', posthog)}${foundEvents(posthog)}${foundPeople(posthog)}` : ''}
 ${source ? verdictOf('The export', source) : ''}`
 }
 
@@ -134,6 +143,28 @@ function foundEvents({ events, more_events }: PostHogVerification): Html {
   )
   return html`${tableOf(['event', 'sent', 'distinct', 'found', 'days that differ'], lines)}
 ${more_events === 0 ? '' : html`<p class="facts">and ${grouped(more_events)} more events</p>`}`
+}
+
+function foundPeople({ unique_people: counts }: PostHogVerification): Html {
+  if (counts === null) return html``
+  const { compared, differing, more_differing, sample } = counts
+  const agreeing = compared - differing.length - more_differing
+  const lines = differing.map(
+    (one): Line => ({
+      name: `${one.event}, ${monthText(one)}`,
+      cells: [
+        { text: grouped(one.expected) },
+        { text: grouped(one.found) },
+        { text: one.people.map(whoText).join('; '), kind: 'words' },
+      ],
+    }),
+  )
+  const ofSample = sample
+    ? ` Of ${counted(sample.people, 'sampled person', 'sampled people')}, ${grouped(sample.people - sample.differing.length)} have their events there.`
+    : ''
+  return html`<p>People by event and month: ${grouped(agreeing)} of ${counted(compared, 'count')} the same.${ofSample}</p>
+${lines.length === 0 ? '' : tableOf(['people', 'Heap', 'PostHog', 'who'], lines)}
+${more_differing === 0 ? '' : html`<p class="facts">and ${grouped(more_differing)} more counts that differ</p>`}`
 }
 
 function answersText({ answers: { by_status: byStatus, mean_ms: meanMs } }: Report): string {

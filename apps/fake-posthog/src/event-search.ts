@@ -1,4 +1,4 @@
-import type { KnownQuery } from './known-query.ts'
+import type { KnownQuery, OfRun } from './known-query.ts'
 import type { Person, Persons } from './persons.ts'
 import type { StoredEvent } from './store.ts'
 
@@ -27,6 +27,7 @@ export class EventSearch {
   readonly #idsOfPersons = new WeakMap<Person, string>()
   #knownPersons = 0
   #isLost: (event: StoredEvent) => boolean = () => false
+  #otherwise: (distinctId: string) => string | undefined = () => undefined
 
   constructor({ stored, persons }: Searched) {
     this.#stored = stored
@@ -42,29 +43,46 @@ export class EventSearch {
     this.#isLost = which
   }
 
+  regroup(personOf: (distinctId: string) => string | undefined): void {
+    this.#otherwise = personOf
+  }
+
   rowsOf(query: KnownQuery, options: SearchOptions): unknown[] | 'too_slow' {
     switch (query.kind) {
-      case 'counts': {
-        const rows = this.#counts(query, options)
-        return rows === 'too_slow' ? rows : rows.slice(0, Math.min(query.limit, maxRows))
-      }
+      case 'counts':
+        return this.#answer(query, options, (found) => counts(found).slice(0, Math.min(query.limit, maxRows)))
+      case 'people':
+        return this.#answer(query, options, (found) => {
+          const people = grouped(found, ({ stored }) => stored.event)
+          return inOrder([...people].map(([event, some]) => [event, new Set(some.map((one) => one.personId)).size]))
+        })
+      case 'ids':
+        return this.#answer(query, options, (found) => {
+          const { event, after } = query
+          const some = found.filter(({ stored }) => stored.event === event && byBytes(stored.distinct_id, after) > 0)
+          const ids = new Map(some.map(({ stored, personId }) => [stored.distinct_id, personId]))
+          return inOrder([...ids]).slice(0, query.limit)
+        })
+      case 'events_of_people':
+        return this.#answer(query, options, (found) => {
+          const people = grouped(found, ({ personId }) => personId)
+          return [...people].flatMap(([id, some]) => (query.personIds.includes(id) ? [[id, some.length]] : []))
+        })
       case 'persons':
         return query.ids.flatMap((id) => {
           const person = this.#persons.personOf(id)
-          return person ? [[id, this.#idOf(person)]] : []
+          return person ? [[id, this.#otherwise(id) ?? this.#idOf(person)]] : []
         })
     }
   }
 
-  #counts(
-    { fromMs, toMs, run }: Extract<KnownQuery, { kind: 'counts' }>,
+  #answer(
+    { fromMs, toMs, run }: OfRun,
     { lagMs = 0, unmerged = false, maxEvents = Number.POSITIVE_INFINITY }: SearchOptions,
+    rowsOf: (found: readonly Found[]) => unknown[][],
   ): unknown[][] | 'too_slow' {
     const foundAtMs = Date.now() - lagMs
-    const groups = new Map<
-      string,
-      { day: number; event: string; stored: number; different: number; uuids: Set<string> }
-    >()
+    const found: Found[] = []
     let read = 0
     let nth = 0
     for (const [key, stored] of this.#stored) {
@@ -73,19 +91,15 @@ export class EventSearch {
       if (!isFound || atMs < fromMs || atMs >= toMs) continue
       read++
       if (stored.properties?.['$import_job_id'] !== run) continue
-      const day = Math.floor(atMs / 86_400_000)
-      const name = `${String(day).padStart(8, '0')} ${stored.event}`
-      const group = groups.get(name) ?? { day, event: stored.event, stored: 0, different: 0, uuids: new Set() }
-      groups.set(name, group)
-      group.stored += unmerged ? stored.times : 1
-      group.different++
-      // A second row under a known uuid has a number behind it.
-      group.uuids.add(key.slice(0, 36))
+      found.push({ key, stored, atMs, copies: unmerged ? stored.times : 1, personId: this.#personIdOf(stored) })
     }
-    if (read > maxEvents) return 'too_slow'
-    return [...groups]
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([, { day, event, stored, different, uuids }]) => [day, event, stored, different, uuids.size])
+    return read > maxEvents ? 'too_slow' : rowsOf(found)
+  }
+
+  #personIdOf({ distinct_id }: StoredEvent): string {
+    const person = this.#persons.personOf(distinct_id)
+    // Whom PostHog keeps no profile of has an id that is made of their distinct_id.
+    return this.#otherwise(distinct_id) ?? (person ? this.#idOf(person) : `personless ${distinct_id}`)
   }
 
   #idOf(person: Person): string {
@@ -96,4 +110,49 @@ export class EventSearch {
     this.#idsOfPersons.set(person, id)
     return id
   }
+}
+
+interface Found {
+  key: string
+  stored: StoredEvent
+  atMs: number
+  copies: number
+  personId: string
+}
+
+function counts(found: readonly Found[]): unknown[][] {
+  const groups = grouped(
+    found,
+    ({ atMs, stored }) => `${String(Math.floor(atMs / dayMs)).padStart(8, '0')} ${stored.event}`,
+  )
+  return inOrder(
+    [...groups].map(([name, some]) => {
+      // A second row under a known uuid has a number behind it.
+      const uuids = new Set(some.map(({ key }) => key.slice(0, 36)))
+      const copies = some.reduce((sum, one) => sum + one.copies, 0)
+      return [name, copies, some.length, uuids.size]
+    }),
+  ).map(([name, ...numbers]) => [Number(name.slice(0, 8)), name.slice(9), ...numbers])
+}
+
+const dayMs = 86_400_000
+
+function grouped(found: readonly Found[], nameOf: (one: Found) => string): Map<string, Found[]> {
+  const groups = new Map<string, Found[]>()
+  for (const one of found) {
+    const name = nameOf(one)
+    const group = groups.get(name)
+    if (group) group.push(one)
+    else groups.set(name, [one])
+  }
+  return groups
+}
+
+/** As ClickHouse puts texts in order: by their bytes. */
+function inOrder<T extends [string, ...unknown[]]>(rows: readonly T[]): T[] {
+  return rows.toSorted(([a], [b]) => byBytes(a, b))
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -30,7 +30,7 @@ export interface Persons {
 
 /**
  * PostHog's person processing, as far as distinct_ids, merges, `$set` and `$set_once` go. What it lifts from other
- * properties (`$browser`, UTM parameters) is left out, and so are events without a person profile.
+ * properties (`$browser`, UTM parameters) is left out. Events without a person profile make nobody a person.
  */
 export function createPersons(keep: 'ids' | 'events'): Persons {
   const byDistinctId = new Map<string, Entry>()
@@ -80,6 +80,7 @@ export function createPersons(keep: 'ids' | 'events'): Persons {
   return {
     add(event) {
       const { distinct_id, timestamp, properties } = event
+      if (properties.$process_person_profile === false) return
       const alias = aliasOf(event)
       if (alias !== undefined && typeof alias !== 'string') {
         // PostHog throws such an event away after it has accepted it.

@@ -22,6 +22,11 @@ type Scope = 'query:read' | 'project:read'
 export interface QueryControls {
   /** The events that it is true for are not found, as if PostHog had lost them; instead of those that were lost before. */
   lose(which: (event: StoredEvent) => boolean): void
+  /**
+   * The distinct_ids that it names a person for belong to that person, as where PostHog has refused a merge, or other code
+   * than the run's has made one; instead of those that were said before.
+   */
+  regroup(personOf: (distinctId: string) => string | undefined): void
   /** From now on it answers as if it had been started with these. */
   change(options: Partial<QueryApiOptions>): void
   /** `status`, `latency` and `reset` of queries. */
@@ -40,7 +45,7 @@ const otherProject = {
 }
 
 /**
- * PostHog's query API as far as `heapferry verify` needs it: it knows the two queries that heapferry sends, word by word,
+ * PostHog's query API as far as `heapferry verify` needs it: it knows the queries that heapferry sends, word by word,
  * and refuses every other. It has one more project than the one that holds the events, and limits as PostHog has.
  * @param projectKey of the project that holds the events
  */
@@ -110,6 +115,7 @@ export function createQueryApi(given: QueryApiOptions, { projectKey, ...searched
 
   const controls: QueryControls = {
     lose: (which) => search.lose(which),
+    regroup: (personOf) => search.regroup(personOf),
     change(changes) {
       options = { ...options, ...changes }
     },

@@ -15,3 +15,18 @@ export interface FoundEvents {
   different: number
   uuids: number
 }
+
+/** How many people PostHog counts under each event of a run, in a range of whole UTC days. */
+export interface FoundPeople {
+  /** The one that was asked for, or a part of it. */
+  range: TimeRange
+  /** By event. */
+  people: ReadonlyMap<string, number>
+}
+
+/** Some of the ids that a run has sent an event under, and PostHog's persons whose they are. */
+export interface IdsOfEvent {
+  ids: readonly { distinctId: string; personId: string }[]
+  /** Where the next begin; null where these are the last. */
+  after: string | null
+}

@@ -22,6 +22,53 @@ const Counts = {
   found: Count,
 }
 
+/** The different people under an event, in a month (UTC), or a part of one where PostHog takes too long for a month. */
+const CountOfPeople = {
+  event: z.string(),
+  from: Day,
+  /** The last day of it. */
+  to: Day,
+  /** After all merges that were sent. */
+  expected: Count,
+  /** PostHog's `uniq(person_id)`, of events of this run alone. */
+  found: Count,
+}
+
+/** Ids that are one person in PostHog and several in the export, or the other way round. */
+const DifferingPeople = z.object({
+  /** User ids: identities are left out, as they may be addresses. */
+  ids: z.array(z.string()),
+  /** Whose the ids are in the export: one person, or several. */
+  expected: Count,
+  /** PostHog's ids of the persons whose they are there. */
+  persons: z.array(z.string()),
+})
+export type DifferingPeople = z.infer<typeof DifferingPeople>
+
+const UniquePeople = z.object({
+  /** Counts that were compared. */
+  compared: Count,
+  /** Counts that were not, because not all events that they count are there. */
+  left_out: Count,
+  /** The largest differences first, a hundred at most. */
+  differing: z.array(
+    z.object({
+      ...CountOfPeople,
+      /** Three at most; none where none were found among the first ids, or PostHog takes too long to list them. */
+      people: z.array(DifferingPeople),
+    }),
+  ),
+  more_differing: Count,
+  /** Events of each of some people, over the whole run; null where not all events are there. */
+  sample: z
+    .object({
+      people: Count,
+      differing: z.array(z.object({ ...DifferingPeople.shape, expected_events: Count, found_events: Count })),
+    })
+    .nullable(),
+})
+export type UniquePeople = z.infer<typeof UniquePeople>
+
 /** What PostHog was found to hold of a run. Fields are added, never renamed or removed. */
 export const PostHogVerification = z.object({
   kind: z.literal('posthog'),
@@ -60,6 +107,8 @@ export const PostHogVerification = z.object({
       mixed: Count,
     })
     .nullable(),
+  /** Null where they were not compared. */
+  unique_people: UniquePeople.nullable().default(null),
   notes: z.array(z.string()),
 })
 export type PostHogVerification = z.infer<typeof PostHogVerification>

@@ -74,7 +74,8 @@ export {
   type TableStatus,
 } from './run-state.ts'
 export type { Scratch } from './verify/distinct-counter.ts'
-export type { Look, VerifiedDay } from './verify/posthog-verification.ts'
+export type { CountOfPeople, Look, VerifiedDay } from './verify/posthog-verification.ts'
+export { monthText, whoText } from './verify/people-text.ts'
 export { verifyAgainstPostHog, type VerifyProgress } from './verify/verify-against-posthog.ts'
 export { verifyAgainstSource } from './verify/verify-against-source.ts'
 export { suggestedCasts } from './export-plan/text-kinds.ts'

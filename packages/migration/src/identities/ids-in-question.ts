@@ -19,7 +19,8 @@ export function idsInQuestion({ migrations, identities, unnamed }: IdentityFacts
   return { ids, lookalikes }
 }
 
-function migratedIds(migrations: PackedRows): BigInt64Array {
+/** Each id that rows of two ids name, ascending. */
+export function migratedIds(migrations: PackedRows): BigInt64Array {
   const all = new BigInt64Array(migrations.length * 2)
   const words = wordsOf(all)
   let next = 0

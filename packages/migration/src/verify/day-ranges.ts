@@ -34,3 +34,22 @@ export function dayRanges(
   }
   return ranges
 }
+
+/** The months (UTC) of days, ascending. */
+export function monthsOf(days: readonly number[]): TimeRange[] {
+  const firsts = days.map((day) => {
+    const date = new Date(day * dayMs)
+    return Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1)
+  })
+  return [...new Set(firsts)]
+    .toSorted((a, b) => a - b)
+    .map((fromMs) => {
+      const first = new Date(fromMs)
+      return { fromMs, toMs: Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + 1, 1) }
+    })
+}
+
+/** @param range of whole days */
+export function daysOf({ fromMs, toMs }: TimeRange): number[] {
+  return Array.from({ length: (toMs - fromMs) / dayMs }, (_, nth) => fromMs / dayMs + nth)
+}

@@ -3,8 +3,8 @@ import { hash } from 'node:crypto'
 /** Where records go that memory has no room for: nothing in them can be read back to a row. */
 export interface Scratch {
   append(part: number, bytes: Uint8Array): Promise<void>
-  /** Everything that was appended to a part. */
-  read(part: number): Promise<Uint8Array>
+  /** Everything that was appended to a part, which is empty then: another count may follow. */
+  take(part: number): Promise<Uint8Array>
 }
 
 // As many as make a part of a billion records small enough to be counted in memory: 4 million of 12 bytes.
@@ -38,9 +38,11 @@ export class DistinctCounter {
 
   /** @param group 0, 1, 2 and so on */
   add(group: number, key: string): void {
-    const digest = hash('sha256', key, 'buffer')
-    const low = digest.readInt32LE(0)
-    this.#buffers[low & (parts - 1)]?.push(group, low, digest.readInt32LE(4))
+    this.addHash(group, hashOf(key))
+  }
+
+  addHash(group: number, { low, high }: Hash64): void {
+    this.#buffers[low & (parts - 1)]?.push(group, low, high)
     this.#buffered++
   }
 
@@ -57,7 +59,7 @@ export class DistinctCounter {
   async counts(): Promise<number[]> {
     const counts: number[] = []
     for (const [part, buffer] of this.#buffers.entries()) {
-      const spilled = wordsIn(await this.#scratch.read(part))
+      const spilled = wordsIn(await this.#scratch.take(part))
       const rest = buffer.take()
       const records = new Int32Array(spilled.length + rest.length)
       records.set(spilled)
@@ -66,6 +68,17 @@ export class DistinctCounter {
     }
     return counts
   }
+}
+
+/** Two words of a SHA-256. */
+export interface Hash64 {
+  low: number
+  high: number
+}
+
+export function hashOf(text: string): Hash64 {
+  const digest = hash('sha256', text, 'buffer')
+  return { low: digest.readInt32LE(0), high: digest.readInt32LE(4) }
 }
 
 /** Adds the number of different records of each group to its count. */

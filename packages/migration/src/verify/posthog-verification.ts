@@ -1,7 +1,9 @@
-import type { PostHogVerification, Run } from '@heapferry/domain'
+import type { PostHogVerification, Run, UniquePeople } from '@heapferry/domain'
 import type { ComparedDay } from './compare-days.ts'
+import { listedPeople } from './compare-unique-people.ts'
 import { dayText } from './day-map.ts'
 import { messageOf, notesOf, type VerdictFacts, verdictOf } from './verdict.ts'
+import type { LookAtPeople } from './verify-people.ts'
 
 /** The events of one name and UTC day, `YYYY-MM-DD`. */
 export type VerifiedDay = Omit<ComparedDay, 'day'> & { day: string }
@@ -11,7 +13,12 @@ export interface Look {
   verification: PostHogVerification
   /** Every day, ascending. */
   days: readonly VerifiedDay[]
+  /** The people under each event and month, ascending; null where they were not compared. */
+  peopleByMonth: readonly CountOfPeople[] | null
 }
+
+/** The different people under an event, in a month, or a part of one. */
+export type CountOfPeople = ReturnType<typeof listedPeople>
 
 /** What a look has found. */
 interface LookedAt {
@@ -20,6 +27,7 @@ interface LookedAt {
   /** Events that share their uuid with another. */
   sharedUuids: number
   people: PostHogVerification['people']
+  uniquePeople: LookAtPeople | null
   facts: VerdictFacts
   /** Why the export cannot be read; null where it can, or did not have to be. */
   sourceFault: string | null
@@ -28,10 +36,11 @@ interface LookedAt {
 const lookAgainMs = 5 * 60_000
 const listedEvents = 1000
 const listedDays = 100
+const listedCounts = 100
 
 export function lookOf(
   run: Run,
-  { days, sharedUuids, people, facts, sourceFault }: LookedAt,
+  { days, sharedUuids, people, uniquePeople, facts, sourceFault }: LookedAt,
   { by, notes }: { by: string; notes: readonly string[] },
 ): Look {
   const byEvent = totalsByEvent(days)
@@ -49,10 +58,12 @@ export function lookOf(
     short: sum(differing.map((one) => Math.max(0, one.expected - one.found))),
     extra: sum(differing.map((one) => Math.max(0, one.found - one.expected))),
     people,
+    uniquePeople,
   }
   const verdict = verdictOf(difference, facts)
   return {
     days: days.map(listed),
+    peopleByMonth: uniquePeople && uniquePeople.counts.map(listedPeople),
     verification: {
       kind: 'posthog',
       run: run.id,
@@ -68,8 +79,22 @@ export function lookOf(
       differing: differing.slice(0, listedDays).map(listed),
       more_differing: Math.max(0, differing.length - listedDays),
       people,
+      unique_people: uniquePeople && storedPeople(uniquePeople),
       notes: [...notesOf(verdict, difference, { ...facts, sourceFault }), ...notes],
     },
+  }
+}
+
+function storedPeople({ counts, differing, sample }: LookAtPeople): UniquePeople {
+  const leftOut = counts.filter(({ isLeftOut }) => isLeftOut).length
+  return {
+    compared: counts.length - leftOut,
+    left_out: leftOut,
+    differing: differing
+      .slice(0, listedCounts)
+      .map(({ count, people }) => ({ ...listedPeople(count), people: [...people] })),
+    more_differing: Math.max(0, differing.length - listedCounts),
+    sample,
   }
 }
 

@@ -1,18 +1,14 @@
-import type { ConverterFor, ExportFile, FileId, RowKey, Source } from '@heapferry/domain'
+import type { ExportFile, RowKey } from '@heapferry/domain'
 import { dayOf } from '../convert-slice.ts'
-import { conversionOf } from '../end-of-row.ts'
 import { fileOf } from '../retry/row-places.ts'
 import { DayMap } from './day-map.ts'
 import { DistinctCounter, type Scratch } from './distinct-counter.ts'
+import { type RereadingWork, type RowsOfFiles, sentEvents } from './sent-events.ts'
 
-export interface RecountWork {
-  source: Pick<Source, 'readAll'>
-  converterFor: ConverterFor
+export interface RecountWork extends RereadingWork {
   /** Rows that ended otherwise than the export tells: rejected by PostHog, too large as an event, sent by a retry. */
   otherwise: AsyncIterable<RowKey>
   scratch: Scratch
-  signal: AbortSignal
-  onRows?(table: string, rows: number): void
 }
 
 export interface Recounted {
@@ -31,40 +27,29 @@ export async function recount(
   isWanted: (table: string, event: string, day: number) => boolean,
   work: RecountWork,
 ): Promise<Map<string, DayMap<Recounted>>> {
-  const otherwise = await rowsByFile(files, work.otherwise)
   const counter = new DistinctCounter(work.scratch)
   const groups: Recounted[] = []
   const tables = new Map<string, DayMap<Recounted & { group: number }>>()
-  for (const file of files) {
+  for await (const { file, events } of sentEvents(files, await rowsByFile(files, work.otherwise), work)) {
     const { name } = file.table
     const days = tables.get(name) ?? new DayMap<Recounted & { group: number }>()
     tables.set(name, days)
-    const left = otherwise.get(file.id)
-    let seen = 0
-    for await (const { rows } of work.source.readAll(file)) {
-      work.signal.throwIfAborted()
-      for (const row of rows) {
-        seen++
-        if (left?.has(row.place.row)) continue
-        const conversion = conversionOf(row, file.table, work.converterFor)
-        if (conversion.kind !== 'event') continue
-        const { event, uuid, distinct_id } = conversion.event
-        const day = dayOf(conversion.event)
-        if (!isWanted(name, event, day)) continue
-        let group = days.get(event, day)
-        if (!group) {
-          group = { rows: 0, different: 0, group: groups.length }
-          groups.push(group)
-          days.set(event, day, group)
-        }
-        group.rows++
-        // With the event and the day, which the group stands for, this is what PostHog tells events apart by: the time
-        // is in the uuid.
-        counter.add(group.group, `${uuid}${distinct_id}`)
+    for (const sent of events) {
+      const { event, uuid, distinct_id } = sent
+      const day = dayOf(sent)
+      if (!isWanted(name, event, day)) continue
+      let group = days.get(event, day)
+      if (!group) {
+        group = { rows: 0, different: 0, group: groups.length }
+        groups.push(group)
+        days.set(event, day, group)
       }
-      if (counter.isFull) await counter.spill()
-      work.onRows?.(name, seen)
+      group.rows++
+      // With the event and the day, which the group stands for, this is what PostHog tells events apart by: the time
+      // is in the uuid.
+      counter.add(group.group, `${uuid}${distinct_id}`)
     }
+    if (counter.isFull) await counter.spill()
   }
   const counts = await counter.counts()
   for (const [group, recounted] of groups.entries()) recounted.different = counts[group] ?? 0
@@ -72,10 +57,7 @@ export async function recount(
 }
 
 /** The numbers of rows that a ledger lists, by the files of these that they stand in. */
-export async function rowsByFile(
-  files: readonly ExportFile[],
-  rows: AsyncIterable<RowKey>,
-): Promise<ReadonlyMap<FileId, ReadonlySet<number>>> {
+export async function rowsByFile(files: readonly ExportFile[], rows: AsyncIterable<RowKey>): Promise<RowsOfFiles> {
   const byFile = new Map(files.map(({ id }) => [id, new Set<number>()]))
   for await (const { chunk, row } of rows) byFile.get(fileOf(chunk))?.add(row)
   return byFile

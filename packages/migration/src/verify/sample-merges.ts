@@ -1,4 +1,4 @@
-import type { ConverterFor, ExportFile, PostHogEvent, Source } from '@heapferry/domain'
+import type { ConverterFor, ExportFile, PostHogEvent, ReadRow, Source } from '@heapferry/domain'
 import { conversionOf } from '../end-of-row.ts'
 
 /** Two ids of one person. */
@@ -10,6 +10,8 @@ export interface Merge {
 export interface MergeSampling {
   source: Pick<Source, 'sample'>
   converterFor: ConverterFor
+  /** False for rows that PostHog refused. */
+  isSent(file: ExportFile, row: ReadRow): boolean
 }
 
 const mergesPerTable = 100
@@ -31,6 +33,7 @@ export async function sampleMerges(files: readonly ExportFile[], work: MergeSamp
     for (const file of some) {
       const { rows } = await work.source.sample(file, Math.ceil(rowsPerTable / some.length))
       for (const row of rows) {
+        if (!work.isSent(file, row)) continue
         const conversion = conversionOf(row, file.table, work.converterFor)
         const merge = conversion.kind === 'event' ? mergeOf(conversion.event) : null
         if (merge) found.push(merge)
@@ -47,7 +50,8 @@ export async function sampleMerges(files: readonly ExportFile[], work: MergeSamp
 
 const filesPerTable = 3
 
-function mergeOf({ event, distinct_id, properties }: PostHogEvent): Merge | null {
+/** The merge that an event asks for. */
+export function mergeOf({ event, distinct_id, properties }: PostHogEvent): Merge | null {
   const alias =
     event === '$identify' ? properties['$anon_distinct_id'] : event === '$create_alias' ? properties['alias'] : null
   return typeof alias === 'string' && alias !== distinct_id ? { alias, distinctId: distinct_id } : null

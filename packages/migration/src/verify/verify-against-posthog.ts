@@ -25,17 +25,19 @@ import { DayMap } from './day-map.ts'
 import { dayRanges } from './day-ranges.ts'
 import { type Look, lookOf } from './posthog-verification.ts'
 import { RereadExport, type RereadWork } from './reread-export.ts'
+import { type LookAtPeople, type PeopleQueries, PeopleVerification } from './verify-people.ts'
 
-export interface VerifyWork extends RereadWork {
+export interface VerifyWork extends RereadWork, PeopleQueries {
   ledger: RereadWork['ledger'] &
     Pick<TimelineLedger, 'timeline'> &
     Pick<VerificationLedger, 'sentTables' | 'verifications'>
   /** What PostHog holds of the run. */
   countEvents(ranges: readonly TimeRange[]): Promise<readonly FoundEvents[]>
-  personIds(distinctIds: readonly string[]): Promise<ReadonlyMap<string, string>>
   by: string
   /** What else a reader of the verdict should know. */
   notes: readonly string[]
+  /** Whether people are counted, which takes reading the export; undefined: where it is small. */
+  people: boolean | undefined
   /** So long after the last event was sent PostHog may still be taking events in. */
   lagMs: number
   onProgress?(progress: VerifyProgress): void
@@ -53,6 +55,7 @@ const cheapRows = 2_000_000
 export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: number): Promise<Look> } {
   const found = new DayMap<FoundOfDay>()
   const reread = new RereadExport(run, work)
+  const peopleVerification = new PeopleVerification(reread, work)
   /** By the look before, or a command before; undefined before the first look, null where nobody has looked. */
   let foundBefore: number | null | undefined
 
@@ -83,9 +86,25 @@ export function verifyAgainstPostHog(run: Run, work: VerifyWork): { look(nowMs: 
 
     const people = await samplePeople(reread, work)
     const days = [...compareDays(sent, found)]
+    const isOnItsWay = (isRecent || hasGrown) && days.some((one) => one.found < one.expected)
+    const planned = sum(progress.tables.map((table) => table.planned))
+    const countsPeople = work.people ?? planned <= cheapRows
+    let uniquePeople: LookAtPeople | null = null
+    if (isComplete && countsPeople && !isOnItsWay && reread.fault === null)
+      uniquePeople = await peopleVerification.look(days, rangesOf(everyDay(sent), sent))
+    if (work.people && reread.fault !== null) throw cannotComparePeople(reread.fault)
     const sharedUuids = sum([...found].map(({ value }) => value.different - value.uuids))
-    const facts = { progress, isComplete, isRecent, hasGrown, nowMs, lastSentMs, uncounted }
-    return lookOf(run, { days, sharedUuids, people, facts, sourceFault: reread.fault }, work)
+    const facts = {
+      progress,
+      isComplete,
+      isRecent,
+      hasGrown,
+      nowMs,
+      lastSentMs,
+      uncounted,
+      leavesPeopleOut: !countsPeople,
+    }
+    return lookOf(run, { days, sharedUuids, people, uniquePeople, facts, sourceFault: reread.fault }, work)
   }
 
   return { look }
@@ -106,17 +125,20 @@ async function makeUpFor(uncounted: readonly SentTable[], reread: RereadExport):
   )
 }
 
+function cannotComparePeople(fault: string): OperatorError {
+  return new OperatorError(
+    `People cannot be compared, as the export cannot be read: ${fault}`,
+    'Make the export readable where the run found it, or verify without --people.',
+  )
+}
+
 /** Asks PostHog for days, and has what it answers take the place of what was found there before. */
 async function askFor(
   days: readonly number[],
   { sent, found, work }: { sent: DayMap<SentOfDay>; found: DayMap<FoundOfDay>; work: VerifyWork },
 ): Promise<void> {
   work.onProgress?.({ doing: 'asking' })
-  const ranges = dayRanges(days, (day) => {
-    const events = [...sent.of(day).values()]
-    return { events: sum(events.map(({ rows }) => rows)), names: events.length }
-  })
-  const answer = await work.countEvents(ranges)
+  const answer = await work.countEvents(rangesOf(days, sent))
   for (const day of days) found.forget(day)
   for (const { event, day, rows, different, uuids } of answer) {
     const known = found.get(event, day) ?? { rows: 0, different: 0, uuids: 0 }
@@ -127,6 +149,13 @@ async function askFor(
       uuids: known.uuids + uuids,
     })
   }
+}
+
+function rangesOf(days: readonly number[], sent: DayMap<SentOfDay>): TimeRange[] {
+  return dayRanges(days, (day) => {
+    const events = [...sent.of(day).values()]
+    return { events: sum(events.map(({ rows }) => rows)), names: events.length }
+  })
 }
 
 async function lastSentAt(run: Run, progress: RunProgress, { ledger }: VerifyWork): Promise<number> {
