@@ -12,7 +12,7 @@ import {
   knownUserColumns,
   textHash,
 } from '@heapferry/conversion'
-import { ColumnRule, defaultMapping, Mapping, RunId, tableOf } from '@heapferry/domain'
+import { ColumnRule, conversionVersion, defaultMapping, Mapping, RunId, tableOf } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
 import { sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
@@ -205,6 +205,7 @@ function propertiesOf(
   const columns = Object.keys(row)
   const convert = compileConverter(tableOf(tableName, columns), columns, {
     run: RunId.parse('docs'),
+    conversion: conversionVersion,
     mapping,
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,

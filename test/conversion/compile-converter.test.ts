@@ -1,5 +1,5 @@
 import { compileConverter } from '@heapferry/conversion'
-import { defaultMapping, RunId, tableOf } from '@heapferry/domain'
+import { conversionVersion, defaultMapping, RunId, tableOf } from '@heapferry/domain'
 import type { PostHogEvent } from '@heapferry/domain'
 import * as fc from 'fast-check'
 import { noIdentities } from '@heapferry/migration'
@@ -13,6 +13,7 @@ function convert(tableName: string, row: Row, run = 'a', startMs = startedAtMs) 
   const columns = Object.keys(row)
   const converter = compileConverter(tableOf(tableName, columns), columns, {
     run: RunId.parse(run),
+    conversion: conversionVersion,
     mapping: defaultMapping,
     startedAtMs: startMs,
     includeRecent: false,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { compileConverter, textHash } from '@heapferry/conversion'
-import { Mapping, RunId, Table, tableOf } from '@heapferry/domain'
+import { conversionVersion, Mapping, RunId, Table, tableOf } from '@heapferry/domain'
 import type { Conversion, Identities, Resolution } from '@heapferry/domain'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -19,6 +19,8 @@ const Case = z.strictObject({
   /** Instead of `row`, where two columns have the same name. */
   cells: z.array(z.tuple([z.string(), z.string().nullable()])).optional(),
   mapping: Mapping.optional(),
+  /** Of the run; today's where nothing is said. */
+  conversion: z.number().optional(),
   includeRecent: z.boolean().optional(),
   identities: z.record(z.string(), z.unknown()).optional(),
   expected: z.unknown(),
@@ -85,6 +87,7 @@ function convertCase(file: string): { text: string; conversion: Conversion; gold
     columns,
     {
       run: RunId.parse('golden'),
+      conversion: golden.conversion ?? conversionVersion,
       mapping: golden.mapping ?? Mapping.parse({}),
       startedAtMs: Date.UTC(2024, 0, 1),
       includeRecent: golden.includeRecent ?? false,

@@ -1,6 +1,7 @@
 import { compileConverter, identityNaming, textHash } from '@heapferry/conversion'
 import {
   type Columns,
+  conversionVersion,
   type Conversion,
   hashes,
   type Identities,
@@ -239,7 +240,14 @@ function convert(
 ): Conversion {
   const columns: Columns = cells.map(([column]) => column)
   const hash = salt === null ? null : textHash(salt)
-  const context = { mapping, identities, hash, run: RunId.parse('secrets'), includeRecent: false }
+  const context = {
+    mapping,
+    identities,
+    hash,
+    run: RunId.parse('secrets'),
+    conversion: conversionVersion,
+    includeRecent: false,
+  }
   const converter = compileConverter(table, columns, { ...context, startedAtMs: Date.UTC(2024, 0, 1) })
   return converter(cells.map(([, value]) => value))
 }

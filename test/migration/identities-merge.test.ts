@@ -1,6 +1,6 @@
 import { compileConverter, compileIdentifyConverter } from '@heapferry/conversion'
 import type { Conversion, Identities, PostHogEvent } from '@heapferry/domain'
-import { defaultMapping, RunId } from '@heapferry/domain'
+import { conversionVersion, defaultMapping, RunId } from '@heapferry/domain'
 import { createPersons } from '@heapferry/fake-posthog'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -118,6 +118,7 @@ function dated({ table, columns, rows }: TestTable): TestTable {
 function converted({ table, columns, rows }: TestTable, identities: Identities): Conversion[] {
   const context = {
     run: RunId.parse('merge'),
+    conversion: conversionVersion,
     mapping: defaultMapping,
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,

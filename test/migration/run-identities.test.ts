@@ -1,5 +1,5 @@
 import { defaultMapping, type IdentitiesRecord, OperatorError, type WorkStore } from '@heapferry/domain'
-import { identitiesFor, type KeptIdentities, recoverIdentities, saveIdentities } from '@heapferry/migration'
+import { type KeptIdentities, loadIdentities, recoverIdentities, saveIdentities } from '@heapferry/migration'
 import { expect, test } from 'vitest'
 import { runOf } from '../support/chunk.ts'
 import { exportOf, migrationsOf, users } from './identities-of.ts'
@@ -12,17 +12,15 @@ const owner = { kind: 'person', distinctId: 'a@example.com', migratedAway: true 
 test('workers have the identities that the producer saved', async () => {
   const kept = keptIdentities()
   await saveIdentities(run, files, source, kept)
-  const identities = await identitiesFor('identities', run, kept)
+  const identities = await loadIdentities(run, kept)
   expect(identities.person('1')).toEqual(owner)
 })
 
-test('events go out under the ids of the export, so their workers read no identities, unless they have to know who has none', async () => {
+test('a run that has to know who has no identity knows who has one', async () => {
   const kept = keptIdentities()
-  expect((await identitiesFor('events', run, kept)).person('1')).toBeUndefined()
-
   const personless = runOf('people', { mapping: { ...defaultMapping, anonymous: 'personless' } })
   await saveIdentities(personless, files, source, kept)
-  expect((await identitiesFor('events', personless, kept)).isKnown('1')).toBe(true)
+  expect((await loadIdentities(personless, kept)).isKnown('1')).toBe(true)
 })
 
 test('saving again leaves what is there, and mends what was cleared or damaged', async () => {
@@ -54,14 +52,12 @@ test('a worker that finds no identities, or those of another run, stops', async 
   const kept = keptIdentities()
   await saveIdentities(run, files, source, kept)
   kept.stored.clear()
-  await expect(identitiesFor('identities', run, kept)).rejects.toThrow(
-    'The identities of the run people cannot be read',
-  )
+  await expect(loadIdentities(run, kept)).rejects.toThrow('The identities of the run people cannot be read')
 
   const other = keptIdentities()
   await saveIdentities(run, exportOf([migrationsOf('1>2')]).files, source, other)
   for (const [path, bytes] of other.stored) kept.stored.set(path, bytes)
-  await expect(identitiesFor('identities', run, kept)).rejects.toThrow('holds other identities than those of the run')
+  await expect(loadIdentities(run, kept)).rejects.toThrow('holds other identities than those of the run')
 })
 
 test('where the work store was cleared they are resolved again, and only the same ones are taken', async () => {

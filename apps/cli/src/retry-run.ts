@@ -7,7 +7,6 @@ import {
   type Identities,
   type Mapping,
   OperatorError,
-  type Phase,
   type RetryOutcome,
   type RetryWanted,
   type Run,
@@ -15,7 +14,7 @@ import {
 } from '@heapferry/domain'
 import {
   assertSamePeople,
-  identitiesFor,
+  loadIdentities,
   lookedAt,
   type RetriedRows,
   type RetryCounts,
@@ -76,7 +75,7 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
         anyway,
         limits: limitsFor(run.destination, pacer),
         nowMs: await ledger.nowMs(),
-        identities: (phase: Phase) => identitiesOf(phase, request),
+        identities: () => identitiesOf(request),
         hashSaltFor: (mapping: Mapping) => hashSaltFor(mapping, settings),
         inspect: (paths: readonly string[], mapping: Mapping) => inspectedAs(paths, mapping, request),
         openCorrected: openRowsFile,
@@ -119,10 +118,10 @@ function wantedBy(wish: RetryWish): RetryWanted {
   }
 }
 
-async function identitiesOf(phase: Phase, { run, opened, settings }: RetryRequest): Promise<Identities> {
+async function identitiesOf({ run, opened, settings }: RetryRequest): Promise<Identities> {
   const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
   try {
-    return await identitiesFor(phase, run, { ledger: opened.ledger, store })
+    return await loadIdentities(run, { ledger: opened.ledger, store })
   } finally {
     store.close()
   }

@@ -7,6 +7,7 @@ import {
   type ExportFile,
   type FileId,
   type FileLedger,
+  goneOnWith,
   hashes,
   isSameVersion,
   type Mapping,
@@ -238,6 +239,7 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 }
 
 function assertSameRequest(stored: Run, wanted: Run): void {
+  const begun = goneOnWith.includes(stored.conversion) ? { ...wanted, conversion: stored.conversion } : wanted
   const fixed = [
     'root',
     'source',
@@ -248,7 +250,7 @@ function assertSameRequest(stored: Run, wanted: Run): void {
     'conversion',
     'newestDump',
   ] as const
-  const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], wanted[field]))
+  const changed = fixed.filter((field) => !isDeepStrictEqual(stored[field], begun[field]))
   if (changed.length === 0) return
   throw new OperatorError(
     [

@@ -77,7 +77,7 @@ export async function openDesk(
     watch: (place) => watchedPlace(place, presence),
   })
   const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, listener(run, presence, options))
-  const process = runWork(run, phase, {
+  const process = runWork(run, {
     ledger,
     sink: { send: (...batch) => presence.during('sending', () => sink.send(...batch)) },
     source,

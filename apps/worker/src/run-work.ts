@@ -9,14 +9,13 @@ import {
   type ExportFile,
   type FileId,
   type FileLedger,
-  type Phase,
   type Run,
   type RunLedger,
   type SliceLimits,
   type Source,
   type WorkStore,
 } from '@heapferry/domain'
-import { convertersOf, identitiesFor, processChunk } from '@heapferry/migration'
+import { convertersOf, loadIdentities, processChunk } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
@@ -40,10 +39,9 @@ export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer
 const leastSliceRows = 20
 const reportEveryMs = 1000
 
-/** Everything that the chunks of one phase of a run share in this process. */
+/** Everything that the chunks of a run share in this process. */
 export function runWork(
   run: Run,
-  phase: Phase,
   {
     ledger,
     sink,
@@ -76,7 +74,7 @@ export function runWork(
     const file = await remembered(files, chunk.file, () => ledger.file(run.id, chunk.file))
     // Nobody has planned a chunk of such a file: that is a fault of this job alone.
     if (file === null) return { kind: 'not_planned' }
-    converters ??= loading(() => identitiesFor(phase, run, { ledger, store })).then((identities) =>
+    converters ??= loading(() => loadIdentities(run, { ledger, store })).then((identities) =>
       convertersOf(run, identities, hashSalt),
     )
     const converterFor = await converters.catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import { type Columns, type Mapping, type PostHogEvent, RunId, type Table } from '@heapferry/domain'
+import { type Columns, conversionVersion, type Mapping, type PostHogEvent, RunId, type Table } from '@heapferry/domain'
 import { campaignParameters } from './campaign.ts'
 import { compileConverter } from './compile-converter.ts'
 import type { ConversionContext } from './context.ts'
@@ -81,6 +81,7 @@ const required: Readonly<Record<string, string>> = {
 
 const context: Omit<ConversionContext, 'mapping'> = {
   run: RunId.parse('plan'),
+  conversion: conversionVersion,
   startedAtMs: Date.UTC(2024, 0, 1),
   includeRecent: false,
   identities: {

@@ -4,6 +4,8 @@ import type { Identities, Mapping, RunId } from '@heapferry/domain'
 /** What of a run has a say in what its rows become. */
 export interface ConversionContext {
   run: RunId
+  /** Which conversion the run was begun with; what later ones do otherwise, it does as it was. */
+  conversion: number
   mapping: Mapping
   /** Milliseconds since 1970. Rows are young or in the future relative to this. */
   startedAtMs: number

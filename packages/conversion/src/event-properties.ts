@@ -4,6 +4,7 @@ import type { Treatments } from './column-treatments.ts'
 import type { CellReader, CompiledColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
 import { compileGroupKey } from './group-key.ts'
+import { compileSessionName } from './session-name.ts'
 import type { Properties } from './known-columns.ts'
 import type { ColumnNulls } from './nulls.ts'
 import { entryUrl, pageAddress } from './page-address.ts'
@@ -27,17 +28,18 @@ export interface EventIds {
 export function compileEventProperties(
   columns: Columns,
   compiled: CompiledColumns,
-  { run, mapping, identities }: ConversionContext,
+  context: ConversionContext,
   { treatments, nulls }: { treatments: Treatments; nulls: ColumnNulls },
   statics: readonly [string, unknown][],
 ): (values: Values, ids: EventIds, timeMs: number, row: { isNative: boolean; types: Types | undefined }) => Properties {
+  const { run, mapping, identities } = context
   const isPersonless = mapping.anonymous === 'personless'
   const ipCell = compiled.cell('ip')
   const browserIpCell = compiled.cell('browser_ip')
   const libraryCell = compiled.cell('library')
   const viewControllerCell = compiled.cell('view_controller')
   const screenLabelCell = compiled.cell('screen_a11y_label')
-  const sessionUuid = compileSessionUuid()
+  const sessionUuid = compileSessionUuid(context)
   const setAddress = compileAddress(compiled)
   const setDirect = compileDirect(compiled)
   const setCampaign = compileCampaign(compiled, treatments)
@@ -93,12 +95,12 @@ function setGroups(
 /**
  * PostHog takes a session's start from its id, wants it before the session's first event and less than 24 hours before its
  * last, and the same in every event. The start of the event's day (UTC) is all that without knowing the other events; a
- * session that crosses midnight becomes two. Heap numbers sessions per user.
+ * session that crosses midnight becomes two.
  */
-function compileSessionUuid(): (userId: string, sessionId: string, timeMs: number) => string {
+function compileSessionUuid(context: ConversionContext): (userId: string, sessionId: string, timeMs: number) => string {
+  const nameOf = compileSessionName(context)
   const tails = remembered((name) => ({ tail: uuidTail(name) }))
-  return (userId, sessionId, timeMs) =>
-    uuidV7(timeMs - (timeMs % dayMs), tails(`heapferry session\0${userId}\0${sessionId}`).tail)
+  return (userId, sessionId, timeMs) => uuidV7(timeMs - (timeMs % dayMs), tails(nameOf(userId, sessionId)).tail)
 }
 
 /** Sets the page's address and that of the session's first page. What cannot be put into an address stays as it is. */

@@ -28,7 +28,10 @@ export function destinationText(destination: Destination): string {
  * Which conversion a run was begun with: rows of one run are not converted some this way and some that. It grows with
  * every change of what rows of an export become.
  */
-export const conversionVersion = 2
+export const conversionVersion = 3
+
+/** The conversions that runs go on with; rows of an earlier one can only be converted by the version that began it. */
+export const goneOnWith: readonly number[] = [2, conversionVersion]
 
 /** What is fixed when a run is created. A later command with other values is refused, so that no event changes midway. */
 export const Run = z.object({

@@ -3,7 +3,7 @@ import {
   type Columns,
   type Convert,
   type ConverterFor,
-  conversionVersion,
+  goneOnWith,
   type Identities,
   OperatorError,
   type Run,
@@ -23,30 +23,39 @@ export function convertersOf(
   hashSalt: string | null,
   onUncast?: ConversionContext['onUncast'],
 ): ConverterFor {
-  const { mapping, includeRecent, createdAtMs: startedAtMs } = run
+  const { mapping, includeRecent, conversion, createdAtMs: startedAtMs } = run
   if (run.saltFingerprint !== null && run.saltFingerprint !== fingerprintOfSalt(hashSalt)) {
     throw new OperatorError(
       `The run ${run.id} hashes with another salt than the one that is set here`,
       'Set HEAPFERRY_HASH_SALT to the salt that the run was created with.',
     )
   }
-  if (run.conversion !== conversionVersion) {
+  if (!goneOnWith.includes(run.conversion)) {
     throw new OperatorError(
       `The run ${run.id} was begun by a version of heapferry that makes other events of some rows`,
       'Go on with that version, or start another run with --run NAME: rows that are the same keep their uuids.',
     )
   }
-  return compiled({ run: run.id, mapping, includeRecent, startedAtMs, identities, hash: hashOf(hashSalt), onUncast })
+  const hash = hashOf(hashSalt)
+  return compiled({ run: run.id, conversion, mapping, includeRecent, startedAtMs, identities, hash, onUncast })
 }
 
 /**
  * The same for somebody who looks at rows: nobody is joined to anybody, and of what is hashed is only told that it is, so
  * that neither identities nor the salt are needed.
  */
-export function convertersToShow({ id, mapping, includeRecent, createdAtMs: startedAtMs }: Run): ConverterFor {
+export function convertersToShow({
+  id,
+  conversion,
+  mapping,
+  includeRecent,
+  createdAtMs: startedAtMs,
+}: Run): ConverterFor {
   const identities = noIdentities
-  return compiled({ run: id, mapping, includeRecent, startedAtMs, identities, hash: () => hiddenText.hash })
+  return compiled({ run: id, conversion, mapping, includeRecent, startedAtMs, identities, hash: hidden })
 }
+
+const hidden = (): string => hiddenText.hash
 
 /** How text is hashed with a salt; null where none is set. */
 export function hashOf(hashSalt: string | null): ConversionContext['hash'] {

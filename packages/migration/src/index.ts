@@ -5,9 +5,9 @@ export { decodeIdentities, encodeIdentities } from './identities/encoded-identit
 export { noIdentities } from './identities/no-identities.ts'
 export { resolvePeople } from './identities/resolve-people.ts'
 export {
-  identitiesFor,
   identitiesPath,
   type KeptIdentities,
+  loadIdentities,
   recoverIdentities,
   saveIdentities,
 } from './identities/run-identities.ts'

@@ -4,7 +4,6 @@ import {
   type FileLedger,
   type Identities,
   OperatorError,
-  type Phase,
   phaseOf,
   type Run,
   type RunId,
@@ -13,7 +12,6 @@ import {
   type WorkStore,
 } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
-import { noIdentities } from './no-identities.ts'
 import { type ResolvedPeople, resolvePeople } from './resolve-people.ts'
 
 /** Where the identities of a run are: their file in the work store, its hash in the ledger. */
@@ -70,19 +68,6 @@ export async function saveIdentities(
   return people.notices
 }
 
-/**
- * Events are sent under the ids that the export has, so those who send them need no identities in memory; unless they
- * have to know who has none.
- */
-export async function identitiesFor(phase: Phase, run: Run, kept: KeptIdentities): Promise<Identities> {
-  switch (phase) {
-    case 'identities':
-      return loadIdentities(run, kept)
-    case 'events':
-      return run.mapping.anonymous === 'personless' ? loadIdentities(run, kept) : noIdentities
-  }
-}
-
 /** As the work store has them, or where that was cleared, resolved again. */
 export async function recoverIdentities(run: Run, source: PeopleSource, kept: KeptIdentities): Promise<Identities> {
   const stored = await loadIdentities(run, kept).catch(unlessOperator)
@@ -95,7 +80,8 @@ export async function recoverIdentities(run: Run, source: PeopleSource, kept: Ke
   )
 }
 
-async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
+/** As the producer left them in the work store. @throws OperatorError where they are not there, or another run's */
+export async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
   const hint =
     'Workers on other machines need the same HEAPFERRY_WORK_STORE (a shared folder or s3://bucket/prefix), and the export at the same place.'
   const { store } = kept

@@ -42,8 +42,7 @@ export interface RetryRowsWork extends Pick<HeldBackWork, 'hold' | 'sink' | 'lim
   source: Pick<Source, 'cut' | 'read' | 'rowsAt' | 'rowOfText'>
   /** Also sends what may have been sent otherwise. */
   anyway: boolean
-  /** Who is who, as far as rows of a phase need it. */
-  identities(phase: Phase): Promise<Identities>
+  identities(): Promise<Identities>
   /** Null where the mapping hashes nothing. */
   hashSaltFor(mapping: Mapping): string | null
   /** What files with these paths are now, as the mapping has them read. Those that are gone are left out. */
@@ -74,7 +73,7 @@ export async function retryRows(
       const meant = files.filter(({ table }) => wish.table === undefined || table.name === wish.table)
       work.onBegin?.(await heldBackRows(run, meant, work))
       const hashSalt = work.hashSaltFor(run.mapping)
-      const identities = await work.identities('events')
+      const identities = await work.identities()
       const convertersAt = (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, identities, hashSalt)
       return { ...(await retryHeldBack(run, meant, { ...work, convertersAt }, signal)), corrected: null }
     }
@@ -156,7 +155,7 @@ function send(
   const converted = { ...run, mapping: wanted, saltFingerprint: hashes(wanted) ? run.saltFingerprint : null }
   const hashSalt = work.hashSaltFor(wanted)
   const convertersFor = async (phase: Phase) => {
-    const identities = await work.identities(phase)
+    const identities = await work.identities()
     switch (phase) {
       case 'identities':
         return convertersOf(converted, lateIdentities(identities), hashSalt)
