@@ -8,6 +8,7 @@ import { benchPeople } from './people.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
 import { benchPages, benchRun } from './run.ts'
+import { benchSessions } from './sessions.ts'
 import { benchTransport } from './transport.ts'
 
 const suites = {
@@ -27,6 +28,8 @@ const suites = {
   identities: benchIdentities,
   /** The people under each event and month, as `verify` counts them. */
   people: benchPeople,
+  /** Putting sessions in order, and asking for those of rows. */
+  sessions: benchSessions,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
   /** The same with nobody and with fifty people who look at its page. */

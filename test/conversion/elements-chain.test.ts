@@ -1,5 +1,5 @@
 import { compileConverter } from '@heapferry/conversion'
-import { Mapping, RunId, type Table } from '@heapferry/domain'
+import { conversionVersion, Mapping, RunId, type Table } from '@heapferry/domain'
 import { noIdentities } from '@heapferry/migration'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -127,6 +127,7 @@ function chainOf(target: readonly (string | null)[]): string | undefined {
 function convert(row: readonly (string | null)[], mapping: Mapping) {
   const conversion = compileConverter(rawEvents, columns, {
     run: RunId.parse('chains'),
+    conversion: conversionVersion,
     mapping,
     startedAtMs: Date.UTC(2024, 0, 1),
     includeRecent: false,

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { compileConverter, textHash } from '@heapferry/conversion'
+import { compileConverter, pageColumns, sessionColumns, textHash } from '@heapferry/conversion'
 import { conversionVersion, Mapping, RunId, Table, tableOf } from '@heapferry/domain'
-import type { Conversion, Identities, Resolution } from '@heapferry/domain'
+import type { Columns, Conversion, FoundSession, Identities, Resolution } from '@heapferry/domain'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { reasonsOfConversion } from './reasons-of-conversion.ts'
@@ -19,6 +19,15 @@ const Case = z.strictObject({
   /** Instead of `row`, where two columns have the same name. */
   cells: z.array(z.tuple([z.string(), z.string().nullable()])).optional(),
   mapping: Mapping.optional(),
+  /** What was found of the row's session: columns that are not named are not in the table. */
+  session: z
+    .strictObject({
+      start: z.string().nullable().default(null),
+      isMissing: z.boolean().default(false),
+      cells: z.record(z.string(), z.string()).optional(),
+      page: z.record(z.string(), z.string()).optional(),
+    })
+    .optional(),
   /** Of the run; today's where nothing is said. */
   conversion: z.number().optional(),
   includeRecent: z.boolean().optional(),
@@ -95,5 +104,20 @@ function convertCase(file: string): { text: string; conversion: Conversion; gold
       hash: textHash('salt of the golden pairs'),
     },
   )
-  return { text, conversion: convert(cells.map(([, value]) => value)), golden }
+  const values = cells.map(([, value]) => value)
+  return { text, conversion: convert(values, undefined, golden.session && foundOf(golden.session)), golden }
+}
+
+function foundOf({ start, isMissing, cells, page }: NonNullable<z.infer<typeof Case>['session']>): FoundSession {
+  return {
+    startMs: start === null ? null : Date.parse(start),
+    isMissing,
+    cells: cells ? inOrder(sessionColumns, cells) : null,
+    page: page ? inOrder(pageColumns, page) : null,
+  }
+}
+
+function inOrder(columns: Columns, named: Record<string, string>) {
+  expect(columns).toEqual(expect.arrayContaining(Object.keys(named)))
+  return columns.map((column) => named[column] ?? null)
 }

@@ -1,7 +1,8 @@
-import type { Conversion, ReadRow } from '@heapferry/domain'
-import { endOfRow } from '@heapferry/migration'
+import type { Conversion, FoundSession, ReadRow } from '@heapferry/domain'
+import { convertersOf, endOfRow, noIdentities } from '@heapferry/migration'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { columns, fileOf } from '../support/chunk.ts'
+import { columns, fileOf, runOf } from '../support/chunk.ts'
 
 const { table } = fileOf('clicks')
 const place = { row: 7, byte: 70 }
@@ -28,6 +29,44 @@ test('an event of 900,000 bytes is sent; of one more, with the quotes that JSON 
     reason: 'event_too_large',
     detail: "the event would take 900001 bytes of PostHog's 1 MB",
   })
+})
+
+test('whatever is known of its session, a row ends as it does alone, with the same uuid, name, person and time', () => {
+  const named = ['event_id', 'user_id', 'session_id', 'time', 'library', 'text']
+  const converterFor = convertersOf(runOf('sessions'), noIdentities, null)
+  const endsWith = (session: FoundSession | null, library: string | null, text: string) => {
+    const values = ['1', '7', '9000000000000001', '2023-01-02 03:04:05', library, text]
+    const row: ReadRow = { kind: 'row', place, columns: named, values, session }
+    return endOfRow(row, table, converterFor)
+  }
+  const ends = new Set<string>()
+  fc.assert(
+    fc.property(
+      // About as large as an event may be, with and without what its session adds.
+      fc.integer({ min: 898_000, max: 900_000 }),
+      fc.constantFrom(null, 'web'),
+      fc.record({
+        startMs: fc.option(fc.constant(Date.UTC(2023, 0, 1, 23))),
+        isMissing: fc.boolean(),
+        cells: fc.option(fc.integer({ min: 0, max: 2000 }).map((chars) => [`https://a.example/${'x'.repeat(chars)}`])),
+        page: fc.constant(null),
+      }),
+      (chars, library, session) => {
+        const alone = endsWith(null, library, 'x'.repeat(chars))
+        const end = endsWith(session, library, 'x'.repeat(chars))
+        ends.add(end.kind)
+        if (alone.kind === 'event' && end.kind === 'event') {
+          const { json: _, ...same } = alone
+          expect(end).toMatchObject(same)
+          expect(Buffer.byteLength(JSON.stringify(Buffer.from(end.json).toString()))).toBeLessThanOrEqual(900_000)
+        } else {
+          expect(end).toEqual(alone)
+        }
+      },
+    ),
+    { numRuns: 100 },
+  )
+  expect(ends).toEqual(new Set(['event', 'reject']))
 })
 
 const key = { uuid: 'u', event: 'click', distinct_id: '7', timestamp: '2023-01-01T00:00:00.000Z' }

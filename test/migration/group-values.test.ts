@@ -1,5 +1,5 @@
 import { compileConverter } from '@heapferry/conversion'
-import { Mapping, RunId, type Table, type Values } from '@heapferry/domain'
+import { conversionVersion, Mapping, RunId, type Table, type Values } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from '@heapferry/migration'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -119,6 +119,7 @@ async function sentFrom(tables: readonly TestTable[], said: Mapping = mapping): 
     if (one.kind !== 'groups') return []
     const context = {
       run: RunId.parse('groups'),
+      conversion: conversionVersion,
       mapping: said,
       startedAtMs: Date.UTC(2025, 0, 1),
       identities,

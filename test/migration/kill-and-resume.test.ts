@@ -12,7 +12,7 @@ import {
   RunId,
   type Slice,
 } from '@heapferry/domain'
-import { type ChunkWork, convertersOf, processChunk } from '@heapferry/migration'
+import { type ChunkWork, convertersOf, findNoSessions, processChunk } from '@heapferry/migration'
 import { inspectFile, type ExportPlace, sourceAt } from '@heapferry/sources'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -236,6 +236,7 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
         },
       },
       converterFor: convertersOf(run, identities, null),
+      findSessions: findNoSessions,
       limits: { rows, bytes: 100_000 },
     }
   }

@@ -9,7 +9,7 @@ import {
   type Slice,
   type Tally,
 } from '@heapferry/domain'
-import { type ChunkWork, processChunk } from '@heapferry/migration'
+import { type ChunkWork, findNoSessions, processChunk } from '@heapferry/migration'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { chunkOf, columns, fileOf } from '../support/chunk.ts'
@@ -244,6 +244,7 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
         }
       )
     },
+    findSessions: findNoSessions,
     limits: { rows: sliceRows, bytes: 1000 },
   }
 

@@ -6,7 +6,7 @@ import {
   type RetryHold,
   type Slice,
 } from '@heapferry/domain'
-import { convertersOf, type HeldBackWork, noIdentities, retryHeldBack } from '@heapferry/migration'
+import { convertersOf, findNoSessions, type HeldBackWork, noIdentities, retryHeldBack } from '@heapferry/migration'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { columns } from '../support/chunk.ts'
@@ -129,6 +129,7 @@ async function workbench(agesH: readonly number[], accidents: readonly Accident[
           },
         },
         convertersAt: (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, noIdentities, null),
+        findSessions: findNoSessions,
         limits: { rows: 3, bytes: 1000 },
         nowMs: run.createdAtMs + laterH * hourMs,
       }

@@ -1,5 +1,5 @@
 import type { EventSink, OutgoingEvent, Phase, Refusal, RejectedRow, RetryHold } from '@heapferry/domain'
-import { type RereadRow, retryRejected, type RetryWork } from '@heapferry/migration'
+import { findNoSessions, type RereadRow, retryRejected, type RetryWork } from '@heapferry/migration'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { columns } from '../support/chunk.ts'
@@ -170,6 +170,7 @@ async function workbench(fates: readonly string[], accidents: readonly Accident[
         ledger: withAccidents(),
         sink,
         anyway: self.anyway,
+        findSessions: findNoSessions,
         convertersFor(phase) {
           loaded.push(phase)
           return Promise.resolve(() => (values) => {

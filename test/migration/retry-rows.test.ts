@@ -84,6 +84,7 @@ function workbench(rows: readonly number[], now: readonly ExportFile[] = [clicks
     anyway: false,
     nowMs: run.createdAtMs,
     identities: () => Promise.resolve(noIdentities),
+    sessions: () => Promise.resolve(null),
     hashSaltFor: () => null,
     inspect: () => Promise.resolve(now),
     openCorrected: unasked,

@@ -31,6 +31,11 @@ identity: keep
 # that PostHog's actions look for.
 autocapture: false
 
+# What rows get that they do not say themselves: sessions: referrer, campaign,
+# browser, device from their session; pages: the page from the pageview before;
+# [sessions, pages]; none.
+enrich: sessions
+
 # What becomes of a column, in all tables: drop, hash, number, boolean, date,
 # or { name: another_name }. hash wants HEAPFERRY_HASH_SALT to be set.
 properties:

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, onceAMinute, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { OperatorError, type Phase, visible } from '@heapferry/domain'
@@ -9,6 +10,7 @@ import { type LocalWorkers, startLocalWorkers } from './local-workers.ts'
 import { openWorkStore } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
 import { openQueues } from './open-queues.ts'
+import { openScratch } from './open-scratch.ts'
 import { say } from './print.ts'
 import type { ProgressView } from './progress-view.ts'
 
@@ -67,10 +69,12 @@ async function untilOver(
 ): Promise<'over' | 'stuck'> {
   const { production, opened, settings, view, stop } = migration
   const enough = new AbortController()
+  const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', production.run.id))
   const producing = produce(production, {
     ledger: opened.ledger,
     queueOf,
     store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
+    scratch,
     signal: AbortSignal.any([enough.signal, stop]),
     onNotice(notice) {
       view.end()
@@ -78,9 +82,14 @@ async function untilOver(
     },
   })
   let produced = false
-  const outcome = producing.then(() => {
-    produced = true
-  })
+  const outcome = (async () => {
+    try {
+      await producing
+      produced = true
+    } finally {
+      await scratch.close()
+    }
+  })()
   // A fault of the producer ends the command at the next look, not before the status of that look is shown.
   outcome.catch(() => {})
 

@@ -51,6 +51,7 @@ function wholePlan(plan: ExportPlan, transport: TransportName | 'auto'): string[
     rowLines(plan),
     castSuggestions(plan),
     peopleLines(plan),
+    sessionLines(plan),
     timeLines(plan),
     repeatedLines(plan),
     allEventsLines(plan),
@@ -300,6 +301,15 @@ function placeText({ file, row, byte }: PlannedPlace, length: number): string {
 }
 
 const conflictsShown = 5
+
+function sessionLines({ session_index: index }: ExportPlan): string[] {
+  if (!index) return []
+  const pageviews = index.pageviews.count === 0 ? '' : ` and ${figure(index.pageviews)} pageviews`
+  return wrapped(
+    `Sessions: ${figure(index.sessions)} sessions${pageviews} are put in order before any event is sent (about ${sizeText(index.bytes)} in the work store, and ${sizeText(index.scratch_bytes)} in HEAPFERRY_HOME meanwhile), so that rows get what they do not say themselves: see enrich in the mapping file; none turns it off. It is not in the rows that are shown here.`,
+    '',
+  )
+}
 
 function peopleLines({ people }: ExportPlan): string[] {
   if (people.ids === 0) return []

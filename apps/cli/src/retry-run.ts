@@ -10,12 +10,14 @@ import {
   type RetryOutcome,
   type RetryWanted,
   type Run,
+  type SessionIndex,
   visible,
 } from '@heapferry/domain'
 import {
   assertSamePeople,
   loadIdentities,
   lookedAt,
+  openSessions,
   type RetriedRows,
   type RetryCounts,
   retryRows,
@@ -53,7 +55,11 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
   const holding = { hold, wanted: wantedBy(wish), stop }
   const { result, outcome } = await holdingRetry(ledger, holding, async (signal, progressed) => {
     let rows = 0
-    await assertRunGranted(request)
+    const store = await openWorkStore(workStoreOf(settings), access.s3)
+    let identities: Promise<Identities> | undefined
+    let sessions: SessionIndex | null | undefined
+    // Rows of mended files are converted as the run's mapping says, and another one's source is looked into.
+    await assertGranted(run, store)
     const source = await openRunSource(run, { store: workStoreOf(settings), s3: access.s3 })
     const { pace } = await ledger.progress(run.id)
     const pacer = redisPacer(opened.redis, run.id, pace.limit)
@@ -75,7 +81,8 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
         anyway,
         limits: limitsFor(run.destination, pacer),
         nowMs: await ledger.nowMs(),
-        identities: () => identitiesOf(request),
+        identities: () => (identities ??= loadIdentities(run, { ledger, store })),
+        sessions: async () => (sessions ??= await openSessions(run, { ledger, store })),
         hashSaltFor: (mapping: Mapping) => hashSaltFor(mapping, settings),
         inspect: (paths: readonly string[], mapping: Mapping) => inspectedAs(paths, mapping, request),
         openCorrected: openRowsFile,
@@ -93,16 +100,12 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
     } finally {
       view.end()
       await closeSink()
+      await sessions?.close()
       source.close()
+      store.close()
     }
   })
   return { ...result, outcome }
-}
-
-/** Rows of mended files are converted as the run's mapping says, and another one's source is looked into. */
-async function assertRunGranted({ run, settings }: RetryRequest): Promise<void> {
-  const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
-  await assertGranted(run, store).finally(() => store.close())
 }
 
 function wantedBy(wish: RetryWish): RetryWanted {
@@ -115,15 +118,6 @@ function wantedBy(wish: RetryWish): RetryWanted {
     }
     case 'from_files':
       return { from: [...wish.files] }
-  }
-}
-
-async function identitiesOf({ run, opened, settings }: RetryRequest): Promise<Identities> {
-  const store = await openWorkStore(workStoreOf(settings), s3OptionsOf(settings))
-  try {
-    return await loadIdentities(run, { ledger: opened.ledger, store })
-  } finally {
-    store.close()
   }
 }
 

@@ -16,7 +16,7 @@ import {
   type Phase,
   phases,
   type PlanLedger,
-  type Run,
+  Run,
   RunId,
   type RunLedger,
   type Source,
@@ -35,6 +35,8 @@ import {
   planRun,
   repeatedFileNotices,
   saveIdentities,
+  saveSessions,
+  type Scratch,
   withGroupFiles,
 } from '@heapferry/migration'
 import { ChunkQueue } from '@heapferry/queue'
@@ -178,6 +180,8 @@ export interface ProductionWork {
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
   store: WorkStore
+  /** For what memory has no room for; nothing of it is needed afterwards. */
+  scratch: Scratch
   /** Ends producing before the next chunk is planned. */
   signal: AbortSignal
   onFile?(file: ExportFile, chunks: number): void
@@ -186,12 +190,12 @@ export interface ProductionWork {
 }
 
 /**
- * Resolves identities, then cuts and enqueues everything that is not done. May be killed and called again.
+ * Resolves identities, indexes sessions, then cuts and enqueues everything that is not done. May be killed and called again.
  * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
  */
 export async function produce(
   { run, hashSalt, source, files }: Production,
-  { ledger, queueOf, store, signal, onFile, onNotice }: ProductionWork,
+  { ledger, queueOf, store, scratch, signal, onFile, onNotice }: ProductionWork,
 ): Promise<void> {
   await ledger.producing(run.id)
   // What goes wrong with Redis is told by what waits for it below.
@@ -203,6 +207,9 @@ export async function produce(
     }
     const notices = await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
     for (const notice of notices) onNotice?.(notice)
+    for (const notice of await saveSessions(run, files, { source, scratch, signal }, { ledger, store }))
+      onNotice?.(notice)
+    if (signal.aborted) return
     await planRun(run, files, {
       ledger,
       schedule: {
@@ -239,7 +246,9 @@ function nameOf(root: string, { source, destination }: RunRequest): RunId {
 }
 
 function assertSameRequest(stored: Run, wanted: Run): void {
-  const begun = goneOnWith.includes(stored.conversion) ? { ...wanted, conversion: stored.conversion } : wanted
+  const begun = goneOnWith.includes(stored.conversion)
+    ? Run.parse({ ...wanted, conversion: stored.conversion })
+    : wanted
   const fixed = [
     'root',
     'source',

@@ -77,7 +77,7 @@ export async function openDesk(
     watch: (place) => watchedPlace(place, presence),
   })
   const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, listener(run, presence, options))
-  const process = runWork(run, {
+  const work = runWork(run, {
     ledger,
     sink: { send: (...batch) => presence.during('sending', () => sink.send(...batch)) },
     source,
@@ -95,7 +95,7 @@ export async function openDesk(
     concurrency,
     process: async (job, signal) => {
       try {
-        return (await pausingOnOperatorErrors(run, options, () => process(job, signal))) ?? { kind: 'interrupted' }
+        return (await pausingOnOperatorErrors(run, options, () => work.process(job, signal))) ?? { kind: 'interrupted' }
       } finally {
         presence.ended(job.chunk.id)
       }
@@ -122,6 +122,7 @@ export async function openDesk(
       await consumer.close()
       // Only now nobody uses them any more.
       await closeSink()
+      await work.close()
       source.close()
       store.close()
       await presence.end(answers)

@@ -11,11 +11,19 @@ import {
   type FileLedger,
   type Run,
   type RunLedger,
+  type SessionIndex,
   type SliceLimits,
   type Source,
   type WorkStore,
 } from '@heapferry/domain'
-import { convertersOf, loadIdentities, processChunk } from '@heapferry/migration'
+import {
+  convertersOf,
+  type FindSessions,
+  findSessionsIn,
+  loadIdentities,
+  openSessions,
+  processChunk,
+} from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
 
 /** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
@@ -59,26 +67,35 @@ export function runWork(
     limits: SliceLimits
     /** What hashes are keyed with; null where none is set. */
     hashSalt: string | null
-    /** Around what reads who is who. */
+    /** Around what reads who is who, and which sessions there are. */
     loading<T>(load: () => Promise<T>): Promise<T>
     /** Told when a chunk is taken, and after every commit. */
     onProgress(progress: { chunk: Chunk; file: ExportFile; read: number }): void
   },
 ) {
   const files = new Map<FileId, Promise<ExportFile | null>>()
-  let converters: Promise<ConverterFor> | undefined
+  let loaded: Promise<Loaded> | undefined
 
-  return async ({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> => {
+  /** Who is who, and what is known of sessions. */
+  async function load(): Promise<Loaded> {
+    const identities = await loadIdentities(run, { ledger, store })
+    const sessions = await openSessions(run, { ledger, store })
+    return {
+      converterFor: convertersOf(run, identities, hashSalt),
+      findSessions: findSessionsIn(sessions, run, identities),
+      sessions,
+    }
+  }
+
+  async function process({ chunk, token, report }: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome> {
     // Forgotten, and created anew under the same name: another mapping, another source. Its desk is on its way.
     if (!isDeepStrictEqual(await ledger.run(run.id), run)) return { kind: 'interrupted' }
     const file = await remembered(files, chunk.file, () => ledger.file(run.id, chunk.file))
     // Nobody has planned a chunk of such a file: that is a fault of this job alone.
     if (file === null) return { kind: 'not_planned' }
-    converters ??= loading(() => loadIdentities(run, { ledger, store })).then((identities) =>
-      convertersOf(run, identities, hashSalt),
-    )
-    const converterFor = await converters.catch((error: unknown) => {
-      converters = undefined
+    loaded ??= loading(load)
+    const { converterFor, findSessions } = await loaded.catch((error: unknown) => {
+      loaded = undefined
       throw error
     })
 
@@ -92,6 +109,7 @@ export function runWork(
         sink,
         ledger,
         converterFor,
+        findSessions,
         limits,
         onCommit: ({ tally }) => {
           onProgress({ chunk, file, read: tally.read })
@@ -109,6 +127,21 @@ export function runWork(
       signal,
     )
   }
+
+  return {
+    process,
+    async close(): Promise<void> {
+      // Who has not got it has told why.
+      const all = await loaded?.catch(() => null)
+      await all?.sessions?.close()
+    },
+  }
+}
+
+interface Loaded {
+  converterFor: ConverterFor
+  findSessions: FindSessions
+  sessions: SessionIndex | null
 }
 
 /** Neither failures nor what is not there are remembered. */

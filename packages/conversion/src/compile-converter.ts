@@ -21,7 +21,7 @@ export function compileConverter(table: Table, columns: Columns, given: Conversi
   const convert = compileTable(table, columns, context)
   const isDeleted = becomesNothing(table) ? null : compileIsDeleted(columns, context.mapping)
   if (isDeleted === null) return convert
-  return (values, types) => (isDeleted(values) ? skip('deleted_in_source') : convert(values, types))
+  return (values, types, session) => (isDeleted(values) ? skip('deleted_in_source') : convert(values, types, session))
 }
 
 function becomesNothing({ kind }: Table): boolean {

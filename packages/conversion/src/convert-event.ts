@@ -34,6 +34,9 @@ import { remembered } from './remembered.ts'
 
 const hourMs = 3_600_000
 
+/** What PostHog calls the view of a page or screen; the one-time export has them among its events. */
+const pageEvents: ReadonlySet<string> = new Set(['$pageview', '$screen'])
+
 /** PostHog's documentation asks for this age of everything that is sent as history. */
 const historyAgeMs = 48 * hourMs
 
@@ -79,17 +82,17 @@ export function compileRawEventConverter(table: Table, columns: Columns, context
   const ofAnyType = compileRows(table, columns, { ...context, names: [table.name], event: undefined })
   const ofType = new Map<string, Convert>()
   const wants = remembered((type) => ({ events: wantsTable(mapping, type) }))
-  return (row, types) => {
+  return (row, types, session) => {
     const type = actionOf(row).toLowerCase()
     if (!wants(type).events) return skip('filtered_out')
     const mapped = mapping.tables[type]
     // As the table of sessions; unless the mapping speaks of events of that name.
     if (mapped === undefined && type === 'session') return skip('derived_by_posthog')
-    if (mapped === undefined) return ofAnyType(row, types)
+    if (mapped === undefined) return ofAnyType(row, types, session)
     const names = [table.name, type]
     const convert = ofType.get(type) ?? compileRows(table, columns, { ...context, names, event: mapped.event })
     ofType.set(type, convert)
-    return convert(row, types)
+    return convert(row, types, session)
   }
 }
 
@@ -115,13 +118,14 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
   const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
   const idsOf = compileIds(compiled)
   const timeOf = compileTime(compiled, context)
+  const isPageviews = table.kind === 'pageviews'
   const isNativeRow = compileIsNative(compiled)
   const nameOf = compileEventName(table, event, compiled, mapping)
   const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
   const propertiesOf = compileEventProperties(columns, compiled, context, { treatments, nulls }, statics)
   const setInteraction = mapping.autocapture ? compileInteraction(table, compiled) : null
 
-  return (row, types) => {
+  return (row, types, session = null) => {
     const values = cellsOf(row, types)
     // Whoever does not want a row need not hear what is wrong with it.
     if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
@@ -134,7 +138,8 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
     const nameFault = rejectEventName(name)
     if (nameFault) return nameFault
     if (!includeRecent && timeMs > startedAtMs - historyAgeMs) return skip('held_back')
-    const properties = propertiesOf(values, ids, timeMs, { isNative, types })
+    const isPageview = isPageviews || pageEvents.has(name)
+    const properties = propertiesOf(values, ids, timeMs, { isNative, isPageview, types, session })
     if (name === autocaptured) setInteraction?.(values, properties)
     return {
       kind: 'event',

@@ -1,9 +1,10 @@
-import type { Columns, Types, Values } from '@heapferry/domain'
+import type { Columns, FoundSession, Types, Values } from '@heapferry/domain'
 import { compileCampaign } from './campaign.ts'
 import type { Treatments } from './column-treatments.ts'
 import type { CellReader, CompiledColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
 import { compileGroupKey } from './group-key.ts'
+import { compileDerived } from './derived-properties.ts'
 import { compileSessionName } from './session-name.ts'
 import type { Properties } from './known-columns.ts'
 import type { ColumnNulls } from './nulls.ts'
@@ -21,6 +22,14 @@ export interface EventIds {
   sessionId: string | null
 }
 
+/** What else is known of a row. */
+export interface EventRow {
+  isNative: boolean
+  isPageview: boolean
+  types: Types | undefined
+  session: FoundSession | null
+}
+
 /**
  * @param treatments of the columns, those that the table does not have included
  * @param statics what every event has that does not say otherwise
@@ -31,7 +40,7 @@ export function compileEventProperties(
   context: ConversionContext,
   { treatments, nulls }: { treatments: Treatments; nulls: ColumnNulls },
   statics: readonly [string, unknown][],
-): (values: Values, ids: EventIds, timeMs: number, row: { isNative: boolean; types: Types | undefined }) => Properties {
+): (values: Values, ids: EventIds, timeMs: number, row: EventRow) => Properties {
   const { run, mapping, identities } = context
   const isPersonless = mapping.anonymous === 'personless'
   const ipCell = compiled.cell('ip')
@@ -47,8 +56,11 @@ export function compileEventProperties(
     type,
     keyIn: compileGroupKey(columns, key, { treatments, nulls }),
   }))
+  const isClient = compileIsClient(compiled)
+  const isWeb = compileIsWeb(compiled)
+  const derive = compileDerived(context, treatments)
 
-  return (values, { userId, eventId, sessionId }, timeMs, { isNative, types }) => {
+  return (values, { userId, eventId, sessionId }, timeMs, { isNative, isPageview, types, session }) => {
     const properties: Properties = {
       $geoip_disable: true,
       // PostHog would fill in the address of the machine that imports.
@@ -63,7 +75,9 @@ export function compileEventProperties(
     if (eventId !== null) properties.heap_event_id = eventId
     if (sessionId !== null) {
       properties.heap_session_id = sessionId
-      properties.$session_id = sessionUuid(userId, sessionId, timeMs)
+      // A server makes up the session of its events: in PostHog it would be one more, of a single event.
+      if (session === null || !session.isMissing || isClient(values))
+        properties.$session_id = sessionUuid(userId, sessionId, timeMs, session?.startMs ?? null)
     }
     if (isNative) {
       const screen = viewControllerCell(values) ?? screenLabelCell(values)
@@ -73,6 +87,7 @@ export function compileEventProperties(
     compiled.describe(values, properties, types)
     if (!isNative) setDirect(values, properties, library)
     setCampaign(values, properties)
+    if (session !== null) derive(session, properties, { isNative, isPageview, isWeb: isWeb(values, library) })
     // PostHog takes no groups from events without a person.
     if (groups.length > 0 && properties.$process_person_profile !== false) setGroups(groups, values, properties)
     for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
@@ -94,13 +109,55 @@ function setGroups(
 
 /**
  * PostHog takes a session's start from its id, wants it before the session's first event and less than 24 hours before its
- * last, and the same in every event. The start of the event's day (UTC) is all that without knowing the other events; a
- * session that crosses midnight becomes two.
+ * last, and the same in every event. Where nobody knows the other events, the start of the event's day (UTC) is all that,
+ * and a session that crosses midnight becomes two; where its start is known, only what is 24 hours later, or earlier than
+ * that, is another one.
  */
-function compileSessionUuid(context: ConversionContext): (userId: string, sessionId: string, timeMs: number) => string {
+function compileSessionUuid(
+  context: ConversionContext,
+): (userId: string, sessionId: string, timeMs: number, startMs: number | null) => string {
   const nameOf = compileSessionName(context)
   const tails = remembered((name) => ({ tail: uuidTail(name) }))
-  return (userId, sessionId, timeMs) => uuidV7(timeMs - (timeMs % dayMs), tails(nameOf(userId, sessionId)).tail)
+  return (userId, sessionId, timeMs, startMs) => {
+    const from = startMs ?? 0
+    const windowMs = from + Math.floor((timeMs - from) / dayMs) * dayMs
+    return uuidV7(windowMs, tails(nameOf(userId, sessionId)).tail)
+  }
+}
+
+/** Columns that only what runs in front of a person fills. */
+const clientColumns: readonly string[] = [
+  'platform',
+  'browser',
+  'device_type',
+  'device',
+  'phone_model',
+  'heap_device',
+  'user_agent',
+  'carrier',
+  'domain',
+  'path',
+  'title',
+  'referrer',
+  'landing_page',
+  'view_controller',
+  'screen_a11y_id',
+  'screen_a11y_label',
+  'screen_dimensions',
+  'app_name',
+  'app_version',
+  'heap_app_name',
+  'heap_app_version',
+]
+
+/** Names that libraries of web pages and apps have: `web`, `ios`, `react-native` … */
+const clientLibrary = /^(?:web|ios|android|tvos|react[ _-]?native|flutter|cordova|xamarin|electron|unity)/i
+
+/** Whether a row is of a web page or an app, told by the cells themselves, whatever the mapping makes of them. */
+function compileIsClient(compiled: CompiledColumns): (values: Values) => boolean {
+  const libraryCell = compiled.keyCell('library')
+  const cells = clientColumns.map(compiled.keyCell)
+  return (values) => clientLibrary.test(libraryCell(values) ?? '') || cells.some((cell) => cell(values) !== null)
 }
 
 /** Sets the page's address and that of the session's first page. What cannot be put into an address stays as it is. */
@@ -150,14 +207,20 @@ function compileDirect(
   compiled: CompiledColumns,
 ): (values: Values, properties: Properties, library: string | null) => void {
   const hasReferrer = compiled.has('referrer')
-  const domainCell = compiled.cell('domain')
-  const browserCell = compiled.cell('browser')
+  const isWeb = compileIsWeb(compiled)
   return (values, properties, library) => {
-    if (!hasReferrer || properties.$referrer !== undefined) return
-    const isWeb =
-      library === null ? domainCell(values) !== null || browserCell(values) !== null : library.toLowerCase() === 'web'
-    if (!isWeb) return
+    if (!hasReferrer || properties.$referrer !== undefined || isWeb(values, library) !== true) return
     properties.$referrer = '$direct'
     properties.$referring_domain = '$direct'
   }
+}
+
+/** Null where nothing of the row tells. */
+function compileIsWeb(compiled: CompiledColumns): (values: Values, library: string | null) => boolean | null {
+  const domainCell = compiled.cell('domain')
+  const browserCell = compiled.cell('browser')
+  return (values, library) =>
+    library !== null
+      ? library.toLowerCase() === 'web'
+      : domainCell(values) !== null || browserCell(values) !== null || null
 }

@@ -25,4 +25,5 @@ export { platformOf } from './platform.ts'
 
 export { compileUndated, compileUserRows, isFirstColumn, userTimeColumns } from './user-rows.ts'
 export { textHash } from './text-hash.ts'
+export { compileIndexedRow, compileSessionAsk, pageColumns, sessionColumns } from './session-rows.ts'
 export { splitVersioned } from './versioned-name.ts'

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Columns, Types, Values } from './reading.ts'
+import type { FoundSession } from './sessions.ts'
 import type { Table } from './table.ts'
 
 /** Why a row was left out on purpose. A closed list: reports and totals group by it. */
@@ -64,7 +65,7 @@ export type Conversion =
   | { kind: 'reject'; reason: RejectReason; detail: string }
 
 /** What becomes of the rows of a table with the same columns. */
-export type Convert = (values: Values, types?: Types) => Conversion
+export type Convert = (values: Values, types?: Types, session?: FoundSession | null) => Conversion
 
 /** Compiled once for a table and its columns, then called for every row that has them. */
 export type ConverterFor = (table: Table, columns: Columns) => Convert

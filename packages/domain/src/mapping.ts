@@ -42,6 +42,7 @@ export const reservedNames: ReadonlySet<string> = new Set([
   'api_key',
   'capture_internal',
   'distinct_id',
+  'heap_derived',
   'heap_event_id',
   'heap_session_id',
   'heap_user_id',
@@ -169,6 +170,12 @@ const Filter = z
     error: 'expected a time after from',
   })
 
+const EnrichFrom = z.enum(['sessions', 'pages'])
+
+const Enrich = z.union([z.enum(['none', ...EnrichFrom.options]), z.array(EnrichFrom)], {
+  error: 'expected none, sessions, pages, or [sessions, pages]',
+})
+
 /** By the name of a column in the files, in any case: the name that Heap gives it. */
 const RenamedColumns = z.record(z.string().min(1, 'expected the name of a column'), ColumnName)
 
@@ -269,6 +276,9 @@ export const Mapping = z
       .enum(['skip', 'send'])
       .default('skip')
       .describe('Whether rows are sent that the copying tool has marked as deleted, as by _fivetran_deleted.'),
+    enrich: Enrich.default('sessions').describe(
+      "What rows get that they do not say themselves: sessions: referrer, campaign, landing page, browser, system, device and app from their session's row of sessions. pages: the page's address and title, from the last pageview of the session before. none: nothing.",
+    ),
     properties: ColumnRules.default({}).describe(ofColumns),
     static: StaticProperties.default({}).describe(sameForEveryRow),
     filter: Filter.default({}).describe('Which events are sent. All others are counted as skipped, filtered_out.'),
@@ -326,6 +336,11 @@ export function tableSaid(mapping: Mapping, name: string): Table | undefined {
   const kind = mapping.tables[name]?.kind
   if (kind === undefined) return undefined
   return kind === 'skip' ? { kind: 'helper', name, leftOutBy: 'mapping' } : { kind, name }
+}
+
+/** Whether rows get what is known of their session, or of the page. */
+export function enrichesFrom({ enrich }: Mapping, from: z.infer<typeof EnrichFrom>): boolean {
+  return [enrich].flat().includes(from)
 }
 
 /** What is said of the CSV files of a table. */

@@ -1,5 +1,6 @@
 import type { RejectReason } from './conversion.ts'
 import type { DeclaredType } from './export.ts'
+import type { FoundSession } from './sessions.ts'
 
 /**
  * Column names, lower case. Rows with the same columns share one array, so that converters compile once for it: all rows
@@ -22,7 +23,15 @@ export interface Place {
 }
 
 export type ReadRow =
-  | { kind: 'row'; place: Place; columns: Columns; values: Values; types?: Types | undefined }
+  | {
+      kind: 'row'
+      place: Place
+      columns: Columns
+      values: Values
+      types?: Types | undefined
+      /** What was found of its session; undefined where nobody has looked. */
+      session?: FoundSession | null | undefined
+    }
   | { kind: 'unreadable'; place: Place; reason: RejectReason; detail: string }
 
 /** How far a chunk has been read. Only the reader that issued a cursor may interpret it; it only ever grows. */

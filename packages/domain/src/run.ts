@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { RunId } from './ids.ts'
-import { Mapping } from './mapping.ts'
+import { defaultMapping, Mapping } from './mapping.ts'
 import type { CurrentPace, Pace } from './pace.ts'
 import { Phase } from './table.ts'
+import type { SessionsRecord } from './sessions.ts'
 import type { TransportName } from './sink.ts'
 import type { Tally } from './tally.ts'
 
@@ -33,8 +34,16 @@ export const conversionVersion = 3
 /** The conversions that runs go on with; rows of an earlier one can only be converted by the version that began it. */
 export const goneOnWith: readonly number[] = [2, conversionVersion]
 
-/** What is fixed when a run is created. A later command with other values is refused, so that no event changes midway. */
-export const Run = z.object({
+/**
+ * A mapping as a run of an earlier conversion has it: keys that came later say what was done before there were any, unless
+ * they say something else than their default.
+ */
+function mappingOfThen(mapping: Mapping, conversion: number): Mapping {
+  if (conversion >= 3) return mapping
+  return { ...mapping, enrich: mapping.enrich === defaultMapping.enrich ? 'none' : mapping.enrich }
+}
+
+const RunFields = z.object({
   id: RunId,
   /** Absolute path of the folder that all paths of the run are relative to. */
   root: z.string(),
@@ -59,6 +68,9 @@ export const Run = z.object({
   /** Of Heap Connect for S3: the last dump that the run was planned with. What later ones replace may be sent already. */
   newestDump: z.number().int().optional(),
 })
+
+/** What is fixed when a run is created. A later command with other values is refused, so that no event changes midway. */
+export const Run = RunFields.transform((run) => ({ ...run, mapping: mappingOfThen(run.mapping, run.conversion) }))
 export type Run = z.infer<typeof Run>
 
 /** Which identities a run was resolved to, and from what. Both SHA-256 in hex. */
@@ -144,6 +156,8 @@ export interface RunLedger {
   runs(): Promise<Run[]>
   setIdentities(run: RunId, identities: IdentitiesRecord): Promise<void>
   identities(run: RunId): Promise<IdentitiesRecord | null>
+  setSessions(run: RunId, sessions: SessionsRecord): Promise<void>
+  sessions(run: RunId): Promise<SessionsRecord | null>
   /** Stores what is wanted from now on and, in the timeline, who wants it. */
   setIntent(run: RunId, intent: Intent): Promise<void>
   /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */

@@ -8,9 +8,21 @@ export interface WorkStore {
    */
   read(path: string): Promise<Uint8Array>
   /**
+   * A file of which parts are to be read.
+   * @throws OperatorError when it is not there, or may not be read
+   */
+  open(path: string): Promise<StoredFile>
+  /**
    * Writes a file whole or not at all; one that is there is replaced.
    * @throws OperatorError when its disk is full, or may not be written to
    */
   put(path: string, parts: readonly Uint8Array[]): Promise<void>
   close(): void
+}
+
+export interface StoredFile {
+  sizeBytes: number
+  /** @throws SourceChanged when the file was replaced since it was opened */
+  read(at: number, bytes: number): Promise<Uint8Array>
+  close(): Promise<void>
 }

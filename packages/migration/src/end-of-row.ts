@@ -8,13 +8,17 @@ export type RowEnd =
 
 /** The walk of every row, whoever takes it: unreadable, or converted, and then small enough for PostHog or not. */
 export function endOfRow(row: ReadRow, table: Table, converterFor: ConverterFor): RowEnd {
-  return endOf(conversionOf(row, table, converterFor))
+  const end = endOf(conversionOf(row, table, converterFor))
+  if (row.kind !== 'row' || !row.session || !isLarge(end)) return end
+  // Whether a row can be sent is told by the row alone: what is known of its session never makes it too large.
+  const alone = endOf(conversionOf({ ...row, session: null }, table, converterFor))
+  return end.kind === 'event' && alone.kind === 'event' ? end : alone
 }
 
 /** What a row becomes, whatever its size. */
 export function conversionOf(row: ReadRow, table: Table, converterFor: ConverterFor): Conversion {
   return row.kind === 'row'
-    ? converterFor(table, row.columns)(row.values, row.types)
+    ? converterFor(table, row.columns)(row.values, row.types, row.session)
     : { kind: 'reject', reason: row.reason, detail: row.detail }
 }
 
@@ -23,6 +27,15 @@ export function conversionOf(row: ReadRow, table: Table, converterFor: Converter
  * backslashes count twice. What its pipeline adds later has to fit as well.
  */
 const maxEncodedBytes = 900_000
+
+/** Without its session an event may take more by its `$session_id`. */
+const sessionIdBytes = 200
+
+function isLarge(end: RowEnd): boolean {
+  return end.kind === 'event'
+    ? (end.json.length + sessionIdBytes) * 2 + 2 > maxEncodedBytes
+    : end.kind === 'reject' && end.reason === 'event_too_large'
+}
 
 /** How a row ends that was converted. */
 export function endOf(conversion: Conversion): RowEnd {

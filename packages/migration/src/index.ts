@@ -73,6 +73,8 @@ export {
   wantedToGoOn,
   type TableStatus,
 } from './run-state.ts'
+export { findNoSessions, type FindSessions, findSessionsIn } from './sessions/find-sessions.ts'
+export { openSessions, saveSessions } from './sessions/run-sessions.ts'
 export type { Scratch } from './verify/distinct-counter.ts'
 export type { CountOfPeople, Look, VerifiedDay } from './verify/posthog-verification.ts'
 export { monthText, whoText } from './verify/people-text.ts'

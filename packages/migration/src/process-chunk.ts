@@ -14,12 +14,14 @@ import {
 } from '@heapferry/domain'
 import { convertSlice } from './convert-slice.ts'
 import { endOfRow, type RowEnd } from './end-of-row.ts'
+import type { FindSessions } from './sessions/find-sessions.ts'
 
 export interface ChunkWork {
   source: Pick<Source, 'read'>
   sink: EventSink
   ledger: ChunkLedger
   converterFor: ConverterFor
+  findSessions: FindSessions
   limits: SliceLimits
   /** Told after every commit. */
   onCommit?(checkpoint: Checkpoint): void
@@ -55,7 +57,8 @@ async function goOn(
   const endOf = (row: ReadRow): RowEnd => endOfRow(row, file.table, work.converterFor)
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
   for await (const slice of work.source.read(file, chunk, position, work.limits)) {
-    const batch = convertSlice(claim, slice, endOf)
+    const rows = await work.findSessions(slice.rows, file.table)
+    const batch = convertSlice(claim, { ...slice, rows }, endOf)
     const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
     const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
     if (delivery.kind === 'interrupted') return delivery

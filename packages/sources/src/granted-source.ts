@@ -1,5 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type ExportFile, Grant, type Intent, OperatorError, Run, type Source, type WorkStore } from '@heapferry/domain'
+import {
+  type ExportFile,
+  Grant,
+  type Intent,
+  OperatorError,
+  type Run,
+  type Source,
+  type WorkStore,
+} from '@heapferry/domain'
 import { sourceAt } from './open-source.ts'
 import { type ExportPlace, openPlace, type S3Options } from './places/open-place.ts'
 import { openWorkStore } from './places/open-work-store.ts'
@@ -95,7 +103,7 @@ async function grantOf(run: Run, store: WorkStore): Promise<Grant> {
   const grant = parsed(text)
   if (grant === null)
     throw new OperatorError(`${missingGrant(run.id)}: ${grantPath(run)} in ${store.root} is damaged`, againHint)
-  const differing = Object.keys(Run.shape).filter((field) => !isSame(grant.run, run, field))
+  const differing = Object.keys({ ...grant.run, ...run }).filter((field) => !isSame(grant.run, run, field))
   if (differing.length === 0) return grant
   throw new OperatorError(
     `Redis says otherwise of the run ${run.id} than its grant in ${store.root} (${differing.join(', ')}), so nothing was read`,

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
 import { createLogger, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
@@ -7,6 +8,7 @@ import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { openQueues } from '../open-queues.ts'
+import { openScratch } from '../open-scratch.ts'
 import { options, settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { requestOf, type RunFlags } from '../run-request.ts'
@@ -48,17 +50,20 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
     const { run } = production
     for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)
+    const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', run.id))
     try {
       await produce(production, {
         ledger,
         queueOf: queues.queueOf,
         store: await openWorkStore(workStoreOf(settings), s3OptionsOf(settings)),
+        scratch,
         signal: stop,
         onNotice: (notice) => say(visible(notice)),
         onFile: (file, chunks) => say(`${visible(file.path)}: ${grouped(chunks)} chunks`),
       })
     } finally {
       await queues.close()
+      await scratch.close()
     }
     if (stop.aborted) process.exitCode = exitCodes.stopped
     else answer(run.id)

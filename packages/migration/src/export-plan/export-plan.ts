@@ -181,6 +181,14 @@ export const ExportPlan = z.object({
     /** A hundred at most. `some`: up to three ids of each. */
     first_conflicts: z.array(z.object({ ids: Count, identities: Count, some: z.array(z.string()) })),
   }),
+  /**
+   * What is put in order so that rows get what is known of their session: `bytes` of the work store afterwards, and of
+   * HEAPFERRY_HOME meanwhile. Null where the export has no sessions, or the mapping wants nothing of them.
+   */
+  session_index: z
+    .object({ sessions: Figure, pageviews: Figure, bytes: Count, scratch_bytes: Count })
+    .nullable()
+    .optional(),
   /** By day (UTC), people and merges not counted; null unless every row was read. */
   events_per_day: z.record(Day, Count).nullable(),
   /** Null unless every row was read. */

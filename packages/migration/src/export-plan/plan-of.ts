@@ -1,5 +1,5 @@
 import { columnMeanings, userTimeColumns } from '@heapferry/conversion'
-import { countOf, largestRequest, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
+import { countOf, enrichesFrom, largestRequest, type Mapping, RejectReason, SkipReason } from '@heapferry/domain'
 import { changeText, mappingChanges, mappingFingerprint } from '../mapping-changes.ts'
 import { mappingNotices } from '../mapping-notices.ts'
 import { grouped } from '../wording.ts'
@@ -78,6 +78,7 @@ export function planOf(
         some: [...some],
       })),
     },
+    session_index: sessionIndex(surveyed, work.mapping),
     events_per_day: full ? eventsPerDay(surveyed) : null,
     repeated_events: full ? repeatedEvents(seen.repeats) : null,
     all_events_differences: full ? allEventsDifferences(surveyed) : null,
@@ -89,6 +90,21 @@ export function planOf(
       seconds: Math.ceil(events.count / eventsPerSecond),
     },
   }
+}
+
+// Measured: packed as in the index, and as they lie in scratch.
+const indexBytes = { session: 60, pageview: 45 }
+const scratchBytes = { session: 250, pageview: 130 }
+
+function sessionIndex(surveyed: readonly SurveyedTable[], mapping: Mapping): ExportPlan['session_index'] {
+  const rowsOf = (kind: 'sessions' | 'pageviews'): Figure =>
+    sumOf(surveyed.filter(({ table }) => table.kind === kind).map(({ rows }) => rows))
+  const ofPages = enrichesFrom(mapping, 'pages')
+  const sessions = enrichesFrom(mapping, 'sessions') || ofPages ? rowsOf('sessions') : { count: 0, exact: true }
+  const pageviews = ofPages ? rowsOf('pageviews') : { count: 0, exact: true }
+  if (sessions.count + pageviews.count === 0) return null
+  const bytesOf = (each: typeof indexBytes): number => sessions.count * each.session + pageviews.count * each.pageview
+  return { sessions, pageviews, bytes: bytesOf(indexBytes), scratch_bytes: bytesOf(scratchBytes) }
 }
 
 const placesShown = 3

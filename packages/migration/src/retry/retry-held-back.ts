@@ -18,6 +18,7 @@ import {
 } from '@heapferry/domain'
 import { convertSlice } from '../convert-slice.ts'
 import { conversionOf, endOfRow, type RowEnd } from '../end-of-row.ts'
+import type { FindSessions } from '../sessions/find-sessions.ts'
 import { fileOf, indexOf } from './row-places.ts'
 import type { RetryCounts } from './retry-rejected.ts'
 
@@ -29,6 +30,7 @@ export interface HeldBackWork {
   limits: SliceLimits
   /** What becomes of rows in a run that began at a moment. */
   convertersAt(startedAtMs: number): ConverterFor
+  findSessions: FindSessions
   nowMs: number
   /** Told after every batch. */
   onBatch?(counts: RetryCounts): void
@@ -106,7 +108,8 @@ async function retryChunk(
     const endOf = endAsOf(work.convertersAt, file, sinceMs, toMs)
     let rowsRead = rows
     for await (const slice of work.source.read(file, chunk, { cursor, rows }, work.limits)) {
-      const batch = convertSlice({ chunk, file }, slice, endOf)
+      const found = await work.findSessions(slice.rows, file.table)
+      const batch = convertSlice({ chunk, file }, { ...slice, rows: found }, endOf)
       const name = `${chunk.id}-held-back-since-${sinceMs}-${stored?.pass?.cursor ?? 0}`
       const origin = { table: file.table, day: null, name }
       const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken

@@ -18,6 +18,7 @@ import {
 import { dayOf } from '../convert-slice.ts'
 import { endOfRow } from '../end-of-row.ts'
 import { batchesOf, type RereadRow } from './reread-rows.ts'
+import type { FindSessions } from '../sessions/find-sessions.ts'
 import type { RowPlace } from './row-places.ts'
 
 /** Why a row was left as it was. */
@@ -46,6 +47,7 @@ export interface RetryWork {
   sink: EventSink
   /** Asked for once for each phase that has rows. */
   convertersFor(phase: Phase): Promise<ConverterFor>
+  findSessions: FindSessions
   /** Also sends rows that a retry which was cut off may have sent as other events. */
   anyway: boolean
   /** Told after every batch. */
@@ -72,7 +74,8 @@ export async function retryRejected(
     for await (const batch of batchesOf(rowsOf(phase))) {
       converterFor ??= await work.convertersFor(phase)
       batchNumber++
-      const turn = await retryBatch({ rows: batch, number: batchNumber, converterFor }, work, counts, signal)
+      const rows = await withSessions(batch, work.findSessions)
+      const turn = await retryBatch({ rows, number: batchNumber, converterFor }, work, counts, signal)
       if (turn === 'interrupted') return { kind: 'interrupted', counts }
       work.onBatch?.(counts)
       // The only place that looks at the signal, but for the wait for PostHog: between batches, nothing is half done.
@@ -80,6 +83,19 @@ export async function retryRejected(
     }
   }
   return { kind: 'finished', counts }
+}
+
+/** All are of one table. */
+async function withSessions(batch: readonly RereadRow[], findSessions: FindSessions): Promise<readonly RereadRow[]> {
+  const [first] = batch
+  if (!first) return batch
+  const found = [
+    ...(await findSessions(
+      batch.map(({ row }) => row),
+      first.file.table,
+    )),
+  ]
+  return batch.map((reread, nth) => ({ ...reread, row: found[nth] ?? reread.row }))
 }
 
 async function retryBatch(

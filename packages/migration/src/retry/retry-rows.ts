@@ -9,6 +9,7 @@ import {
   type RejectedLedger,
   type Run,
   type RunLedger,
+  type SessionIndex,
   type Source,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
@@ -20,6 +21,7 @@ import {
   correctedRows,
   type CorrectedSummary,
 } from './corrected-rows.ts'
+import { findSessionsIn } from '../sessions/find-sessions.ts'
 import { leadingColumns } from './export-rejected.ts'
 import { lateIdentities } from './late-identities.ts'
 import { filesOf, type RereadRow, rereadRows } from './reread-rows.ts'
@@ -43,6 +45,8 @@ export interface RetryRowsWork extends Pick<HeldBackWork, 'hold' | 'sink' | 'lim
   /** Also sends what may have been sent otherwise. */
   anyway: boolean
   identities(): Promise<Identities>
+  /** The index that the run was begun with. */
+  sessions(): Promise<SessionIndex | null>
   /** Null where the mapping hashes nothing. */
   hashSaltFor(mapping: Mapping): string | null
   /** What files with these paths are now, as the mapping has them read. Those that are gone are left out. */
@@ -74,8 +78,9 @@ export async function retryRows(
       work.onBegin?.(await heldBackRows(run, meant, work))
       const hashSalt = work.hashSaltFor(run.mapping)
       const identities = await work.identities()
+      const findSessions = findSessionsIn(await work.sessions(), run, identities)
       const convertersAt = (createdAtMs: number) => convertersOf({ ...run, createdAtMs }, identities, hashSalt)
-      return { ...(await retryHeldBack(run, meant, { ...work, convertersAt }, signal)), corrected: null }
+      return { ...(await retryHeldBack(run, meant, { ...work, convertersAt, findSessions }, signal)), corrected: null }
     }
     case 'from_export': {
       const places = await placesOf(work.ledger.rejectedRows(run.id), wish.filter)
@@ -145,7 +150,7 @@ async function readAsMapped(
   })
 }
 
-function send(
+async function send(
   run: Run,
   { rowsOf, mapping }: { rowsOf: (phase: Phase) => AsyncIterable<RereadRow>; mapping: Mapping | null },
   work: RetryRowsWork,
@@ -164,5 +169,6 @@ function send(
         return convertersOf({ ...converted, createdAtMs: work.nowMs }, identities, hashSalt)
     }
   }
-  return retryRejected(rowsOf, { ...work, convertersFor }, signal)
+  const findSessions = findSessionsIn(await work.sessions(), run, await work.identities())
+  return retryRejected(rowsOf, { ...work, convertersFor, findSessions }, signal)
 }

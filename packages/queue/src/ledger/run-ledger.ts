@@ -10,6 +10,7 @@ import {
   Run,
   RunId,
   type RunLedger,
+  SessionsRecord,
   type TimelineEntry,
   TransportName,
   Waiting,
@@ -97,6 +98,14 @@ export function runLedger(redis: Redis): RunLedger {
 
     async identities(run) {
       return parsed(IdentitiesRecord, await redis.hget(runKeys(run).run, 'identities'))
+    },
+
+    async setSessions(run, sessions) {
+      await redis.hset(runKeys(run).run, 'sessions', JSON.stringify(sessions))
+    },
+
+    async sessions(run) {
+      return parsed(SessionsRecord, await redis.hget(runKeys(run).run, 'sessions'))
     },
 
     async setIntent(run, intent) {

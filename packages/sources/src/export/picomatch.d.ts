@@ -1,3 +1,6 @@
 declare module 'picomatch' {
-  export default function picomatch(glob: string, options?: { dot?: boolean; noextglob?: boolean }): (text: string) => boolean
+  export default function picomatch(
+    glob: string,
+    options?: { dot?: boolean; noextglob?: boolean },
+  ): (text: string) => boolean
 }

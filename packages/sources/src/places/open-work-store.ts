@@ -9,6 +9,18 @@ export async function openWorkStore(root: string, s3: S3Options): Promise<WorkSt
   return {
     root: place.root,
     read: (path) => readBytes(place, path),
+    async open(path) {
+      const blob = await place.open(path)
+      return {
+        sizeBytes: blob.version.sizeBytes,
+        async read(at, bytes) {
+          const part = Buffer.allocUnsafeSlow(bytes)
+          await blob.fill(part, at)
+          return part
+        },
+        close: () => blob.close(),
+      }
+    },
     async put(path, parts) {
       await place.put(path, parts).catch((error: unknown) => {
         throw unwritable(
