@@ -2,11 +2,13 @@ export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
 export { noIdentities } from './identities/no-identities.ts'
+export type { People } from './identities/people.ts'
 export { resolvePeople } from './identities/resolve-people.ts'
 export {
   identitiesFor,
   identitiesPath,
   type KeptIdentities,
+  peopleOfRun,
   recoverIdentities,
   saveIdentities,
 } from './identities/run-identities.ts'

@@ -13,7 +13,9 @@ import {
   type WorkStore,
 } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
+import { identityFacts } from './identity-facts.ts'
 import { noIdentities } from './no-identities.ts'
+import { type People, peopleOf } from './people.ts'
 import { type ResolvedPeople, resolvePeople } from './resolve-people.ts'
 
 /** Where the identities of a run are: their file in the work store, its hash in the ledger. */
@@ -93,6 +95,15 @@ export async function recoverIdentities(run: Run, source: PeopleSource, kept: Ke
     `The people of the run ${run.id} come out otherwise than when it was made`,
     'Use the version of heapferry that made the run, and the export as it was.',
   )
+}
+
+/** Whose every id of a run is. Of all files those of people are read, once more. */
+export async function peopleOfRun(
+  { mapping }: Run,
+  files: readonly ExportFile[],
+  { read, hashSalt }: PeopleSource,
+): Promise<People> {
+  return peopleOf(await identityFacts(ofPeople(files), read, { mapping, hashSalt }))
 }
 
 async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
