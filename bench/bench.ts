@@ -1,6 +1,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchDiscovery } from './discovery.ts'
+import { benchFirstTouch } from './first-touch.ts'
 import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchLargePages } from './large-pages.ts'
@@ -24,6 +25,8 @@ const suites = {
   discovery: benchDiscovery,
   /** Who is who, of ten million migrations. */
   identities: benchIdentities,
+  /** What was first of ten million people. */
+  'first-touch': benchFirstTouch,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
   /** The same with nobody and with fifty people who look at its page. */

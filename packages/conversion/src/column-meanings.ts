@@ -93,7 +93,7 @@ const context: Omit<ConversionContext, 'mapping'> = {
   hash: (text) => `hash of ${text}`,
 }
 
-function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
+export function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
   return Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, { ...table, where: undefined }]))
 }
 

@@ -2,6 +2,7 @@ import { type Columns, type Convert, hashes, type Table } from '@heapferry/domai
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
 import { compileIsDeleted } from './deleted-rows.ts'
+import { compileFirstTouchConverter } from './convert-first-touch.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
@@ -24,7 +25,7 @@ export function compileConverter(table: Table, columns: Columns, given: Conversi
 }
 
 function becomesNothing({ kind }: Table): boolean {
-  return kind === 'sessions' || kind === 'all_events' || kind === 'helper'
+  return kind === 'sessions' || kind === 'all_events' || kind === 'helper' || kind === 'first_touch'
 }
 
 function compileTable(table: Table, columns: Columns, context: ConversionContext): Convert {
@@ -40,6 +41,8 @@ function compileTable(table: Table, columns: Columns, context: ConversionContext
       return compileEventConverter(table, columns, context)
     case 'raw_events':
       return compileRawEventConverter(table, columns, context)
+    case 'first_touch':
+      return compileFirstTouchConverter(table, columns, context)
     case 'sessions':
       return () => skip('derived_by_posthog')
     case 'all_events':

@@ -234,6 +234,12 @@ export const Mapping = z
       .enum(['keep', 'hash'])
       .default('keep')
       .describe('hash: the distinct_id of people is HMAC-SHA-256 of their identity, with HEAPFERRY_HASH_SALT.'),
+    first_touch: z
+      .enum(['send', 'skip'])
+      .default('send')
+      .describe(
+        'Whether people get $initial_… properties and places from the first and the last row that the export has of them.',
+      ),
     deleted: z
       .enum(['skip', 'send'])
       .default('skip')

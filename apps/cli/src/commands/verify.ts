@@ -106,7 +106,7 @@ interface Work {
 type Verified = { verification: Verification; days?: readonly VerifiedDay[] }
 
 async function againstSource(run: Run, { opened: { ledger }, settings, stop, progress }: Work): Promise<Verified> {
-  const exported = await openRunExport(run, ledger, settings)
+  const exported = await openRunExport(run, ledger, settings, stop)
   try {
     const verification = await verifyAgainstSource(run, {
       ledger,
@@ -120,7 +120,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
     })
     return { verification }
   } finally {
-    exported.close()
+    await exported.close()
   }
 }
 
@@ -129,7 +129,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
   const { ledger } = opened
   const { appHost, personalKey } = requireQueries(settings, run.destination)
   const queries = createQueries({ appHost, personalKey, signal: stop, onWaiting: sayWaiting })
-  const exported = await openRunExport(run, ledger, settings)
+  const exported = await openRunExport(run, ledger, settings, stop)
   const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', run.id))
   const breakOff = (): void => void queries.close()
   stop.addEventListener('abort', breakOff)
@@ -159,7 +159,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
     return await lookUntilSettled(async () => verifying.look(await ledger.nowMs()), flags.wait * minuteMs, stop)
   } finally {
     stop.removeEventListener('abort', breakOff)
-    exported.close()
+    await exported.close()
     await scratch.close()
     await queries.close()
   }

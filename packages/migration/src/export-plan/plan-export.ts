@@ -15,6 +15,7 @@ import {
   type Slice,
   type Source,
   type Table,
+  tellsWhoIsWho,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { lookAtTables } from '../look-at-tables.ts'
@@ -23,7 +24,9 @@ import { decodeIdentities, encodeIdentities } from '../identities/encoded-identi
 import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
+import { firstMiddleLast } from './first-middle-last.ts'
 import { looksRounded } from './looks-rounded.ts'
+import { planFirstTouch } from './plan-first-touch.ts'
 import { planOf } from './plan-of.ts'
 import { repeatedFileNotices } from './repeated-files.ts'
 import { RepeatedIds } from './repeated-ids.ts'
@@ -122,10 +125,14 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
     }
   }
   const notices = [...found.notices, ...people.notices, ...(await repeatedFileNotices(work.source, found.files))]
+  const run = madeUpRun(mapping, work)
+  const firstTouch = await planFirstTouch(run, { files: found.files, tables, identities: people.identities }, work)
+  if (signal.aborted) return null
   return planOf({ ...found, notices, faults: [...found.faults, ...people.faults] }, work, {
     tables,
     people: people.summary,
     repeats: repeated.repeats(),
+    firstTouch,
   })
 }
 
@@ -183,7 +190,7 @@ async function resolvePeople(
     }
     rowCounts.set(file.id, rows)
   }
-  const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+  const ofPeople = files.filter(({ table }) => tellsWhoIsWho(table.kind))
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
   const resolved = await resolve(ofPeople, counted, { mapping, hashSalt, listNamed, onDamage })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
@@ -258,11 +265,6 @@ async function surveySamples(
     roundedFile,
     changes: otherConverterFor && comparison.changes(),
   }
-}
-
-function firstMiddleLast(files: readonly ExportFile[]): ExportFile[] {
-  const last = files.length - 1
-  return files.filter((_, index) => [0, Math.floor(last / 2), last].includes(index))
 }
 
 async function rowsOf(

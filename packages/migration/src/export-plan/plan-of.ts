@@ -21,7 +21,12 @@ import { eventTables } from './survey-rows.ts'
 export function planOf(
   found: FoundExport,
   work: ExportPlanWork,
-  seen: { tables: readonly SurveyedTable[]; people: IdentitySummary; repeats: Repeats },
+  seen: {
+    tables: readonly SurveyedTable[]
+    people: IdentitySummary
+    repeats: Repeats
+    firstTouch: ExportPlan['first_touch']
+  },
 ): ExportPlan {
   const { nowMs, eventsPerSecond } = work
   const { tables: surveyed, people } = seen
@@ -71,6 +76,7 @@ export function planOf(
         some: [...some],
       })),
     },
+    first_touch: seen.firstTouch,
     events_per_day: full ? eventsPerDay(surveyed) : null,
     repeated_events: full ? repeatedEvents(seen.repeats) : null,
     all_events_differences: full ? allEventsDifferences(surveyed) : null,

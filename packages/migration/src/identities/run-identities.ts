@@ -5,11 +5,11 @@ import {
   type Identities,
   OperatorError,
   type Phase,
-  phaseOf,
   type Run,
   type RunId,
   type RunLedger,
   type Slice,
+  tellsWhoIsWho,
   type WorkStore,
 } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
@@ -106,7 +106,8 @@ export async function peopleOfRun(
   return peopleOf(await identityFacts(ofPeople(files), read, { mapping, hashSalt }))
 }
 
-async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
+/** As the producer left them in the work store. @throws OperatorError where they are not there, or another run's */
+export async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
   const hint =
     'Workers on other machines need the same HEAPFERRY_WORK_STORE (a shared folder or s3://bucket/prefix), and the export at the same place.'
   const { store } = kept
@@ -134,7 +135,7 @@ function resolve(
 }
 
 function ofPeople(files: readonly ExportFile[]): ExportFile[] {
-  return files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+  return files.filter(({ table }) => tellsWhoIsWho(table.kind))
 }
 
 /** What is not there, or is another's, is as nothing. */
