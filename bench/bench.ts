@@ -1,6 +1,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchDiscovery } from './discovery.ts'
+import { benchFirstTouch } from './first-touch.ts'
 import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchLargePages } from './large-pages.ts'
@@ -30,6 +31,8 @@ const suites = {
   people: benchPeople,
   /** Putting sessions in order, and asking for those of rows. */
   sessions: benchSessions,
+  /** What was first of ten million people. */
+  'first-touch': benchFirstTouch,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
   /** The same with nobody and with fifty people who look at its page. */

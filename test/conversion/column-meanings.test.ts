@@ -31,6 +31,8 @@ describe('what the golden rows become was foretold for the columns that they fil
   const cases = readdirSync(folder).flatMap((name) => {
     const golden = Case.parse(JSON.parse(readFileSync(new URL(name, folder), 'utf8')))
     const expected = Event.safeParse(golden.expected)
+    // Whose columns are heapferry's own, and no question to anybody.
+    if (typeof golden.table !== 'string' && golden.table.kind === 'first_touch') return []
     return expected.success ? [{ name, golden, properties: expected.data.event.properties }] : []
   })
 

@@ -9,6 +9,7 @@ import { heapferry } from '../support/heapferry.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
 import { redisForTests } from '../support/redis.ts'
 import { until } from '../support/until.ts'
+import { withoutFirstTouch } from '../support/without-first-touch.ts'
 
 const apiKey = 'phc_clocks00000000000000000000000000000000000000'
 const hourMs = 3_600_000
@@ -84,7 +85,10 @@ async function enqueued(name: string, byMs = 0) {
   }
   const source = path.join(folder, 'pageviews.csv')
   await writeBenchCsv(source, { rows, seed: 7 })
-  const enqueuing = heapferry(['enqueue', source, '--run', run], { cwd: folder, env: withClock(env, byMs) })
+  const enqueuing = heapferry(['enqueue', source, '--run', run, ...(await withoutFirstTouch(folder))], {
+    cwd: folder,
+    env: withClock(env, byMs),
+  })
   expect((await enqueuing.ended).code).toBe(0)
   return {
     run,

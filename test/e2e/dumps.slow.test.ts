@@ -99,12 +99,15 @@ test.each(['bucket', 'folder'] as const)(
     ).toEqual(expected.events)
 
     // And what was written, which no reader has seen.
-    const rowsRead = Object.fromEntries(status.tables.map(({ table, read }) => [table, read]))
+    const ofExport = status.tables.filter(({ table }) => table !== 'first_touch')
+    const rowsRead = Object.fromEntries(ofExport.map(({ table, read }) => [table, read]))
     expect(rowsRead).toEqual(Object.fromEntries(Object.entries(written.tables).map(([name, { rows }]) => [name, rows])))
     const ids = written.people.flatMap((person) => person.ids)
     // Of each id one row counts, of the newest dump that has one, and of a person with several ids those that say more than
     // newer ones, in the plan as in the run.
-    const sent = stored.filter(([, { event }]) => event === '$identify' || event === '$set')
+    const sent = stored.filter(
+      ([uuid, { event }]) => !expected.made.has(uuid) && (event === '$identify' || event === '$set'),
+    )
     const superseded = (written.tables['users']?.rows ?? 0) - sent.length
     const withOneId = written.people.filter((person) => person.ids.length === 1)
     expect(sent.length).toBeLessThanOrEqual(ids.length)

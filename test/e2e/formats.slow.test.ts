@@ -60,7 +60,7 @@ test.each([
     expect(sent).toBe(expected.convertibleRows)
     // What was under way when a worker died has been sent again.
     expect([...posthog.stored.values()].reduce((sum, { times }) => sum + times, 0)).toBeGreaterThan(sent)
-    for (const { table, planned, tally } of progress) {
+    for (const { table, planned, tally } of progress.filter((one) => tables.has(one.table))) {
       expect([table, planned, tally.read]).toEqual([
         table,
         tables.get(table)?.rows.length,

@@ -7,6 +7,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { crew } from '../support/crew.ts'
 import { type Arrival, latenessFromNow, tooLateMs, usedShare, worstSecond } from '../support/throughput.ts'
 import { until } from '../support/until.ts'
+import { withoutFirstTouch } from '../support/without-first-touch.ts'
 
 const workers = 8
 
@@ -17,11 +18,12 @@ test('as PostHog sees it, eight workers keep to the pace within 5 % in every sec
   // Each file is a chunk: enough of them that every worker has some.
   const files = Array.from({ length: 64 }, (_, file) => path.join(source, `pageviews-${file + 1e11}.csv`))
   for (const [seed, file] of files.entries()) await writeBenchCsv(file, { rows: 500, seed })
-  start(source, 0, ['--pace', '2000'])
+  const flags = await withoutFirstTouch(folder)
+  start(source, 0, [...flags, '--pace', '2000'])
   await until('everything is planned', async () => (await ledger.progress(run)).phases.every(({ sealed }) => sealed))
 
   await ledger.setIntent(run, { kind: 'pause', by: 'test', reason: 'until every worker is there', hint: '' })
-  start(source, workers)
+  start(source, workers, flags)
   const redis = await connectRedis(redisServer.url, () => {})
   const queue = new ChunkQueue(redis, run, 'events', () => {})
   onTestFinished(async () => {

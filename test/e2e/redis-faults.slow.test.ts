@@ -11,6 +11,7 @@ import { heapferryHere } from '../support/heapferry-here.ts'
 import { freePort, startRedis } from '../support/redis-process.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
+import { withoutFirstTouch } from '../support/without-first-touch.ts'
 
 const apiKey = 'phc_redis0000000000000000000000000000000000000000'
 const rows = 3000
@@ -69,7 +70,7 @@ test('workers take a run that was forgotten and created anew as the new one says
   await until('rows are sent', async () => (await status()).totals.sent > 0)
 
   const mapping = path.join(folder, 'heapferry.yaml')
-  await writeFile(mapping, 'tables: { signup: { event: Signed up } }\n')
+  await writeFile(mapping, 'first_touch: skip\ntables: { signup: { event: Signed up } }\n')
   // The queue stays, with what the worker has in hand.
   await admin.del(...(await admin.keys(`heapferry-ledger:*`)))
   await enqueue('--mapping', mapping, '--pace', 'none')
@@ -121,7 +122,7 @@ async function scene() {
     command,
     async enqueue(...flags: string[]) {
       const { code, stderr } = await heapferry(
-        ['enqueue', path.join(folder, 'export'), '--run', run, ...flags],
+        ['enqueue', path.join(folder, 'export'), '--run', run, ...(await withoutFirstTouch(folder)), ...flags],
         command,
       ).ended
       expect({ code, stderr }).toEqual({ code: 0, stderr: expect.any(String) })

@@ -11,6 +11,7 @@ import { heapferry } from '../support/heapferry.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
 import { redisForTests } from '../support/redis.ts'
 import { until } from '../support/until.ts'
+import { withoutFirstTouch } from '../support/without-first-touch.ts'
 
 const apiKey = 'phc_states000000000000000000000000000000000000'
 const server = redisForTests()
@@ -44,7 +45,10 @@ test('chunks that were altered or removed in the queue never make a run complete
   expect([state, message]).toEqual(['failed', expect.stringContaining('the chunk is not one that was planned')])
   expect(posthog.stored.size).toBe((files - 2) * rowsOfFile)
 
-  await heapferry(['enqueue', path.join(command.cwd, 'export'), '--run', run], command).ended
+  await heapferry(
+    ['enqueue', path.join(command.cwd, 'export'), '--run', run, ...(await withoutFirstTouch(command.cwd))],
+    command,
+  ).ended
   await until('the run is complete', async () => (await status()).state === 'completed')
   expect(posthog.stored.size).toBe(files * rowsOfFile)
   worker.child.kill('SIGTERM')
@@ -88,7 +92,10 @@ async function enqueued(name: string, ...flags: string[]) {
     REDIS_URL: server.server.url,
   }
   const command = { cwd: folder, env }
-  const { code, stderr } = await heapferry(['enqueue', source, '--run', run, ...flags], command).ended
+  const { code, stderr } = await heapferry(
+    ['enqueue', source, '--run', run, ...(await withoutFirstTouch(folder)), ...flags],
+    command,
+  ).ended
   expect([code, stderr]).toEqual([0, expect.anything()])
   // The producer has said that it was at work.
   expect((await redisLedger(server.redis).progress(run)).producedAtMs).not.toBeNull()

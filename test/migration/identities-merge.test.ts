@@ -4,7 +4,7 @@ import { conversionVersion, defaultMapping, RunId } from '@heapferry/domain'
 import { createPersons } from '@heapferry/fake-posthog'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { identifyRecords, identitiesOf, type TestTable, userMigrations, users } from './identities-of.ts'
+import { identifyRecords, identitiesOf, peopleOf, type TestTable, userMigrations, users } from './identities-of.ts'
 import { tries } from '../support/tries.ts'
 
 type Pair = readonly [string, string]
@@ -82,6 +82,29 @@ test('in whatever order events arrive, the ids of one person end in one person, 
         already_identified: 0,
         alias_is_no_text: 0,
       })
+    }),
+    { numRuns: tries(1000) },
+  )
+})
+
+test('whose an id is is told as PostHog has it in the end, of every id', async () => {
+  await fc.assert(
+    fc.asyncProperty(world, async (given) => {
+      const tables = tablesOf(given)
+      const identities = await identitiesOf(...tables)
+      const people = await peopleOf(...tables)
+      const persons = createPersons('ids')
+      for (const event of tables.flatMap((table) => converted(table, identities).flatMap(eventOf))) persons.add(event)
+      for (const distinct_id of ids) persons.add({ ...visit, distinct_id })
+
+      const found = ids.map((one) => persons.personOf(one))
+      const said = ids.map((one) => people.personOf(one))
+      expect(said.map((one) => said.indexOf(one))).toEqual(found.map((person) => found.indexOf(person)))
+      for (const [index, one] of ids.entries()) {
+        expect(people.personOf(said[index] ?? '')).toBe(said[index])
+        expect(persons.personOf(people.distinctIdOf(one))).toBe(found[index])
+        expect(people.isKnown(one)).toBe(identities.isKnown(one))
+      }
     }),
     { numRuns: tries(1000) },
   )

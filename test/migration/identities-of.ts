@@ -1,6 +1,7 @@
 import type { Columns, ExportFile, Identities, Mapping, Slice, Table, Values } from '@heapferry/domain'
 import { defaultMapping, FileId } from '@heapferry/domain'
-import { decodeIdentities, encodeIdentities, resolvePeople } from '@heapferry/migration'
+import { decodeIdentities, encodeIdentities, type People, peopleOfRun, resolvePeople } from '@heapferry/migration'
+import { runOf } from '../support/chunk.ts'
 
 interface Hashing {
   mapping: Mapping
@@ -57,6 +58,11 @@ export async function bytesOf(tables: readonly TestTable[], hashing?: Hashing): 
 /** As a worker has them, who read them from a file. */
 export async function identitiesOf(...tables: TestTable[]): Promise<Identities> {
   return decodeIdentities(await bytesOf(tables))
+}
+
+export async function peopleOf(...tables: TestTable[]): Promise<People> {
+  const { files, read } = exportOf(tables)
+  return peopleOfRun(runOf('people'), files, { read, hashSalt: null })
 }
 
 export function exportFileOf({ table, columns }: TestTable, index: number): ExportFile {

@@ -87,6 +87,7 @@ function keptIdentities() {
       stored.set(path, Buffer.concat(parts))
       written.push(Buffer.concat(parts).toString('hex'))
     },
+    putTable: async () => ({ sizeBytes: 0, mark: '' }),
     close() {},
   }
   const ledger: KeptIdentities['ledger'] = {

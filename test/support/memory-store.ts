@@ -25,6 +25,10 @@ export function memoryStore() {
       stored.set(path, Buffer.concat(parts))
       written.push(path)
     },
+    async putTable(path, parts) {
+      await this.put(path, parts)
+      return { sizeBytes: bytesOf(path).length, mark: '' }
+    },
     close() {},
   }
   return { store, stored, written }

@@ -52,6 +52,7 @@ function wholePlan(plan: ExportPlan, transport: TransportName | 'auto'): string[
     castSuggestions(plan),
     peopleLines(plan),
     sessionLines(plan),
+    firstTouchLines(plan),
     timeLines(plan),
     repeatedLines(plan),
     allEventsLines(plan),
@@ -338,6 +339,26 @@ function peopleLines({ people }: ExportPlan): string[] {
           ...(more > 0 ? [`    and ${grouped(more)} more (--json lists a hundred)`] : []),
         ]),
   ]
+}
+
+function firstTouchLines({ first_touch: touch }: ExportPlan): string[] {
+  if (touch === null) return []
+  const { from, people, samples } = touch
+  const who = people.exact
+    ? counted(people.count, 'person', 'people')
+    : `about ${counted(people.count, 'person', 'people')} (an estimate from sampled rows; --full counts them)`
+  return [
+    ...wrapped(`First touch: ${who} are sent what was first of them, and where they were last, from ${from}:`, ''),
+    ...samples.flatMap(({ distinct_id, time, set_once, set }) => [
+      shortened(`  ${visible(distinct_id)}  ${time}`, width),
+      ...clipped(JSON.stringify({ $set_once: withoutNulls(set_once), $set: set }), '    ', 3),
+    ]),
+  ]
+}
+
+/** What was not there at first is sent, too, but is long. */
+function withoutNulls(properties: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== null))
 }
 
 /** A line for each year, a bar for each of its months. */

@@ -29,8 +29,8 @@ export interface Persons {
 }
 
 /**
- * PostHog's person processing, as far as distinct_ids, merges, `$set` and `$set_once` go. What it lifts from other
- * properties (`$browser`, UTM parameters) is left out. Events without a person profile make nobody a person.
+ * PostHog's person processing, as far as distinct_ids, merges, `$set`, `$set_once` and what it lifts from other properties
+ * go. Events without a person profile make nobody a person.
  */
 export function createPersons(keep: 'ids' | 'events'): Persons {
   const byDistinctId = new Map<string, Entry>()
@@ -91,14 +91,41 @@ export function createPersons(keep: 'ids' | 'events'): Persons {
         alias === undefined || alias === distinct_id
           ? (find(distinct_id) ?? create(distinct_id, timestamp))
           : merge(alias, distinct_id, event)
-      const { $set, $set_once } = properties
-      if (person.properties && ($set || $set_once)) {
-        person.properties = { ...objectOf($set_once), ...person.properties, ...objectOf($set) }
-      }
+      if (person.properties && properties['$process_person_profile'] !== false)
+        person.properties = updated(person.properties, event)
     },
     personOf: find,
     counts: () => ({ persons, merges, refusedMerges: { ...refusedMerges } }),
   }
+}
+
+/** What PostHog takes from any event for its person, as it is and once under its initial name. */
+const lifted = (
+  '$app_build $app_name $app_namespace $app_version $browser $browser_version $device_type $current_url $pathname $os ' +
+  '$os_version $referring_domain $referrer $screen_height $screen_width $viewport_height $viewport_width $raw_user_agent ' +
+  'utm_source utm_medium utm_campaign utm_content utm_name utm_term gclid gad_source gclsrc dclid gbraid wbraid fbclid ' +
+  'msclkid twclid li_fat_id mc_cid igshid ttclid rdt_cid irclid _kx epik qclid sccid'
+).split(' ')
+
+const aboutPeople: ReadonlySet<string> = new Set(['$identify', '$create_alias', '$merge_dangerously', '$set'])
+
+/** Whatever an event says of its person goes before what is lifted; nothing that is null is lifted as the first. */
+function updated(before: Record<string, unknown>, { event, properties }: CapturedEvent): Record<string, unknown> {
+  const set: Record<string, unknown> = { ...objectOf(properties['$set']) }
+  const once: Record<string, unknown> = { ...objectOf(properties['$set_once']) }
+  for (const name of lifted) {
+    if (!(name in properties)) continue
+    const value = properties[name]
+    const initial = `$initial_${name.replace('$', '')}`
+    if (!(name in set)) set[name] = value
+    if (value !== null && value !== undefined && !(initial in once)) once[initial] = value
+  }
+  // What changes with every page is not worth an update by itself.
+  const isWorth = (name: string): boolean =>
+    aboutPeople.has(event) || before[name] === undefined || !(lifted.includes(name) || name.startsWith('$geoip_'))
+  const newOnce = Object.entries(once).filter(([name]) => before[name] === undefined)
+  const changed = Object.keys(set).some((name) => before[name] !== set[name] && isWorth(name))
+  return newOnce.length > 0 || changed ? { ...before, ...Object.fromEntries(newOnce), ...set } : before
 }
 
 interface Entry extends Person {

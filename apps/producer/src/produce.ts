@@ -9,6 +9,7 @@ import {
   type FileLedger,
   goneOnWith,
   hashes,
+  type Identities,
   isSameVersion,
   type Mapping,
   OperatorError,
@@ -27,13 +28,16 @@ import {
   assertSameFiles,
   changeText,
   fingerprintOfSalt,
+  loadIdentities,
   lookAtTables,
+  madeFiles,
   mappingChanges,
   mappingChangeText,
   mappingNotices,
   paceText,
   planRun,
   repeatedFileNotices,
+  saveFirstTouch,
   saveIdentities,
   saveSessions,
   type Scratch,
@@ -46,6 +50,7 @@ import {
   type Inspected,
   isPausedForGrant,
   noticesOf,
+  openPlace,
   openWorkStore,
   type S3Options,
   saveGrant,
@@ -96,7 +101,7 @@ export async function openRun(
     const planned = await ledger.run(idAt(root))
     return planned?.root === root ? planned.newestDump : undefined
   })
-  const source = sourceAt(discovery.place)
+  const source = sourceAt(discovery.place, await openPlace(store, s3))
   const inspected = await inspectExport(discovery, request.mapping)
   assertReadable(inspected)
   const found = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
@@ -138,7 +143,12 @@ export async function openRun(
   }
   const run = await ledger.createRun(wanted, request.by)
   assertSameRequest(run, wanted)
-  assertSameFiles(await ledger.files(run.id), files)
+  // What heapferry has made it makes again.
+  const stored = await ledger.files(run.id)
+  assertSameFiles(
+    stored.filter((file) => file.in === undefined),
+    files,
+  )
   const intent = await ledger.intent(run.id)
   if (intent.kind === 'cancel') {
     throw new OperatorError(
@@ -147,7 +157,11 @@ export async function openRun(
     )
   }
   const kept = await openWorkStore(store, s3)
-  await saveGrant(run, files, kept).finally(() => kept.close())
+  try {
+    await saveGrant(run, [...files, ...(await madeFiles(run, kept))], kept)
+  } finally {
+    kept.close()
+  }
   if (isPausedForGrant(run, intent)) {
     notices.push('The grant of the run was lost: what it may read is in the work store again, and it goes on.')
     await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
@@ -205,12 +219,20 @@ export async function produce(
       await queueOf(phase).removeFailed()
       await queueOf(phase).resume()
     }
-    const notices = await saveIdentities(run, files, { read: source.readAll, hashSalt }, { ledger, store })
-    for (const notice of notices) onNotice?.(notice)
+    const rows = { read: source.readAll, hashSalt }
+    for (const notice of await saveIdentities(run, files, rows, { ledger, store })) onNotice?.(notice)
     for (const notice of await saveSessions(run, files, { source, scratch, signal }, { ledger, store }))
       onNotice?.(notice)
     if (signal.aborted) return
-    await planRun(run, files, {
+    const identities = (): Promise<Identities> => loadIdentities(run, { ledger, store })
+    const made = await saveFirstTouch(run, files, rows, { store, identities, signal })
+    if (made === null) return
+    for (const notice of made.notices) onNotice?.(notice)
+    const all = [...files, ...made.files]
+    await saveGrant(run, all, store)
+    const stored = (await ledger.files(run.id)).filter(({ in: place }) => place !== undefined)
+    assertSameFiles(stored, made.files)
+    await planRun(run, all, {
       ledger,
       schedule: {
         add: (phase, chunks) => queueOf(phase).add(chunks),

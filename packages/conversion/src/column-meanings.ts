@@ -66,6 +66,9 @@ const values = [
   '1920x1080',
   'https://a.example/x?y=1',
   'https://b.example/z?w=2',
+  // An identity that is one is the address of a person without another.
+  'a@example.com',
+  'b@example.com',
   ...['3', '4'].map((value) => `?${campaignParameters.map((name) => `${name}=${value}`).join('&')}`),
 ]
 
@@ -95,7 +98,7 @@ const context: Omit<ConversionContext, 'mapping'> = {
   hash: (text) => `hash of ${text}`,
 }
 
-function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
+export function withoutConditions(tables: Mapping['tables']): Mapping['tables'] {
   return Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, { ...table, where: undefined }]))
 }
 

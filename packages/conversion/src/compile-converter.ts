@@ -3,6 +3,7 @@ import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
 import { compileIsDeleted } from './deleted-rows.ts'
 import { compileGroupConverter } from './convert-group.ts'
+import { compileFirstTouchConverter } from './convert-first-touch.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
@@ -25,7 +26,7 @@ export function compileConverter(table: Table, columns: Columns, given: Conversi
 }
 
 function becomesNothing({ kind }: Table): boolean {
-  return kind === 'sessions' || kind === 'all_events' || kind === 'helper'
+  return kind === 'sessions' || kind === 'all_events' || kind === 'helper' || kind === 'first_touch'
 }
 
 function compileTable(table: Table, columns: Columns, context: ConversionContext): Convert {
@@ -43,6 +44,8 @@ function compileTable(table: Table, columns: Columns, context: ConversionContext
       return compileEventConverter(table, columns, context)
     case 'raw_events':
       return compileRawEventConverter(table, columns, context)
+    case 'first_touch':
+      return compileFirstTouchConverter(table, columns, context)
     case 'sessions':
       return () => skip('derived_by_posthog')
     case 'all_events':

@@ -1,9 +1,20 @@
-import type { Columns, Condition, Conversion, Convert, Mapping, Table, Values } from '@heapferry/domain'
+import type {
+  Columns,
+  Condition,
+  Conversion,
+  Convert,
+  FoundSession,
+  Mapping,
+  Table,
+  Types,
+  Values,
+} from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { hashed, staticProperties, treatmentsOf } from './column-treatments.ts'
 import { cellAt, type CompiledColumns, compileColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
 import { cellsOf } from './declared-values.ts'
+import { compileIsDeleted } from './deleted-rows.ts'
 import { compileConditions, wantedTime, wantsTable } from './event-filter.ts'
 import { compileElementsChain } from './elements-chain.ts'
 import {
@@ -38,7 +49,7 @@ const hourMs = 3_600_000
 const pageEvents: ReadonlySet<string> = new Set(['$pageview', '$screen'])
 
 /** PostHog's documentation asks for this age of everything that is sent as history. */
-const historyAgeMs = 48 * hourMs
+export const historyAgeMs = 48 * hourMs
 
 /** Columns of pageviews and event tables that are read by name instead of becoming a property each. */
 export const consumedEventColumns: ReadonlySet<string> = new Set([
@@ -68,7 +79,7 @@ export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Se
 export function compileEventConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
   const { mapping } = context
   if (!wantsTable(mapping, table.name)) return () => skip('filtered_out')
-  return compileRows(table, columns, { ...context, names: [table.name], event: mapping.tables[table.name]?.event })
+  return compileRows(table, columns, ofTable(table, context))
 }
 
 /**
@@ -76,11 +87,50 @@ export function compileEventConverter(table: Table, columns: Columns, context: C
  * for the events of a type.
  */
 export function compileRawEventConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
+  return compileByType(table, columns, context, compileRows)
+}
+
+/** When and of whom a row is an event, and no more: what is asked of every row of an export has to be cheap. */
+export interface Sightings {
+  /** Null for a row that becomes no event, or one of another time; one that is held back for its youth becomes one. */
+  see(row: Values, types?: Types): { userId: string; timeMs: number } | null
+  /** The row's content, as its uuid is made of it. */
+  content(row: Values): string
+}
+
+/** For rows that `compileConverter` makes events of. */
+export function compileSightings(table: Table, columns: Columns, context: ConversionContext): Sightings {
+  const isDeleted = compileIsDeleted(columns, context.mapping)
+  const see =
+    table.kind === 'raw_events'
+      ? compileByType(table, columns, context, compileSighted)
+      : wantsTable(context.mapping, table.name)
+        ? compileSighted(table, columns, ofTable(table, context))
+        : () => skip('filtered_out')
+  const { content } = compileColumnsOf(table, columns, ofTable(table, context)).compiled
+  return {
+    see(row, types) {
+      if (isDeleted?.(row)) return null
+      const head = see(row, types)
+      return head.kind === 'head' ? { userId: head.ids.userId, timeMs: head.timeMs } : null
+    },
+    content,
+  }
+}
+
+type Compiled<T> = (row: Values, types?: Types, session?: FoundSession | null) => T | Conversion
+
+function compileByType<T>(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+  compile: (table: Table, columns: Columns, context: RowContext) => Compiled<T>,
+): Compiled<T> {
   const { mapping } = context
   const nulls = columnNulls(table, mapping)
   const actionOf = compileAction((column) => cellAt(columns.indexOf(column), nulls.certain(column)))
-  const ofAnyType = compileRows(table, columns, { ...context, names: [table.name], event: undefined })
-  const ofType = new Map<string, Convert>()
+  const ofAnyType = compile(table, columns, { ...context, names: [table.name], event: undefined })
+  const ofType = new Map<string, Compiled<T>>()
   const wants = remembered((type) => ({ events: wantsTable(mapping, type) }))
   return (row, types, session) => {
     const type = actionOf(row).toLowerCase()
@@ -90,7 +140,7 @@ export function compileRawEventConverter(table: Table, columns: Columns, context
     if (mapped === undefined && type === 'session') return skip('derived_by_posthog')
     if (mapped === undefined) return ofAnyType(row, types, session)
     const names = [table.name, type]
-    const convert = ofType.get(type) ?? compileRows(table, columns, { ...context, names, event: mapped.event })
+    const convert = ofType.get(type) ?? compile(table, columns, { ...context, names, event: mapped.event })
     ofType.set(type, convert)
     return convert(row, types, session)
   }
@@ -103,8 +153,12 @@ interface RowContext extends ConversionContext {
   event: string | undefined
 }
 
-function compileRows(table: Table, columns: Columns, context: RowContext): Convert {
-  const { startedAtMs, includeRecent, mapping, hash, names, event } = context
+function ofTable({ name }: Table, context: ConversionContext): RowContext {
+  return { ...context, names: [name], event: context.mapping.tables[name]?.event }
+}
+
+function compileColumnsOf(table: Table, columns: Columns, context: RowContext) {
+  const { mapping, hash, names } = context
   const treatments = treatmentsOf(context, names)
   // An event that names the person's identity names what is their distinct_id.
   if (mapping.identity === 'hash') treatments.set('identity', hashed(hash))
@@ -115,18 +169,36 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
     treatments,
     nulls,
   })
-  const meetsConditions = compileConditions(columns, conditionsOf(mapping, names))
+  return { compiled, treatments, nulls }
+}
+
+/** What decides whether a row becomes an event. */
+interface Head {
+  kind: 'head'
+  ids: EventIds
+  timeMs: number
+  isNative: boolean
+  name: string
+}
+
+function compileSighted(table: Table, columns: Columns, context: RowContext): Compiled<Head> {
+  const headOf = compileHead(table, columns, compileColumnsOf(table, columns, context).compiled, context)
+  return (row, types) => headOf(cellsOf(row, types))
+}
+
+function compileHead(
+  table: Table,
+  columns: Columns,
+  compiled: CompiledColumns,
+  context: RowContext,
+): (values: Values) => Head | Conversion {
+  const meetsConditions = compileConditions(columns, conditionsOf(context.mapping, context.names))
   const idsOf = compileIds(compiled)
   const timeOf = compileTime(compiled, context)
-  const isPageviews = table.kind === 'pageviews'
   const isNativeRow = compileIsNative(compiled)
-  const nameOf = compileEventName(table, event, compiled, mapping)
-  const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
-  const propertiesOf = compileEventProperties(columns, compiled, context, { treatments, nulls }, statics)
-  const setInteraction = mapping.autocapture ? compileInteraction(table, compiled) : null
+  const nameOf = compileEventName(table, context.event, compiled, context.mapping)
 
-  return (row, types, session = null) => {
-    const values = cellsOf(row, types)
+  return (values) => {
     // Whoever does not want a row need not hear what is wrong with it.
     if (meetsConditions !== null && !meetsConditions(values)) return skip('filtered_out')
     const ids = idsOf(values)
@@ -135,8 +207,24 @@ function compileRows(table: Table, columns: Columns, context: RowContext): Conve
     if (typeof timeMs !== 'number') return timeMs
     const isNative = isNativeRow(values)
     const name = nameOf(values, isNative)
-    const nameFault = rejectEventName(name)
-    if (nameFault) return nameFault
+    return rejectEventName(name) ?? { kind: 'head', ids, timeMs, isNative, name }
+  }
+}
+
+function compileRows(table: Table, columns: Columns, context: RowContext): Convert {
+  const { startedAtMs, includeRecent, mapping, hash, names } = context
+  const { compiled, treatments, nulls } = compileColumnsOf(table, columns, context)
+  const headOf = compileHead(table, columns, compiled, context)
+  const isPageviews = table.kind === 'pageviews'
+  const statics = staticProperties([mapping.static, ...names.map((name) => mapping.tables[name]?.static)])
+  const propertiesOf = compileEventProperties(columns, compiled, context, { treatments, nulls }, statics)
+  const setInteraction = mapping.autocapture ? compileInteraction(table, compiled) : null
+
+  return (row, types, session = null) => {
+    const values = cellsOf(row, types)
+    const head = headOf(values)
+    if (head.kind !== 'head') return head
+    const { ids, timeMs, isNative, name } = head
     if (!includeRecent && timeMs > startedAtMs - historyAgeMs) return skip('held_back')
     const isPageview = isPageviews || pageEvents.has(name)
     const properties = propertiesOf(values, ids, timeMs, { isNative, isPageview, types, session })

@@ -6,6 +6,7 @@ import { identityNaming, noTreatments, staticProperties, type Treatments, treatm
 import type { ConversionContext } from './context.ts'
 import { cellsOf } from './declared-values.ts'
 import { identityIn } from './distinct-id.ts'
+import { compileEmail, derivedEmail } from './email.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { parseHeapDate } from './heap-time.ts'
@@ -82,6 +83,9 @@ export function compileUserConverter(
   // Properties that all events have are none of people.
   const statics = staticProperties([mapping.tables[table.name]?.static])
   const isPersonless = mapping.anonymous === 'personless'
+  // Runs that were begun before take the column alone.
+  const emailIn = context.conversion < 3 ? () => null : compileEmail(columns, { mapping, table: table.name, nulls })
+  const emailTreatment = treatments.get('email')
   const userIdCell = current.keyCell('user_id')
   const identityCell = current.keyCell('identity')
   const timeCells = timeCellsOf(current, treatments)
@@ -119,6 +123,9 @@ export function compileUserConverter(
       const now: Properties = {}
       if (isCurrent || standing === undefined) now.heap_user_id = userId.id
       current.describe(own, now, types)
+      const email = standing?.elsewhere.has(derivedEmail) ? null : emailIn(values)
+      if (email !== null && now.email === undefined)
+        now.email = emailTreatment?.kind === 'property' ? emailTreatment.valueOf(email, email) : email
       for (const [property, value] of statics) if (now[property] === undefined) now[property] = value
       const once: Properties = {}
       first.describe(own, once, types)

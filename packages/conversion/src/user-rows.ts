@@ -3,6 +3,7 @@ import type { Columns, Mapping, Table, Values } from '@heapferry/domain'
 import { cellAt, compileColumns } from './compile-columns.ts'
 import { noTreatments } from './column-treatments.ts'
 import { compileIsDeleted } from './deleted-rows.ts'
+import { compileEmail } from './email.ts'
 import { compileConditions } from './event-filter.ts'
 import { parseHeapDate } from './heap-time.ts'
 import { columnNulls } from './nulls.ts'
@@ -16,6 +17,8 @@ export interface UserRows {
   lastModifiedMs(values: Values): number
   joindateMs(values: Values): number
   key(values: Values): number
+  /** Whether it tells an e-mail address without a column for it. */
+  tellsEmail(values: Values): boolean
   /** The row without texts that stand for nothing. */
   filled(values: Values): Values
 }
@@ -33,6 +36,7 @@ export function compileUserRows(table: Table, columns: Columns, mapping: Mapping
       return ms !== undefined && ms >= earliestMs ? ms : Number.NEGATIVE_INFINITY
     }
   }
+  const emailIn = compileEmail(columns, { mapping, table: table.name, nulls })
   const { content } = compileColumns(columns, {
     consumed: new Set(),
     known: new Map(),
@@ -44,6 +48,7 @@ export function compileUserRows(table: Table, columns: Columns, mapping: Mapping
     lastModifiedMs: timeIn('last_modified'),
     joindateMs: timeIn('joindate'),
     key: (values) => userRowKey(content(values)),
+    tellsEmail: (values) => emailIn(values) !== null,
     filled: (values) =>
       values.map((value, index) => (value !== null && areNull[index]?.(value) === true ? null : value)),
   }

@@ -86,8 +86,10 @@ export function versionText({ sizeBytes, mark, blocks }: FileVersion): string {
  */
 export const ExportFile = z.object({
   id: FileId,
-  /** Relative to the export's root, with `/`. */
+  /** Relative to the root of the export, or of the work store, with `/`. */
   path: z.string().min(1),
+  /** Where it lies, if heapferry has made it itself; else in the export. */
+  in: z.literal('work_store').optional(),
   table: Table,
   /** What has told the table. */
   toldBy: ToldBy.optional(),

@@ -6,6 +6,9 @@ const mostStars = 3
  */
 export function isSlowPattern(pattern: string): boolean {
   const parts = pattern.split('/')
-  const stars = (text: string): number => text.match(/\*+/g)?.length ?? 0
   return parts.some((part) => stars(part) > mostStars) || parts.filter((part) => part === '**').length > mostStars
+}
+
+function stars(text: string): number {
+  return text.match(/\*+/g)?.length ?? 0
 }

@@ -9,5 +9,7 @@ export const Grant = z.object({
   run: Run,
   /** Paths of the files of its export. */
   files: z.array(z.string()),
+  /** Paths of files in the work store that were made for the run. */
+  made: z.array(z.string()).default([]),
 })
 export type Grant = z.infer<typeof Grant>

@@ -272,6 +272,12 @@ export const Mapping = z
       .describe(
         "Whether what Heap has recorded by itself (the one-time export's clicks, changes and submits, and tables core_events_…_any_…) becomes $autocapture, which PostHog's actions find by element.",
       ),
+    first_touch: z
+      .enum(['send', 'skip'])
+      .default('send')
+      .describe(
+        'Whether people get $initial_… properties and places from the first and the last row that the export has of them.',
+      ),
     deleted: z
       .enum(['skip', 'send'])
       .default('skip')

@@ -40,7 +40,12 @@ export const goneOnWith: readonly number[] = [2, conversionVersion]
  */
 function mappingOfThen(mapping: Mapping, conversion: number): Mapping {
   if (conversion >= 3) return mapping
-  return { ...mapping, enrich: mapping.enrich === defaultMapping.enrich ? 'none' : mapping.enrich }
+  const { enrich, first_touch } = mapping
+  return {
+    ...mapping,
+    enrich: enrich === defaultMapping.enrich ? 'none' : enrich,
+    first_touch: first_touch === defaultMapping.first_touch ? 'skip' : first_touch,
+  }
 }
 
 const RunFields = z.object({

@@ -40,6 +40,8 @@ export const Table = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('raw_events'), name: z.string(), nulls }),
   /** Records that join a user id to an identity; the one-time export has them among its events. */
   z.object({ kind: z.literal('identify'), name: z.string() }),
+  /** What heapferry found to be the first of people, in files of its own: see decision 20. */
+  z.object({ kind: z.literal('first_touch'), name: z.string() }),
   z.object({
     kind: z.literal('helper'),
     name: z.string(),
@@ -64,6 +66,7 @@ export function withNulls(table: Table, texts: readonly NullText[] | undefined):
     case 'sessions':
     case 'all_events':
     case 'identify':
+    case 'first_touch':
     case 'helper':
       return table
   }
@@ -95,6 +98,7 @@ export function phaseOf(kind: TableKind): Phase {
     case 'user_migrations':
     case 'groups':
     case 'identify':
+    case 'first_touch':
       return 'identities'
     case 'pageviews':
     case 'sessions':
@@ -104,6 +108,11 @@ export function phaseOf(kind: TableKind): Phase {
     case 'helper':
       return 'events'
   }
+}
+
+/** Whether rows of a table tell who is who. */
+export function tellsWhoIsWho(kind: TableKind): boolean {
+  return phaseOf(kind) === 'identities' && kind !== 'first_touch'
 }
 
 /** Heap's columns of ids, in whatever table. */
@@ -141,6 +150,7 @@ export function requiredColumns(kind: TableKind): readonly string[] {
     case 'groups':
     case 'sessions':
     case 'all_events':
+    case 'first_touch':
     case 'helper':
       return []
   }

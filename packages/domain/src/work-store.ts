@@ -1,3 +1,5 @@
+import type { FileVersion } from './export.ts'
+
 /** Where producer and workers of a run share what is too large or too personal for Redis. Paths are relative, with `/`. */
 export interface WorkStore {
   /** A folder, or `s3://bucket/prefix`. */
@@ -17,6 +19,8 @@ export interface WorkStore {
    * @throws OperatorError when its disk is full, or may not be written to
    */
   put(path: string, parts: readonly Uint8Array[]): Promise<void>
+  /** The same of a file of rows, to be read as those of an export are. The same bytes are the same version. */
+  putTable(path: string, parts: readonly Uint8Array[]): Promise<FileVersion>
   close(): void
 }
 

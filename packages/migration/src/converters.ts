@@ -23,6 +23,11 @@ export function convertersOf(
   hashSalt: string | null,
   onUncast?: ConversionContext['onUncast'],
 ): ConverterFor {
+  return compiled({ ...contextOf(run, identities, hashSalt), onUncast })
+}
+
+/** @throws OperatorError when the run was created with another salt, or another conversion */
+export function contextOf(run: Run, identities: Identities, hashSalt: string | null): ConversionContext {
   const { mapping, includeRecent, conversion, createdAtMs: startedAtMs } = run
   if (run.saltFingerprint !== null && run.saltFingerprint !== fingerprintOfSalt(hashSalt)) {
     throw new OperatorError(
@@ -36,8 +41,7 @@ export function convertersOf(
       'Go on with that version, or start another run with --run NAME: rows that are the same keep their uuids.',
     )
   }
-  const hash = hashOf(hashSalt)
-  return compiled({ run: run.id, conversion, mapping, includeRecent, startedAtMs, identities, hash, onUncast })
+  return { run: run.id, conversion, mapping, includeRecent, startedAtMs, identities, hash: hashOf(hashSalt) }
 }
 
 /**

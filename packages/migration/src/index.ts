@@ -3,11 +3,13 @@ export { convertersOf, convertersToShow } from './converters.ts'
 export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
 export { noIdentities } from './identities/no-identities.ts'
+export type { People } from './identities/people.ts'
 export { resolvePeople } from './identities/resolve-people.ts'
 export {
   identitiesPath,
   type KeptIdentities,
   loadIdentities,
+  peopleOfRun,
   recoverIdentities,
   saveIdentities,
 } from './identities/run-identities.ts'
@@ -24,6 +26,7 @@ export {
   type TablePlan,
 } from './export-plan/export-plan.ts'
 export { repeatedFileNotices } from './export-plan/repeated-files.ts'
+export { madeFiles, saveFirstTouch } from './first-touch/save-first-touch.ts'
 export { lookAtTables } from './look-at-tables.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {

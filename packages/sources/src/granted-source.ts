@@ -15,6 +15,8 @@ import { openWorkStore } from './places/open-work-store.ts'
 export interface RunSourceOptions {
   store: string
   s3: S3Options
+  /** Where files that were made for the run lie, if they are not in the work store. */
+  madeIn?: string
   /** Sees what is read, of files that may be. */
   watch?(place: ExportPlace): ExportPlace
 }
@@ -22,10 +24,11 @@ export interface RunSourceOptions {
 /** The export of a run, of which only files are read that its grant names. The grant is looked at when the first is. */
 export async function openRunSource(
   run: Run,
-  { store, s3, watch = (place) => place }: RunSourceOptions,
+  { store, s3, madeIn = store, watch = (place) => place }: RunSourceOptions,
 ): Promise<Source> {
-  const [place, kept] = await Promise.all([openPlace(run.root, s3), openWorkStore(store, s3)])
-  const source = sourceAt(watch(place))
+  const opening = [openPlace(run.root, s3), openPlace(madeIn, s3), openWorkStore(store, s3)] as const
+  const [place, made, kept] = await Promise.all(opening)
+  const source = sourceAt(watch(place), watch(made))
   const close = (): void => {
     source.close()
     kept.close()
@@ -35,7 +38,10 @@ export async function openRunSource(
 
 /** Leaves the grant of a run where those who read its export look for it; one that is there is replaced. */
 export async function saveGrant(run: Run, files: readonly ExportFile[], store: WorkStore): Promise<void> {
-  const grant: Grant = { run, files: [...new Set(files.map(({ path }) => path))] }
+  const pathsIn = (place: ExportFile['in']): string[] => [
+    ...new Set(files.filter((file) => file.in === place).map(({ path }) => path)),
+  ]
+  const grant: Grant = { run, files: pathsIn(undefined), made: pathsIn('work_store') }
   await store.put(grantPath(run), [Buffer.from(JSON.stringify(grant))])
 }
 
@@ -78,12 +84,16 @@ function granted(source: Source, guard: Guard): Source {
 }
 
 function guardOf(run: Run, store: WorkStore): Guard {
-  let known: ReadonlySet<string> | undefined
-  return async ({ path }) => {
-    if (known?.has(path)) return
+  let known: { files: ReadonlySet<string>; made: ReadonlySet<string> } | undefined
+  const isKnown = ({ path, in: place }: ExportFile): boolean =>
+    (place === 'work_store' ? known?.made : known?.files)?.has(path) ?? false
+  return async (file) => {
+    const { path } = file
+    if (isKnown(file)) return
     // Looked at again: files may have come to the run.
-    known = new Set((await grantOf(run, store)).files)
-    if (known.has(path)) return
+    const { files, made } = await grantOf(run, store)
+    known = { files: new Set(files), made: new Set(made) }
+    if (isKnown(file)) return
     throw new OperatorError(
       `Redis says that the run ${run.id} has a file ${path}; its grant in ${store.root} knows none, and it was not read`,
       tamperedHint,

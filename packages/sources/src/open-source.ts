@@ -7,33 +7,51 @@ import type { ExportPlace } from './places/open-place.ts'
 import { contentOf } from './unpacking/content.ts'
 import { withPath } from './unusable-file.ts'
 
-/** The export at a place that is open, whose files are known; closing one closes the other. */
-export function sourceAt(place: ExportPlace): Source {
+/**
+ * The export at a place that is open, whose files are known; closing one closes the other.
+ * @param workStore where files lie that heapferry has made for a run, for those who may read such
+ */
+export function sourceAt(place: ExportPlace, workStore?: ExportPlace): Source {
+  const places = { place, workStore }
   const read: Source['read'] = (file, piece, from, limits) =>
-    streamed(place, file, (open) => formatOf(file).read(open, { piece, from, limits }))
+    streamed(places, file, (open) => formatOf(file).read(open, { piece, from, limits }))
   return {
-    cut: (file, chunkBytes) => streamed(place, file, (open) => formatOf(file).cut(open, chunkBytes)),
+    cut: (file, chunkBytes) => streamed(places, file, (open) => formatOf(file).cut(open, chunkBytes)),
     read,
     readAll: (file, limits = wholeSlices) => read(file, wholeFile, fromFirstRow, limits),
-    rowsAt: (file, places) => streamed(place, file, (open) => formatOf(file).rowsAt(open, new WantedPlaces(places))),
+    rowsAt: (file, wanted) => streamed(places, file, (open) => formatOf(file).rowsAt(open, new WantedPlaces(wanted))),
     async rowOfText(file, text, at) {
       const { rowOfText } = formatOf(file)
       if (rowOfText) return rowOfText(text, at)
       const detail = `${file.path} is no text: fill in the columns of the row instead`
       return { kind: 'unreadable', place: at, reason: 'not_decodable', detail }
     },
-    sample: (file, rows) => opened(place, file, (open) => formatOf(file).sample(open, rows)),
-    countRows: (file, maxBytes) => opened(place, file, (open) => formatOf(file).countRows(open, maxBytes)),
-    checksum: (file) => checksumOf(place, file),
-    close: () => place.close(),
+    sample: (file, rows) => opened(places, file, (open) => formatOf(file).sample(open, rows)),
+    countRows: (file, maxBytes) => opened(places, file, (open) => formatOf(file).countRows(open, maxBytes)),
+    checksum: (file) => checksumOf(placeOf(file, places), file),
+    close() {
+      place.close()
+      workStore?.close()
+    },
   }
 }
 
 // Nothing is sent of them, so they may be large.
 const wholeSlices = { rows: 10_000, bytes: 4 * 1024 * 1024 }
 
-async function opened<T>(place: ExportPlace, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {
-  const blob = await place.open(file.path, file.version)
+interface Places {
+  place: ExportPlace
+  workStore: ExportPlace | undefined
+}
+
+function placeOf(file: ExportFile, { place, workStore }: Places): ExportPlace {
+  if (file.in === undefined) return place
+  if (workStore === undefined) throw new Error(`${file.path} lies in the work store, which is not at hand`)
+  return workStore
+}
+
+async function opened<T>(places: Places, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {
+  const blob = await placeOf(file, places).open(file.path, file.version)
   try {
     return await use({ blob, content: contentOf(blob, file.compression, file.encoding) })
   } catch (error) {
@@ -44,11 +62,11 @@ async function opened<T>(place: ExportPlace, file: ExportFile, use: (open: OpenF
 }
 
 async function* streamed<T>(
-  place: ExportPlace,
+  places: Places,
   file: ExportFile,
   use: (open: OpenFile) => AsyncGenerator<T>,
 ): AsyncGenerator<T> {
-  const blob = await place.open(file.path, file.version)
+  const blob = await placeOf(file, places).open(file.path, file.version)
   try {
     yield* use({ blob, content: contentOf(blob, file.compression, file.encoding) })
   } catch (error) {

@@ -119,7 +119,7 @@ type Verified = {
 }
 
 async function againstSource(run: Run, { opened: { ledger }, settings, stop, progress }: Work): Promise<Verified> {
-  const exported = await openRunExport(run, ledger, settings)
+  const exported = await openRunExport(run, ledger, settings, stop)
   try {
     const verification = await verifyAgainstSource(run, {
       ledger,
@@ -133,7 +133,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
     })
     return { verification }
   } finally {
-    exported.close()
+    await exported.close()
   }
 }
 
@@ -142,7 +142,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
   const { ledger } = opened
   const { appHost, personalKey } = requireQueries(settings, run.destination)
   const queries = createQueries({ appHost, personalKey, signal: stop, onWaiting: sayWaiting })
-  const exported = await openRunExport(run, ledger, settings)
+  const exported = await openRunExport(run, ledger, settings, stop)
   const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', run.id))
   const breakOff = (): void => void queries.close()
   stop.addEventListener('abort', breakOff)
@@ -177,7 +177,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
     return { verification: seen.verification, days: seen.days, people_by_month: seen.peopleByMonth }
   } finally {
     stop.removeEventListener('abort', breakOff)
-    exported.close()
+    await exported.close()
     await scratch.close()
     await queries.close()
   }

@@ -189,6 +189,23 @@ export const ExportPlan = z.object({
     .object({ sessions: Figure, pageviews: Figure, bytes: Count, scratch_bytes: Count })
     .nullable()
     .optional(),
+  /** Who is sent what was first of them, beside the rows of the export; null where nobody is. */
+  first_touch: z
+    .object({
+      /** The tables that tell: sessions, pageviews or events. */
+      from: z.string(),
+      people: Figure,
+      /** Three at most. Of a plan that did not read every row, the first of the rows that were read. */
+      samples: z.array(
+        z.object({
+          distinct_id: z.string(),
+          time: z.iso.datetime(),
+          set_once: z.record(z.string(), z.unknown()),
+          set: z.record(z.string(), z.unknown()),
+        }),
+      ),
+    })
+    .nullable(),
   /** By day (UTC), people and merges not counted; null unless every row was read. */
   events_per_day: z.record(Day, Count).nullable(),
   /** Null unless every row was read. */

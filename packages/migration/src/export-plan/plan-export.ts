@@ -15,6 +15,7 @@ import {
   type Slice,
   type Source,
   type Table,
+  tellsWhoIsWho,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { withGroupFiles } from '../group-files.ts'
@@ -24,8 +25,10 @@ import { decodeIdentities, encodeIdentities } from '../identities/encoded-identi
 import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
+import { firstMiddleLast } from './first-middle-last.ts'
 import { heapNames } from './heap-names.ts'
 import { looksRounded } from './looks-rounded.ts'
+import { planFirstTouch } from './plan-first-touch.ts'
 import { planOf } from './plan-of.ts'
 import { repeatedFileNotices } from './repeated-files.ts'
 import { RepeatedIds } from './repeated-ids.ts'
@@ -130,11 +133,15 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
   const { names, notices: ofNames } = await heapNames(found.files, work.source)
   const repeatedFiles = await repeatedFileNotices(work.source, found.files)
   const notices = [...found.notices, ...people.notices, ...ofNames, ...repeatedFiles]
+  const run = madeUpRun(mapping, work)
+  const firstTouch = await planFirstTouch(run, { files: found.files, tables, identities: people.identities }, work)
+  if (signal.aborted) return null
   return planOf({ ...found, notices, faults: [...found.faults, ...people.faults] }, work, {
     tables,
     people: people.summary,
     repeats: repeated.repeats(),
     heapNames: names,
+    firstTouch,
   })
 }
 
@@ -192,7 +199,7 @@ async function resolvePeople(
     }
     rowCounts.set(file.id, rows)
   }
-  const ofPeople = files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+  const ofPeople = files.filter(({ table }) => tellsWhoIsWho(table.kind))
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
   const resolved = await resolve(ofPeople, counted, { mapping, hashSalt, listNamed, onDamage })
   const identities: Identities = decodeIdentities(Buffer.concat(encodeIdentities(resolved)))
@@ -267,11 +274,6 @@ async function surveySamples(
     roundedFile,
     changes: otherConverterFor && comparison.changes(),
   }
-}
-
-function firstMiddleLast(files: readonly ExportFile[]): ExportFile[] {
-  const last = files.length - 1
-  return files.filter((_, index) => [0, Math.floor(last / 2), last].includes(index))
 }
 
 async function rowsOf(

@@ -27,6 +27,7 @@ export function planOf(
     people: IdentitySummary
     repeats: Repeats
     heapNames: ReadonlyMap<string, string>
+    firstTouch: ExportPlan['first_touch']
   },
 ): ExportPlan {
   const { nowMs, eventsPerSecond } = work
@@ -79,6 +80,7 @@ export function planOf(
       })),
     },
     session_index: sessionIndex(surveyed, work.mapping),
+    first_touch: seen.firstTouch,
     events_per_day: full ? eventsPerDay(surveyed) : null,
     repeated_events: full ? repeatedEvents(seen.repeats) : null,
     all_events_differences: full ? allEventsDifferences(surveyed) : null,

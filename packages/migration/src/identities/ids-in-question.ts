@@ -36,14 +36,14 @@ function identitiesLikeIds(identities: IdentityTexts, known: readonly Int32Array
   const lookalikes = new Set<number>()
   const id = new Int32Array(2)
   for (let number = 0; number < identities.count; number++) {
-    if (!readAsId(identities, number, id)) continue
+    if (!likeAnId(identities, number, id)) continue
     if (known.some((words) => findId(words, at(id, 0), at(id, 1)) !== -1)) lookalikes.add(number)
   }
   return lookalikes
 }
 
 /** Reads an identity that is written as user ids are. */
-function readAsId(identities: IdentityTexts, number: number, into: Int32Array): boolean {
+export function likeAnId(identities: IdentityTexts, number: number, into: Int32Array): boolean {
   const bytes = identities.bytes(number)
   const last = bytes.at(-1) ?? 0
   // Digits at both ends, or it is not worth a string: most identities are e-mail addresses.

@@ -115,7 +115,7 @@ export function resolveIdentities(
 }
 
 /** Most of forest and identities is only needed here, and free again for what follows. */
-function decide(words: Int32Array, lookalikes: ReadonlySet<number>, claims: Claims, facts: IdentityFacts) {
+export function decide(words: Int32Array, lookalikes: ReadonlySet<number>, claims: Claims, facts: IdentityFacts) {
   const forest = joinIds(words, facts.migrations)
   const identities = ownIdentities(forest, claims, facts.identities.count)
   const refused = lookalikesOfOthers(lookalikes, facts.identities, forest, identities)

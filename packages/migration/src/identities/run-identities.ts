@@ -4,14 +4,16 @@ import {
   type FileLedger,
   type Identities,
   OperatorError,
-  phaseOf,
   type Run,
   type RunId,
   type RunLedger,
   type Slice,
+  tellsWhoIsWho,
   type WorkStore,
 } from '@heapferry/domain'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
+import { identityFacts } from './identity-facts.ts'
+import { type People, peopleOf } from './people.ts'
 import { type ResolvedPeople, resolvePeople } from './resolve-people.ts'
 
 /** Where the identities of a run are: their file in the work store, its hash in the ledger. */
@@ -80,6 +82,15 @@ export async function recoverIdentities(run: Run, source: PeopleSource, kept: Ke
   )
 }
 
+/** Whose every id of a run is. Of all files those of people are read, once more. */
+export async function peopleOfRun(
+  { mapping }: Run,
+  files: readonly ExportFile[],
+  { read, hashSalt }: PeopleSource,
+): Promise<People> {
+  return peopleOf(await identityFacts(ofPeople(files), read, { mapping, hashSalt }))
+}
+
 /** As the producer left them in the work store. @throws OperatorError where they are not there, or another run's */
 export async function loadIdentities(run: Run, kept: KeptIdentities): Promise<Identities> {
   const hint =
@@ -109,7 +120,7 @@ function resolve(
 }
 
 function ofPeople(files: readonly ExportFile[]): ExportFile[] {
-  return files.filter(({ table }) => phaseOf(table.kind) === 'identities')
+  return files.filter(({ table }) => tellsWhoIsWho(table.kind))
 }
 
 /** What is not there, or is another's, is as nothing. */

@@ -1,4 +1,4 @@
-import { cellsOf, compileUserRows, isFirstColumn } from '@heapferry/conversion'
+import { cellsOf, compileUserRows, derivedEmail, isFirstColumn } from '@heapferry/conversion'
 import type { ExportFile, Mapping, Slice } from '@heapferry/domain'
 import { byColumns } from './by-columns.ts'
 import { FilledColumns } from './filled-columns.ts'
@@ -50,6 +50,7 @@ export async function settleStandings(
     const { table } = file
     if (table.kind !== 'users') continue
     const rowsOf = byColumns((columns) => compileUserRows(table, columns, mapping))
+    const withEmail = byColumns((columns) => [...columns, derivedEmail])
     for await (const slice of read(file)) {
       for (const row of slice.rows) {
         if (row.kind !== 'row') continue
@@ -68,7 +69,10 @@ export async function settleStandings(
           joindateMs: rows.joindateMs(values),
           isNamed: identityOf(cells[columns.indexOf('identity')] ?? null) !== undefined,
           key: hasBit(rivals.areRepeated, index) ? rows.key(values) : 0,
-          filled: filled.numberOf(columns, cellsOf(cells, row.types)),
+          filled: filled.numberOf(withEmail(columns), [
+            ...cellsOf(cells, row.types),
+            rows.tellsEmail(cells) ? derivedEmail : null,
+          ]),
         })
       }
     }
@@ -156,9 +160,12 @@ function standingsOf(rivals: Rivals, newest: NewestRows, filled: FilledColumns):
   const ofFirst = filled.maskWhere(isFirstColumn)
   const ofCurrent = filled.maskWhere((column) => !isFirstColumn(column))
 
-  /** What those before have already, by index. */
+  const email = filled.maskWhere((column) => column === 'email')
+  const ofEmail = filled.maskWhere((column) => column === derivedEmail)
+
+  /** What those before have already, by index. An address in its own column goes before all that are told otherwise. */
   const takenIn = (order: readonly number[], columns: bigint): Map<number, bigint> => {
-    let taken = 0n
+    let taken = order.some((index) => (filled.mask(newest.filled[index] ?? 0) & email) !== 0n) ? ofEmail : 0n
     return new Map(
       order.map((index) => {
         const own = filled.mask(newest.filled[index] ?? 0) & columns

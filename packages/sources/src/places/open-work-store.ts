@@ -1,4 +1,4 @@
-import { chmod, stat } from 'node:fs/promises'
+import { chmod, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { OperatorError, unwritable, type WorkStore } from '@heapferry/domain'
 import { openPlace, type S3Options } from './open-place.ts'
@@ -6,6 +6,19 @@ import { readBytes } from './read-bytes.ts'
 
 export async function openWorkStore(root: string, s3: S3Options): Promise<WorkStore> {
   const place = await openPlace(root, s3)
+  const isFolder = !place.root.startsWith('s3://')
+
+  async function put(path: string, parts: readonly Uint8Array[]): Promise<void> {
+    await place.put(path, parts).catch((error: unknown) => {
+      throw unwritable(
+        error,
+        `The work store ${place.root} cannot be written to`,
+        'Make room there or give this user the right to write, or name another place in HEAPFERRY_WORK_STORE (for producers and workers alike). Then start the same command again.',
+      )
+    })
+    if (isFolder) await closeToOthers(dirname(join(place.root, path)))
+  }
+
   return {
     root: place.root,
     read: (path) => readBytes(place, path),
@@ -21,15 +34,14 @@ export async function openWorkStore(root: string, s3: S3Options): Promise<WorkSt
         close: () => blob.close(),
       }
     },
-    async put(path, parts) {
-      await place.put(path, parts).catch((error: unknown) => {
-        throw unwritable(
-          error,
-          `The work store ${place.root} cannot be written to`,
-          'Make room there or give this user the right to write, or name another place in HEAPFERRY_WORK_STORE (for producers and workers alike). Then start the same command again.',
-        )
-      })
-      if (!place.root.startsWith('s3://')) await closeToOthers(dirname(join(place.root, path)))
+    put,
+    async putTable(path, parts) {
+      await put(path, parts)
+      // What is written again after a crash is the same file to those who were told of it. An ETag is made of the bytes.
+      if (isFolder) await utimes(join(place.root, path), 0, 0)
+      const blob = await place.open(path)
+      await blob.close()
+      return blob.version
     },
     close: () => place.close(),
   }

@@ -1,0 +1,28 @@
+import { wantsTable } from '@heapferry/conversion'
+import type { ExportFile, Mapping, Table, TableKind } from '@heapferry/domain'
+
+/** What tells when people came first: a session says more of it than a page, and a page more than an event. */
+const inOrder: readonly (readonly TableKind[])[] = [['sessions'], ['pageviews'], ['event', 'raw_events']]
+
+/** The files that tell when people came first, and what that is called; empty where no file does. */
+export function touchFiles(files: readonly ExportFile[], mapping: Mapping): { from: string; files: ExportFile[] } {
+  for (const kinds of inOrder) {
+    const found = files.filter((file) => kinds.includes(file.table.kind) && tells(file, mapping))
+    const [first] = found
+    if (first) return { from: kinds.includes('event') ? 'events' : first.table.kind, files: found }
+  }
+  return { from: 'events', files: [] }
+}
+
+/** Sessions are no events: a filter of those leaves them in. */
+function tells({ table, columns }: ExportFile, mapping: Mapping): boolean {
+  if (table.kind === 'sessions') return columns.includes('user_id') && columns.includes('time')
+  return table.kind === 'raw_events' || wantsTable(mapping, table.name)
+}
+
+/** The table as which its rows are read, and the mapping by which: as a session would be converted if PostHog took such. */
+export function asEvents(table: Table, mapping: Mapping): { table: Table; mapping: Mapping } {
+  if (table.kind !== 'sessions') return { table, mapping }
+  const { tables: _, ...filter } = mapping.filter
+  return { table: { kind: 'event', name: table.name }, mapping: { ...mapping, filter } }
+}
