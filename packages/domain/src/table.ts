@@ -40,7 +40,7 @@ export const Table = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('raw_events'), name: z.string(), nulls }),
   /** Records that join a user id to an identity; the one-time export has them among its events. */
   z.object({ kind: z.literal('identify'), name: z.string() }),
-  /** What heapferry found to be the first of people, in files of its own: see decision 20. */
+  /** What heapferry found to be the first of people, in files of its own: see decision 22. */
   z.object({ kind: z.literal('first_touch'), name: z.string() }),
   z.object({
     kind: z.literal('helper'),
