@@ -165,6 +165,7 @@ function progressOf(
     nowMs: 0,
     wantedAtMs: 0,
     producedAtMs: null,
+    unloading: null,
   }
 }
 

@@ -38,7 +38,7 @@ export const runsKey = 'heapferry-ledger:runs'
 export function runKeys(run: RunId) {
   const base = `heapferry-ledger:run:${run}`
   return {
-    /** Hash: run, intent, wishedPace, wantedAtMs, producedAtMs, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
+    /** Hash: run, intent, wishedPace, wantedAtMs, producedAtMs, unloading, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
     /** Hash: file id → ExportFile. */
     files: `${base}:files`,

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, requireDestination, s3OptionsOf, warehouseOptionsOf, workStoreOf } from '@heapferry/config'
 import { visible } from '@heapferry/domain'
 import { openRun, produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
@@ -46,7 +46,11 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const stop = stopSignal('Stopping. The same command goes on.')
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   try {
-    const production = await openRun(request, ledger, { s3: s3OptionsOf(settings), store: workStoreOf(settings) })
+    const production = await openRun(request, ledger, {
+      s3: s3OptionsOf(settings),
+      store: workStoreOf(settings),
+      warehouse: warehouseOptionsOf(settings),
+    })
     const { run } = production
     for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)

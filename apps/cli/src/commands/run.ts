@@ -1,5 +1,13 @@
 import { Command } from 'commander'
-import { createLogger, homeOf, requireDestination, s3OptionsOf, shownSettings, workStoreOf } from '@heapferry/config'
+import {
+  createLogger,
+  homeOf,
+  requireDestination,
+  s3OptionsOf,
+  shownSettings,
+  warehouseOptionsOf,
+  workStoreOf,
+} from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
@@ -71,6 +79,7 @@ async function run(source: string, flags: Flags): Promise<void> {
     const production = await openRun(request, opened.ledger, {
       s3: s3OptionsOf(settings),
       store: workStoreOf(settings),
+      warehouse: warehouseOptionsOf(settings),
     })
     const { id } = production.run
     const fileLogger = createLogger({
@@ -81,7 +90,10 @@ async function run(source: string, flags: Flags): Promise<void> {
     fileLogger.info({ run: id, settings: shownSettings(settings) }, 'run')
     await goOn(opened.ledger, production.run)
     for (const notice of production.notices) say(visible(notice))
-    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${visible(destinationText(destination))}`)
+    if (!flags.json)
+      say(
+        `Run ${id}: ${production.unloading === null ? `${production.files.length} files` : visible(production.run.source)} to ${visible(destinationText(destination))}`,
+      )
     const startedAtMs = performance.now()
     const status = await migrate({
       production,
@@ -130,6 +142,7 @@ function closingWords(status: RunStatus, stopped: boolean, seconds: number): str
     case 'completed_with_rejected_rows':
       return `${took} \`heapferry rejected ${status.run}\` lists the rejected rows with file, row and byte.`
     case 'planning':
+    case 'unloading':
     case 'running':
     case 'waiting_for_posthog':
     case 'pausing':

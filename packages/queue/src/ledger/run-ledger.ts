@@ -13,6 +13,7 @@ import {
   SessionsRecord,
   type TimelineEntry,
   TransportName,
+  Unloaded,
   Waiting,
 } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
@@ -128,6 +129,12 @@ export function runLedger(redis: Redis): RunLedger {
       return parsed(Intent, await redis.hget(runKeys(run).run, 'intent')) ?? wantedToRun
     },
 
+    async setUnloading(run, unloaded) {
+      const { run: key } = runKeys(run)
+      if (unloaded === null) await redis.hdel(key, 'unloading')
+      else await redis.hset(key, 'unloading', JSON.stringify(unloaded))
+    },
+
     setPace,
 
     async wishPace(id, pace, by) {
@@ -171,6 +178,7 @@ export function runLedger(redis: Redis): RunLedger {
           .map((said) => Waiting.parse(said)),
         wantedAtMs: Number(fields.wantedAtMs ?? 0),
         producedAtMs: fields.producedAtMs === undefined ? null : Number(fields.producedAtMs),
+        unloading: parsed(Unloaded, fields['unloading'] ?? null),
       }
     },
   }
