@@ -62,7 +62,12 @@ type Opened = Awaited<ReturnType<typeof opened>>
 async function* unloaded({ unloading, warehouse }: Opened, onRows: (rows: number) => void = () => {}) {
   const signal = new AbortController().signal
   for (const phase of phases satisfies readonly Phase[])
-    yield* unloading.unload(phase, { warehouse, signal, onProgress: ({ rows }) => onRows(rows) })
+    yield* unloading.unload(phase, {
+      warehouse,
+      holding: async () => {},
+      signal,
+      onProgress: ({ rows }) => onRows(rows),
+    })
 }
 
 async function toEnd(open: Opened): Promise<string[]> {
@@ -218,6 +223,32 @@ test('a statement that takes too long says so, and what to set', async () => {
     message: expect.stringContaining('statement timeout (57014)'),
     hint: expect.stringContaining('HEAPFERRY_WAREHOUSE_TIMEOUT'),
   })
+})
+
+test('a certificate that nobody has signed is refused, unless it is said that anybody is believed', async () => {
+  const other = await startPostgres('trust', { tls: true })
+  onTestFinished(() => other.close())
+  await other.query('create schema main_production; create table main_production.users (user_id bigint)')
+  const through = async (tls: 'verify' | 'unverified' | 'off' | undefined) => {
+    const options = { passwordFor: () => 'any', tls, timeoutMs: 10_000 }
+    const warehouse = await openWarehouse(sourceOf(other), options)
+    onTestFinished(() => warehouse.close())
+    await warehouse.catalogue()
+    const sessions = await other.query(
+      `select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'heapferry' order by backend_start desc limit 1`,
+    )
+    return sessions[0]
+  }
+  await expect(through('verify')).rejects.toMatchObject({
+    message: expect.stringContaining('self-signed certificate'),
+    hint: expect.stringContaining('HEAPFERRY_WAREHOUSE_TLS'),
+  })
+  expect(await through('unverified')).toEqual({ ssl: true })
+  // On this machine, where nobody is in between.
+  expect(await through(undefined)).toEqual({ ssl: false })
+  const options = { passwordFor: () => 'any', tls: 'verify' as const, timeoutMs: 10_000 }
+  const plain = await openWarehouse(sourceOf(postgres), options)
+  await expect(plain.catalogue()).rejects.toThrow(/does not support SSL/)
 })
 
 test('a table that may not be read is named with the statement that allows it', async () => {

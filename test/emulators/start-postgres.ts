@@ -24,8 +24,12 @@ export interface TestPostgres {
  * Redshift does not, so that what works here need not work there.
  *
  * @param auth how users other than `postgres` log in
+ * @param tls with a certificate that nobody has signed
  */
-export async function startPostgres(auth: 'trust' | 'scram-sha-256' = 'trust'): Promise<TestPostgres> {
+export async function startPostgres(
+  auth: 'trust' | 'scram-sha-256' = 'trust',
+  { tls = false }: { tls?: boolean } = {},
+): Promise<TestPostgres> {
   const bin = binaries()
   // It refuses to run as root.
   const owner = process.getuid?.() === 0 ? unprivileged() : null
@@ -37,8 +41,22 @@ export async function startPostgres(auth: 'trust' | 'scram-sha-256' = 'trust'): 
     ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '-N'],
     { ...owner, cwd: folder, stdio: 'ignore' },
   )
+  if (tls) {
+    const files = ['-keyout', path.join(data, 'server.key'), '-out', path.join(data, 'server.crt')]
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', ...files],
+      { ...owner, cwd: folder, stdio: 'ignore' },
+    )
+  }
   const port = await freePort()
-  const flags = { listen_addresses: '127.0.0.1', unix_socket_directories: folder, fsync: 'off', max_connections: '20' }
+  const flags = {
+    ...(tls && { ssl: 'on' }),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: folder,
+    fsync: 'off',
+    max_connections: '20',
+  }
   const server = spawn(
     path.join(bin, 'postgres'),
     ['-D', data, '-p', String(port), ...Object.entries(flags).flatMap(([name, value]) => ['-c', `${name}=${value}`])],

@@ -1,4 +1,13 @@
-import type { Mapping, Phase, RunId, RunLedger, TimelineLedger } from '@heapferry/domain'
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type Mapping,
+  OperatorError,
+  type Phase,
+  type RunId,
+  type RunLedger,
+  type TimelineLedger,
+} from '@heapferry/domain'
 import {
   type Discovery,
   openPlace,
@@ -23,9 +32,10 @@ export interface RunUnloading {
 interface UnloadingWork {
   run: RunId
   by: string
-  ledger: Pick<RunLedger, 'setUnloading'> & Pick<TimelineLedger, 'record' | 'nowMs'>
+  ledger: Pick<RunLedger, 'setUnloading' | 'holdUnloading' | 'releaseUnloading'> &
+    Pick<TimelineLedger, 'record' | 'nowMs'>
   signal: AbortSignal
-  onNotice?(notice: string): void
+  onNotice?: ((notice: string) => void) | undefined
 }
 
 const sayEveryMs = 2000
@@ -62,6 +72,8 @@ export async function openRunUnloading(
 
     async *files(phase, { run, by, ledger, signal, onNotice }) {
       if (unloading.isWhole()) return
+      const holder = randomUUID()
+      if (!(await untilHeld(holder, { run, ledger, signal, onNotice }))) return
       let now = unloading.progress()
       let waiting: string | null = null
       const sinceMs = await ledger.nowMs()
@@ -80,7 +92,10 @@ export async function openRunUnloading(
       }
       await say()
       // What goes wrong with Redis is told by what waits for it between two windows.
-      const saying = setInterval(() => void say().catch(() => {}), sayEveryMs)
+      const saying = setInterval(() => {
+        void say().catch(() => {})
+        void ledger.holdUnloading(run, holder).catch(() => {})
+      }, sayEveryMs)
       const warehouse = await openWarehouse(source, options, {
         signal,
         onWait(reason) {
@@ -93,6 +108,13 @@ export async function openRunUnloading(
         for await (const { files, told } of unloading.unload(phase, {
           warehouse,
           signal,
+          async holding() {
+            if (await ledger.holdUnloading(run, holder)) return
+            throw new OperatorError(
+              `Another command unloads ${address} for the run ${run} by now: this one was silent for too long`,
+              'Leave it to the other one, or end that and start the same command again.',
+            )
+          },
           onProgress: (progress) => void (now = progress),
         })) {
           if (told !== null) {
@@ -111,8 +133,25 @@ export async function openRunUnloading(
       } finally {
         clearInterval(saying)
         await warehouse.close()
+        await ledger.releaseUnloading(run, holder)
       }
       if (unloading.isWhole()) await ledger.setUnloading(run, null)
     },
   }
+}
+
+/** Waits while another command unloads for the run, or one that was killed is not forgotten yet. @returns false when the signal came */
+async function untilHeld(
+  holder: string,
+  { run, ledger, signal, onNotice }: Pick<UnloadingWork, 'run' | 'ledger' | 'signal' | 'onNotice'>,
+): Promise<boolean> {
+  for (let tries = 0; !signal.aborted; tries++) {
+    if (await ledger.holdUnloading(run, holder)) return true
+    if (tries === 0)
+      onNotice?.(
+        `Another command unloads the warehouse for the run ${run}, or was killed within the last 10 s: it is waited for.`,
+      )
+    await sleep(sayEveryMs / 2, undefined, { signal }).catch(() => {})
+  }
+  return false
 }

@@ -179,6 +179,14 @@ export interface RunLedger {
   /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */
   pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void>
   intent(run: RunId): Promise<Intent>
+  /**
+   * Only one producer unloads a warehouse for a run: takes that right, or keeps it, for some seconds.
+   * @param holder anything that tells producers apart
+   * @returns false where another one has it
+   */
+  holdUnloading(run: RunId, holder: string): Promise<boolean>
+  /** Gives it back, if it has it. */
+  releaseUnloading(run: RunId, holder: string): Promise<void>
   /** Stores how far a warehouse is unloaded; null: whole. */
   setUnloading(run: RunId, unloaded: Unloaded | null): Promise<void>
   /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */

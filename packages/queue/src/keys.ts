@@ -40,6 +40,8 @@ export function runKeys(run: RunId) {
   return {
     /** Hash: run, intent, wishedPace, wantedAtMs, producedAtMs, unloading, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
+    /** Who unloads a warehouse for the run. Forgotten when he says nothing for some seconds. */
+    unloader: `${base}:unloader`,
     /** Hash: file id → ExportFile. */
     files: `${base}:files`,
     /** Hash: file id → FilePlan, once the file is cut. */

@@ -16,7 +16,7 @@ import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())

@@ -32,7 +32,7 @@ interface Flags extends RunFlags {
 
 export function runCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.skipKeyCheck())
@@ -59,6 +59,7 @@ Examples:
   heapferry run ./heap-export --host eu --api-key-file ~/posthog.key
   heapferry run "unload/pageviews*" --mapping heapferry.yaml --run pageviews-only
   heapferry run s3://bucket/prefix --to jsonl:./events
+  heapferry run redshift://heapferry@host:5439/heap/main_production --host us
 
 Exit codes: 0 done · 1 failed or not finished · 3 done, with rejected rows ·
 130 stopped by Ctrl-C`,

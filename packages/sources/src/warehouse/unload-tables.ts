@@ -11,10 +11,10 @@ import {
   tableSaid,
   unwritable,
 } from '@heapferry/domain'
-import type { FoundFile } from '../export/discover.ts'
+import type { Discovery, FoundFile } from '../export/discover.ts'
 import { renamedColumns } from '../export/renamed-columns.ts'
 import { singular } from '../export/known-tables.ts'
-import type { ExportPlace } from '../places/open-place.ts'
+import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { putStage, readStage, type Stage, type StagedTable } from './stage.ts'
 import type { Catalogue, Relation, Warehouse, Window } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
@@ -31,6 +31,7 @@ export interface Unloading {
   readonly stage: Stage
   /** Files of all windows that are sealed. */
   sealed(): FoundFile[]
+  /** All is in files, and all files were handed out. */
   isWhole(): boolean
   progress(): UnloadProgress
   /**
@@ -42,6 +43,8 @@ export interface Unloading {
 
 interface UnloadWork {
   warehouse: Warehouse
+  /** Awaited before a window is sealed; throws where somebody else unloads by now. */
+  holding(): Promise<void>
   signal: AbortSignal
   /** Also within a window. */
   onProgress(progress: UnloadProgress): void
@@ -82,10 +85,24 @@ export async function openUnloading(
       `${place.root} holds what was unloaded of ${begun.address}, and not of ${warehouse.address}`,
       'Give another name with --run.',
     )
-  const stage = begun ?? (await plannedStage(warehouse, mapping))
-  if (begun === null) await putStage(place, stage)
+  const stage = begun ?? (await beginStage())
 
+  async function beginStage(): Promise<Stage> {
+    const planned = await plannedStage(warehouse, mapping)
+    // It takes a while, and another command may have been quicker.
+    const other = await readStage(place)
+    if (other !== null) return other
+    await putStage(place, planned)
+    return planned
+  }
+
+  const handedOut = new Set(stage.tables.flatMap((table) => filesOf(table)).map(({ path }) => path))
   const isSealed = (): boolean => stage.tables.every(isTableSealed)
+  const newFilesOf = (table: StagedTable): FoundFile[] => {
+    const files = filesOf(table).filter(({ path }) => !handedOut.has(path))
+    for (const { path } of files) handedOut.add(path)
+    return files
+  }
   const progress = (table = ''): UnloadProgress => {
     const windows = stage.tables.flatMap((one) => one.windows)
     const rows = windows.reduce((sum, { parts }) => sum + (parts === null ? 0 : rowsOf(parts)), 0)
@@ -96,23 +113,30 @@ export async function openUnloading(
   return {
     stage,
     sealed: () => stage.tables.flatMap((table) => filesOf(table)),
-    isWhole: isSealed,
+    isWhole: () => isSealed() && stage.tables.every((table) => filesOf(table).every(({ path }) => handedOut.has(path))),
     progress,
 
-    async *unload(phase, { warehouse: open, signal, onProgress }) {
+    async *unload(phase, { warehouse: open, holding, signal, onProgress }) {
+      await holding()
+      // Another command may have unloaded since this one looked.
+      Object.assign(stage, await readStage(place))
       for (const table of stage.tables) {
         if (phaseOf(kindOf(table, mapping)) !== phase) continue
+        const ofOthers = newFilesOf(table)
+        if (ofOthers.length > 0) yield { files: ofOthers, told: null }
         for (const [index, staged] of table.windows.entries()) {
           if (staged.parts !== null) continue
           if (signal.aborted) return
           const before = progress(table.table)
-          staged.parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
+          const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
             onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
           )
+          await holding()
+          staged.parts = parts
           await putStage(place, stage)
           onProgress(progress(table.table))
           yield {
-            files: filesOf(table, index),
+            files: newFilesOf(table),
             told: isTableSealed(table) ? await tableTold(open, table) : null,
           }
         }
@@ -128,6 +152,18 @@ export async function openUnloading(
 const syncedMeanwhile =
   'Heap synced into the warehouse while it was unloaded. No event is lost or doubled by it; but people whom it merged meanwhile may be known under the older id in what was read before.'
 
+/** What was unloaded for a run, as an export. */
+export async function discoverStage(root: string, s3: S3Options): Promise<Discovery> {
+  const place = await openPlace(root, s3)
+  const stage = await readStage(place)
+  if (stage !== null) return { place, files: stage.tables.flatMap((table) => filesOf(table)), notices: [] }
+  place.close()
+  throw new OperatorError(
+    `The stage ${root} is gone`,
+    'Put it back: rows of the run are read there, not in the warehouse.',
+  )
+}
+
 /** Reads a window whole; nobody knows of its files before it is. */
 async function partsOf(
   warehouse: Warehouse,
@@ -140,7 +176,8 @@ async function partsOf(
 
   const put = async (): Promise<void> => {
     const bytes = await writer.end()
-    const path = `${folderOf(table.table)}/${numbered(index)}_${numbered(parts.length)}.avro`
+    // Named by chance, so that nobody who has lost the right to unload without knowing it writes over a sealed file.
+    const path = `${folderOf(table.table)}/${numbered(index)}-${numbered(parts.length)}-${randomBytes(4).toString('hex')}.avro`
     await place.put(path, bytes)
     parts.push({ path, rows: writer.rows, bytes: writer.sizeBytes })
     writer = newWriter(table)
@@ -306,10 +343,8 @@ function relationOf({ relation, columns }: StagedTable): Relation {
   return { name: relation, columns }
 }
 
-function filesOf({ table, windows }: StagedTable, only?: number): FoundFile[] {
-  return windows.flatMap(({ parts }, index) =>
-    only === undefined || only === index ? (parts ?? []).map(({ path }) => ({ path, table })) : [],
-  )
+function filesOf({ table, windows }: StagedTable): FoundFile[] {
+  return windows.flatMap(({ parts }) => (parts ?? []).map(({ path }) => ({ path, table })))
 }
 
 function isTableSealed({ windows }: StagedTable): boolean {

@@ -16,7 +16,7 @@ const defaultPort = 5439
 export function parseRedshiftAddress(source: string): RedshiftAddress {
   const url = URL.canParse(source) ? new URL(source) : null
   // Also of what cannot be parsed: who writes a password there may not know that some signs have to be escaped.
-  if (/^\w+:\/\/[^/]*:[^/]*@/.test(source) || (url?.password ?? '') !== '' || /[?&#]/.test(source)) {
+  if (/^\w+:\/{0,2}.*:.*@/.test(source) || (url?.password ?? '') !== '' || /[?&#]/.test(source)) {
     throw new OperatorError(
       'The address of a warehouse holds no password and nothing behind a ? or #: others can see the command, and it is kept with the run',
       `Give ${form} alone, and the password in PGPASSWORD (environment or .env) or in ~/.pgpass. If it was typed, it is in the history of the shell: delete it there, or change it.`,
