@@ -3,14 +3,26 @@ import { mkdirSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { defaultMapping, type Mapping, type Phase, phases } from '@heapferry/domain'
-import { inspectExport, openPlace, openUnloading, openWarehouse, sourceAt, type Warehouse } from '@heapferry/sources'
+import {
+  inspectExport,
+  openPlace,
+  openUnloading,
+  openWarehouse,
+  type S3Options,
+  sourceAt,
+  type Warehouse,
+} from '@heapferry/sources'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { awsForTests } from '../support/aws-for-tests.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { noS3 } from '../support/place.ts'
+import { startS3StandIn } from '../support/s3-stand-in.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 import { schema, sourceOf } from './heap-in-postgres.ts'
 import { startPostgres, type TestPostgres } from './start-postgres.ts'
+
+awsForTests()
 
 let postgres: TestPostgres
 let folder: string
@@ -42,7 +54,11 @@ async function opened({
   user = 'postgres',
   timeoutMs = 60_000,
   mapping = defaultMapping,
+  root = path.join(folder, 'stage'),
+  s3 = noS3,
 }: {
+  root?: string
+  s3?: S3Options
   port?: number
   user?: string
   timeoutMs?: number
@@ -52,7 +68,7 @@ async function opened({
   const options = { passwordFor: () => 'any', tls: undefined, timeoutMs }
   const warehouse = await openWarehouse(sourceOf({ port }, user), options, { onWait: (reason) => waits.push(reason) })
   onTestFinished(() => warehouse.close())
-  const place = await openPlace(path.join(folder, 'stage'), noS3)
+  const place = await openPlace(root, s3)
   const unloading = await openUnloading(place, { warehouse, mapping })
   return { waits, warehouse, place, unloading }
 }
@@ -275,6 +291,17 @@ test.skipIf(!canMount())('a full disk is told with its place, and with room agai
   const again = await opened()
   await toEnd(again)
   expect(await sealedFiles(again)).toEqual(expect.arrayContaining(before))
+  expect((await staged(again, 'event_id')).toSorted()).toEqual(allIds)
+})
+
+test('a stage may lie in a bucket', async () => {
+  const store = await startS3StandIn()
+  onTestFinished(() => store.close())
+  const s3: S3Options = { endpoint: store.endpoint, pathStyle: true, requesterPays: false }
+  const root = `s3://${store.bucket}/work/r/stage`
+  await toEnd(await opened({ root, s3 }))
+  const again = await opened({ root, s3 })
+  expect(again.unloading.isWhole()).toBe(true)
   expect((await staged(again, 'event_id')).toSorted()).toEqual(allIds)
 })
 
