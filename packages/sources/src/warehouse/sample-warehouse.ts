@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type ExportFile, type Mapping, phaseOf, type Source } from '@heapferry/domain'
+import { type ExportFile, type FileVersion, type Mapping, phaseOf, type Source } from '@heapferry/domain'
 import type { Discovery } from '../export/discover.ts'
 import type { ExportPlace } from '../places/open-place.ts'
 import { tablesToUnload } from './unload-tables.ts'
@@ -49,7 +49,8 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
     stagedBytes += sample.length === 0 ? writer.sizeBytes : (writer.sizeBytes / sample.length) * counted
   }
   const inAll = [...rows.values()].reduce((sum, count) => sum + count, 0)
-  const trueFile = new Map<string, ExportFile>()
+  const versions = new Map<string, FileVersion>()
+  const asItIs = (file: ExportFile): ExportFile => ({ ...file, version: versions.get(file.path) ?? file.version })
 
   return {
     discovery: {
@@ -66,15 +67,15 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
       inspected.map((file) => {
         const sampled = held.get(file.path) ?? 0
         const counted = rows.get(file.path) ?? 0
-        trueFile.set(file.id, file)
+        versions.set(file.path, file.version)
         const sizeBytes =
           sampled === 0 ? file.version.sizeBytes : Math.round((file.version.sizeBytes / sampled) * counted)
         return { ...file, version: { ...file.version, sizeBytes } }
       }),
     source: (source) => ({
-      readAll: (file, limits) => source.readAll(trueFile.get(file.id) ?? file, limits),
+      readAll: (file, limits) => source.readAll(asItIs(file), limits),
       async sample(file, wanted) {
-        const sample = await source.sample(trueFile.get(file.id) ?? file, wanted)
+        const sample = await source.sample(asItIs(file), wanted)
         return { ...sample, whole: sample.whole && rows.get(file.path) === held.get(file.path) }
       },
       countRows: async (file) => rows.get(file.path) ?? null,
