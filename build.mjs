@@ -106,8 +106,9 @@ function libraryOf(id) {
 
 /** What a clone has by chance, a package that is installed alone lacks: compilers add helpers of their own, too. */
 function assertDeclared(imports) {
-  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  const missing = imports.filter((id) => !isBuiltin(id) && !id.endsWith('.mjs') && !(libraryOf(id) in dependencies))
+  const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const declared = { ...dependencies, ...peerDependencies }
+  const missing = imports.filter((id) => !isBuiltin(id) && !id.endsWith('.mjs') && !(libraryOf(id) in declared))
   if (missing.length > 0) throw new Error(`package.json does not declare ${missing.join(', ')}`)
 }
 

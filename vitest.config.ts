@@ -38,7 +38,7 @@ export default defineConfig({
         test: {
           name: 'emulators',
           include: [emulators],
-          globalSetup: ['test/emulators/install-moto.ts'],
+          globalSetup: ['test/emulators/install-moto.ts', 'test/emulators/install-postgres.ts'],
           hookTimeout: 300_000,
           fileParallelism: false,
         },

@@ -8,6 +8,7 @@ const document = readFileSync(new URL('../../ARCHITECTURE.md', import.meta.url),
 // The compiler refuses these lists where a kind is missing, and where one is too many.
 const runStates = {
   planning: true,
+  unloading: true,
   running: true,
   waiting_for_posthog: true,
   pausing: true,

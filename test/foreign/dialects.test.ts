@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type ExportFile, Mapping, type ReadRow, RunId } from '@heapferry/domain'
+import { loadSettings, warehouseOptionsOf } from '@heapferry/config'
 import { planExport } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
 import { connectRedis, redisLedger } from '@heapferry/queue'
@@ -461,7 +462,7 @@ test('a run keeps the dialect and the nulls that it was planned with, whatever f
         by: 'ada',
       },
       ledger,
-      { s3: noS3, store: path.join(folder, '../store') },
+      { s3: noS3, store: path.join(folder, '../store'), warehouse: warehouseOptionsOf(loadSettings({}, {})) },
     )
   const { run, files: first } = await open()
   expect(first).toMatchObject([{ format: { quote: '"' } }, { table: { nulls: [{ text: 'NULL' }] } }])

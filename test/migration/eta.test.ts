@@ -63,6 +63,7 @@ function etaOf(what: { rowsPerSecond: number | null; pace?: RunProgress['pace'];
     nowMs,
     wantedAtMs: 0,
     producedAtMs: null,
+    unloading: null,
   }
   const { rate, eta_s } = runStatus('r', progress, { state: { kind: 'running' }, queue, trouble: [] }, nowMs)
   return { rate, eta_s }

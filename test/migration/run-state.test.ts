@@ -45,6 +45,23 @@ test.each([
   expect(runState(progress, queue).kind).toBe(state)
 })
 
+const unloading = { table: 'taps', rows: 2500, of: 10_000, sinceMs: 0, sinceRows: 500, waiting: null }
+
+test('a warehouse that is unloaded is told with its rate and the time left, also when events are sent already', () => {
+  const sealed = { phases: phases.map((phase) => ({ phase, sealed: false, planned: 0, done: 0 })) }
+  const nothingRead = { ...progressOf({ read: 0 }), ...sealed, nowMs: 20_000, unloading }
+  expect(statusOf(nothingRead, idle)).toMatchObject({
+    state: 'unloading',
+    message: 'Unloading the warehouse: 25%, 2,500 of 10,000 rows, 100/s, 1 min left, now taps.',
+    unloading: { table: 'taps', rows: 2500, of: 10_000, rate: 100, eta_s: 75, waiting: null },
+  })
+  const waits = { ...nothingRead, unloading: { ...unloading, waiting: 'too many connections' } }
+  expect(statusOf(waits, idle).message).toContain('; waiting for the warehouse (too many connections).')
+  const running = { ...progressOf({ read: 50 }), ...sealed, nowMs: 20_000, unloading }
+  expect(statusOf(running, idle).message).toMatch(/^Running, phase \d of 2: .*\. Unloading the warehouse: 25%/)
+  expect(statusOf(progressOf({ read: 50 }), idle).unloading).toBeNull()
+})
+
 test.each([
   ['fewer', 80, '20 rows are unaccounted for (clicks: 20)'],
   ['one fewer', 99, '1 row is unaccounted for (clicks: 1)'],
@@ -165,6 +182,7 @@ function progressOf(
     nowMs: 0,
     wantedAtMs: 0,
     producedAtMs: null,
+    unloading: null,
   }
 }
 

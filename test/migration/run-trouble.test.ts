@@ -95,6 +95,7 @@ interface Situation {
 function troubleIn({ progress, queue, pulses = [], sealed = true, done = 5 }: Situation) {
   const whole: RunProgress = {
     intent: { kind: 'run', by: 'ada', acceptedTables: [] },
+    unloading: null,
     transport: null,
     phases: phases.map((phase) =>
       phase === 'identities' ? { phase, sealed: true, planned: 0, done: 0 } : { phase, sealed, planned: 10, done },

@@ -401,6 +401,7 @@ async function workbench(
           nowMs: 0,
           wantedAtMs: 0,
           producedAtMs: null,
+          unloading: null,
         }),
       sentTables: () =>
         Promise.resolve([...tables.keys()].map((file) => sentTableOf(file.table.name, arrived(sentOf(file))))),

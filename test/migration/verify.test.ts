@@ -375,6 +375,7 @@ function workbench(clicks: readonly Click[]) {
     }
     return {
       intent: bench.intent,
+      unloading: null,
       transport: null,
       phases: [
         { phase: 'identities', sealed: true, planned: 0, done: 0 },

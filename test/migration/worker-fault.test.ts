@@ -87,6 +87,7 @@ function going(intent: Intent): RunProgress {
     nowMs,
     wantedAtMs: 0,
     producedAtMs: null,
+    unloading: null,
   }
 }
 

@@ -454,3 +454,25 @@ function eventsOf({ phases: all }: RunProgress) {
 function lazily(server: ReturnType<typeof redisForTests>) {
   return { redis: () => server.redis }
 }
+
+test('one producer at a time unloads a warehouse for a run, until it gives that back', async () => {
+  const { ledger, run } = await planned()
+  expect(await ledger.holdUnloading(run, 'one')).toBe(true)
+  expect(await ledger.holdUnloading(run, 'other')).toBe(false)
+  expect(await ledger.holdUnloading(run, 'one')).toBe(true)
+  await ledger.releaseUnloading(run, 'other')
+  expect(await ledger.holdUnloading(run, 'other')).toBe(false)
+  // Of one that was killed it is forgotten.
+  expect(await redis().pttl(`heapferry-ledger:run:${run}:unloader`)).toBeGreaterThan(0)
+  await ledger.releaseUnloading(run, 'one')
+  expect(await ledger.holdUnloading(run, 'other')).toBe(true)
+})
+
+test('how far a warehouse is unloaded is known until it is whole', async () => {
+  const { ledger, run } = await planned()
+  const unloaded = { table: 'taps', rows: 1, of: 2, sinceMs: 3, sinceRows: 0, waiting: 'no room' }
+  await ledger.setUnloading(run, unloaded)
+  expect((await ledger.progress(run)).unloading).toEqual(unloaded)
+  await ledger.setUnloading(run, null)
+  expect((await ledger.progress(run)).unloading).toBeNull()
+})

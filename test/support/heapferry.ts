@@ -11,13 +11,21 @@ export interface HeapferryProcess {
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }>
 }
 
-/** The command as a person starts it, without any setting of the surroundings. It does not outlive the test. */
+/**
+ * The command as a person starts it, without any setting of the surroundings. It does not outlive the test.
+ * @param program where it is installed elsewhere
+ */
 export function heapferry(
   args: readonly string[],
   options: { env?: Record<string, string>; cwd: string },
+  program: string = bin,
 ): HeapferryProcess {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...options.env }
-  const child = spawn(process.execPath, [bin, ...args], { cwd: options.cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: options.cwd,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (data) => (stdout += data))

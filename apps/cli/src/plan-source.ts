@@ -1,7 +1,17 @@
-import { s3OptionsOf, type Settings } from '@heapferry/config'
+import { s3OptionsOf, type Settings, warehouseOptionsOf } from '@heapferry/config'
 import { type Mapping, OperatorError } from '@heapferry/domain'
 import { type ExportPlan, type ExportPlanWork, type FoundExport, planExport } from '@heapferry/migration'
-import { discover, type Discovery, type Inspected, inspectExport, noticesOf, sourceAt } from '@heapferry/sources'
+import {
+  discover,
+  type Discovery,
+  type Inspected,
+  inspectExport,
+  isWarehouse,
+  noticesOf,
+  openWarehouse,
+  sampleWarehouse,
+  sourceAt,
+} from '@heapferry/sources'
 import { passingLine } from './passing-line.ts'
 import { planProgressText } from './plan-text.ts'
 
@@ -15,20 +25,44 @@ type Wanted = Pick<
  * @returns null when the signal came
  */
 export async function planSource(source: string, settings: Settings, wanted: Wanted): Promise<ExportPlan | null> {
-  const progress = passingLine(planProgressText)
-
+  if (isWarehouse(source)) return planWarehouse(source, settings, wanted)
   const discovery = await discover(source, s3OptionsOf(settings))
-  const { place } = discovery
-  try {
-    return await planExport(
-      foundExport(source, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping),
-      {
-        ...wanted,
-        nowMs: Date.now(),
-        source: sourceAt(place),
-        onProgress: progress.show,
-      },
+  const found = foundExport(source, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping)
+  return planned(found, discovery, sourceAt(discovery.place), wanted)
+}
+
+/** Of its catalogue, its numbers of rows and the first rows of each table. */
+async function planWarehouse(source: string, settings: Settings, wanted: Wanted): Promise<ExportPlan | null> {
+  if (wanted.full)
+    throw new OperatorError(
+      'A warehouse is planned by samples: to read every row is to unload it',
+      'Plan without --full. `heapferry enqueue SOURCE --to jsonl:FOLDER` unloads and sends nothing.',
     )
+  const { address, ...sampled } = await samplesOf(source, settings, wanted)
+  const { discovery } = sampled
+  const found = foundExport(address, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping)
+  const files = sampled.files(found.files)
+  return planned(
+    { ...found, files, counted: sampled.rows },
+    discovery,
+    sampled.source(sourceAt(discovery.place)),
+    wanted,
+  )
+}
+
+async function samplesOf(source: string, settings: Settings, { mapping, signal }: Wanted) {
+  const warehouse = await openWarehouse(source, warehouseOptionsOf(settings), { signal })
+  try {
+    return { address: warehouse.address, ...(await sampleWarehouse(warehouse, mapping)) }
+  } finally {
+    await warehouse.close()
+  }
+}
+
+async function planned(found: FoundExport, { place }: Discovery, source: ExportPlanWork['source'], wanted: Wanted) {
+  const progress = passingLine(planProgressText)
+  try {
+    return await planExport(found, { ...wanted, nowMs: Date.now(), source, onProgress: progress.show })
   } finally {
     progress.end()
     place.close()

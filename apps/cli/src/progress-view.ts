@@ -16,7 +16,7 @@ const lineEveryMs = 10_000
 export function progressView(json: boolean): ProgressView {
   if (json) return everySoOften(2000, (status) => answer(visibleJson(status)))
   if (process.stderr.isTTY) return bar()
-  return everySoOften(lineEveryMs, (status) => say(`${visible(status.message)} ${progressFacts(status)}`))
+  return everySoOften(lineEveryMs, (status) => say(`${visible(status.message)} ${progressFacts(status)}`.trimEnd()))
 }
 
 function bar(): ProgressView {

@@ -24,7 +24,16 @@ import {
   type RetryWish,
 } from '@heapferry/migration'
 import { redisPacer } from '@heapferry/queue'
-import { assertGranted, discover, inspectFile, openRowsFile, openRunSource, openWorkStore } from '@heapferry/sources'
+import {
+  assertGranted,
+  discover,
+  discoverStage,
+  isWarehouse,
+  inspectFile,
+  openRowsFile,
+  openRunSource,
+  openWorkStore,
+} from '@heapferry/sources'
 import { limitsFor, openSink } from '@heapferry/worker'
 import { holdingRetry } from './hold-retry.ts'
 import type { OpenLedger } from './open-ledger.ts'
@@ -127,7 +136,10 @@ async function inspectedAs(
   mapping: Mapping,
   { run, settings }: RetryRequest,
 ): Promise<ExportFile[]> {
-  const { place, files: found } = await discover(run.source, s3OptionsOf(settings), async () => run.newestDump)
+  const s3 = s3OptionsOf(settings)
+  const { place, files: found } = isWarehouse(run.source)
+    ? await discoverStage(run.root, s3)
+    : await discover(run.source, s3, async () => run.newestDump)
   const inspected: ExportFile[] = []
   try {
     for (const file of found) {

@@ -39,14 +39,21 @@ export function progressLine(status: RunStatus, width: number): string {
   const text = progressFacts(status)
   const room = Math.min(30, width - text.length - 4)
   if (room < 8) return text.slice(0, Math.max(0, width - 1))
-  const { read, planned } = status.totals
+  const { read, planned } = doneOf(status)
   const filled = planned === 0 ? 0 : Math.round((Math.min(read, planned) / planned) * room)
   return `${'█'.repeat(filled)}${'░'.repeat(room - filled)}  ${text}`
 }
 
+/** Rows read; while nothing else is done, those of a warehouse that are in files. */
+function doneOf({ state, unloading, totals }: RunStatus): { read: number; planned: number } {
+  return state === 'unloading' && unloading !== null ? { read: unloading.rows, planned: unloading.of } : totals
+}
+
 /** The same for a log. */
 export function progressFacts(status: RunStatus): string {
-  const { totals } = status
+  const { totals, state } = status
+  // Its sentence has all of it.
+  if (state === 'unloading') return ''
   const facts = [
     percent(totals.read, totals.planned),
     `${grouped(totals.read)} of ${grouped(totals.planned)} rows`,

@@ -4,6 +4,7 @@ import { type Html, html } from './html.ts'
 
 const stateWords: Readonly<Record<RunStatus['state'], string>> = {
   planning: 'planning',
+  unloading: 'unloading',
   running: 'running',
   waiting_for_posthog: 'waiting',
   pausing: 'pausing',

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   conversionVersion,
   type Destination,
+  enrichesFrom,
   type ExportFile,
   type FileId,
   type FileLedger,
@@ -38,6 +39,7 @@ import {
   planRun,
   repeatedFileNotices,
   saveFirstTouch,
+  sendsFirstTouch,
   saveIdentities,
   saveSessions,
   type Scratch,
@@ -46,16 +48,20 @@ import {
 import { ChunkQueue } from '@heapferry/queue'
 import {
   discover,
+  type Discovery,
   inspectExport,
   type Inspected,
   isPausedForGrant,
+  isWarehouse,
   noticesOf,
   openPlace,
   openWorkStore,
   type S3Options,
   saveGrant,
   sourceAt,
+  type WarehouseOptions,
 } from '@heapferry/sources'
+import { openRunUnloading, type RunUnloading } from './unload-run.ts'
 
 export interface RunRequest {
   source: string
@@ -78,9 +84,14 @@ export interface Production {
   run: Run
   hashSalt: string | null
   source: Source
+  /** More come while a warehouse is unloaded. */
   files: ExportFile[]
   /** What was found and needs no migration, and what looks wrong. */
   notices: string[]
+  /** Null where the source is an export. */
+  unloading: RunUnloading | null
+  /** Who wants the run. */
+  by: string
 }
 
 // 8 MB: a worker has it done in seconds, so little is repeated after a crash; a terabyte makes 125,000 chunks.
@@ -94,43 +105,28 @@ const chunkBytes = 8 * 1024 * 1024
 export async function openRun(
   request: RunRequest,
   ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs'>,
-  { s3, store }: { s3: S3Options; store: string },
+  { s3, store, warehouse }: { s3: S3Options; store: string; warehouse: WarehouseOptions },
 ): Promise<Production> {
-  const idAt = (root: string) => request.name ?? nameOf(root, request)
-  const discovery = await discover(request.source, s3, async (root) => {
-    const planned = await ledger.run(idAt(root))
-    return planned?.root === root ? planned.newestDump : undefined
-  })
+  const unloading = isWarehouse(request.source) ? await unloadingOf(request, { s3, store, warehouse }) : null
+  const name = unloading?.address ?? sourceName(request.source)
+  const idAt = (root: string) => request.name ?? nameOf(unloading === null ? root : '', name, request.destination)
+  const discovery =
+    unloading?.discovery ??
+    (await discover(request.source, s3, async (root) => {
+      const planned = await ledger.run(idAt(root))
+      return planned?.root === root ? planned.newestDump : undefined
+    }))
   const source = sourceAt(discovery.place, await openPlace(store, s3))
-  const inspected = await inspectExport(discovery, request.mapping)
-  assertReadable(inspected)
-  const found = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
-  if (new Set(found.map(({ id }) => id)).size < found.length) throw new Error('two files of the export have one id')
-  if (found.length === 0) {
+  const { root } = discovery.place
+  const { files, notices } = await filesOf(discovery, request.mapping, { source, run: idAt(root), ledger })
+  if (files.length === 0 && unloading === null) {
     throw new OperatorError(`${request.source} holds only empty files`, 'Export the tables again with their headers.')
   }
-  const { root } = discovery.place
-  // A file of the run is read as it was planned, whatever light others that have come cast on its name and dialect.
-  const planned = await plannedFiles(idAt(root), ledger)
-  const looked = await lookAtTables(found, source, request.mapping, [...planned.values()])
-  const files = withGroupFiles(
-    looked.files.map((file) => asPlanned(file, planned.get(file.id))),
-    request.mapping,
-  )
-  const notices = [
-    ...discovery.notices,
-    ...noticesOf(inspected, request.mapping),
-    ...helperNotices(files),
-    ...mappingNotices(request.mapping, files),
-    ...looked.notices,
-    ...looked.roundedFiles.map(roundedNotice),
-    ...(await repeatedFileNotices(source, files, planned)),
-  ]
 
   const wanted: Run = {
     id: idAt(root),
     root,
-    source: sourceName(request.source),
+    source: name,
     destination: request.destination,
     mapping: request.mapping,
     saltFingerprint: hashes(request.mapping) ? fingerprintOfSalt(request.hashSalt) : null,
@@ -167,7 +163,48 @@ export async function openRun(
     await ledger.setIntent(run.id, { kind: 'run', by: request.by, acceptedTables: [] })
   }
   if (request.pace !== undefined) notices.push(...(await paceNotices(run, request.pace, request.by, ledger)))
-  return { run, hashSalt: request.hashSalt, source, files, notices }
+  return { run, hashSalt: request.hashSalt, source, files, notices, unloading, by: request.by }
+}
+
+/** Where it lies is told by the run's name alone, which is known before. */
+function unloadingOf(
+  { source, name, destination, mapping }: RunRequest,
+  options: { s3: S3Options; store: string; warehouse: WarehouseOptions },
+): Promise<RunUnloading> {
+  const rootOf = (address: string): string =>
+    `${options.store.replace(/\/+$/, '')}/${name ?? nameOf('', address, destination)}/stage`
+  return openRunUnloading(source, { rootOf, mapping }, options)
+}
+
+/** What is found in files that are there. */
+async function filesOf(
+  discovery: Discovery,
+  mapping: Mapping,
+  { source, run, ledger }: { source: Source; run: RunId; ledger: RunLedger & FileLedger },
+): Promise<{ files: ExportFile[]; notices: string[] }> {
+  const inspected = await inspectExport(discovery, mapping)
+  assertReadable(inspected)
+  const found = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files : []))
+  if (new Set(found.map(({ id }) => id)).size < found.length) throw new Error('two files of the export have one id')
+  // A file of the run is read as it was planned, whatever light others that have come cast on its name and dialect.
+  const planned = await plannedFiles(run, ledger)
+  const looked = await lookAtTables(found, source, mapping, [...planned.values()])
+  const files = withGroupFiles(
+    looked.files.map((file) => asPlanned(file, planned.get(file.id))),
+    mapping,
+  )
+  return {
+    files,
+    notices: [
+      ...discovery.notices,
+      ...noticesOf(inspected, mapping),
+      ...helperNotices(files),
+      ...mappingNotices(mapping, files),
+      ...looked.notices,
+      ...looked.roundedFiles.map(roundedNotice),
+      ...(await repeatedFileNotices(source, files, planned)),
+    ],
+  }
 }
 
 /** A service manager starts a command again with the flags that it has: what a person has set since stays. */
@@ -190,7 +227,7 @@ function asPlanned(file: ExportFile, planned: ExportFile | undefined): ExportFil
 }
 
 export interface ProductionWork {
-  ledger: RunLedger & PlanLedger
+  ledger: RunLedger & PlanLedger & Pick<TimelineLedger, 'record' | 'nowMs'>
   /** A queue of the run, owned by the caller. */
   queueOf(phase: Phase): ChunkQueue
   store: WorkStore
@@ -204,13 +241,13 @@ export interface ProductionWork {
 }
 
 /**
- * Resolves identities, indexes sessions, then cuts and enqueues everything that is not done. May be killed and called again.
+ * Resolves identities, indexes sessions, then cuts and enqueues everything that is not done. May be killed and called again. Of a warehouse it
+ * unloads what is missing, people first, and cuts each window's files when they are whole.
  * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
  */
-export async function produce(
-  { run, hashSalt, source, files }: Production,
-  { ledger, queueOf, store, scratch, signal, onFile, onNotice }: ProductionWork,
-): Promise<void> {
+export async function produce(production: Production, work: ProductionWork): Promise<void> {
+  const { run, hashSalt, source, files } = production
+  const { ledger, queueOf, store, scratch, signal, onFile, onNotice } = work
   await ledger.producing(run.id)
   // What goes wrong with Redis is told by what waits for it below.
   const saying = setInterval(() => void ledger.producing(run.id).catch(() => {}), sayEveryMs)
@@ -219,8 +256,18 @@ export async function produce(
       await queueOf(phase).removeFailed()
       await queueOf(phase).resume()
     }
+    const people = comingFiles(production, 'identities', work)
+    while (!(await people.next()).done);
+    // All people are needed at once.
+    if (signal.aborted && production.unloading !== null) return
     const rows = { read: source.readAll, hashSalt }
     for (const notice of await saveIdentities(run, files, rows, { ledger, store })) onNotice?.(notice)
+    if (enrichesFrom(run.mapping, 'sessions') || enrichesFrom(run.mapping, 'pages') || sendsFirstTouch(run)) {
+      // Nothing of events is enqueued before all sessions are indexed, and what was first of people is known.
+      const all = comingFiles(production, 'events', work)
+      while (!(await all.next()).done);
+      if (signal.aborted && production.unloading !== null) return
+    }
     for (const notice of await saveSessions(run, files, { source, scratch, signal }, { ledger, store }))
       onNotice?.(notice)
     if (signal.aborted) return
@@ -239,11 +286,39 @@ export async function produce(
         known: (phase, chunks) => queueOf(phase).known(chunks),
       },
       source,
+      coming: comingFiles(production, 'events', work),
       signal,
       ...(onFile && { onFile }),
     })
   } finally {
     clearInterval(saying)
+  }
+}
+
+/** Files of a warehouse that were not there when the run was opened; each may be read when it is handed out. */
+async function* comingFiles(
+  { run, source, files, unloading, by }: Production,
+  phase: Phase,
+  { ledger, store, signal, onNotice }: ProductionWork,
+): AsyncGenerator<ExportFile[]> {
+  if (unloading === null) return
+  const told = new Set<string>()
+  for await (const discovery of unloading.files(phase, {
+    run: run.id,
+    by,
+    ledger,
+    signal,
+    ...(onNotice && { onNotice }),
+  })) {
+    const come = await filesOf(discovery, run.mapping, { source, run: run.id, ledger })
+    // Files of one table say the same.
+    for (const notice of come.notices.filter((one) => !told.has(one))) {
+      told.add(notice)
+      onNotice?.(notice)
+    }
+    files.push(...come.files)
+    await saveGrant(run, [...files, ...(await madeFiles(run, store))], store)
+    yield come.files
   }
 }
 
@@ -255,14 +330,14 @@ function sourceName(source: string): string {
 }
 
 /** `<folder or file name>-<8 hex digits>`, e.g. `heap-export-3fa2c1d0`. */
-function nameOf(root: string, { source, destination }: RunRequest): RunId {
-  const base = path.basename(source).includes('*') ? path.basename(root) : path.basename(sourceName(source))
+function nameOf(root: string, source: string, destination: Destination): RunId {
+  const base = path.basename(source).includes('*') ? path.basename(root) : path.basename(source)
   const slug = base
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 40)
-  const place = [root, sourceName(source), JSON.stringify(destination)].join('\n')
+  const place = [root, source, JSON.stringify(destination)].join('\n')
   const hash = createHash('sha256').update(place).digest('hex').slice(0, 8)
   return RunId.parse(slug === '' ? hash : `${slug}-${hash}`)
 }

@@ -18,3 +18,4 @@ export {
   takeSecretsOutOfEnvironment,
 } from './settings.ts'
 export { onceAMinute } from './once-a-minute.ts'
+export { warehouseOptionsOf } from './warehouse.ts'

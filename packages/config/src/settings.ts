@@ -87,6 +87,14 @@ export const settingsSchema = z.object({
   HEAPFERRY_S3_PATH_STYLE: TrueOrFalse.optional(),
   /** Whether to pay for reading a bucket that asks its readers to. */
   HEAPFERRY_S3_REQUESTER_PAYS: TrueOrFalse.default(false),
+  /** Of the warehouse that a source names, where PGPASSFILE or ~/.pgpass has none. Never printed, never stored. */
+  PGPASSWORD: z.string().min(1).optional(),
+  /** A file with passwords of warehouses, a line each, as PostgreSQL's own clients read it; else ~/.pgpass. */
+  PGPASSFILE: z.string().min(1).optional(),
+  /** How a warehouse is reached: `verify` its certificate, `unverified` TLS, or `off`; `off` by default on loopback alone. */
+  HEAPFERRY_WAREHOUSE_TLS: z.enum(['verify', 'unverified', 'off'], 'expected verify, unverified or off').optional(),
+  /** Seconds that a warehouse may take for one statement, or be silent. */
+  HEAPFERRY_WAREHOUSE_TIMEOUT: z.coerce.number('expected seconds').int().min(1).max(86_400).default(900),
   /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
   /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */
@@ -281,6 +289,7 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
     HEAPFERRY_HASH_SALT: masked(settings.HEAPFERRY_HASH_SALT),
     REDIS_PASSWORD: masked(settings.REDIS_PASSWORD),
+    PGPASSWORD: masked(settings.PGPASSWORD),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
@@ -315,6 +324,7 @@ export function takeSecretsOutOfEnvironment(): void {
     'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
     'REDIS_URL',
     'REDIS_PASSWORD',
+    'PGPASSWORD',
   ]
   for (const secret of secrets) delete process.env[secret]
 }
@@ -327,6 +337,9 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     POSTHOG_PERSONAL_API_KEY: ___,
     // It is in REDIS_URL.
     REDIS_PASSWORD: ____,
+    // Workers read files, never a warehouse.
+    PGPASSWORD: _____,
+    PGPASSFILE: ______,
     ...needed
   } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])

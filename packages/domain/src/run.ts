@@ -124,6 +124,20 @@ export function isComplete(progress: PhaseProgress): boolean {
   return progress.sealed && progress.done >= progress.planned
 }
 
+/** How far a warehouse is unloaded, as its producer says. */
+export const Unloaded = z.object({
+  table: z.string(),
+  /** Rows in files, of all tables. */
+  rows: z.number().int().nonnegative(),
+  of: z.number().int().nonnegative(),
+  /** When the producer began, or went on, and how many rows there were then: what a rate is made from. */
+  sinceMs: z.number().int(),
+  sinceRows: z.number().int().nonnegative(),
+  /** Why the warehouse is waited for; null where it answers. */
+  waiting: z.string().nullable(),
+})
+export type Unloaded = z.infer<typeof Unloaded>
+
 /** Everything the ledger knows about how far a run is, read in one go. */
 export interface RunProgress {
   /** When it was read, by the clock that all moments of it are told by. */
@@ -141,6 +155,8 @@ export interface RunProgress {
   wantedAtMs: number
   /** When a producer last said that it plans the run; null where none has, or one of an older version. */
   producedAtMs: number | null
+  /** Of a warehouse that is not unloaded whole; else null. */
+  unloading: Unloaded | null
 }
 
 export interface TableProgress {
@@ -168,6 +184,16 @@ export interface RunLedger {
   /** Pauses a run that is wanted to run, and leaves one that a person has paused or cancelled as it is. */
   pauseIfRunning(run: RunId, pause: Extract<Intent, { kind: 'pause' }>): Promise<void>
   intent(run: RunId): Promise<Intent>
+  /**
+   * Only one producer unloads a warehouse for a run: takes that right, or keeps it, for some seconds.
+   * @param holder anything that tells producers apart
+   * @returns false where another one has it
+   */
+  holdUnloading(run: RunId, holder: string): Promise<boolean>
+  /** Gives it back, if it has it. */
+  releaseUnloading(run: RunId, holder: string): Promise<void>
+  /** Stores how far a warehouse is unloaded; null: whole. */
+  setUnloading(run: RunId, unloaded: Unloaded | null): Promise<void>
   /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */
   setPace(run: RunId, pace: Pace, by: string): Promise<void>
   /**

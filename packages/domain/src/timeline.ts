@@ -24,6 +24,23 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     against: z.enum(['posthog', 'source']),
     verdict: Verdict,
   }),
+  /** A warehouse begins to be unloaded, or goes on: `rows` of `of` are in files. */
+  z.object({
+    kind: z.literal('unloading'),
+    ...moment,
+    by: By,
+    tables: z.number().int().nonnegative(),
+    rows: z.number().int().nonnegative(),
+    of: z.number().int().nonnegative(),
+  }),
+  /** All of a table is in files; `notice` tells what is to be known of it. */
+  z.object({
+    kind: z.literal('unloaded'),
+    ...moment,
+    table: z.string(),
+    rows: z.number().int().nonnegative(),
+    notice: z.string().optional(),
+  }),
   /** Every chunk of the phase is done. */
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
   /** A worker was told "later" by PostHog, or nothing, from `atMs` to `untilMs`. */

@@ -26,7 +26,7 @@ export {
   type TablePlan,
 } from './export-plan/export-plan.ts'
 export { repeatedFileNotices } from './export-plan/repeated-files.ts'
-export { madeFiles, saveFirstTouch } from './first-touch/save-first-touch.ts'
+export { madeFiles, saveFirstTouch, sendsFirstTouch } from './first-touch/save-first-touch.ts'
 export { lookAtTables } from './look-at-tables.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {

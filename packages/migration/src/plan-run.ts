@@ -31,6 +31,8 @@ export interface PlanWork {
   ledger: PlanLedger
   schedule: ChunkSchedule
   source: Pick<Source, 'cut'>
+  /** Files of events that are still coming, in groups: each is cut when it is there. */
+  coming?: AsyncIterable<readonly ExportFile[]>
   /** Ends planning between two chunks; nothing is sealed then. */
   signal: AbortSignal
   /** Told after every file. */
@@ -62,8 +64,10 @@ export async function planRun(run: Run, files: readonly ExportFile[], work: Plan
   }
   for (const phase of phases) {
     const inPhase = files.filter((file) => phaseOf(file.table.kind) === phase)
-    const planned = await pMap(inPhase, (file) => planFile(run, file, work), { concurrency: filesAtOnce })
-    if (planned.includes(null)) return
+    const planned = await planFiles(run, inPhase, work)
+    if (phase === 'events')
+      for await (const come of work.coming ?? []) planned.push(...(await planFiles(run, come, work)))
+    if (planned.includes(null) || (work.coming && work.signal.aborted)) return
     const chunks = planned.reduce<number>((sum, count) => sum + (count ?? 0), 0)
     if (!(await ledger.seal(run.id, phase, chunks))) {
       throw new OperatorError(
@@ -72,6 +76,10 @@ export async function planRun(run: Run, files: readonly ExportFile[], work: Plan
       )
     }
   }
+}
+
+function planFiles(run: Run, files: readonly ExportFile[], work: PlanWork): Promise<(number | null)[]> {
+  return pMap(files, (file) => planFile(run, file, work), { concurrency: filesAtOnce })
 }
 
 /** @returns the file's number of chunks; null when the signal came before it was planned */

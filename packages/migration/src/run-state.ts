@@ -18,11 +18,13 @@ import {
 } from '@heapferry/domain'
 import { transportText } from './reason-text.ts'
 import type { Trouble } from './run-trouble.ts'
-import { counted, grouped, paceReasonText, phaseTexts } from './wording.ts'
+import { counted, duration, grouped, paceReasonText, percent, phaseTexts } from './wording.ts'
 
 /** What a run is doing, for a person: one word and one sentence. */
 export type RunState =
   | { kind: 'planning' }
+  /** A warehouse is unloaded, and no row has been read yet. */
+  | { kind: 'unloading' }
   | { kind: 'running' }
   | { kind: 'waiting_for_posthog'; detail: string }
   /** Workers are still finishing batches. */
@@ -52,6 +54,8 @@ export interface RunStatus {
   totals: TableStatus
   /** Rows a second over the last 15 s, or since the pace was changed; null where nothing was read of late. */
   rate: number | null
+  /** Of a warehouse: how far it is unloaded; null where it is whole, or the source is none. */
+  unloading: UnloadingStatus | null
   /** Seconds until all planned rows have been read, at that rate and at the pace; null while it cannot be told. */
   eta_s: number | null
   /** Events a second that all workers together may send; null: as many as they can. */
@@ -62,6 +66,19 @@ export interface RunStatus {
 interface PhaseStatus extends PhaseProgress {
   rows_planned: number | null
   rows_read: number | null
+}
+
+interface UnloadingStatus {
+  /** The table that is unloaded now. */
+  table: string
+  /** Rows in files, of all tables. */
+  rows: number
+  of: number
+  /** Rows a second since the command was started; null before the first. */
+  rate: number | null
+  eta_s: number | null
+  /** Why the warehouse is waited for. */
+  waiting: string | null
 }
 
 export interface TableStatus {
@@ -162,7 +179,7 @@ export function runState(progress: RunProgress, queue: QueueState): RunState {
   const long = waiting.find(({ sinceMs }) => progress.nowMs - sinceMs >= worthTellingMs)
   if (long) return { kind: 'waiting_for_posthog', detail: long.detail }
   if (progress.phases.some(({ sealed }) => !sealed) && totalOf(progress.tables).tally.read === 0)
-    return { kind: 'planning' }
+    return { kind: progress.unloading === null ? 'planning' : 'unloading' }
   return isAllRead(progress) ? { kind: 'completing' } : { kind: 'running' }
 }
 
@@ -224,7 +241,7 @@ export function runStatus(
   return {
     run,
     state: state.kind,
-    message: withTrouble(messageOf(state, phase, progress.tables), shown),
+    message: withTrouble(messageOf(state, phase, progress), shown),
     trouble: shown,
     details: detailsOf(progress, queue),
     phase,
@@ -233,6 +250,7 @@ export function runStatus(
     tables: progress.tables.map(statusOf),
     totals: statusOf(total),
     rate,
+    unloading: unloadingOf(progress),
     eta_s: sealed && expected ? Math.ceil((total.planned - total.tally.read) / expected) : null,
     pace: { limit, effective, reason: reason && paceReasonText(reason) },
   }
@@ -244,14 +262,19 @@ function withTrouble(message: string, trouble: readonly Trouble[]): string {
   return trouble.some(({ halts }) => halts) ? `Standing still. ${sentences}` : `${message} ${sentences}`
 }
 
-function messageOf(state: RunState, phase: Phase, tables: readonly TableProgress[]): string {
+function messageOf(state: RunState, phase: Phase, progress: RunProgress): string {
+  const { tables } = progress
   // Places at which files are damaged or cut off.
   const damages = totalOf(tables).tally.rejected.file_damaged ?? 0
   switch (state.kind) {
     case 'planning':
       return 'Planning: files are being cut into chunks.'
-    case 'running':
-      return `Running, phase ${inOrder.indexOf(phase) + 1} of ${inOrder.length}: ${phaseTexts[phase]}.`
+    case 'unloading':
+      return unloadingText(progress)
+    case 'running': {
+      const running = `Running, phase ${inOrder.indexOf(phase) + 1} of ${inOrder.length}: ${phaseTexts[phase]}.`
+      return progress.unloading === null ? running : `${running} ${unloadingText(progress)}`
+    }
     case 'pausing':
       return `Pausing, as requested by ${state.by}: workers are finishing the current batches of ${counted(state.chunks, 'chunk')}.`
     case 'completing':
@@ -271,6 +294,24 @@ function messageOf(state: RunState, phase: Phase, tables: readonly TableProgress
         ? 'Completed, but some rows were rejected.'
         : `Completed, but files are damaged or cut off in ${counted(damages, 'place')}: nobody can tell how many rows are missing there.`
   }
+}
+
+function unloadingText(progress: RunProgress): string {
+  const unloading = unloadingOf(progress)
+  if (unloading === null) return ''
+  const { table, rows, of, rate, eta_s, waiting } = unloading
+  const pace = rate === null ? '' : `, ${grouped(rate)}/s`
+  const left = eta_s === null ? '' : `, ${duration(eta_s)} left`
+  const now = waiting === null ? (table === '' ? '' : `, now ${table}`) : `; waiting for the warehouse (${waiting})`
+  return `Unloading the warehouse: ${percent(rows, of)}, ${grouped(rows)} of ${grouped(of)} rows${pace}${left}${now}.`
+}
+
+function unloadingOf({ unloading, nowMs }: RunProgress): UnloadingStatus | null {
+  if (unloading === null) return null
+  const { table, rows, of, sinceMs, sinceRows, waiting } = unloading
+  const seconds = (nowMs - sinceMs) / 1000
+  const rate = seconds > 0 && rows > sinceRows ? Math.round((rows - sinceRows) / seconds) : null
+  return { table, rows, of, rate, eta_s: rate ? Math.ceil(Math.max(0, of - rows) / rate) : null, waiting }
 }
 
 const shownTables = 3

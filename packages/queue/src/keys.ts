@@ -38,8 +38,10 @@ export const runsKey = 'heapferry-ledger:runs'
 export function runKeys(run: RunId) {
   const base = `heapferry-ledger:run:${run}`
   return {
-    /** Hash: run, intent, wishedPace, wantedAtMs, producedAtMs, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
+    /** Hash: run, intent, wishedPace, wantedAtMs, producedAtMs, unloading, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
+    /** Who unloads a warehouse for the run. Forgotten when he says nothing for some seconds. */
+    unloader: `${base}:unloader`,
     /** Hash: file id → ExportFile. */
     files: `${base}:files`,
     /** Hash: file id → FilePlan, once the file is cut. */

@@ -7,3 +7,6 @@ export { assertGranted, isPausedForGrant, openRunSource, saveGrant } from './gra
 export { sourceAt } from './open-source.ts'
 export { type ExportPlace, openPlace, type S3Options } from './places/open-place.ts'
 export { openWorkStore } from './places/open-work-store.ts'
+export { sampleWarehouse } from './warehouse/sample-warehouse.ts'
+export { discoverStage, openUnloading, type Unloading } from './warehouse/unload-tables.ts'
+export { isWarehouse, openWarehouse, type Warehouse, type WarehouseOptions } from './warehouse/warehouse.ts'

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command } from 'commander'
-import { createLogger, requireProject, s3OptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, requireProject, s3OptionsOf, warehouseOptionsOf, workStoreOf } from '@heapferry/config'
 import { defaultMapping, RunId } from '@heapferry/domain'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { openRun } from '@heapferry/producer'
@@ -81,6 +81,7 @@ async function demo(): Promise<void> {
       const production = await openRun(request, opened.ledger, {
         s3: s3OptionsOf(settings),
         store: workStoreOf(settings),
+        warehouse: warehouseOptionsOf(settings),
       })
       const status = await migrate({
         production,

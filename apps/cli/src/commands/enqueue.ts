@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, requireDestination, s3OptionsOf, warehouseOptionsOf, workStoreOf } from '@heapferry/config'
 import { visible } from '@heapferry/domain'
 import { openRun, produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
@@ -16,7 +16,7 @@ import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())
@@ -46,7 +46,11 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const stop = stopSignal('Stopping. The same command goes on.')
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   try {
-    const production = await openRun(request, ledger, { s3: s3OptionsOf(settings), store: workStoreOf(settings) })
+    const production = await openRun(request, ledger, {
+      s3: s3OptionsOf(settings),
+      store: workStoreOf(settings),
+      warehouse: warehouseOptionsOf(settings),
+    })
     const { run } = production
     for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)

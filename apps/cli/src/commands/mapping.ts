@@ -15,7 +15,7 @@ export function mappingCommand(command: Command): void {
   command
     .command('init')
     .description('write a commented mapping file for the tables of an export')
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
     .option('--out <FILE>', 'where to write it', 'heapferry.yaml')
     .option('--force', 'write over a file that is there', false)
     .addOption(options.mapping())

@@ -1,5 +1,13 @@
 import { Command } from 'commander'
-import { createLogger, homeOf, requireDestination, s3OptionsOf, shownSettings, workStoreOf } from '@heapferry/config'
+import {
+  createLogger,
+  homeOf,
+  requireDestination,
+  s3OptionsOf,
+  shownSettings,
+  warehouseOptionsOf,
+  workStoreOf,
+} from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
 import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
@@ -24,7 +32,7 @@ interface Flags extends RunFlags {
 
 export function runCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, or s3://bucket/prefix')
+    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.skipKeyCheck())
@@ -51,6 +59,7 @@ Examples:
   heapferry run ./heap-export --host eu --api-key-file ~/posthog.key
   heapferry run "unload/pageviews*" --mapping heapferry.yaml --run pageviews-only
   heapferry run s3://bucket/prefix --to jsonl:./events
+  heapferry run redshift://heapferry@host:5439/heap/main_production --host us
 
 Exit codes: 0 done · 1 failed or not finished · 3 done, with rejected rows ·
 130 stopped by Ctrl-C`,
@@ -71,6 +80,7 @@ async function run(source: string, flags: Flags): Promise<void> {
     const production = await openRun(request, opened.ledger, {
       s3: s3OptionsOf(settings),
       store: workStoreOf(settings),
+      warehouse: warehouseOptionsOf(settings),
     })
     const { id } = production.run
     const fileLogger = createLogger({
@@ -81,7 +91,10 @@ async function run(source: string, flags: Flags): Promise<void> {
     fileLogger.info({ run: id, settings: shownSettings(settings) }, 'run')
     await goOn(opened.ledger, production.run)
     for (const notice of production.notices) say(visible(notice))
-    if (!flags.json) say(`Run ${id}: ${production.files.length} files to ${visible(destinationText(destination))}`)
+    if (!flags.json)
+      say(
+        `Run ${id}: ${production.unloading === null ? `${production.files.length} files` : visible(production.run.source)} to ${visible(destinationText(destination))}`,
+      )
     const startedAtMs = performance.now()
     const status = await migrate({
       production,
@@ -130,6 +143,7 @@ function closingWords(status: RunStatus, stopped: boolean, seconds: number): str
     case 'completed_with_rejected_rows':
       return `${took} \`heapferry rejected ${status.run}\` lists the rejected rows with file, row and byte.`
     case 'planning':
+    case 'unloading':
     case 'running':
     case 'waiting_for_posthog':
     case 'pausing':

@@ -41,6 +41,8 @@ export interface FoundExport {
   files: readonly ExportFile[]
   faults: ExportPlan['faults']
   notices: readonly string[]
+  /** By path: how many rows a warehouse says that it has, where the files hold the first of them only. */
+  counted?: ReadonlyMap<string, number>
 }
 
 export interface ExportPlanWork {
@@ -102,14 +104,14 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
     files: withGroupFiles(looked.files, mapping),
     notices: [...given.notices, ...looked.notices],
   }
-  const people = await resolvePeople(found.files, mapping, work)
+  const people = await resolvePeople(found, mapping, work)
   if (signal.aborted) return null
   const uncast = new UncastCells()
   const converterFor = convertersOf(madeUpRun(mapping, work), people.identities, hashSalt, (...cell) =>
     uncast.add(...cell),
   )
   const otherPeople =
-    against === null || against.identity === mapping.identity ? people : await resolvePeople(found.files, against, work)
+    against === null || against.identity === mapping.identity ? people : await resolvePeople(found, against, work)
   if (signal.aborted) return null
   const otherConverterFor = against && convertersOf(madeUpRun(against, work), otherPeople.identities, hashSalt)
 
@@ -180,7 +182,7 @@ class UncastCells {
 }
 
 async function resolvePeople(
-  files: readonly ExportFile[],
+  { files, counted: known }: FoundExport,
   mapping: Mapping,
   { hashSalt, against, source, signal, onProgress }: ExportPlanWork,
 ) {
@@ -197,7 +199,7 @@ async function resolvePeople(
       yield { rows: all, next: slice.next }
       onProgress?.({ doing: 'reading_people', table: file.table.name, rows, of: null })
     }
-    rowCounts.set(file.id, rows)
+    rowCounts.set(file.id, known?.get(file.path) ?? rows)
   }
   const ofPeople = files.filter(({ table }) => tellsWhoIsWho(table.kind))
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')

@@ -13,6 +13,7 @@ import {
   SessionsRecord,
   type TimelineEntry,
   TransportName,
+  Unloaded,
   Waiting,
 } from '@heapferry/domain'
 import type { Redis } from 'ioredis'
@@ -28,6 +29,9 @@ import { timelineLedger } from './timeline-ledger.ts'
 const StoredWaiting = z.object({ ...Waiting.shape, saidAtMs: z.number().int() })
 const StoredPace = z.tuple([z.string(), z.string(), z.coerce.number(), z.number(), z.coerce.number(), z.number()])
 const waitingForgottenMs = 30_000
+
+// Several times what a producer waits between two words.
+const unloaderForgottenMs = 10_000
 
 export const wantedToRun: Intent = { kind: 'run', by: 'heapferry', acceptedTables: [] }
 
@@ -128,6 +132,21 @@ export function runLedger(redis: Redis): RunLedger {
       return parsed(Intent, await redis.hget(runKeys(run).run, 'intent')) ?? wantedToRun
     },
 
+    async holdUnloading(run, holder) {
+      const held = await holdUnloadingScript(redis, { keys: runKeys(run), args: { holder, ms: unloaderForgottenMs } })
+      return held === 1
+    },
+
+    async releaseUnloading(run, holder) {
+      await releaseUnloadingScript(redis, { keys: runKeys(run), args: { holder } })
+    },
+
+    async setUnloading(run, unloaded) {
+      const { run: key } = runKeys(run)
+      if (unloaded === null) await redis.hdel(key, 'unloading')
+      else await redis.hset(key, 'unloading', JSON.stringify(unloaded))
+    },
+
     setPace,
 
     async wishPace(id, pace, by) {
@@ -171,6 +190,7 @@ export function runLedger(redis: Redis): RunLedger {
           .map((said) => Waiting.parse(said)),
         wantedAtMs: Number(fields.wantedAtMs ?? 0),
         producedAtMs: fields.producedAtMs === undefined ? null : Number(fields.producedAtMs),
+        unloading: parsed(Unloaded, fields['unloading'] ?? null),
       }
     },
   }
@@ -195,6 +215,26 @@ const pauseIfRunningScript = defineScript({
 local stored = redis.call('HGET', run, 'intent')
 if stored and cjson.decode(stored).kind ~= 'run' then return 0 end
 redis.call('HSET', run, 'intent', pause)
+return 1
+`,
+})
+
+const holdUnloadingScript = defineScript({
+  keys: ['unloader'],
+  args: ['holder', 'ms'],
+  lua: `
+local held = redis.call('GET', unloader)
+if held and held ~= holder then return 0 end
+redis.call('SET', unloader, holder, 'PX', ms)
+return 1
+`,
+})
+
+const releaseUnloadingScript = defineScript({
+  keys: ['unloader'],
+  args: ['holder'],
+  lua: `
+if redis.call('GET', unloader) == holder then redis.call('DEL', unloader) end
 return 1
 `,
 })

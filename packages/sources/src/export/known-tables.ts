@@ -21,7 +21,7 @@ const names = [
 ].map(({ table, text }) => ({ table, pattern: new RegExp(`^(?:(.+?)_+)?${text}(${ending})$`) }))
 
 /** As Fivetran calls them; an event of a user may be called so too. */
-const singular: ReadonlyMap<string, KnownTable> = new Map([
+export const singular: ReadonlyMap<string, KnownTable> = new Map([
   ['user', 'users'],
   ['user_migration', 'user_migrations'],
   ['session', 'sessions'],

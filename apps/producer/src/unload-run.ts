@@ -1,0 +1,157 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type Mapping,
+  OperatorError,
+  type Phase,
+  type RunId,
+  type RunLedger,
+  type TimelineLedger,
+} from '@heapferry/domain'
+import {
+  type Discovery,
+  openPlace,
+  openUnloading,
+  openWarehouse,
+  type S3Options,
+  type Unloading,
+  type WarehouseOptions,
+} from '@heapferry/sources'
+
+/** The unloading of one run: its files are the export. */
+export interface RunUnloading {
+  /** Of the warehouse, without secrets. */
+  address: string
+  /** What is in files already. */
+  discovery: Discovery
+  isWhole(): boolean
+  /** What comes to the files of a phase, while it comes; ends when the signal comes. */
+  files(phase: Phase, work: UnloadingWork): AsyncGenerator<Discovery>
+}
+
+interface UnloadingWork {
+  run: RunId
+  by: string
+  ledger: Pick<RunLedger, 'setUnloading' | 'holdUnloading' | 'releaseUnloading'> &
+    Pick<TimelineLedger, 'record' | 'nowMs'>
+  signal: AbortSignal
+  onNotice?: ((notice: string) => void) | undefined
+}
+
+const sayEveryMs = 2000
+
+/**
+ * Goes on with what was unloaded into a place; where nothing was, looks into the warehouse first. Where all is there the
+ * warehouse is not asked, and no password is needed.
+ * @throws OperatorError when it cannot be reached, or not be unloaded as it is
+ */
+export async function openRunUnloading(
+  source: string,
+  { rootOf, mapping }: { rootOf(address: string): string; mapping: Mapping },
+  { s3, warehouse: options }: { s3: S3Options; warehouse: WarehouseOptions },
+): Promise<RunUnloading> {
+  const looking = await openWarehouse(source, options)
+  const { address } = looking
+  const place = await openPlace(rootOf(address), s3)
+  const unloading = await begun()
+  async function begun(): Promise<Unloading> {
+    try {
+      return await openUnloading(place, { warehouse: looking, mapping })
+    } catch (error) {
+      place.close()
+      throw error
+    } finally {
+      await looking.close()
+    }
+  }
+
+  return {
+    address,
+    discovery: { place, files: unloading.sealed(), notices: unloading.stage.notices },
+    isWhole: unloading.isWhole,
+
+    async *files(phase, { run, by, ledger, signal, onNotice }) {
+      if (unloading.isWhole()) return
+      const holder = randomUUID()
+      if (!(await untilHeld(holder, { run, ledger, signal, onNotice }))) return
+      let now = unloading.progress()
+      let waiting: string | null = null
+      const sinceMs = await ledger.nowMs()
+      const sinceRows = now.rows
+      const say = (): Promise<void> => ledger.setUnloading(run, { ...now, sinceMs, sinceRows, waiting })
+      if (phase === 'identities') {
+        const { tables } = unloading.stage
+        await ledger.record(run, {
+          kind: 'unloading',
+          atMs: sinceMs,
+          by,
+          tables: tables.length,
+          rows: now.rows,
+          of: now.of,
+        })
+      }
+      await say()
+      // What goes wrong with Redis is told by what waits for it between two windows.
+      const saying = setInterval(() => {
+        void say().catch(() => {})
+        void ledger.holdUnloading(run, holder).catch(() => {})
+      }, sayEveryMs)
+      const warehouse = await openWarehouse(source, options, {
+        signal,
+        onWait(reason) {
+          if (reason !== null && waiting === null)
+            onNotice?.(`${address} does not answer (${reason}). It is asked again until it does; nothing is lost.`)
+          waiting = reason
+        },
+      })
+      try {
+        for await (const { files, told } of unloading.unload(phase, {
+          warehouse,
+          signal,
+          async holding() {
+            if (await ledger.holdUnloading(run, holder)) return
+            throw new OperatorError(
+              `Another command unloads ${address} for the run ${run} by now: this one was silent for too long`,
+              'Leave it to the other one, or end that and start the same command again.',
+            )
+          },
+          onProgress: (progress) => void (now = progress),
+        })) {
+          if (told !== null) {
+            const { table, rows, notice } = told
+            await ledger.record(run, {
+              kind: 'unloaded',
+              atMs: await ledger.nowMs(),
+              table,
+              rows,
+              ...(notice !== null && { notice }),
+            })
+            if (notice !== null) onNotice?.(notice)
+          }
+          if (files.length > 0) yield { place, files, notices: [] }
+        }
+      } finally {
+        clearInterval(saying)
+        await warehouse.close()
+        await ledger.releaseUnloading(run, holder)
+      }
+      if (unloading.isWhole()) await ledger.setUnloading(run, null)
+    },
+  }
+}
+
+/** Waits while another command unloads for the run, or one that was killed is not forgotten yet. @returns false when the signal came */
+async function untilHeld(
+  holder: string,
+  { run, ledger, signal, onNotice }: Pick<UnloadingWork, 'run' | 'ledger' | 'signal' | 'onNotice'>,
+): Promise<boolean> {
+  for (let tries = 0; !signal.aborted; tries++) {
+    if (await ledger.holdUnloading(run, holder)) return true
+    if (tries === 0)
+      onNotice?.(
+        `Another command unloads the warehouse for the run ${run}, or was killed within the last 10 s: it is waited for.`,
+      )
+    await sleep(sayEveryMs / 2, undefined, { signal }).catch(() => {})
+  }
+  return false
+}

@@ -1,0 +1,75 @@
+import { readFileSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import path from 'node:path'
+import { OperatorError } from '@heapferry/domain'
+import type { Settings } from './settings.ts'
+
+/** Who logs in, and where. */
+export interface WarehouseLogin {
+  host: string
+  port: number
+  database: string
+  user: string
+}
+
+/** How a warehouse is reached. */
+export function warehouseOptionsOf(settings: Settings): {
+  /** @throws OperatorError when none is to be found */
+  passwordFor(login: WarehouseLogin): string
+  tls: 'verify' | 'unverified' | 'off' | undefined
+  timeoutMs: number
+} {
+  return {
+    passwordFor: (login) => settings.PGPASSWORD ?? passwordInFile(login, settings.PGPASSFILE),
+    tls: settings.HEAPFERRY_WAREHOUSE_TLS,
+    timeoutMs: settings.HEAPFERRY_WAREHOUSE_TIMEOUT * 1000,
+  }
+}
+
+/**
+ * Of the first line that fits: `host:port:database:user:password`, `*` for any, a backslash before `:` and `\`.
+ * https://www.postgresql.org/docs/current/libpq-pgpass.html
+ */
+function passwordInFile(login: WarehouseLogin, named: string | undefined): string {
+  const file = named ?? path.join(homedir(), '.pgpass')
+  const wanted = [login.host, String(login.port), login.database, login.user]
+  const password = linesOf(file, named !== undefined)
+    .map(fieldsOf)
+    .find((fields) => fields.length === 5 && wanted.every((part, at) => fields[at] === '*' || fields[at] === part))?.[4]
+  if (password !== undefined) return password
+  throw new OperatorError(
+    `There is no password of ${login.user} for ${login.host}`,
+    `Set PGPASSWORD in the environment or in .env, or write a line ${wanted.join(':')}:PASSWORD into ${file} (chmod 600).`,
+  )
+}
+
+function linesOf(file: string, isNamed: boolean): string[] {
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (!found && !isNamed) return []
+  // PostgreSQL's own clients pass over such a file and say so; here nothing else would be left to try.
+  if (found && process.platform !== 'win32' && (found.mode & 0o077) !== 0)
+    throw new OperatorError(
+      `Others may read the passwords in ${file}`,
+      `Take that from them, chmod 600 ${file}, and think about new passwords.`,
+    )
+  try {
+    return readFileSync(file, 'utf8')
+      .split(/\r?\n/)
+      .filter((line) => !line.startsWith('#'))
+  } catch (cause) {
+    throw new OperatorError(
+      `The file of passwords ${file} cannot be read`,
+      'Check PGPASSFILE, and that this user may read the file.',
+      { cause },
+    )
+  }
+}
+
+function fieldsOf(line: string): string[] {
+  const fields: string[] = ['']
+  for (const [sign] of line.matchAll(/\\.|[^]/g)) {
+    if (sign === ':' && fields.length < 5) fields.push('')
+    else fields[fields.length - 1] += sign.length === 2 ? sign.slice(1) : sign
+  }
+  return fields
+}

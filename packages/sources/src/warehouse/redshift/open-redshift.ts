@@ -1,0 +1,128 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorMessage, OperatorError, SourceChanged } from '@heapferry/domain'
+import type { WarehouseRow, Relation, Warehouse, WarehouseOptions, WarehouseWork } from '../warehouse.ts'
+import { NotOfKind } from '../write-avro.ts'
+import { parseRedshiftAddress } from './redshift-address.ts'
+import { redshiftCatalogue } from './redshift-catalogue.ts'
+import { faultOf, isOfAlteredTable, isPassing, isThrottled, quoted, reasonOf } from './redshift-fault.ts'
+import { connectRedshift, type RedshiftSession } from './redshift-session.ts'
+import { redshiftWindows, whereOf } from './redshift-windows.ts'
+
+// A cluster of one node hands out no more at a time.
+const fetchRows = 1000
+const firstWaitMs = 1000
+const longestWaitMs = 60_000
+
+/** A Redshift, or what speaks like one. @throws OperatorError when the address is none */
+export function openRedshift(source: string, options: WarehouseOptions, work: WarehouseWork): Warehouse {
+  const address = parseRedshiftAddress(source)
+  let session: RedshiftSession | null = null
+  let hasAnswered = false
+  /** What failed here and not in the warehouse. */
+  const ours = new WeakSet<object>()
+
+  /** Does something that may be begun anew, as often as connections break. */
+  async function withSession<T>(use: (session: RedshiftSession) => Promise<T>): Promise<T> {
+    for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+      try {
+        session ??= await connectRedshift(address, options)
+        const answer = await use(session)
+        if (waitMs > firstWaitMs) work.onWait?.(null)
+        hasAnswered = true
+        return answer
+      } catch (error) {
+        await session?.close()
+        session = null
+        const reason = reasonOf(error)
+        // A host that nobody has reached is more likely a wrong one than one that is away.
+        const isOurs = error instanceof Error && ours.has(error)
+        if (isOurs || !isPassing(reason) || !(hasAnswered || isThrottled(reason)))
+          throw isOurs ? error : faultOf(error, address, options.tls ?? 'verify')
+        work.onWait?.(errorMessage(reason))
+        await sleep(waitMs, undefined, { ...(work.signal && { signal: work.signal }) }).catch(() => {})
+        if (work.signal?.aborted) throw error
+      }
+    }
+  }
+
+  const query = (sql: string): Promise<WarehouseRow[]> => withSession((open) => open.query(sql))
+  const named = ({ name }: Relation): string => `${quoted(address.schema)}.${quoted(name)}`
+
+  async function number(sql: string): Promise<number> {
+    const [[count] = []] = await query(sql)
+    return Number(count)
+  }
+
+  return {
+    address: address.text,
+    catalogue: () => redshiftCatalogue(address, query),
+    windows: (relation) => redshiftWindows(named(relation), relation, query),
+    count: (relation) => number(`select count(*) from ${named(relation)}`),
+    sample: (relation, rows) => query(`select ${listed(relation)} from ${named(relation)} limit ${rows}`),
+
+    read: (relation, window, { onStart, onRows }) =>
+      withSession(async (open) => {
+        onStart()
+        const where = whereOf(relation, window)
+        try {
+          // Redshift knows one level above all snapshots; PostgreSQL needs to be told that all statements see the same one.
+          await open.query('begin transaction isolation level repeatable read read only')
+          const [[counted] = []] = await open.query(`select count(*) from ${named(relation)}${where}`)
+          await open.query(`declare heapferry cursor for select ${listed(relation)} from ${named(relation)}${where}`)
+          const rows = await fetchAll(open, (batch) =>
+            onRows(batch).catch((error: unknown) => {
+              if (error instanceof Error) ours.add(error)
+              throw error
+            }),
+          )
+          await open.query('close heapferry')
+          await open.query('commit')
+          // An answer that ends too early looks like the end: only the number tells.
+          if (rows !== Number(counted))
+            throw new OperatorError(
+              `${relation.name} has ${counted} rows here, and the warehouse handed out ${rows}`,
+              'Nothing of them was taken. Start the same command again; if it is the same then, tell the maintainers of heapferry.',
+            )
+          return rows
+        } catch (error) {
+          if (!isOfAlteredTable(error) && !(error instanceof NotOfKind)) throw error
+          throw new SourceChanged(
+            `${relation.name} was altered in the warehouse since it was planned: ${errorMessage(error)}`,
+            'What was unloaded before stays as it is. Put the table or the column back and start the same command again, or start another run with --run NAME.',
+            { cause: error },
+          )
+        }
+      }),
+
+    async close() {
+      await session?.close()
+      session = null
+    },
+  }
+}
+
+function listed({ columns }: Relation): string {
+  return columns.map(({ sql }) => sql).join(', ')
+}
+
+/** The next rows are on their way while those before them are written. */
+async function fetchAll(
+  open: RedshiftSession,
+  onRows: (rows: readonly WarehouseRow[]) => Promise<void>,
+): Promise<number> {
+  const fetch = (): Promise<WarehouseRow[]> => {
+    const next = open.query(`fetch forward ${fetchRows} from heapferry`)
+    // Somebody awaits it, but later.
+    next.catch(() => {})
+    return next
+  }
+  let rows = 0
+  let next = fetch()
+  for (;;) {
+    const batch = await next
+    if (batch.length === 0) return rows
+    next = fetch()
+    rows += batch.length
+    await onRows(batch)
+  }
+}

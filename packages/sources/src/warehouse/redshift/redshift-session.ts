@@ -1,0 +1,108 @@
+import { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorMessage, OperatorError } from '@heapferry/domain'
+import type { WarehouseRow, WarehouseOptions } from '../warehouse.ts'
+import type { RedshiftAddress } from './redshift-address.ts'
+import { faultOf } from './redshift-fault.ts'
+
+/** One connection, on which one statement is asked after the other. */
+export interface RedshiftSession {
+  /** The rows as text: nothing is made a number, a time or a boolean of. */
+  query(sql: string): Promise<WarehouseRow[]>
+  close(): Promise<void>
+}
+
+// The server ends a statement itself; only when it says nothing at all somebody else has to.
+const graceMs = 15_000
+const connectTimeoutMs = 30_000
+const keepAliveMs = 30_000
+const goodbyeMs = 1000
+
+/**
+ * No cursor of `pg-cursor` or `pg-query-stream` may be used here: Redshift ignores their limit of rows, and sends all at
+ * once. It works with PostgreSQL, so no test would tell. DECLARE and FETCH are the documented way.
+ *
+ * @throws OperatorError when there is nothing to connect to, or nobody is let in
+ */
+export async function connectRedshift(address: RedshiftAddress, options: WarehouseOptions): Promise<RedshiftSession> {
+  const { Client } = await loadPg()
+  const { host, port, database, user } = address
+  const tls = options.tls ?? (isLoopback(host) ? 'off' : 'verify')
+  const socket = new Socket()
+  const client = new Client({
+    host,
+    port,
+    database,
+    user,
+    password: options.passwordFor({ host, port, database, user }),
+    ssl: tls === 'off' ? false : { rejectUnauthorized: tls === 'verify' },
+    stream: () => socket,
+    application_name: 'heapferry',
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: options.timeoutMs + graceMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveMs,
+  })
+  // It is told beside the statement that fails for it, and would end the process if nobody heard.
+  let broken: unknown
+  client.on('error', (error) => {
+    broken = error
+  })
+  const session: RedshiftSession = {
+    async query(text) {
+      try {
+        // One of several statements would have several answers; only single ones are asked.
+        const answer = await client.query<(string | null)[]>({ text, rowMode: 'array', types: asText })
+        return answer.rows
+      } catch (error) {
+        throw broken === undefined || hasCode(error) ? error : broken
+      }
+    },
+    async close() {
+      if (broken === undefined) await Promise.race([client.end(), sleep(goodbyeMs)])
+      socket.destroy()
+    },
+  }
+  try {
+    await client.connect()
+    for (const setting of settings(options.timeoutMs)) await session.query(setting)
+  } catch (error) {
+    socket.destroy()
+    throw faultOf(error, address, tls)
+  }
+  return session
+}
+
+/** So that every value is the same text whatever the user's or the cluster's own settings are, digits and zones included. */
+function settings(timeoutMs: number): string[] {
+  return [
+    "set timezone to 'UTC'",
+    "set datestyle to 'ISO, YMD'",
+    'set extra_float_digits to 2',
+    `set statement_timeout to ${timeoutMs}`,
+  ]
+}
+
+const asText = { getTypeParser: () => (value: string) => value }
+
+function hasCode(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code !== undefined
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
+}
+
+/** Loaded when a Redshift is read, by the one process that does. */
+async function loadPg(): Promise<Pick<typeof import('pg'), 'Client'>> {
+  try {
+    return (await import('pg')).default
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
+    throw new OperatorError(
+      `A Redshift is read by the npm package pg, which is not installed: ${errorMessage(cause).split('\n', 1)[0]}`,
+      'Install it beside heapferry: npm i pg (npm i -g pg where heapferry was installed with -g).',
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,367 @@
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  isHelperOfHeap,
+  type Mapping,
+  OperatorError,
+  type Phase,
+  phaseOf,
+  requiredColumns,
+  type Table,
+  tableOf,
+  tableSaid,
+  unwritable,
+} from '@heapferry/domain'
+import type { Discovery, FoundFile } from '../export/discover.ts'
+import { renamedColumns } from '../export/renamed-columns.ts'
+import { singular } from '../export/known-tables.ts'
+import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
+import { putStage, readStage, type Stage, type StagedTable } from './stage.ts'
+import type { Catalogue, Relation, Warehouse, Window } from './warehouse.ts'
+import { AvroWriter } from './write-avro.ts'
+
+/** Rows of sealed windows, and how many there are to be in all. */
+interface UnloadProgress {
+  table: string
+  rows: number
+  of: number
+}
+
+/** A warehouse that is unloaded, or was. */
+export interface Unloading {
+  readonly stage: Stage
+  /** Files of all windows that are sealed. */
+  sealed(): FoundFile[]
+  /** All is in files, and all files were handed out. */
+  isWhole(): boolean
+  progress(): UnloadProgress
+  /**
+   * Unloads what is missing of the tables of a phase, a window at a time; ends when the signal comes.
+   * @throws OperatorError when the warehouse or the place does not let it go on: the next call does, with the next window
+   */
+  unload(phase: Phase, work: UnloadWork): AsyncGenerator<UnloadedWindow>
+}
+
+interface UnloadWork {
+  warehouse: Warehouse
+  /** Awaited before a window is sealed; throws where somebody else unloads by now. */
+  holding(): Promise<void>
+  signal: AbortSignal
+  /** Also within a window. */
+  onProgress(progress: UnloadProgress): void
+}
+
+interface UnloadedWindow {
+  files: FoundFile[]
+  /** Where it is the last one of its table: what is to be told of the table. */
+  told: { table: string; rows: number; notice: string | null } | null
+}
+
+// Held in memory until it is put.
+const partBytes = 32 * 1024 * 1024
+
+/**
+ * What was begun at a place goes on; where nothing was, the warehouse is looked into, which reads no row.
+ * @param warehouse asked only where nothing was begun
+ * @throws OperatorError when it is not to be unloaded as it is
+ */
+export async function openUnloading(
+  given: ExportPlace,
+  { warehouse, mapping }: { warehouse: Warehouse; mapping: Mapping },
+): Promise<Unloading> {
+  const place: ExportPlace = {
+    ...given,
+    put: (path, parts) =>
+      given.put(path, parts).catch((error: unknown) => {
+        throw unwritable(
+          error,
+          `${given.root} cannot be written to`,
+          'Make room there, give this user the right to write, or name another place in HEAPFERRY_WORK_STORE (for producers and workers alike). Then start the same command again: what is unloaded stays.',
+        )
+      }),
+  }
+  const begun = await readStage(place)
+  if (begun !== null && begun.address !== warehouse.address)
+    throw new OperatorError(
+      `${place.root} holds what was unloaded of ${begun.address}, and not of ${warehouse.address}`,
+      'Give another name with --run.',
+    )
+  const stage = begun ?? (await beginStage())
+
+  async function beginStage(): Promise<Stage> {
+    const planned = await plannedStage(warehouse, mapping)
+    // It takes a while, and another command may have been quicker.
+    const other = await readStage(place)
+    if (other !== null) return other
+    await putStage(place, planned)
+    return planned
+  }
+
+  const handedOut = new Set(stage.tables.flatMap((table) => filesOf(table)).map(({ path }) => path))
+  const isSealed = (): boolean => stage.tables.every(isTableSealed)
+  const newFilesOf = (table: StagedTable): FoundFile[] => {
+    const files = filesOf(table).filter(({ path }) => !handedOut.has(path))
+    for (const { path } of files) handedOut.add(path)
+    return files
+  }
+  const progress = (table = ''): UnloadProgress => {
+    const windows = stage.tables.flatMap((one) => one.windows)
+    const rows = windows.reduce((sum, { parts }) => sum + (parts === null ? 0 : rowsOf(parts)), 0)
+    const left = windows.reduce((sum, { expected, parts }) => sum + (parts === null ? expected : 0), 0)
+    return { table, rows, of: rows + left }
+  }
+
+  return {
+    stage,
+    sealed: () => stage.tables.flatMap((table) => filesOf(table)),
+    isWhole: () => isSealed() && stage.tables.every((table) => filesOf(table).every(({ path }) => handedOut.has(path))),
+    progress,
+
+    async *unload(phase, { warehouse: open, holding, signal, onProgress }) {
+      await holding()
+      // Another command may have unloaded since this one looked.
+      Object.assign(stage, await readStage(place))
+      for (const table of stage.tables) {
+        if (phaseOf(kindOf(table, mapping)) !== phase) continue
+        const ofOthers = newFilesOf(table)
+        if (ofOthers.length > 0) yield { files: ofOthers, told: null }
+        for (const [index, staged] of table.windows.entries()) {
+          if (staged.parts !== null) continue
+          if (signal.aborted) return
+          const before = progress(table.table)
+          const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
+            onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
+          )
+          await holding()
+          staged.parts = parts
+          await putStage(place, stage)
+          onProgress(progress(table.table))
+          yield {
+            files: newFilesOf(table),
+            told: isTableSealed(table) ? await tableTold(open, table) : null,
+          }
+        }
+      }
+      if (phase === 'events' && isSealed() && stage.synced !== null) {
+        const now = await syncedOf(open, await open.catalogue())
+        if (now !== stage.synced) yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
+      }
+    },
+  }
+}
+
+const syncedMeanwhile =
+  'Heap synced into the warehouse while it was unloaded. No event is lost or doubled by it; but people whom it merged meanwhile may be known under the older id in what was read before.'
+
+/** What was unloaded for a run, as an export. */
+export async function discoverStage(root: string, s3: S3Options): Promise<Discovery> {
+  const place = await openPlace(root, s3)
+  const stage = await readStage(place)
+  if (stage !== null) return { place, files: stage.tables.flatMap((table) => filesOf(table)), notices: [] }
+  place.close()
+  throw new OperatorError(
+    `The stage ${root} is gone`,
+    'Put it back: rows of the run are read there, not in the warehouse.',
+  )
+}
+
+/** Reads a window whole; nobody knows of its files before it is. */
+async function partsOf(
+  warehouse: Warehouse,
+  { place, table, window, index }: { place: ExportPlace; table: StagedTable; window: Window; index: number },
+  onRows: (rows: number) => void,
+): Promise<NonNullable<StagedTable['windows'][number]['parts']>> {
+  let parts: { path: string; rows: number; bytes: number }[] = []
+  let writer = newWriter(table)
+  let rowsTaken = 0
+
+  const put = async (): Promise<void> => {
+    const bytes = await writer.end()
+    // Named by chance, so that nobody who has lost the right to unload without knowing it writes over a sealed file.
+    const path = `${folderOf(table.table)}/${numbered(index)}-${numbered(parts.length)}-${randomBytes(4).toString('hex')}.avro`
+    await place.put(path, bytes)
+    parts.push({ path, rows: writer.rows, bytes: writer.sizeBytes })
+    writer = newWriter(table)
+  }
+
+  const rows = await warehouse.read(relationOf(table), window, {
+    onStart() {
+      parts = []
+      rowsTaken = 0
+      writer = newWriter(table)
+    },
+    async onRows(batch) {
+      await writer.add(batch)
+      rowsTaken += batch.length
+      onRows(rowsTaken)
+      if (writer.sizeBytes >= partBytes) await put()
+    },
+  })
+  // A table without rows has columns all the same.
+  if (writer.rows > 0 || (parts.length === 0 && table.windows.length === 1)) await put()
+  if (rowsOf(parts) !== rows) throw new Error(`${rows} rows of ${table.relation} became ${rowsOf(parts)}`)
+  return parts
+}
+
+/** A name in a warehouse may hold any sign. */
+function folderOf(table: string): string {
+  if (/^[a-z0-9_]{1,100}$/.test(table)) return table
+  const hash = createHash('sha256').update(table).digest('hex').slice(0, 8)
+  return `${table.replaceAll(/[^a-z0-9_]+/g, '-').slice(0, 100)}-${hash}`
+}
+
+function newWriter({ columns }: StagedTable): AvroWriter {
+  return new AvroWriter(columns, randomBytes(16))
+}
+
+function numbered(index: number): string {
+  return String(index + 1).padStart(6, '0')
+}
+
+/** What is to be said of a table that is unloaded: its rows now are counted once more. */
+async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<UnloadedWindow['told']> {
+  const rows = table.windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
+  const now = table.windows.length === 1 ? rows : await warehouse.count(relationOf(table))
+  const differs =
+    now < rows
+      ? `had rows taken out while it was unloaded, or moved to another time: ${rows} were unloaded, ${now} are there now`
+      : `got rows while it was unloaded, which are left out: ${rows} were unloaded, ${now} are there now`
+  return { table: table.table, rows, notice: now === rows ? null : `${table.table} ${differs}` }
+}
+
+/** What is to be unloaded of a warehouse; no row of it is read. */
+async function plannedStage(warehouse: Warehouse, mapping: Mapping): Promise<Stage> {
+  const catalogue = await warehouse.catalogue()
+  const { tables, notices } = tablesToUnload(catalogue, mapping)
+  const staged: StagedTable[] = []
+  for (const { table, relation } of tables) {
+    const windows =
+      phaseOf(table.kind) === 'identities'
+        ? [{ window: { kind: 'whole' as const }, rows: await warehouse.count(relation) }]
+        : await warehouse.windows(relation)
+    staged.push({
+      table: table.name,
+      relation: relation.name,
+      columns: [...relation.columns],
+      windows: windows.map(({ window, rows }) => ({ window, expected: rows, parts: null })),
+    })
+  }
+  return {
+    version: 1,
+    address: warehouse.address,
+    tables: staged.toSorted((a, b) => orderOf(a, mapping) - orderOf(b, mapping)),
+    notices: [...catalogue.notices, ...notices],
+    synced: await syncedOf(warehouse, catalogue),
+  }
+}
+
+/** People first, then what is small: events of it are on their way while the large tables are read. */
+function orderOf(table: StagedTable, mapping: Mapping): number {
+  const rows = table.windows.reduce((sum, { expected }) => sum + expected, 0)
+  return phaseOf(kindOf(table, mapping)) === 'identities' ? -1 : rows
+}
+
+/** Which tables of a schema are unloaded, and as which; the others are told. */
+export function tablesToUnload(
+  { relations }: Pick<Catalogue, 'relations'>,
+  mapping: Mapping,
+): { tables: { table: Table; relation: Relation }[]; notices: string[] } {
+  const names = new Set(relations.map(({ name }) => name.toLowerCase()))
+  const tables: { table: Table; relation: Relation }[] = []
+  const idle: string[] = []
+  const left: string[] = []
+  for (const relation of relations.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    const table = tableNamed(nameOf(relation, names), relation.columns, mapping)
+    if (tables.some((one) => one.table.name === table.name))
+      throw new OperatorError(
+        `The warehouse has two tables ${table.name}, which differ in upper and lower case alone`,
+        'Make a view of one of them under another name, in a schema of its own, and give that schema.',
+      )
+    if (table.kind === 'all_events' || (table.kind === 'helper' && !isHelperOfHeap(table.name))) {
+      if (table.kind === 'helper' && table.leftOutBy === 'mapping') left.push(relation.name)
+      else idle.push(relation.name)
+      continue
+    }
+    assertColumns(table, relation, mapping)
+    tables.push({ table, relation })
+  }
+  if (tables.length === 0)
+    throw new OperatorError(
+      `None of the ${relations.length} tables of the schema holds people or events of Heap`,
+      'Check the name of the schema: Heap writes to one such as main_production, in which the tables users and pageviews are.',
+    )
+  return {
+    tables,
+    notices: [
+      ...(idle.length === 0
+        ? []
+        : [`Not unloaded, as no event is made of them (no user_id and time, or only copies): ${listed(idle)}`]),
+      ...(left.length === 0 ? [] : [`Not unloaded, as the mapping leaves them out: ${listed(left)}`]),
+    ],
+  }
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 20).join(', ')
+  return names.length > 20 ? `${shown} and ${names.length - 20} more` : shown
+}
+
+/** Fivetran calls `users` by the singular. */
+function nameOf({ name, columns }: Relation, names: ReadonlySet<string>): string {
+  const lower = name.toLowerCase()
+  const plural = singular.get(lower)
+  if (plural === undefined || names.has(plural)) return lower
+  const { kind } = tableOf(plural, [])
+  return requiredColumns(kind).every((column) => columns.some((one) => one.name === column)) ? plural : lower
+}
+
+function tableNamed(name: string, columns: Relation['columns'], mapping: Mapping): Table {
+  return tableSaid(mapping, name) ?? tableOf(name, columnsIn(name, columns, mapping))
+}
+
+/** As the mapping calls them. */
+function columnsIn(table: string, columns: Relation['columns'], mapping: Mapping): readonly string[] {
+  const names = columns.map(({ name }) => name)
+  return renamedColumns(names, mapping, { path: table, table, areOrdered: true })
+}
+
+/** Before anything is unloaded that could not be read afterwards. */
+function assertColumns({ kind, name }: Table, { columns }: Relation, mapping: Mapping): void {
+  const known = columnsIn(name, columns, mapping)
+  const missing = requiredColumns(kind).filter((column) => !known.includes(column))
+  if (missing.length === 0) return
+  throw new OperatorError(
+    `The table ${name} needs the columns ${requiredColumns(kind).join(', ')}; in the warehouse it has no ${missing.join(', ')}`,
+    `Where it is not Heap's, leave it out in the mapping file: tables: { ${JSON.stringify(name)}: { kind: skip } }. Where a column has another name there: columns: { NAME: ${missing[0]} }.`,
+  )
+}
+
+function kindOf({ table, columns }: StagedTable, mapping: Mapping): Table['kind'] {
+  return tableNamed(table, columns, mapping).kind
+}
+
+function relationOf({ relation, columns }: StagedTable): Relation {
+  return { name: relation, columns }
+}
+
+function filesOf({ table, windows }: StagedTable): FoundFile[] {
+  return windows.flatMap(({ parts }) => (parts ?? []).map(({ path }) => ({ path, table })))
+}
+
+function isTableSealed({ windows }: StagedTable): boolean {
+  return windows.every(({ parts }) => parts !== null)
+}
+
+function rowsOf(parts: readonly { rows: number }[]): number {
+  return parts.reduce((sum, { rows }) => sum + rows, 0)
+}
+
+const syncRows = 10_000
+
+/** Of all that Heap's table of its syncs says. */
+async function syncedOf(warehouse: Warehouse, { relations }: Catalogue): Promise<string | null> {
+  const info = relations.find(({ name }) => name.toLowerCase() === '_sync_info')
+  if (!info) return null
+  const rows = await warehouse.sample(info, syncRows)
+  const texts = rows.map((row) => JSON.stringify(row)).toSorted()
+  return createHash('sha256').update(texts.join('\n')).digest('hex')
+}

@@ -1,0 +1,108 @@
+import { OperatorError } from '@heapferry/domain'
+import { z } from 'zod'
+import type { CellKind } from './write-avro.ts'
+
+/** How warehouses are reached: settings of the one machine that unloads them. */
+export interface WarehouseOptions {
+  /** @throws OperatorError when none is to be found */
+  passwordFor(login: { host: string; port: number; database: string; user: string }): string
+  /** Without it: `verify`, but `off` on loopback. */
+  tls: 'verify' | 'unverified' | 'off' | undefined
+  /** For one statement, or of silence. */
+  timeoutMs: number
+}
+
+/** A column as it is read: `sql` makes the text that every way of reading gives. */
+export const WarehouseColumn = z.object({
+  /** Lower case. */
+  name: z.string(),
+  /** As the warehouse calls it. */
+  type: z.string(),
+  sql: z.string(),
+  kind: z.enum(['string', 'long', 'boolean', 'double', 'float'] satisfies CellKind[]),
+})
+export type WarehouseColumn = z.infer<typeof WarehouseColumn>
+
+/** What is read of a table at a time, in one short transaction: all of it, or a half-open span of its time. */
+export const Window = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('whole') }),
+  /** From the `time` (inclusive) to the `time` (exclusive), as the warehouse writes it; null: without an end on that side. Rows without a time are in the last one. */
+  z.object({ kind: z.literal('time'), since: z.string().nullable(), until: z.string().nullable() }),
+])
+export type Window = z.infer<typeof Window>
+
+/** A table or a view of the warehouse. */
+export interface Relation {
+  /** As the warehouse calls it. */
+  name: string
+  columns: readonly WarehouseColumn[]
+}
+
+export interface Catalogue {
+  relations: Relation[]
+  /** What may not be read, and columns that no event can carry, for the user. */
+  notices: string[]
+}
+
+/** WarehouseRow in the order of the columns. */
+export type WarehouseRow = readonly (string | null)[]
+
+/** A warehouse as the one process that unloads it sees it. */
+export interface Warehouse {
+  /** As a person types it; without secrets. */
+  readonly address: string
+  /** @throws OperatorError when tables may not be read */
+  catalogue(): Promise<Catalogue>
+  /** The windows that a table of events is to be read in, which tile it, and how many rows each has. */
+  windows(relation: Relation): Promise<{ window: Window; rows: number }[]>
+  count(relation: Relation): Promise<number>
+  /** The first rows that it hands out. */
+  sample(relation: Relation, rows: number): Promise<WarehouseRow[]>
+  /**
+   * Reads a window from its beginning, in one snapshot; anew from there where the connection breaks, after `onStart`.
+   * @returns how many rows there were, as many as the warehouse itself counts in that snapshot
+   * @throws SourceChanged when the table is not what it was
+   */
+  read(
+    relation: Relation,
+    window: Window,
+    take: { onStart(): void; onRows(rows: readonly WarehouseRow[]): Promise<void> },
+  ): Promise<number>
+  close(): Promise<void>
+}
+
+export interface WarehouseWork {
+  /** Ends waiting. */
+  signal?: AbortSignal
+  /** Told that the warehouse is waited for, and why; null when it answers again. */
+  onWait?(reason: string | null): void
+}
+
+const opened: Readonly<Record<string, () => Promise<OpenWarehouse>>> = {
+  redshift: async () => (await import('./redshift/open-redshift.ts')).openRedshift,
+}
+
+type OpenWarehouse = (source: string, options: WarehouseOptions, work: WarehouseWork) => Warehouse
+
+/** Whether a SOURCE is a warehouse: one that is read, or one that cannot be yet. */
+export function isWarehouse(source: string): boolean {
+  return /^(?:redshift|bigquery|snowflake):/i.test(source)
+}
+
+/**
+ * Nothing is asked of it yet.
+ * @throws OperatorError when the address is none
+ */
+export async function openWarehouse(
+  source: string,
+  options: WarehouseOptions,
+  work: WarehouseWork = {},
+): Promise<Warehouse> {
+  const scheme = /^\w+/.exec(source)?.[0].toLowerCase() ?? ''
+  const load = opened[scheme]
+  if (load) return (await load())(source, options, work)
+  throw new OperatorError(
+    `A warehouse of the kind ${scheme} cannot be read yet`,
+    'Unload its tables into files (Parquet, Avro, JSON lines or CSV), and give those: a folder or s3://bucket/prefix.',
+  )
+}

@@ -1,0 +1,180 @@
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import avro from 'avsc'
+import { defaultMapping, Mapping } from '@heapferry/domain'
+import { openWarehouse, sourceAt } from '@heapferry/sources'
+import { expect, test } from 'vitest'
+import { parseRedshiftAddress } from '../../packages/sources/src/warehouse/redshift/redshift-address.ts'
+import { redshiftColumn } from '../../packages/sources/src/warehouse/redshift/redshift-columns.ts'
+import { tablesToUnload } from '../../packages/sources/src/warehouse/unload-tables.ts'
+import { AvroWriter, type CellKind } from '../../packages/sources/src/warehouse/write-avro.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { folderPlace, onlyTable } from '../support/place.ts'
+
+const columns: { name: string; kind: CellKind }[] = [
+  { name: 'user_id', kind: 'long' },
+  { name: 'time', kind: 'string' },
+  { name: 'Plan "Name"', kind: 'string' },
+  { name: 'yes', kind: 'boolean' },
+  { name: 'double', kind: 'double' },
+  { name: 'real', kind: 'float' },
+]
+
+const hard: (string | null)[][] = [
+  ['9007199254740993', '2023-01-02 03:04:05.678', 'a', 't', '0.30000000000000004', '0.10000000149011612'],
+  ['-9223372036854775808', '0001-01-01 00:00:00', 'Grüße 🎉\n"\\N"\t', 'f', '1e+20', '16777216'],
+  ['9223372036854775807', 'infinity', 'x'.repeat(70_000), 'true', 'NaN', '-Infinity'],
+  ['0', null, '', null, null, null],
+  ['-1', null, '\u{fffd}', 'false', '-0', '1e-07'],
+]
+
+async function written(rows: (string | null)[][]): Promise<string> {
+  const folder = await temporaryFolder()
+  const writer = new AvroWriter(columns, randomBytes(16))
+  await writer.add(rows)
+  await writeFile(path.join(folder, 'taps.avro'), await writer.end())
+  return folder
+}
+
+test('what a warehouse says is read again as the same text, with the types that it declares', async () => {
+  const folder = await written(hard)
+  const place = await folderPlace(folder)
+  const file = await onlyTable(place, 'taps.avro')
+  const values: (string | null)[][] = []
+  for await (const slice of sourceAt(place).readAll(file))
+    for (const row of slice.rows) values.push(row.kind === 'row' ? [...row.values] : [row.detail])
+  expect(file.types).toEqual(['integer', null, null, 'boolean', 'number', 'float'])
+  expect(values).toEqual([
+    ['9007199254740993', '2023-01-02 03:04:05.678', 'a', 'true', '0.30000000000000004', '0.10000000149011612'],
+    ['-9223372036854775808', '0001-01-01 00:00:00', 'Grüße 🎉\n"\\N"\t', 'false', '100000000000000000000', '16777216'],
+    ['9223372036854775807', 'infinity', 'x'.repeat(70_000), 'true', 'NaN', '-Infinity'],
+    ['0', null, null, null, null, null],
+    ['-1', null, '\u{fffd}', 'false', '0', '1.0000000116860974e-7'],
+  ])
+})
+
+test('a reader of other authors reads the same, of thousands of rows too, and of those in which nothing stands', async () => {
+  const [first = []] = hard
+  const many = [['-7', ...first.slice(1)], ...Array.from({ length: 12_345 }, () => columns.map(() => null))]
+  const folder = await written(many)
+  const decoder = avro.createFileDecoder(path.join(folder, 'taps.avro'), {
+    parseHook: (schema: unknown) => avro.Type.forSchema(withNames(schema)),
+  })
+  const rows: unknown[] = []
+  for await (const row of decoder) rows.push(row)
+  expect(rows).toHaveLength(12_346)
+  expect(JSON.parse(JSON.stringify(rows[0]))).toEqual({
+    user_id: -7,
+    time: '2023-01-02 03:04:05.678',
+    plan_name: 'a',
+    yes: true,
+    double: 0.1 + 0.2,
+    real: Math.fround(0.1),
+  })
+  const place = await folderPlace(folder)
+  const file = await onlyTable(place, 'taps.avro')
+  expect(await sourceAt(place).countRows(file, Number.POSITIVE_INFINITY)).toBe(12_346)
+})
+
+/** A library refuses names that a warehouse allows. */
+function withNames(schema: unknown): avro.Schema {
+  const text = JSON.stringify(schema).replaceAll('Plan \\"Name\\"', 'plan_name')
+  return JSON.parse(text)
+}
+
+test.each([
+  ['long', '1.5'],
+  ['long', 'red'],
+  ['boolean', 'yes'],
+  ['double', ''],
+] as const)('a cell that is not what its column was is no %s: %s', async (kind, text) => {
+  const writer = new AvroWriter([{ name: 'c', kind }], randomBytes(16))
+  await expect(writer.add([[text]])).rejects.toMatchObject({ name: 'NotOfKind' })
+})
+
+test('an address is one text, however it is typed', () => {
+  const typed = ['redshift://Ann@Host.example.com/heap/main', 'redshift://Ann@host.example.com:5439/heap/main/']
+  expect(typed.map((one) => parseRedshiftAddress(one).text)).toEqual([
+    'redshift://Ann@host.example.com:5439/heap/main',
+    'redshift://Ann@host.example.com:5439/heap/main',
+  ])
+  expect(parseRedshiftAddress('redshift://a%40b@[::1]:1/x%2Fy/z')).toMatchObject({
+    host: '::1',
+    port: 1,
+    user: 'a@b',
+    database: 'x/y',
+    schema: 'z',
+  })
+})
+
+test.each([
+  'redshift://ann:s3cret@host/heap/main',
+  'redshift://ann:s3cret/with@signs@host/heap/main',
+  'redshift://ann@host/heap/main?password=s3cret',
+  'redshift://ann:@s3cret@host/heap/main',
+  'redshift:ann:s3cret@host/heap/main',
+  'redshift://ann:s3#c/r?s3cret@host/heap/main',
+  'REDSHIFT://ann:s3cret@host/heap/main',
+])('an address with a password is refused, and not repeated: %#', async (address) => {
+  const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
+  const refused = await openWarehouse(address, options).catch((error: unknown) => error)
+  expect(refused).toMatchObject({
+    name: 'OperatorError',
+    message: expect.stringContaining('holds no password'),
+    hint: expect.stringContaining('PGPASSWORD'),
+  })
+  expect(JSON.stringify([String(refused), refused])).not.toContain('s3cret')
+})
+
+test.each(['redshift://host/heap/main', 'redshift://ann@host/heap', 'redshift://ann@/heap/main', 'redshift:heap'])(
+  'an address that lacks something is refused with its form: %s',
+  (address) => {
+    expect(() => parseRedshiftAddress(address)).toThrow(/is no address of a Redshift/)
+  },
+)
+
+test.each(['bigquery://project/dataset', 'snowflake://account/db/schema'])(
+  '%s is known, and cannot be read yet',
+  async (address) => {
+    const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
+    await expect(openWarehouse(address, options)).rejects.toThrow(/cannot be read yet/)
+  },
+)
+
+test('tables are known by their names, those of Fivetran too; what no event is made of is named and left', () => {
+  const relations = [
+    relation('user', 'user_id', '_fivetran_synced'),
+    relation('Pageviews', 'user_id', 'time', 'event_id', '_sdc_received_at'),
+    relation('clicked_2', 'user_id', 'time'),
+    relation('all_events', 'user_id', 'time'),
+    relation('segment_vip', 'user_id'),
+    relation('secret_taps', 'user_id', 'time'),
+    relation('renamed', 'uid', 'time'),
+    relation('_sync_info', 'x'),
+  ]
+  const mapping = Mapping.parse({ tables: { secret_taps: { kind: 'skip' }, renamed: { columns: { uid: 'user_id' } } } })
+  const { tables, notices } = tablesToUnload({ relations }, mapping)
+  expect(tables.map(({ table, relation: of }) => [of.name, table.kind, table.name])).toEqual([
+    ['Pageviews', 'pageviews', 'pageviews'],
+    ['_sync_info', 'helper', '_sync_info'],
+    ['clicked_2', 'event', 'clicked_2'],
+    ['renamed', 'event', 'renamed'],
+    ['user', 'users', 'users'],
+  ])
+  expect(notices).toEqual([
+    expect.stringContaining('all_events, segment_vip'),
+    expect.stringContaining('the mapping leaves them out: secret_taps'),
+  ])
+})
+
+test('a table that lacks what no row can do without is refused before anything is unloaded', () => {
+  const relations = [{ name: 'pageviews', columns: [] }]
+  expect(() => tablesToUnload({ relations }, defaultMapping)).toThrow(
+    'The table pageviews needs the columns user_id, time; in the warehouse it has no user_id, time',
+  )
+})
+
+function relation(name: string, ...names: string[]) {
+  return { name, columns: names.flatMap((column) => redshiftColumn(column, 'bigint') ?? []) }
+}
