@@ -95,7 +95,8 @@ test.each(kinds)('wherever in $name workers die, others send and count what one 
       const repeated = disturbed.arrivals - undisturbed.arrivals
       expect(repeated).toBeLessThanOrEqual(disturbed.struck * Math.max(...sliceRows))
     }),
-    { numRuns: tries(15) },
+    // Of a few tries by chance none may strike: a file that is cut off has few rows.
+    { numRuns: tries(15), examples: [[[{ row: 20, moment: 'after_send' }], [7]]] },
   )
   expect(struck).toBeGreaterThan(tries(15) / 3)
 })
