@@ -281,6 +281,20 @@ test('rows that become no events are the first of nobody', async () => {
   expect(none).toEqual([])
 })
 
+test('rows that the copying tool has marked as deleted are the first of nobody, and their table of those that are left', async () => {
+  const signups: TestTable = {
+    table: { kind: 'event', name: 'signup' },
+    columns: ['user_id', 'time', 'referrer', 'library', '_fivetran_deleted'],
+    rows: [
+      ['1', timeOf(0), 'https://deleted.example/', 'web', 'true'],
+      ['1', timeOf(1), 'https://r.example/', 'web', 'false'],
+    ],
+  }
+  expect(onceOf((await sentOf([signups])).first)).toMatchObject({ $initial_referring_domain: 'r.example' })
+  const tooLong = Mapping.parse({ tables: { signup: { event: 'x'.repeat(201) } } })
+  expect((await sentOf([signups], tooLong)).first).toEqual([])
+})
+
 test('what the mapping drops, hashes or names otherwise does not come back as the first', async () => {
   const dropped = Mapping.parse({
     properties: { landing_page: 'drop', country: 'drop', utm_source: { name: 'origin' } },

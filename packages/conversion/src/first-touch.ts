@@ -1,4 +1,4 @@
-import type { Columns, Table } from '@heapferry/domain'
+import type { Columns, Mapping, Table } from '@heapferry/domain'
 import { campaignParameters } from './campaign.ts'
 import { withoutConditions } from './column-meanings.ts'
 import { compileConverter } from './compile-converter.ts'
@@ -43,10 +43,18 @@ export function isPlaceName(name: string): boolean {
  */
 export function toldNames(table: Table, columns: Columns, context: ConversionContext): string[] {
   const { mapping } = context
-  const unfiltered = { ...mapping, filter: {}, tables: withoutConditions(mapping.tables) }
-  const convert = compileConverter(table, columns, { ...context, mapping: unfiltered, includeRecent: true })
+  // Every cell says something, those of marks of deleted rows included.
+  const unfiltered: Mapping = {
+    ...mapping,
+    filter: {},
+    deleted: 'send',
+    tables: withoutConditions(mapping.tables),
+  }
+  const anyTime = { startedAtMs: Date.UTC(2024, 0, 1), includeRecent: true }
+  const convert = compileConverter(table, columns, { ...context, ...anyTime, mapping: unfiltered })
   const conversion = convert(columns.map((column) => cellWith[column] ?? '1'))
-  if (conversion.kind !== 'event') throw new Error(`a row with everything is no event of ${table.name}`)
+  // No row of the table can be one then, as where the mapping gives it a name that is too long.
+  if (conversion.kind !== 'event') return []
   const told = new Set(Object.keys(conversion.event.properties))
   if (told.has('$current_url')) for (const name of ofAddress) told.add(name)
   if ([...told].some((name) => liftedCampaign.has(name))) for (const name of liftedCampaign) told.add(name)

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { contextOf } from '../converters.ts'
 import { noIdentities } from '../identities/no-identities.ts'
 import { type PeopleSource, peopleOfRun } from '../identities/run-identities.ts'
-import { counted } from '../wording.ts'
+import { grouped } from '../wording.ts'
 import { findTouches, type FirstTouch } from './find-touches.ts'
 import { touchFiles } from './touch-files.ts'
 
@@ -101,7 +101,9 @@ export async function saveFirstTouch(
   if (signal.aborted) return null
   if (rows.length > 0) await write()
   await store.put(listPath(run), [Buffer.from(JSON.stringify(made))])
-  const notice = `${counted(made.people, 'person', 'people')} get what was first of them from ${from}: $initial_ properties, and where they were. first_touch: skip in the mapping file leaves it out`
+  if (made.people === 0) return { files: [], notices: [] }
+  const who = made.people === 1 ? '1 person gets' : `${grouped(made.people)} people get`
+  const notice = `${who} what was first of them from ${from}: $initial_ properties, and where they were. first_touch: skip in the mapping file leaves it out`
   return { files: made.files, notices: [notice] }
 }
 
