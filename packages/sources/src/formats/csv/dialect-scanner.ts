@@ -65,9 +65,25 @@ export class DialectScanner implements RowFinder {
     return last ? { start, end: bytes.length, state } : moreBytesNeeded
   }
 
-  /** A line end, whatever came before: a row that long is broken. */
+  /**
+   * A line end, whatever quotes came before: a row that long is broken. One behind a backslash is none where nothing is
+   * quoted: read again up to there, as a chunk's end, the row would not look broken.
+   */
   skim(start: number): number {
-    return this.#bytes.indexOf(this.#lineEnd, start) + 1 || -1
+    const bytes = this.#bytes
+    if (!this.#escapesUnquoted) return bytes.indexOf(this.#lineEnd, start) + 1 || -1
+    for (let at = start; at < bytes.length; at++) {
+      if (bytes[at] === this.#escape) at++
+      else if (bytes[at] === this.#lineEnd) return at + 1
+    }
+    return -1
+  }
+
+  unfinished(): number {
+    if (!this.#escapesUnquoted) return 0
+    let backslashes = 0
+    while (this.#bytes[this.#bytes.length - 1 - backslashes] === this.#escape) backslashes++
+    return backslashes % 2
   }
 
   #isDelimiter(at: number): boolean {

@@ -41,4 +41,6 @@ export interface RowFinder {
    * the row starts, then with 0 for each of the blocks that follow.
    */
   skim(start: number): number
+  /** After skimming in vain: how many bytes at the end of the buffer say something of those that follow; else none. */
+  unfinished?(): number
 }

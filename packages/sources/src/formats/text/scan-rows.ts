@@ -81,7 +81,7 @@ export async function* scanRows(
         if (spans.length > 0) yield takeGroup()
         let end = finder.skim(rowAt - bytesAt)
         while (end === -1 && !ended) {
-          await readMore(readTo())
+          await readMore(readTo() - (finder.unfinished?.() ?? 0))
           end = finder.skim(0)
         }
         rowAt = end === -1 ? readTo() : bytesAt + end
