@@ -131,8 +131,11 @@ function timeOf(second: number): string {
 function usersTable(users: readonly User[]): TestTable {
   return {
     table: { kind: 'users', name: 'users' },
-    columns: ['user_id', 'identity', 'joindate', 'initial_utm_source', 'country'],
-    rows: users.map((user) => [user.id, user.identity, '2023-05-01 09:00:00', user.utm, user.country]),
+    columns: ['user_id', 'identity', 'joindate', 'last_modified', 'initial_utm_source', 'country'],
+    // Of rows of one moment the later in the files is the newer, and the order would make a difference.
+    rows: users.map((user, index) => {
+      return [user.id, user.identity, '2023-05-01 09:00:00', `2023-05-02 09:00:0${index}`, user.utm, user.country]
+    }),
   }
 }
 
