@@ -45,7 +45,8 @@ test('a run whose Redis is full for half a minute stands still, says why everywh
   expect(paused.text).not.toMatch(/\n\s+at /)
   const pausing = await heapferryHere(['pause', run], command)
   expect(pausing).toMatchObject({ code: 1, stderr: expect.stringMatching(/^heapferry: Redis is full[^]*→ Raise it/) })
-  const late = heapferry(['enqueue', path.join(command.cwd, 'export'), '--run', run], command)
+  const flags = await withoutFirstTouch(command.cwd)
+  const late = heapferry(['enqueue', path.join(command.cwd, 'export'), '--run', run, ...flags], command)
   const sent = posthog.stored.size
   await new Promise((resolve) => setTimeout(resolve, longerThanFiveAttemptsMs))
   // What was on its way went on, and nothing after it.
