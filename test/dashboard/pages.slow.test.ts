@@ -45,7 +45,7 @@ browserTest(
     expect(await page.locator('#progress strong').textContent()).toBe('25%')
     await run.table('more', 60, [null])
     await open(server.redis, { port: Number(new URL(first.url).port) })
-    await page.getByText('10 of 100 rows').waitFor()
+    await page.getByText('10 of 100 rows').first().waitFor()
     expect(await page.locator('#connection').isVisible()).toBe(false)
     expect(trouble.filter((line) => !/ERR_(?:CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING)/.test(line))).toEqual([])
   },
@@ -118,7 +118,10 @@ browserTest(
     )
     for (let round = 1; round <= 10; round++) {
       await run.table('clicks', 10, [tallyOf({ read: 10, sent: 10 })])
-      await page.getByText(`${10 * round + 10} of ${(10 * round + 1000).toLocaleString('en-US')} rows`).waitFor()
+      await page
+        .getByText(`${10 * round + 10} of ${(10 * round + 1000).toLocaleString('en-US')} rows`)
+        .first()
+        .waitFor()
     }
     expect(await page.evaluate('document.activeElement.isTheSame')).toBe('yes')
     expect(await page.locator('#details').getAttribute('open')).toBe('')
@@ -169,7 +172,7 @@ browserTest('of a hundred tables those in trouble come first, and any is found b
   await page.getByLabel('Show tables whose name has').fill('Event_1')
   expect(await shown()).toEqual(['event_1', ...Array.from({ length: 10 }, (_, index) => `event_1${index}`)])
   await run.table('works', 30, [done])
-  await page.getByText('1,000 of 1,040 rows').waitFor()
+  await page.getByText('1,000 of 1,040 rows').first().waitFor()
   expect(await shown()).toHaveLength(11)
   expect(await page.locator('#done-tables').getAttribute('open')).toBe('')
 })
