@@ -1,9 +1,8 @@
-import { ChunkConsumer, connectRedis } from '@heapferry/queue'
 import type { Page } from 'playwright-core'
-import { expect, onTestFinished } from 'vitest'
+import { expect } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
 import { browserTest } from './browser-test.ts'
-import { open, seedRun } from './support.ts'
+import { open, runWithFailedChunk } from './support.ts'
 
 const server = redisForTests()
 const passwords = { operator: 'operator password', viewer: 'viewer password' }
@@ -88,24 +87,8 @@ async function signIn(page: Page, url: string, password: string): Promise<void> 
 
 /** A run with a chunk that has failed, one that waits, one that is delayed. */
 async function failedRun(name: string) {
-  const run = await seedRun(server.redis, name)
-  const [chunk] = await run.table('clicks', 10, [null])
-  if (!chunk) throw new Error('no chunk was planned')
+  const { run, chunk } = await runWithFailedChunk(server, name)
   const { queue } = run.queue('events')
-  await queue.add('clicks 1', { not: 'a chunk' }, { jobId: chunk.id })
-  const connection = await connectRedis(server.server.url, () => {})
-  onTestFinished(() => connection.disconnect())
-  const consumer = new ChunkConsumer({
-    redis: connection,
-    run: run.id,
-    phase: 'events',
-    concurrency: 1,
-    process: () => Promise.reject(new Error('never reached')),
-    onError: () => {},
-  })
-  await consumer.resume()
-  await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
-  await consumer.close()
   await queue.add('clicks 2', chunk, { priority: 5 })
   await queue.add('clicks 3', {}, { delay: 3_600_000 })
   return run

@@ -1,7 +1,6 @@
-import { ChunkConsumer, connectRedis } from '@heapferry/queue'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { redisForTests } from '../support/redis.ts'
-import { ask, open, seedRun } from './support.ts'
+import { ask, open, runWithFailedChunk, seedRun } from './support.ts'
 
 const server = redisForTests()
 
@@ -84,7 +83,7 @@ test.each([
   ['all failed chunks', () => 'retry/failed'],
 ])('an operator who has signed in may have %s tried again, which the timeline tells', async (what, address) => {
   const name = what.startsWith('one') ? 'again-one' : 'again-all'
-  const { run, chunk } = await runWithFailedChunk(name)
+  const { run, chunk } = await runWithFailedChunk(server, name)
 
   const url = await open(server.redis, { passwords })
   const path = `${url}/queues/api/queues/${name}-events/${address(chunk.id)}`
@@ -106,7 +105,7 @@ test.each([
 })
 
 test('on the page of a run that has failed, its failed chunks are tried again, and it is not paused', async () => {
-  const { run } = await runWithFailedChunk('again-page')
+  const { run } = await runWithFailedChunk(server, 'again-page')
   for (const phase of ['identities', 'events'] as const)
     await run.ledger.seal(run.id, phase, phase === 'events' ? 1 : 0)
   const url = await open(server.redis, { passwords })
@@ -141,29 +140,6 @@ test('its pages load nothing from another host', async () => {
   }
   expect(text).not.toContain('googleapis')
 })
-
-/** Its only chunk has failed for good. */
-async function runWithFailedChunk(name: string) {
-  const run = await seedRun(server.redis, name)
-  const [chunk] = await run.table('clicks', 10, [null])
-  if (!chunk) throw new Error('no chunk was planned')
-  const connection = await connectRedis(server.server.url, () => {})
-  onTestFinished(() => connection.disconnect())
-  const consumer = new ChunkConsumer({
-    redis: connection,
-    run: run.id,
-    phase: 'events',
-    concurrency: 1,
-    process: () => Promise.reject(new Error('never reached')),
-    onError: () => {},
-  })
-  // What is not a chunk fails for good at its first attempt.
-  await run.queue('events').queue.add('clicks 1', { not: 'a chunk' }, { jobId: chunk.id })
-  await consumer.resume()
-  await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
-  await consumer.close()
-  return { run, chunk }
-}
 
 async function queuesOf(url: string): Promise<string[]> {
   const { queues } = JSON.parse((await ask(`${url}/queues/api/queues`)).text)

@@ -12,8 +12,8 @@ import {
   type Tally,
   type QueueState,
 } from '@heapferry/domain'
-import { ChunkQueue, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
-import { onTestFinished } from 'vitest'
+import { ChunkConsumer, ChunkQueue, connectRedis, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
+import { expect, onTestFinished } from 'vitest'
 import { chunkOf, fileOf, runOf } from '../support/chunk.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { until } from '../support/until.ts'
@@ -122,6 +122,29 @@ export async function seedRun(redis: Redis, name: string, changes: Partial<Run> 
       return queue
     },
   }
+}
+
+/** Its only chunk has failed for good. */
+export async function runWithFailedChunk({ redis, server }: { redis: Redis; server: { url: string } }, name: string) {
+  const run = await seedRun(redis, name)
+  const [chunk] = await run.table('clicks', 10, [null])
+  if (!chunk) throw new Error('no chunk was planned')
+  const connection = await connectRedis(server.url, () => {})
+  onTestFinished(() => connection.disconnect())
+  const consumer = new ChunkConsumer({
+    redis: connection,
+    run: run.id,
+    phase: 'events',
+    concurrency: 1,
+    process: () => Promise.reject(new Error('never reached')),
+    onError: () => {},
+  })
+  // What is not a chunk fails for good at its first attempt.
+  await run.queue('events').queue.add('clicks 1', { not: 'a chunk' }, { jobId: chunk.id })
+  await consumer.resume()
+  await expect.poll(async () => (await run.queueState('events')).failed, { timeout: 10_000 }).toBe(1)
+  await consumer.close()
+  return { run, chunk }
 }
 
 export function tallyOf(changes: Partial<Tally>): Tally {

@@ -4,7 +4,8 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { openScratch } from '../../apps/cli/src/open-scratch.ts'
-import { DistinctCounter, type Scratch } from '../../packages/migration/src/verify/distinct-counter.ts'
+import type { Scratch } from '@heapferry/migration'
+import { DistinctCounter } from '../../packages/migration/src/verify/distinct-counter.ts'
 
 test('as many keys are counted in each group as are different, wherever memory ends', async () => {
   const keys = fc.array(fc.tuple(fc.nat({ max: 4 }), fc.nat({ max: 50 })), { maxLength: 300 })

@@ -20,13 +20,18 @@ export function machinesPage(runs: readonly Measured[], redis: RunView['redis'])
   }
 }
 
-function redisOf({ usedBytes, maxBytes }: RunView['redis']): Html {
-  const used = `${grouped(Math.ceil(usedBytes / 1_000_000))} MB`
-  if (maxBytes === null) return html`<p>${used} in use; its memory has no limit (maxmemory).</p>`
+function redisOf(redis: RunView['redis']): Html {
+  const { usedBytes, maxBytes } = redis
+  if (maxBytes === null) return html`<p>${memoryText(redis)}; its memory has no limit (maxmemory).</p>`
   const share = usedBytes / maxBytes
   const state = share < 0.8 ? 'running' : 'failed'
   return html`${bar({ state, done: usedBytes, of: maxBytes, label: 'Memory of Redis in use' })}
-<p>${used} of ${grouped(Math.floor(maxBytes / 1_000_000))} MB in use (${percent(usedBytes, maxBytes)})</p>`
+<p>${memoryText(redis)} (${percent(usedBytes, maxBytes)})</p>`
+}
+
+export function memoryText({ usedBytes, maxBytes }: RunView['redis']): string {
+  const used = `${grouped(Math.ceil(usedBytes / 1_000_000))} MB`
+  return maxBytes === null ? `${used} in use` : `${used} of ${grouped(Math.floor(maxBytes / 1_000_000))} MB in use`
 }
 
 function queuesOf(runs: readonly Measured[]): Html {

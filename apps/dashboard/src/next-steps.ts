@@ -1,5 +1,5 @@
 import type { Run } from '@heapferry/domain'
-import { grouped } from '@heapferry/migration'
+import { grouped, hasCompleted, rejectsMoreThan, type TableStatus } from '@heapferry/migration'
 import { shareText } from './facts.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
@@ -10,7 +10,7 @@ const historyAgeMs = 48 * 3_600_000
 /** What is to be done about a run as it is now, most urgent first; nothing while it goes on well. */
 export function nextSteps({ run, status }: RunView): Html {
   const { state, totals } = status
-  const isCompleted = state === 'completed' || state === 'completed_with_rejected_rows'
+  const isCompleted = hasCompleted(status)
   const heldBack = totals.skipped_by_reason.held_back ?? 0
   const near = state === 'running' ? status.tables.filter((table) => isNearLimit(table, run.maxRejectedPercent)) : []
   const steps = [
@@ -41,11 +41,7 @@ export function reportLinks({ id }: Run): Html {
   return html`Report: <a href="/runs/${id}/report.html" download>page</a>, <a href="/runs/${id}/report.json" download>JSON</a>`
 }
 
-// Below, the run does not judge a table either.
-const judgedAfterRows = 10_000
-
 /** More than half of what makes a run pause itself. */
-function isNearLimit({ rejected, read }: { rejected: number; read: number }, maxPercent: number): boolean {
-  const percent = (100 * rejected) / Math.max(read, 1)
-  return maxPercent < 100 && read >= judgedAfterRows && percent > maxPercent / 2 && percent <= maxPercent
+function isNearLimit(table: TableStatus, maxPercent: number): boolean {
+  return maxPercent < 100 && rejectsMoreThan(maxPercent / 2, table) && !rejectsMoreThan(maxPercent, table)
 }

@@ -1,5 +1,5 @@
 import { isComplete } from '@heapferry/domain'
-import { grouped, percent, phaseTexts, type RunStatus } from '@heapferry/migration'
+import { grouped, hasCompleted, percent, phaseTexts, type RunStatus } from '@heapferry/migration'
 import { type Html, html } from './html.ts'
 
 const stateWords: Readonly<Record<RunStatus['state'], string>> = {
@@ -21,8 +21,8 @@ export function stateBadge({ state, trouble }: RunStatus): Html {
   return html`<span class="state ${state}">${stateWords[state]}</span>`
 }
 
-export function isFinal({ state }: RunStatus): boolean {
-  return state === 'completed' || state === 'completed_with_rejected_rows' || state === 'cancelled'
+export function isFinal(status: RunStatus): boolean {
+  return hasCompleted(status) || status.state === 'cancelled'
 }
 
 export function progressOf({ state, totals: { read, planned } }: RunStatus): Html {

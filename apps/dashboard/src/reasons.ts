@@ -13,10 +13,15 @@ import {
 import { type Html, html } from './html.ts'
 
 /** A group of rejected rows, with the first of it. */
-export function groupFacts({ table, reason, rows, first, example }: Omit<RejectedGroup, 'shape'>): Html {
+export function groupFacts(group: Omit<RejectedGroup, 'shape'>): Html {
+  const { table, reason, rows } = group
   return html`<p><strong>${grouped(rows)}</strong> of ${table}: <code>${reason}</code></p>
 <p>${rejectText[reason]}</p>
-<p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p>`
+${firstOf(group)}`
+}
+
+export function firstOf({ first, example }: Pick<RejectedGroup, 'first' | 'example'>): Html {
+  return html`<p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p>`
 }
 
 interface Reason {

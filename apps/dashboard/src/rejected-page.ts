@@ -4,6 +4,7 @@ import type { Visitor } from './access.ts'
 import { type Html, html } from './html.ts'
 import type { Content } from './page.ts'
 import { questionPage } from './question.ts'
+import { firstOf } from './reasons.ts'
 import { pairOf } from './samples-page.ts'
 
 /** What an address says of the rows that are meant. */
@@ -60,10 +61,10 @@ function groupItem(
   group: RejectedGroup,
   { mayRead, retriable }: { mayRead: boolean; retriable: boolean },
 ): Html {
-  const { table, reason, rows, first, example } = group
+  const { table, reason, rows, first } = group
   const command = `heapferry retry ${run.id} --reason ${reason} --table ${table}`
   return html`<li><p><strong>${grouped(rows)}</strong> of ${table}</p>
-<p class="facts">First: ${first.file}, row ${grouped(first.row)} (byte ${grouped(first.byte)}): ${example}</p>
+${firstOf(group)}
 ${
   mayRead
     ? html`<p class="actions"><a class="button" href="/runs/${run.id}/rejected/row?${query({ file: first.file, row: String(first.row), byte: String(first.byte) })}">Show that row</a>

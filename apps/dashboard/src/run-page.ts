@@ -6,7 +6,15 @@ import {
   type RetryUnderWay,
   type TimelineEntry,
 } from '@heapferry/domain'
-import { counted, grouped, percent, type RunStatus, type ServingWorker, timelineText } from '@heapferry/migration'
+import {
+  counted,
+  grouped,
+  hasCompleted,
+  percent,
+  type RunStatus,
+  type ServingWorker,
+  timelineText,
+} from '@heapferry/migration'
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
@@ -15,6 +23,7 @@ import { nextSteps, reportLinks } from './next-steps.ts'
 import { bar, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
 import type { RunView } from './run-view.ts'
+import { memoryText } from './machines-page.ts'
 import { type Line, tableOf } from './table.ts'
 import { tablesOf } from './tables-of-run.ts'
 
@@ -26,7 +35,7 @@ export function runPage(view: RunView, queues: readonly { phase: Phase; href: st
   const { run, status } = view
   const { totals } = status
   // Else they stand with what is to be done next.
-  const isOver = status.state === 'completed' || status.state === 'completed_with_rejected_rows'
+  const isOver = hasCompleted(status)
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
     live: !isFinal(status) || view.retry !== null,
@@ -151,9 +160,4 @@ function timelineOf(timeline: readonly TimelineEntry[]): Html {
   const shown = timeline.slice(-shownEntries).toReversed()
   return html`<ol class="timeline">${shown.map((entry, index) => html`<li id="entry-${timeline.length - index}">${moment(entry.atMs)} <span>${timelineText(entry)}</span></li>`)}</ol>
 ${older > 0 ? html`<p class="hint">${grouped(older)} older entries are in <code>heapferry status --json</code>.</p>` : html``}`
-}
-
-function memoryText({ usedBytes, maxBytes }: RunView['redis']): string {
-  const used = `${grouped(Math.ceil(usedBytes / 1_000_000))} MB`
-  return maxBytes === null ? `${used} in use` : `${used} of ${grouped(Math.floor(maxBytes / 1_000_000))} MB in use`
 }

@@ -4,7 +4,6 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   conversionVersion,
   type Destination,
-  enrichesFrom,
   type ExportFile,
   type FileId,
   type FileLedger,
@@ -30,6 +29,7 @@ import {
   changeText,
   fingerprintOfSalt,
   loadIdentities,
+  indexesSessions,
   lookAtTables,
   madeFiles,
   mappingChanges,
@@ -262,7 +262,7 @@ export async function produce(production: Production, work: ProductionWork): Pro
     if (signal.aborted && production.unloading !== null) return
     const rows = { read: source.readAll, hashSalt }
     for (const notice of await saveIdentities(run, files, rows, { ledger, store })) onNotice?.(notice)
-    if (enrichesFrom(run.mapping, 'sessions') || enrichesFrom(run.mapping, 'pages') || sendsFirstTouch(run)) {
+    if (indexesSessions(run.mapping) || sendsFirstTouch(run)) {
       // Nothing of events is enqueued before all sessions are indexed, and what was first of people is known.
       const all = comingFiles(production, 'events', work)
       while (!(await all.next()).done);
@@ -303,6 +303,7 @@ async function* comingFiles(
 ): AsyncGenerator<ExportFile[]> {
   if (unloading === null) return
   const told = new Set<string>()
+  const made = await madeFiles(run, store)
   for await (const discovery of unloading.files(phase, {
     run: run.id,
     by,
@@ -317,7 +318,7 @@ async function* comingFiles(
       onNotice?.(notice)
     }
     files.push(...come.files)
-    await saveGrant(run, [...files, ...(await madeFiles(run, store))], store)
+    await saveGrant(run, [...files, ...made], store)
     yield come.files
   }
 }

@@ -5,7 +5,7 @@ import { compileColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
 import { knownColumns, type Properties } from './known-columns.ts'
 import { columnNulls } from './nulls.ts'
-import { entryUrl, pageAddress } from './page-address.ts'
+import { entryUrl, pageAddress, setPageAddress } from './page-address.ts'
 import { pageColumns, sessionColumns } from './session-rows.ts'
 
 /** One of these says what all of its group say: parts of two campaigns, or of two browsers, are none. */
@@ -34,7 +34,6 @@ export interface DerivingRow {
  * Adds what is known of a row's session, and of the page, as the columns would have said it in the row itself: what the
  * mapping makes of a column here or in the table that it comes from, it makes of it. What the row says stays. The names of
  * what was added are in `heap_derived`.
- * @param names under which the mapping speaks of the row's table
  */
 export function compileDerived(
   context: ConversionContext,
@@ -118,10 +117,7 @@ function compileOfPage(context: ConversionContext, treatments: Treatments) {
   })
   return (cells: Values): [string, unknown][] => {
     const properties: Properties = {}
-    const { url, host, pathname } = pageAddress(cellsOf(cells))
-    if (url !== undefined) properties['$current_url'] = url
-    if (host !== undefined) properties['$host'] = host
-    if (pathname !== undefined) properties['$pathname'] = pathname
+    setPageAddress(properties, pageAddress(cellsOf(cells)))
     compiled.describe(cells, properties)
     return Object.entries(properties)
   }

@@ -8,7 +8,7 @@ import { compileDerived } from './derived-properties.ts'
 import { compileSessionName } from './session-name.ts'
 import type { Properties } from './known-columns.ts'
 import type { ColumnNulls } from './nulls.ts'
-import { entryUrl, pageAddress } from './page-address.ts'
+import { entryUrl, pageAddress, setPageAddress } from './page-address.ts'
 import { remembered } from './remembered.ts'
 import { uuidTail, uuidV7 } from './uuid-v7.ts'
 
@@ -173,15 +173,9 @@ function compileAddress(compiled: CompiledColumns): (values: Values, properties:
   return (values, properties) => {
     const query = queryCell(values)
     const hash = hashCell(values)
-    const { url, host, pathname } = pageAddress({
-      domain: domainCell(values),
-      path: pathCell(values),
-      query,
-      hash,
-    })
-    if (url !== undefined) properties.$current_url = url
-    if (host !== undefined) properties.$host = host
-    if (pathname !== undefined) properties.$pathname = pathname
+    const address = pageAddress({ domain: domainCell(values), path: pathCell(values), query, hash })
+    const { url, pathname } = address
+    setPageAddress(properties, address)
     if (url === undefined) setUnlessNull(properties, { query, hash })
 
     const landingPage = landingPageCell(values)

@@ -1,3 +1,5 @@
+import type { Properties } from './known-columns.ts'
+
 /** The cells that together say which page a row happened on. */
 export interface AddressCells {
   domain: string | null
@@ -33,6 +35,12 @@ export function pageAddress({ domain, path, query, hash }: AddressCells): PageAd
   }
   if (host === undefined) return { url: undefined, host, pathname }
   return { url: `https://${host}${pathname ?? ''}${led('?', query)}${led('#', hash)}`, host, pathname }
+}
+
+export function setPageAddress(properties: Properties, { url, host, pathname }: PageAddress): void {
+  if (url !== undefined) properties.$current_url = url
+  if (host !== undefined) properties.$host = host
+  if (pathname !== undefined) properties.$pathname = pathname
 }
 
 /**

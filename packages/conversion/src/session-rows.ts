@@ -42,20 +42,32 @@ export function compileSessionAsk(
   columns: Columns,
   context: RowContext,
 ): (values: Values, types: Types | undefined) => SessionAsk | null {
+  const momentIn = compileMoment(table, columns, context)
+  return (row, types) => {
+    const moment = momentIn(cellsOf(row, types))
+    return moment === null || moment.timeMs === null ? null : { name: moment.name, timeMs: moment.timeMs }
+  }
+}
+
+/** The name of a row's session, null where it has none, and its time, null where that is none. */
+function compileMoment(
+  table: Table,
+  columns: Columns,
+  context: RowContext,
+): (values: Values) => { name: string; timeMs: number | null } | null {
   const nulls = columnNulls(table, context.mapping)
   const keyCell = (column: string) => cellAt(columns.indexOf(column), nulls.certain(column))
   const userIdCell = keyCell('user_id')
   const sessionIdCell = keyCell('session_id')
   const timeCell = keyCell('time')
   const nameOf = compileSessionName(context)
-  return (row, types) => {
-    const values = cellsOf(row, types)
+  return (values) => {
     const userId = canonicalId(userIdCell(values))
     const sessionId = canonicalId(sessionIdCell(values))
     if (userId.kind !== 'id' || sessionId.kind !== 'id') return null
     const timeMs = parseHeapTime(timeCell(values) ?? '')
-    if (timeMs === undefined || !isInRange(timeMs, context.startedAtMs)) return null
-    return { name: nameOf(userId.id, sessionId.id), timeMs }
+    const isTime = timeMs !== undefined && isInRange(timeMs, context.startedAtMs)
+    return { name: nameOf(userId.id, sessionId.id), timeMs: isTime ? timeMs : null }
   }
 }
 
@@ -80,10 +92,7 @@ export function compileIndexedRow(
   const nulls = columnNulls(table, mapping)
   const treatments = treatmentsOf({ mapping, hash: (text) => text }, [table.name])
   const isDeleted = compileIsDeleted(columns, mapping)
-  const userIdCell = cellAt(columns.indexOf('user_id'), nulls.certain('user_id'))
-  const sessionIdCell = cellAt(columns.indexOf('session_id'), nulls.certain('session_id'))
-  const timeCell = cellAt(columns.indexOf('time'), nulls.certain('time'))
-  const nameOf = compileSessionName(context)
+  const momentIn = compileMoment(table, columns, context)
   const cells = wanted.map((column) => {
     const index = treatments.get(column)?.kind === 'drop' ? -1 : columns.indexOf(column)
     return { index, isNull: nulls.ofProperty(column) }
@@ -91,18 +100,16 @@ export function compileIndexedRow(
   return (row, types) => {
     if (isDeleted?.(row)) return null
     const values = cellsOf(row, types)
-    const userId = canonicalId(userIdCell(values))
-    const sessionId = canonicalId(sessionIdCell(values))
-    if (userId.kind !== 'id' || sessionId.kind !== 'id') return null
-    const timeMs = parseHeapTime(timeCell(values) ?? '')
-    return {
-      name: nameOf(userId.id, sessionId.id),
-      timeMs: timeMs === undefined || !isInRange(timeMs, context.startedAtMs) ? null : timeMs,
-      cells: cells.map(({ index, isNull }) => {
-        if (index === -1) return null
-        const value = values[index] ?? ''
-        return value.trim() === '' || isNull(value) ? '' : value
-      }),
-    }
+    const moment = momentIn(values)
+    return (
+      moment && {
+        ...moment,
+        cells: cells.map(({ index, isNull }) => {
+          if (index === -1) return null
+          const value = values[index] ?? ''
+          return value.trim() === '' || isNull(value) ? '' : value
+        }),
+      }
+    )
   }
 }

@@ -65,10 +65,12 @@ export { timelineText } from './timeline-text.ts'
 export { counted, duration, grouped, paceText, percent, phaseTexts } from './wording.ts'
 export {
   completedAtMs,
+  hasCompleted,
   isEveryChunkDone,
   isRunComplete,
   phaseOpen,
   rejectedTooMany,
+  rejectsMoreThan,
   type RunState,
   type RunStatus,
   runState,
@@ -77,8 +79,8 @@ export {
   type TableStatus,
 } from './run-state.ts'
 export { findNoSessions, type FindSessions, findSessionsIn } from './sessions/find-sessions.ts'
-export { openSessions, saveSessions } from './sessions/run-sessions.ts'
-export type { Scratch } from './verify/distinct-counter.ts'
+export { openSessions, indexesSessions, saveSessions } from './sessions/run-sessions.ts'
+export type { Scratch } from './scratch.ts'
 export type { CountOfPeople, Look, VerifiedDay } from './verify/posthog-verification.ts'
 export { monthText, whoText } from './verify/people-text.ts'
 export { verifyAgainstPostHog, type VerifyProgress } from './verify/verify-against-posthog.ts'

@@ -114,12 +114,16 @@ export function isEveryChunkDone({ phases }: RunProgress): boolean {
   return phases.every(isComplete)
 }
 
+export function hasCompleted({ state }: Pick<RunStatus, 'state'>): boolean {
+  return state === 'completed' || state === 'completed_with_rejected_rows'
+}
+
 /** When the last chunk was done; undefined while the run is not over, or was cancelled. */
 export function completedAtMs(
-  { state }: Pick<RunStatus, 'state'>,
+  status: Pick<RunStatus, 'state'>,
   timeline: readonly TimelineEntry[],
 ): number | undefined {
-  if (state !== 'completed' && state !== 'completed_with_rejected_rows') return undefined
+  if (!hasCompleted(status)) return undefined
   return timeline.findLast(({ kind }) => kind === 'phase_completed')?.atMs
 }
 
@@ -194,8 +198,13 @@ const judgedAfterRows = 10_000
 /** Tables of which more rows are rejected than the run allows: a mapping or an export that is wrong as a whole. */
 function tablesOverLimit({ tables }: RunProgress, maxRejectedPercent: number): TableProgress[] {
   return tables.filter(({ tally: { read, rejected } }) => {
-    return read >= judgedAfterRows && countOf(rejected) * 100 > read * maxRejectedPercent
+    return rejectsMoreThan(maxRejectedPercent, { read, rejected: countOf(rejected) })
   })
+}
+
+/** Whether more of a table's rows are rejected than so many percent, as far as there are enough to judge it by. */
+export function rejectsMoreThan(limit: number, { read, rejected }: Pick<TableStatus, 'read' | 'rejected'>): boolean {
+  return read >= judgedAfterRows && rejected * 100 > read * limit
 }
 
 /** Why a run pauses itself for its rejected rows; null where it goes on. */

@@ -1,4 +1,4 @@
-import { grouped } from '@heapferry/migration'
+import { grouped, hasCompleted } from '@heapferry/migration'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -104,8 +104,7 @@ async function demo(): Promise<void> {
       )
       say(`Now your own:   ${typed} run ./your-export --host us --api-key-file key.txt`)
       say(`Everything else: ${typed} --help`)
-      const complete = status.state === 'completed' || status.state === 'completed_with_rejected_rows'
-      process.exitCode = complete ? exitCodes.done : exitCodes.failed
+      process.exitCode = hasCompleted(status) ? exitCodes.done : exitCodes.failed
     } finally {
       await opened.close()
       await posthog.stop()

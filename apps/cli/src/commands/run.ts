@@ -9,7 +9,7 @@ import {
   workStoreOf,
 } from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
-import { duration, grouped, type RunStatus, wantedToGoOn } from '@heapferry/migration'
+import { duration, grouped, hasCompleted, type RunStatus, wantedToGoOn } from '@heapferry/migration'
 import { openRun } from '@heapferry/producer'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -109,16 +109,12 @@ async function run(source: string, flags: Flags): Promise<void> {
     if (status === null)
       throw new OperatorError('Redis did not answer at the end', 'The same command goes on where it was.')
     answer(flags.json ? visibleJson(status) : `\n${statusText(status)}`)
-    if (isCompleted(status)) await keepReport(production, opened, settings)
+    if (hasCompleted(status)) await keepReport(production, opened, settings)
     if (!flags.json) say(closingWords(status, stop.aborted, (performance.now() - startedAtMs) / 1000))
     process.exitCode = exitCodeOf(status, stop.aborted)
   } finally {
     await opened.close()
   }
-}
-
-function isCompleted({ state }: RunStatus): boolean {
-  return state === 'completed' || state === 'completed_with_rejected_rows'
 }
 
 /** A person who starts the run command wants the run to go on, whoever paused it. */

@@ -11,7 +11,7 @@ import { byColumns } from '../identities/by-columns.ts'
 import type { People } from '../identities/people.ts'
 import { Places } from './places.ts'
 import { SaidOfPeople } from './said-of-people.ts'
-import { asEvents, touchFiles } from './touch-files.ts'
+import { asEvents, heapPlaceColumns, touchFiles } from './touch-files.ts'
 import { rowKey, Touches } from './touches.ts'
 
 export interface TouchSource {
@@ -143,7 +143,7 @@ function fileCompiler(context: ConversionContext, places: Places) {
 function placeColumnsIn({ properties, tables }: Mapping): string[] {
   const rules = [properties, ...Object.values(tables).map((table) => table.properties ?? {})].flatMap(Object.entries)
   const named = rules.filter(([, rule]) => typeof rule === 'object' && isPlaceName(rule.name ?? ''))
-  return ['city', 'region', 'country', ...named.map(([column]) => column)]
+  return [...heapPlaceColumns, ...named.map(([column]) => column)]
 }
 
 /** '' where all are empty. */

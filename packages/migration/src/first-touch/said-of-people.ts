@@ -3,6 +3,7 @@ import type { ExportFile, Mapping } from '@heapferry/domain'
 import { byColumns } from '../identities/by-columns.ts'
 import { idOf } from '../identities/identity-facts.ts'
 import type { TouchSource } from './find-touches.ts'
+import { heapPlaceColumns } from './touch-files.ts'
 import type { Touches } from './touches.ts'
 
 const meant = /^\$(?:initial_|geoip_)/
@@ -64,12 +65,10 @@ function maySay({ table, columns, format }: ExportFile, mapping: Mapping): boole
   const rules = Object.values({ ...mapping.properties, ...properties })
   const named = rules.flatMap((rule) => (typeof rule === 'object' ? (rule.name ?? []) : []))
   return (
-    columns.some((column) => column.startsWith('initial_') || ofPlaces.has(column)) ||
+    columns.some((column) => column.startsWith('initial_') || heapPlaceColumns.includes(column)) ||
     [...named, ...Object.keys(statics)].some((name) => meant.test(name))
   )
 }
-
-const ofPlaces: ReadonlySet<string> = new Set(['city', 'region', 'country'])
 
 function namesIn({ $set, $set_once }: Record<string, unknown>): string[] {
   return Object.keys({ ...objectOf($set), ...objectOf($set_once) }).filter((name) => meant.test(name))

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import { type ConversionContext, firstTouchColumns } from '@heapferry/conversion'
-import { ExportFile, FileId, type Identities, OperatorError, type Run, type WorkStore } from '@heapferry/domain'
+import { ExportFile, FileId, type Identities, type Run, type WorkStore } from '@heapferry/domain'
 import { z } from 'zod'
 import { contextOf } from '../converters.ts'
+import { csvLine } from '../csv-line.ts'
 import { noIdentities } from '../identities/no-identities.ts'
 import { type PeopleSource, peopleOfRun } from '../identities/run-identities.ts'
+import { unlessOperator } from '../unless-operator.ts'
 import { grouped } from '../wording.ts'
 import { findTouches, type FirstTouch } from './find-touches.ts'
 import { touchFiles } from './touch-files.ts'
@@ -92,7 +94,7 @@ export async function saveFirstTouch(
     signal,
   })
   for await (const touch of touches) {
-    const row = Buffer.from(csvRow(cellsOf(touch)))
+    const row = Buffer.from(csvLine(cellsOf(touch)))
     rows.push(row)
     bytes += row.length
     made.people++
@@ -109,10 +111,7 @@ export async function saveFirstTouch(
 
 async function madeBefore(run: Run, store: WorkStore): Promise<Made | null> {
   if (!sendsFirstTouch(run)) return null
-  const bytes = await store.read(listPath(run)).catch((error: unknown) => {
-    if (error instanceof OperatorError) return null
-    throw error
-  })
+  const bytes = await store.read(listPath(run)).catch(unlessOperator)
   const made = bytes && Made.parse(JSON.parse(Buffer.from(bytes).toString()))
   return made?.createdAtMs === run.createdAtMs ? made : null
 }
@@ -137,8 +136,4 @@ function cellsOf({ person, timeMs, distinctId, setOnce, set }: FirstTouch): stri
   return [person, new Date(timeMs).toISOString(), distinctId, JSON.stringify(setOnce), JSON.stringify(set)]
 }
 
-function csvRow(cells: readonly string[]): string {
-  return `${cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')}\n`
-}
-
-const header = Buffer.from(csvRow(firstTouchColumns))
+const header = Buffer.from(csvLine(firstTouchColumns))

@@ -4,6 +4,9 @@ import type { ExportFile, Mapping, Table, TableKind } from '@heapferry/domain'
 /** What tells when people came first: a session says more of it than a page, and a page more than an event. */
 const inOrder: readonly (readonly TableKind[])[] = [['sessions'], ['pageviews'], ['event', 'raw_events']]
 
+/** Heap's columns of where somebody was. */
+export const heapPlaceColumns: readonly string[] = ['city', 'region', 'country']
+
 /** The files that tell when people came first, and what that is called; empty where no file does. */
 export function touchFiles(files: readonly ExportFile[], mapping: Mapping): { from: string; files: ExportFile[] } {
   for (const kinds of inOrder) {

@@ -9,7 +9,6 @@ export class Touches {
   /** Open addressing: number + 1, 0 where a slot is free. At least a quarter of the slots is. */
   #slots = new Int32Array(1 << 12)
   #people = 0
-  #seen = 0
   readonly #ids = new Blocks(Int32Array, 0)
   readonly #firstMs = new Blocks(Float64Array, Number.POSITIVE_INFINITY)
   readonly #firstKeys = new Blocks(Uint32Array, 0)
@@ -17,11 +16,6 @@ export class Touches {
   readonly #places = new Blocks(Int32Array, none)
   readonly #said = new Blocks(Int32Array, none)
   readonly #wanted = new Int32Array(2)
-
-  /** How many people have a row. */
-  get seen(): number {
-    return this.#seen
-  }
 
   /** @param person canonical decimal id that stands for the person @returns the person's number, of those before or a new one */
   numberOf(person: string): number {
@@ -44,7 +38,6 @@ export class Touches {
   see(number: number, timeMs: number, key: () => number): void {
     const firstMs = this.#firstMs.at(number)
     if (timeMs > firstMs) return
-    if (firstMs === Number.POSITIVE_INFINITY) this.#seen++
     const ofRow = key()
     if (timeMs === firstMs && ofRow >= this.#firstKeys.at(number)) return
     this.#firstMs.set(number, timeMs)

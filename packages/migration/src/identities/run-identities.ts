@@ -11,6 +11,7 @@ import {
   tellsWhoIsWho,
   type WorkStore,
 } from '@heapferry/domain'
+import { unlessOperator } from '../unless-operator.ts'
 import { decodeIdentities, encodeIdentities } from './encoded-identities.ts'
 import { identityFacts } from './identity-facts.ts'
 import { type People, peopleOf } from './people.ts'
@@ -123,13 +124,8 @@ function ofPeople(files: readonly ExportFile[]): ExportFile[] {
   return files.filter(({ table }) => tellsWhoIsWho(table.kind))
 }
 
-/** What is not there, or is another's, is as nothing. */
-function unlessOperator(error: unknown): null {
-  if (error instanceof OperatorError) return null
-  throw error
-}
-
-function sha256(parts: readonly (string | Uint8Array)[]): string {
+/** In hex. */
+export function sha256(parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
   return hash.digest('hex')

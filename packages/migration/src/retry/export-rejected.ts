@@ -6,6 +6,7 @@ import {
   type RunId,
   type Source,
 } from '@heapferry/domain'
+import { csvLine } from '../csv-line.ts'
 import { withoutFormula } from './formulas.ts'
 import { batchesOf, rereadFile, type RereadRow } from './reread-rows.ts'
 import type { RowPlaces } from './row-places.ts'
@@ -48,7 +49,7 @@ async function* linesOf(
   { run, ledger, source }: ExportWork,
 ): AsyncGenerator<string> {
   const columns = await columnsOf(places, files, source)
-  yield csvLine([...leadingColumns, ...columns])
+  yield harmlessLine([...leadingColumns, ...columns])
   for (const file of files) {
     for await (const rows of batchesOf(rereadFile(places, file, source))) {
       const stored = await ledger.rejectedAt(
@@ -67,7 +68,7 @@ async function* linesOf(
 function lineOf(rejected: RejectedRow, { file, row, text }: RereadRow, columns: string[]): string {
   const { reason, detail, table, byte } = rejected
   const cells = row.kind === 'row' ? cellsIn(columns, row) : columns.map(() => null)
-  return csvLine([reason, detail, table, file.path, String(rejected.row), String(byte), text, ...cells])
+  return harmlessLine([reason, detail, table, file.path, String(rejected.row), String(byte), text, ...cells])
 }
 
 /** Two columns of a row may have one name, in JSON: the second goes to the second column of that name. */
@@ -113,12 +114,7 @@ export function hasOwnColumns({ format }: ExportFile): boolean {
   return format.kind === 'json_lines' || format.kind === 'json_array'
 }
 
-function csvLine(cells: readonly (string | null)[]): string {
-  return `${cells.map(csvCell).join(',')}\n`
-}
-
-function csvCell(value: string | null): string {
-  if (value === null) return ''
-  const harmless = withoutFormula(value)
-  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+/** Nothing of it is calculated by a spreadsheet. */
+function harmlessLine(cells: readonly (string | null)[]): string {
+  return csvLine(cells.map((cell) => (cell === null ? '' : withoutFormula(cell))))
 }

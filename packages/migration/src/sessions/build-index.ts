@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { deflateSync } from 'node:zlib'
 import type { Values, WorkStore } from '@heapferry/domain'
-import type { Scratch } from '../verify/distinct-counter.ts'
+import type { Scratch } from '../scratch.ts'
 import {
   atOfPage,
   atOfSession,

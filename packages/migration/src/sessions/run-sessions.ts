@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto'
 import { compileIndexedRow, pageColumns, sessionColumns } from '@heapferry/conversion'
 import {
-  type Columns,
   enrichesFrom,
   type ExportFile,
   type Identities,
@@ -15,11 +13,13 @@ import {
   type Source,
   type WorkStore,
 } from '@heapferry/domain'
-import { type KeptIdentities, loadIdentities } from '../identities/run-identities.ts'
+import { byColumns } from '../identities/by-columns.ts'
+import { type KeptIdentities, loadIdentities, sha256 } from '../identities/run-identities.ts'
+import type { Scratch } from '../scratch.ts'
+import { unlessOperator } from '../unless-operator.ts'
 import { counted } from '../wording.ts'
-import type { Scratch } from '../verify/distinct-counter.ts'
 import { IndexBuilder } from './build-index.ts'
-import { openStoredIndex, unlessOperator } from './stored-index.ts'
+import { openStoredIndex } from './stored-index.ts'
 
 /** Where the index of a run is: its files in the work store, the hash of what it holds in the ledger. */
 export interface KeptSessions {
@@ -52,12 +52,12 @@ export async function saveSessions(
   work: SessionsSource,
   kept: KeptSessions,
 ): Promise<string[]> {
-  if (!isIndexed(run.mapping)) return []
+  if (!indexesSessions(run.mapping)) return []
   const { ledger, store } = kept
   const indexed = indexedFiles(run.mapping, files)
-  const fingerprint = sha256(
+  const fingerprint = sha256([
     JSON.stringify(indexed.map(({ path, version: { sizeBytes, mark } }) => [path, sizeBytes, mark])),
-  )
+  ])
   const stored = await ledger.sessions(run.id)
   if (stored && stored.files !== fingerprint) {
     throw new OperatorError(
@@ -96,7 +96,7 @@ export async function openSessions(run: Run, { ledger, store }: KeptSessions): P
 }
 
 /** Whether a run looks for sessions: one of an earlier conversion, or that wants nothing of them, does not. */
-function isIndexed(mapping: Mapping): boolean {
+export function indexesSessions(mapping: Mapping): boolean {
   return enrichesFrom(mapping, 'sessions') || enrichesFrom(mapping, 'pages')
 }
 
@@ -137,22 +137,12 @@ async function build(
 function rowReaders({ mapping, conversion, createdAtMs }: Run, { table }: ExportFile, identities: Identities) {
   const ofSession = enrichesFrom(mapping, 'sessions') ? sessionColumns : []
   const wanted = table.kind === 'sessions' ? ofSession : pageColumns
-  const known = new WeakMap<Columns, ReturnType<typeof compileIndexedRow>>()
-  return (columns: Columns) => {
-    const reader =
-      known.get(columns) ??
-      compileIndexedRow(table, columns, wanted, { mapping, conversion, identities, startedAtMs: createdAtMs })
-    known.set(columns, reader)
-    return reader
-  }
+  const context = { mapping, conversion, identities, startedAtMs: createdAtMs }
+  return byColumns((columns) => compileIndexedRow(table, columns, wanted, context))
 }
 
 async function isThere(run: RunId, { content }: SessionsRecord, store: WorkStore): Promise<boolean> {
   const index = await openStoredIndex(store, folderOf(run)).catch(unlessOperator)
   if (index === null) return false
   return index.head.content === content && (await index.isWhole())
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }

@@ -11,6 +11,7 @@ import {
   type WorkStore,
 } from '@heapferry/domain'
 import pMap from 'p-map'
+import { unlessOperator } from '../unless-operator.ts'
 import {
   atOfPage,
   atOfSession,
@@ -129,12 +130,6 @@ function damaged(file: string, cause: unknown): OperatorError {
     'Delete it, and start the run command again: it makes the index of sessions anew.',
     { cause },
   )
-}
-
-/** What is not there is as nothing. */
-export function unlessOperator(error: unknown): null {
-  if (error instanceof OperatorError) return null
-  throw error
 }
 
 /** Whatever is not as it was written does not come through: packed blocks end with a checksum. */

@@ -1,11 +1,5 @@
 import { hash } from 'node:crypto'
-
-/** Where records go that memory has no room for: nothing in them can be read back to a row. */
-export interface Scratch {
-  append(part: number, bytes: Uint8Array): Promise<void>
-  /** Everything that was appended to a part, which is empty then: another count may follow. */
-  take(part: number): Promise<Uint8Array>
-}
+import type { Scratch } from '../scratch.ts'
 
 // As many as make a part of a billion records small enough to be counted in memory: 4 million of 12 bytes.
 const parts = 256

@@ -1,8 +1,9 @@
 import type { ExportFile, RowKey } from '@heapferry/domain'
 import { dayOf } from '../convert-slice.ts'
 import { fileOf } from '../retry/row-places.ts'
+import type { Scratch } from '../scratch.ts'
 import { DayMap } from './day-map.ts'
-import { DistinctCounter, type Scratch } from './distinct-counter.ts'
+import { DistinctCounter } from './distinct-counter.ts'
 import { type RereadingWork, type RowsOfFiles, sentEvents } from './sent-events.ts'
 
 export interface RecountWork extends RereadingWork {
