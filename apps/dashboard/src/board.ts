@@ -1,6 +1,3 @@
-import { createBullBoard } from '@bull-board/api'
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
-import { ExpressAdapter } from '@bull-board/express'
 import type { Logger } from '@heapferry/config'
 import {
   ChunkId,
@@ -13,9 +10,8 @@ import {
 } from '@heapferry/domain'
 import { ChunkQueue, type Redis } from '@heapferry/queue'
 import express, { type Request, type RequestHandler, type Response, type Router } from 'express'
-import { z } from 'zod'
 import { visitorOf } from './access.ts'
-import { type Colours, colours } from './style.ts'
+import type { RunQueue } from './bull-board.ts'
 
 /** Bull Board over the queues of every run that the ledger knows. */
 export interface Board {
@@ -40,10 +36,9 @@ export interface BoardOptions {
  * answered with 405, whoever asks: Bull Board would go around the ledger.
  */
 export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
-  const queues = new Map<string, { run: RunId; phase: Phase; queue: ChunkQueue }>()
-  // Whether a board only shows is fixed when a queue is put on it: so there are two.
-  const shown = createBoard({ readOnly: true })
-  const retrying = createBoard({ readOnly: false })
+  const queues = new Map<string, RunQueue>()
+  // Most dashboards are never asked for it.
+  let loaded: Promise<Boards> | null = null
 
   function queueOf(run: RunId, phase: Phase): ChunkQueue {
     const key = `${run}/${phase}`
@@ -55,7 +50,7 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
     return queue
   }
 
-  async function followLedger(): Promise<void> {
+  async function followLedger({ shown, retrying }: Boards): Promise<void> {
     const runs = (await ledger.runs()).map(({ id }) => id)
     const all = runs.flatMap((run) => phases.map((phase) => ({ run, phase, queue: queueOf(run, phase) })))
     for (const board of [shown, retrying]) board.show(all)
@@ -70,10 +65,10 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
   let following: Promise<void> = Promise.resolve()
   let followedAtMs = -Infinity
   /** Runs appear and vanish while the board is open. */
-  function follow(): Promise<void> {
+  function follow(boards: Boards): Promise<void> {
     if (performance.now() - followedAtMs < lookEveryMs) return following
     followedAtMs = performance.now()
-    following = followLedger().catch((error: unknown) => {
+    following = followLedger(boards).catch((error: unknown) => {
       followedAtMs = -Infinity
       throw error
     })
@@ -104,7 +99,8 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
   router.use(async (request, response, next) => {
     const { role, signedIn } = visitorOf(response)
     const mayRetry = signedIn && role === 'operator'
-    await follow()
+    const boards = await (loaded ??= loadBoards())
+    await follow(boards)
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       const retry = mayRetry ? retryOf(request) : null
       if (retry === null) {
@@ -115,7 +111,7 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
       }
       if (!(await noteRetry(retry, response))) return
     }
-    const board = mayRetry ? retrying : shown
+    const board = mayRetry ? boards.retrying : boards.shown
     board.router(request, response, next)
   })
 
@@ -126,6 +122,17 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
     async close() {
       await Promise.all([...queues.values()].map(({ queue }) => queue.close()))
     },
+  }
+}
+
+type Boards = Awaited<ReturnType<typeof loadBoards>>
+
+/** Whether a board only shows is fixed when a queue is put on it: so there are two. */
+async function loadBoards() {
+  const { createBoard } = await import('./bull-board.ts')
+  return {
+    shown: createBoard({ path: boardPath, readOnly: true }),
+    retrying: createBoard({ path: boardPath, readOnly: false }),
   }
 }
 
@@ -156,107 +163,4 @@ const ownPage: RequestHandler = (request, response, next) => {
       send(typeof body === 'string' ? body.replaceAll(foreignFonts, '').replace('</head>', own) : body)
   }
   next()
-}
-
-type Hooks = NonNullable<NonNullable<Parameters<typeof createBullBoard>[0]['options']>['handlerHooks']>
-
-const Queues = z.looseObject({
-  queues: z.array(z.looseObject({ counts: z.record(z.string(), z.number()), readOnlyMode: z.boolean() })),
-})
-
-/**
- * Bull Board offers all of its buttons or none, of each queue. Where nothing has failed, none would do anything; of those of a
- * queue with failed chunks `board.css` leaves the ones that try them again.
- */
-const onlyRetries: Hooks = {
-  after({ route }, result) {
-    const answer = Queues.safeParse(result.body)
-    if (route !== '/api/queues' || !answer.success) return result
-    const queues = answer.data.queues.map((queue) => ({
-      ...queue,
-      readOnlyMode: queue.readOnlyMode || !queue.counts['failed'],
-      allowCompletedRetries: false,
-    }))
-    return { ...result, body: { ...answer.data, queues } }
-  },
-}
-
-type UIConfig = NonNullable<NonNullable<Parameters<typeof createBullBoard>[0]['options']>['uiConfig']>
-type Theme = NonNullable<NonNullable<UIConfig['theme']>['light']>
-
-/** The colours of our own pages, by the names that Bull Board has for them. */
-function themeOf({ paper, card, ink, soft, line, link, good, warn, bad }: Colours): Theme {
-  return {
-    background: paper,
-    foreground: ink,
-    card,
-    popover: card,
-    primary: link,
-    'primary-foreground': paper,
-    secondary: card,
-    'secondary-foreground': ink,
-    muted: card,
-    'muted-foreground': soft,
-    accent: line,
-    'accent-foreground': ink,
-    destructive: bad,
-    'destructive-foreground': paper,
-    border: line,
-    input: line,
-    sidebar: card,
-    'sidebar-foreground': ink,
-    'sidebar-accent': line,
-    'sidebar-border': line,
-    'font-sans': 'system-ui, sans-serif',
-    'font-mono': 'ui-monospace, monospace',
-    'status-active': link,
-    'status-completed': good,
-    'status-failed': bad,
-    'status-waiting': warn,
-    'status-delayed': warn,
-    'status-paused': soft,
-  }
-}
-
-function createBoard({ readOnly }: { readOnly: boolean }) {
-  const serverAdapter = new ExpressAdapter()
-  serverAdapter.setBasePath(boardPath)
-  const board = createBullBoard({
-    queues: [],
-    serverAdapter,
-    options: {
-      handlerHooks: onlyRetries,
-      uiConfig: {
-        boardTitle: 'heapferry',
-        boardLogo: { path: '/icon.svg', width: 28, height: 28 },
-        favIcon: { default: '/icon.svg', alternative: '/icon.svg' },
-        theme: { light: themeOf(colours.light), dark: themeOf(colours.dark) },
-        miscLinks: [{ text: 'Runs', url: '/' }],
-        hideRedisDetails: true,
-        hideDocsLink: true,
-        // It would warn that nobody works on the queues of finished runs and of phases that are not open.
-        showWorkers: false,
-      },
-    },
-  })
-  const adapters = new WeakMap<ChunkQueue, BullMQAdapter>()
-  const adapterOf = ({ run, phase, queue }: { run: RunId; phase: Phase; queue: ChunkQueue }): BullMQAdapter => {
-    const known = adapters.get(queue)
-    if (known) return known
-    const adapter = new BullMQAdapter(queue.queue, {
-      readOnlyMode: readOnly,
-      displayName: `${run} · ${phases.indexOf(phase) + 1} ${phase}`,
-      externalJobUrl: () => ({ href: `/runs/${run}`, displayText: 'Run' }),
-    })
-    adapters.set(queue, adapter)
-    return adapter
-  }
-  const router: Router = serverAdapter.getRouter()
-  return {
-    router,
-    show(queues: readonly { run: RunId; phase: Phase; queue: ChunkQueue }[]): void {
-      board.replaceQueues([])
-      board.setQueues(queues.map(adapterOf))
-    },
-  }
 }
