@@ -3,7 +3,7 @@ import path from 'node:path'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryAnswer } from '../support/heapferry-here.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_modes00000000000000000000000000000000000000'
 
@@ -28,10 +28,11 @@ test.each([
   const options = { cwd: folder, env: { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey, HEAPFERRY_HOME: home } }
   const before = process.umask(Number.parseInt(umask, 8))
   try {
-    const run = ['run', 'clicks.csv', '--run', 'mine', '--max-rejected', '100']
-    const { code } = await heapferryAnswer(run, options)
+    // A worker of its own, which keeps a log.
+    const run = ['run', 'clicks.csv', '--run', 'mine', '--max-rejected', '100', '--workers', '1', '--no-dashboard']
+    const { code } = await heapferryHere(run, options)
     expect(code).toBe(3)
-    expect((await heapferryAnswer(['rejected', 'mine', '--out', 'rows.csv'], options)).code).toBe(0)
+    expect((await heapferryHere(['rejected', 'mine', '--out', 'rows.csv'], options)).code).toBe(0)
   } finally {
     process.umask(before)
   }

@@ -340,6 +340,20 @@ const avroValues: [type: avro.Schema, value: unknown, expected: unknown][] = [
   ['string', '7', '7'],
   [{ type: 'array', items: 'long' }, [1, 2], [1, 2]],
   [{ type: 'map', values: 'string' }, { a: 'b' }, { a: 'b' }],
+  [{ type: 'array', items: 'float' }, [19.9, 16777216, -0.1, 3.4e38], [19.9, 16777216, -0.1, 3.4e38]],
+  [{ type: 'map', values: ['null', 'float'] }, { a: { float: 19.9 } }, { a: 19.9 }],
+  [
+    {
+      type: 'record',
+      name: 'cart',
+      fields: [
+        { name: 'lines', type: { type: 'array', items: 'float' } },
+        { name: 'total', type: 'double' },
+      ],
+    },
+    { lines: [0.3], total: 0.1234567890123 },
+    { lines: [0.3], total: 0.1234567890123 },
+  ],
   [['null', 'long'], { long: 7 }, 7],
   [['string', 'long', 'boolean'], { long: 7 }, 7],
   [['string', 'long', 'boolean'], { string: '7' }, '7'],
@@ -801,6 +815,27 @@ test('uuids of rows without event_id do not depend on what a format declares: th
   const before = csv('user_id,time,price,ratio', '1,2023-01-01 00:00:00,19.899999618530273,NaN')
   expect(ofFloat?.properties).toMatchObject({ price: 19.9 })
   expect(ofFloat?.uuid).toBe((await outcomeOf({ 'signup.csv': before })).events[0]?.uuid)
+})
+
+test('numbers of 32 bits in a list of Parquet have the digits that they know', async () => {
+  const required = { repetition_type: 'REQUIRED' as const }
+  const schema = [
+    { name: 'root', num_children: 4 },
+    { name: 'user_id', type: 'INT64' as const, ...required },
+    { name: 'event_id', type: 'INT64' as const, ...required },
+    { name: 'time', type: 'BYTE_ARRAY' as const, converted_type: 'UTF8' as const, ...required },
+    { name: 'prices', repetition_type: 'OPTIONAL' as const, converted_type: 'LIST' as const, num_children: 1 },
+    { name: 'list', repetition_type: 'REPEATED' as const, num_children: 1 },
+    { name: 'element', type: 'FLOAT' as const, repetition_type: 'OPTIONAL' as const },
+  ]
+  const columns = [
+    { name: 'user_id', data: [1n] },
+    { name: 'event_id', data: [1n] },
+    { name: 'time', data: ['2023-01-01 00:00:00'] },
+    { name: 'prices', data: [[19.9, null, 3.4e38]] },
+  ]
+  const { events } = await outcomeOf({ 'signup.parquet': parquetFile(columns, { schema }) })
+  expect(events[0]?.properties).toMatchObject({ prices: [19.9, null, 3.4e38] })
 })
 
 test('every number of 32 bits comes as the shortest text that is that number', async () => {

@@ -102,7 +102,7 @@ export function paceOf(typed: TypedPace): Pace {
   return typed === 'none' ? null : typed
 }
 
-export function wholeNumber(text: string): number {
-  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('expected a whole number from 1 to 999')
+export function upTo999(text: string): number {
+  if (/^(?:0|[1-9]\d{0,2})$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number from 0 to 999')
 }

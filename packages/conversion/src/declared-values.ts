@@ -54,7 +54,9 @@ export function declaredValue(text: string, type: DeclaredType): unknown {
     case 'boolean':
       return text === 'true' ? true : text === 'false' ? false : text
     case 'json':
-      return structureIn(text) ?? storableText(text)
+      return structureIn(text, false) ?? storableText(text)
+    case 'json_of_floats':
+      return structureIn(text, true) ?? storableText(text)
   }
 }
 
@@ -64,7 +66,7 @@ const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*|[[{\]}]/gs
 const maxDepth = 100
 
 /** Null where the text is no JSON, or too deep. */
-function structureIn(text: string): unknown {
+function structureIn(text: string, hasFloats: boolean): unknown {
   let depth = 0
   let deepest = 0
   const exact = text.replace(tokens, (token) => {
@@ -79,7 +81,8 @@ function structureIn(text: string): unknown {
         return token
     }
     if (token.startsWith('"')) return isPlain.test(token) ? token : storableToken(token)
-    return isExact(token) ? token : `"${token}"`
+    if (!isExact(token)) return `"${token}"`
+    return hasFloats && isFloat(token) ? floatText(token) : token
   })
   if (deepest > maxDepth) return null
   try {
@@ -88,6 +91,12 @@ function structureIn(text: string): unknown {
     if (error instanceof SyntaxError) return null
     throw error
   }
+}
+
+/** Whether a number has 32 bits, of which hardly any double has all: one of 2^29. */
+function isFloat(token: string): boolean {
+  const value = Number(token)
+  return !/^-?\d+$/.test(token) && Math.fround(value) === value
 }
 
 const isPlain = /^[^\\\0\uD800-\uDFFF]*$/

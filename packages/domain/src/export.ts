@@ -39,9 +39,9 @@ export type Format = z.infer<typeof Format>
 /**
  * What a format itself says of a cell's text, so that it is no text in PostHog either. Whole numbers (`integer`) that a
  * double does not hold stay text; `float` is a number of 32 bits, whose text has more digits than it knows; `json` is a list
- * or an object.
+ * or an object, and `json_of_floats` one in which there may be such numbers.
  */
-export const DeclaredType = z.enum(['integer', 'number', 'float', 'boolean', 'json'])
+export const DeclaredType = z.enum(['integer', 'number', 'float', 'boolean', 'json', 'json_of_floats'])
 export type DeclaredType = z.infer<typeof DeclaredType>
 
 /** How the whole file is packed; Avro and Parquet compress inside and count as `none`. */

@@ -15,7 +15,7 @@ import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
-import { options, settingsFrom, wholeNumber } from '../options.ts'
+import { options, settingsFrom, upTo999 } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
@@ -38,7 +38,7 @@ export function runCommand(command: Command): void {
     .addOption(options.skipKeyCheck())
     .addOption(options.to())
     .addOption(options.run())
-    .option('--workers <N>', 'worker processes on this machine', wholeNumber, 2)
+    .option('--workers <N>', 'worker processes on this machine; 0 where all work elsewhere', upTo999, 2)
     .addOption(options.mapping())
     .addOption(options.includeRecent())
     .addOption(options.maxRejected())

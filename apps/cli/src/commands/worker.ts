@@ -80,7 +80,10 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   // The command may have died while this process was starting.
   if (ofRunCommand && !process.connected) stop.abort()
   // Without Redis no chunk can be handed back; its lock runs out by itself.
-  stop.signal.addEventListener('abort', () => setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref())
+  let forced: NodeJS.Timeout | undefined
+  stop.signal.addEventListener('abort', () => {
+    forced = setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref()
+  })
 
   if (destination.kind === 'posthog' && apiKey !== null) {
     if (settings.HEAPFERRY_SKIP_KEY_CHECK) logger.warn(keyCheckSkipped)
@@ -106,5 +109,6 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   await worker.close()
   await close()
+  clearTimeout(forced)
   logger.info('worker ended')
 }

@@ -33,6 +33,8 @@ export function declaredType(kind: CompiledColumn['kind']): DeclaredType | undef
 
 /** A type of the schema. */
 interface ValueType extends Omit<CompiledColumn, 'name'> {
+  /** Numbers of 32 bits are in it. */
+  floats?: boolean
   /** The value as JSON, inside of a nested one. */
   json(from: AvroBytes): string
 }
@@ -245,7 +247,13 @@ function timestampOf(unit: TimeUnit): ValueType {
 }
 
 function numberOf(read: (from: AvroBytes) => number, kind: ValueKind): ValueType {
-  return { cell: (from) => String(read(from)), json: (from) => jsonNumber(read(from)), nested: false, kind }
+  return {
+    cell: (from) => String(read(from)),
+    json: (from) => jsonNumber(read(from)),
+    nested: false,
+    kind,
+    floats: kind === 'float',
+  }
 }
 
 /** Null where the type is no decimal. */
@@ -298,16 +306,17 @@ function unionOf(branches: readonly ValueType[]): ValueType {
     },
     kind: others.length > 0 ? 'mixed' : kind,
     json: (from) => branchOf(from).json(from),
+    floats: branches.some(({ floats }) => floats),
     nested: branches.some(({ nested }) => nested),
   }
 }
 
 function arrayOf(items: ValueType): ValueType {
-  return nestedOf((from) => `[${from.items(() => items.json(from)).join(',')}]`)
+  return nestedOf([items], (from) => `[${from.items(() => items.json(from)).join(',')}]`)
 }
 
 function mapOf(values: ValueType): ValueType {
-  return nestedOf((from) => {
+  return nestedOf([values], (from) => {
     const entries = from.items(() => `${JSON.stringify(from.string())}:${values.json(from)}`)
     return `{${entries.join(',')}}`
   })
@@ -315,12 +324,14 @@ function mapOf(values: ValueType): ValueType {
 
 function recordOf(fields: readonly Field[]): ValueType {
   const named = fields.map(({ name, type }) => ({ key: `${JSON.stringify(name)}:`, type }))
-  return nestedOf((from) => `{${named.map(({ key, type }) => key + type.json(from)).join(',')}}`)
+  const types = fields.map(({ type }) => type)
+  return nestedOf(types, (from) => `{${named.map(({ key, type }) => key + type.json(from)).join(',')}}`)
 }
 
-function nestedOf(read: (from: AvroBytes) => string): ValueType {
+function nestedOf(types: readonly ValueType[], read: (from: AvroBytes) => string): ValueType {
   const json = (from: AvroBytes): string => from.nested(() => read(from))
-  return { cell: json, json, nested: true, kind: 'json' }
+  const floats = types.some((type) => type.floats)
+  return { cell: json, json, nested: true, kind: floats ? 'json_of_floats' : 'json', floats }
 }
 
 function isObject(value: unknown): value is Schema {

@@ -60,10 +60,12 @@ function isDecimal({ converted_type, logical_type }: SchemaElement): boolean {
 }
 
 /** What a column is, of an element before it is simplified; nothing where it is text. */
-export function declaredTypeOf({ element }: SchemaTree, nested: boolean): DeclaredType | undefined {
+export function declaredTypeOf(node: SchemaTree, nested: boolean): DeclaredType | undefined {
+  const { element } = node
   const { type, converted_type, logical_type } = element
   if (isIdNumber(element)) return undefined
-  if (nested || converted_type === 'JSON' || logical_type?.type === 'JSON') return 'json'
+  if (nested) return hasFloats(node) ? 'json_of_floats' : 'json'
+  if (converted_type === 'JSON' || logical_type?.type === 'JSON') return 'json'
   if (logical_type?.type === 'FLOAT16') return 'number'
   if (type === 'INT32' || type === 'INT64') {
     const isWhole =
@@ -73,6 +75,10 @@ export function declaredTypeOf({ element }: SchemaTree, nested: boolean): Declar
     return isWhole ? 'integer' : undefined
   }
   return type && declared.get(type)
+}
+
+function hasFloats({ element, children }: SchemaTree): boolean {
+  return element.type === 'FLOAT' || children.some(hasFloats)
 }
 
 const declared: ReadonlyMap<ParquetType, DeclaredType> = new Map([
