@@ -1,7 +1,7 @@
 import type { Values } from '@heapferry/domain'
 import type { CompiledColumns } from './compile-columns.ts'
 import type { Treatments } from './column-treatments.ts'
-import type { Properties } from './known-columns.ts'
+import type { Properties } from './properties.ts'
 import { remembered } from './remembered.ts'
 import { storableText } from './storable-text.ts'
 
@@ -37,7 +37,7 @@ export function compileCampaign(
     }
     if (campaign === undefined) return
     for (const [name, value] of campaign) {
-      if (properties[name] === undefined && !treatments.has(name)) properties[name] = value
+      if (properties.get(name) === undefined && !treatments.has(name)) properties.set(name, value)
     }
   }
 }
