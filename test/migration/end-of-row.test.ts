@@ -3,6 +3,7 @@ import { convertersOf, endOfRow, noIdentities } from '@heapferry/migration'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { columns, fileOf, runOf } from '../support/chunk.ts'
+import { writing } from '../support/writing.ts'
 
 const { table } = fileOf('clicks')
 const place = { row: 7, byte: 70 }
@@ -85,5 +86,5 @@ function unasked(): never {
 }
 
 function ended(conversion: Conversion) {
-  return endOfRow({ kind: 'row', place, columns, values: [] }, table, () => () => conversion)
+  return endOfRow({ kind: 'row', place, columns, values: [] }, table, () => writing(() => conversion))
 }

@@ -15,6 +15,7 @@ import { expect, test } from 'vitest'
 import { chunkOf, columns, fileOf } from '../support/chunk.ts'
 import { MemoryLedger } from '../support/memory-ledger.ts'
 import { tries } from '../support/tries.ts'
+import { writing } from '../support/writing.ts'
 
 const file = fileOf('clicks')
 const never = new AbortController().signal
@@ -234,16 +235,17 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
         return answer
       },
     },
-    converterFor: () => (values) => {
-      const id = values[0] ?? ''
-      const properties = { padding: bench.padding(id) }
-      return (
-        bench.convert(id) ?? {
-          kind: 'event',
-          event: { uuid: id, event: 'e', distinct_id: '7', timestamp: timestampOf(Number(id)), properties },
-        }
-      )
-    },
+    converterFor: () =>
+      writing((values) => {
+        const id = values[0] ?? ''
+        const properties = { padding: bench.padding(id) }
+        return (
+          bench.convert(id) ?? {
+            kind: 'event',
+            event: { uuid: id, event: 'e', distinct_id: '7', timestamp: timestampOf(Number(id)), properties },
+          }
+        )
+      }),
     findSessions: findNoSessions,
     limits: { rows: sliceRows, bytes: 1000 },
   }

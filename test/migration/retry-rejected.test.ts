@@ -6,6 +6,7 @@ import { columns } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
 import { rejectedAt, rejectingRun } from '../support/rejecting-run.ts'
 import { tries } from '../support/tries.ts'
+import { writing } from '../support/writing.ts'
 
 const server = redisForTests()
 const moments = [
@@ -173,25 +174,27 @@ async function workbench(fates: readonly string[], accidents: readonly Accident[
         findSessions: findNoSessions,
         convertersFor(phase) {
           loaded.push(phase)
-          return Promise.resolve(() => (values) => {
-            switch (String(values[1])) {
-              case 'bad':
-                return { kind: 'reject', reason: 'missing_time', detail: 'time is empty' }
-              case 'skip':
-                return { kind: 'skip', reason: 'superseded' }
-              case 'young':
-                return { kind: 'skip', reason: 'held_back' }
-              default: {
-                const event = {
-                  uuid: values[0] ?? '',
-                  event: self.rename('e'),
-                  distinct_id: '7',
-                  timestamp: '2023-01-02T03:04:05.000Z',
+          return Promise.resolve(() =>
+            writing((values) => {
+              switch (String(values[1])) {
+                case 'bad':
+                  return { kind: 'reject', reason: 'missing_time', detail: 'time is empty' }
+                case 'skip':
+                  return { kind: 'skip', reason: 'superseded' }
+                case 'young':
+                  return { kind: 'skip', reason: 'held_back' }
+                default: {
+                  const event = {
+                    uuid: values[0] ?? '',
+                    event: self.rename('e'),
+                    distinct_id: '7',
+                    timestamp: '2023-01-02T03:04:05.000Z',
+                  }
+                  return { kind: 'event', event: { ...event, properties: {} } }
                 }
-                return { kind: 'event', event: { ...event, properties: {} } }
               }
-            }
-          })
+            }),
+          )
         },
       }
       const result = await retryRejected(rowsOf, work, stopping.signal)

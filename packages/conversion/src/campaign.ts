@@ -1,7 +1,7 @@
 import type { Values } from '@heapferry/domain'
 import type { CompiledColumns } from './compile-columns.ts'
 import type { Treatments } from './column-treatments.ts'
-import type { Properties } from './known-columns.ts'
+import type { Properties } from './properties.ts'
 import { remembered } from './remembered.ts'
 import { storableText } from './storable-text.ts'
 
@@ -22,6 +22,7 @@ export function compileCampaign(
   compiled: CompiledColumns,
   treatments: Treatments,
 ): (values: Values, properties: Properties) => void {
+  if (!['path', 'query', 'landing_page', 'landing_page_query'].some(compiled.has)) return () => {}
   const pathCell = compiled.cell('path')
   const queryCell = compiled.cell('query')
   const landingPageCell = compiled.cell('landing_page')
@@ -37,7 +38,7 @@ export function compileCampaign(
     }
     if (campaign === undefined) return
     for (const [name, value] of campaign) {
-      if (properties[name] === undefined && !treatments.has(name)) properties[name] = value
+      if (properties.get(name) === undefined && !treatments.has(name)) properties.set(name, value)
     }
   }
 }
@@ -55,13 +56,20 @@ function queryIn(page: string | null): string | null {
  * space, an escape that is none as it is, and an empty one as none. Undefined where there is none.
  */
 function campaignOf(query: string): Campaign | undefined {
-  const [beforeHash = ''] = query.split('#', 1)
+  const hash = query.indexOf('#')
+  const end = hash === -1 ? query.length : hash
+  let at = 0
+  while (at < end && query[at] === '?') at++
   const found = new Map<string, string>()
-  for (const parameter of beforeHash.replace(/^\?+/, '').split('&')) {
-    const equals = parameter.indexOf('=')
-    const name = equals === -1 ? parameter : parameter.slice(0, equals)
-    if (!campaignNames.has(name) || found.has(name)) continue
-    found.set(name, equals === -1 ? '' : decoded(parameter.slice(equals + 1)))
+  while (at < end) {
+    const next = query.indexOf('&', at)
+    const stop = next === -1 || next > end ? end : next
+    const equals = query.indexOf('=', at)
+    const hasValue = equals !== -1 && equals < stop
+    const name = query.slice(at, hasValue ? equals : stop)
+    if (campaignNames.has(name) && !found.has(name))
+      found.set(name, hasValue ? decoded(query.slice(equals + 1, stop)) : '')
+    at = stop + 1
   }
   if (found.size === 0) return undefined
   const campaign = [...found].filter(([, value]) => value !== '')

@@ -5,7 +5,8 @@ import { declaredValue } from './declared-values.ts'
 import { parseHeapTime } from './heap-time.ts'
 import type { ColumnNulls, IsNull } from './nulls.ts'
 import { customNames, isSyncColumn } from './property-names.ts'
-import type { Properties, Setter } from './known-columns.ts'
+import type { Setter } from './known-columns.ts'
+import type { Properties } from './properties.ts'
 import { storableText } from './storable-text.ts'
 
 /** Reads one column of a row: text that PostHog can store, null where the column is absent or blank. */
@@ -127,12 +128,12 @@ function compileDescription(
     }
     for (const { index, isNull, name } of customSteps) {
       const value = values[index] ?? null
-      if (value !== null && value !== '' && !isNull(value)) properties[name] = valueIn(value, types, index)
+      if (value !== null && value !== '' && !isNull(value)) properties.set(name, valueIn(value, types, index))
     }
     for (const { index, isNull, name, valueOf } of treatedSteps) {
       const value = values[index] ?? null
       if (value !== null && value !== '' && !isNull(value))
-        properties[name] = valueOf(storableText(value), valueIn(value, types, index))
+        properties.set(name, valueOf(storableText(value), valueIn(value, types, index)))
     }
   }
 }

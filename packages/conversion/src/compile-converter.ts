@@ -1,4 +1,4 @@
-import { type Columns, type Convert, hashes, type Table } from '@heapferry/domain'
+import { type Columns, type Conversion, type Convert, hashes, type Table, type Written } from '@heapferry/domain'
 import type { ConversionContext } from './context.ts'
 import { compileEventConverter, compileRawEventConverter } from './convert-event.ts'
 import { compileIsDeleted } from './deleted-rows.ts'
@@ -7,6 +7,7 @@ import { compileFirstTouchConverter } from './convert-first-touch.ts'
 import { compileIdentifyConverter } from './convert-identify.ts'
 import { compileUserMigrationConverter } from './convert-user-migration.ts'
 import { compileUserConverter } from './convert-user.ts'
+import { type OutcomeOf, plainEvent, writtenEvent } from './made-event.ts'
 import { skip } from './outcomes.ts'
 
 /**
@@ -21,15 +22,29 @@ export function compileConverter(table: Table, columns: Columns, given: Conversi
   const context = hashes(given.mapping) ? given : { ...given, hash: null }
   const convert = compileTable(table, columns, context)
   const isDeleted = becomesNothing(table) ? null : compileIsDeleted(columns, context.mapping)
-  if (isDeleted === null) return convert
-  return (values, types, session) => (isDeleted(values) ? skip('deleted_in_source') : convert(values, types, session))
+  const outcomeOf: OutcomeOf =
+    isDeleted === null
+      ? convert
+      : (values, types, session) => (isDeleted(values) ? skip('deleted_in_source') : convert(values, types, session))
+  return Object.assign(
+    (...row: Parameters<OutcomeOf>): Conversion => {
+      const outcome = outcomeOf(...row)
+      return outcome.kind === 'event' ? { kind: 'event', event: plainEvent(outcome.event) } : outcome
+    },
+    {
+      write: (...row: Parameters<OutcomeOf>): Written => {
+        const outcome = outcomeOf(...row)
+        return outcome.kind === 'event' ? { kind: 'event', event: writtenEvent(outcome.event) } : outcome
+      },
+    },
+  )
 }
 
 function becomesNothing({ kind }: Table): boolean {
   return kind === 'sessions' || kind === 'all_events' || kind === 'helper' || kind === 'first_touch'
 }
 
-function compileTable(table: Table, columns: Columns, context: ConversionContext): Convert {
+function compileTable(table: Table, columns: Columns, context: ConversionContext): OutcomeOf {
   switch (table.kind) {
     case 'users':
       return compileUserConverter(table, columns, context)

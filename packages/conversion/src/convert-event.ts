@@ -1,14 +1,4 @@
-import type {
-  Columns,
-  Condition,
-  Conversion,
-  Convert,
-  FoundSession,
-  Mapping,
-  Table,
-  Types,
-  Values,
-} from '@heapferry/domain'
+import type { Columns, Condition, Conversion, FoundSession, Mapping, Table, Types, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { hashed, staticProperties, treatmentsOf } from './column-treatments.ts'
 import { cellAt, type CompiledColumns, compileColumns } from './compile-columns.ts'
@@ -30,7 +20,8 @@ import { compileEventProperties, type EventIds } from './event-properties.ts'
 import { eventUuid, rowUuid } from './event-uuid.ts'
 import { parseHeapTime } from './heap-time.ts'
 import { asIs, knownColumns } from './known-columns.ts'
-import type { Properties, Setter } from './known-columns.ts'
+import type { Setter } from './known-columns.ts'
+import type { OutcomeOf } from './made-event.ts'
 import { columnNulls } from './nulls.ts'
 import {
   isInRange,
@@ -41,6 +32,7 @@ import {
   rejectUnparsableTime,
   skip,
 } from './outcomes.ts'
+import type { Properties } from './properties.ts'
 import { remembered } from './remembered.ts'
 
 const hourMs = 3_600_000
@@ -76,7 +68,7 @@ export const knownEventColumns: ReadonlyMap<string, Setter> = new Map<string, Se
 ])
 
 /** Converts rows of `pageviews` and of event tables. */
-export function compileEventConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
+export function compileEventConverter(table: Table, columns: Columns, context: ConversionContext): OutcomeOf {
   const { mapping } = context
   if (!wantsTable(mapping, table.name)) return () => skip('filtered_out')
   return compileRows(table, columns, ofTable(table, context))
@@ -86,7 +78,7 @@ export function compileEventConverter(table: Table, columns: Columns, context: C
  * Converts rows of the one-time export, where each row names its own event. What the mapping has for a table it has here
  * for the events of a type.
  */
-export function compileRawEventConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
+export function compileRawEventConverter(table: Table, columns: Columns, context: ConversionContext): OutcomeOf {
   return compileByType(table, columns, context, compileRows)
 }
 
@@ -211,7 +203,7 @@ function compileHead(
   }
 }
 
-function compileRows(table: Table, columns: Columns, context: RowContext): Convert {
+function compileRows(table: Table, columns: Columns, context: RowContext): OutcomeOf {
   const { startedAtMs, includeRecent, mapping, hash, names } = context
   const { compiled, treatments, nulls } = compileColumnsOf(table, columns, context)
   const headOf = compileHead(table, columns, compiled, context)
@@ -252,8 +244,8 @@ function compileInteraction(table: Table, compiled: CompiledColumns): (values: V
   return (values, properties) => {
     const type = interactionOf(actionOf(values)) ?? interactionOfTable(table)
     const chain = chainOf(values)
-    if (type !== undefined) properties.$event_type = type
-    if (chain !== null) properties.$elements_chain = chain
+    if (type !== undefined) properties.set('$event_type', type)
+    if (chain !== null) properties.set('$elements_chain', chain)
   }
 }
 

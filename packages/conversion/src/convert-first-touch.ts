@@ -1,4 +1,4 @@
-import type { Columns, Convert, Table } from '@heapferry/domain'
+import type { Columns, Conversion, OfRow, Table } from '@heapferry/domain'
 import { z } from 'zod'
 import type { ConversionContext } from './context.ts'
 import { historyAgeMs } from './convert-event.ts'
@@ -22,7 +22,11 @@ const Row = z.object({
 })
 
 /** Of each row one `$set`, at the time of the person's first row, and held back like that. */
-export function compileFirstTouchConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
+export function compileFirstTouchConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): OfRow<Conversion> {
   const cells = firstTouchColumns.map((column) => [column, columns.indexOf(column)] as const)
   return (values) => {
     const row = Row.safeParse(Object.fromEntries(cells.map(([column, index]) => [column, values[index] ?? ''])))

@@ -1,4 +1,4 @@
-import type { Columns, Convert, Table, Values } from '@heapferry/domain'
+import type { Columns, Conversion, OfRow, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { identityNaming } from './column-treatments.ts'
 import type { ConversionContext } from './context.ts'
@@ -8,7 +8,7 @@ import { distinctIdFault, identityIn } from './distinct-id.ts'
 import { compileConditions } from './event-filter.ts'
 import { rowUuid } from './event-uuid.ts'
 import { compileGroupRows } from './group-rows.ts'
-import type { Properties } from './known-columns.ts'
+import { Properties } from './properties.ts'
 import { rejectDistinctId, skip } from './outcomes.ts'
 
 /**
@@ -19,7 +19,7 @@ export function compileGroupConverter(
   table: Extract<Table, { kind: 'groups' }>,
   columns: Columns,
   context: ConversionContext,
-): Convert {
+): OfRow<Conversion> {
   const { identities, mapping } = context
   const { groupIn, compiled } = compileGroupRows(table, columns, context)
   const meetsConditions = compileConditions(columns, Object.entries(mapping.tables[table.of]?.where ?? {}))
@@ -37,7 +37,7 @@ export function compileGroupConverter(
     if (group === null) return skip('no_group')
     const own = new Set(group.values.filter((one) => identities.givesToGroup(one.row)).map(({ column }) => column))
     if (own.size === 0) return skip('superseded')
-    const set: Properties = {}
+    const set = new Properties()
     compiled.describe(
       values.map((value, index) => (own.has(columns[index] ?? '') ? value : null)),
       set,
@@ -58,7 +58,7 @@ export function compileGroupConverter(
             ...importedProperties(context),
             $group_type: table.group,
             $group_key: group.key,
-            $group_set: set,
+            $group_set: set.toObject(),
           },
         },
       }

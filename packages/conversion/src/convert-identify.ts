@@ -1,4 +1,4 @@
-import type { Columns, Convert, Table } from '@heapferry/domain'
+import type { Columns, Conversion, OfRow, Table } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
 import { identityNaming, noTreatments } from './column-treatments.ts'
@@ -14,7 +14,11 @@ import { rejectDistinctId, rejectId, skip } from './outcomes.ts'
 const consumedIdentifyColumns: ReadonlySet<string> = new Set(['user_id', 'identity', 'time'])
 
 /** Converts identify records of Heap's one-time export: `$identify`, without properties of the person. */
-export function compileIdentifyConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
+export function compileIdentifyConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): OfRow<Conversion> {
   const compiled = compileColumns(columns, {
     consumed: consumedIdentifyColumns,
     known: new Map(),

@@ -1,4 +1,4 @@
-import type { Columns, Convert, Table } from '@heapferry/domain'
+import type { Columns, Conversion, OfRow, Table } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
 import { noTreatments } from './column-treatments.ts'
@@ -16,7 +16,11 @@ export const consumedMigrationColumns: ReadonlySet<string> = new Set(['from_user
  * Converts rows of `user_migrations`. PostHog merges the alias into distinct_id and refuses to merge away a person who is
  * identified: so distinct_id is the same for all rows of a person, and each of their other ids an alias once.
  */
-export function compileUserMigrationConverter(table: Table, columns: Columns, context: ConversionContext): Convert {
+export function compileUserMigrationConverter(
+  table: Table,
+  columns: Columns,
+  context: ConversionContext,
+): OfRow<Conversion> {
   const compiled = compileColumns(columns, {
     consumed: consumedMigrationColumns,
     known: new Map(),

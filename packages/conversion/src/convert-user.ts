@@ -1,4 +1,4 @@
-import type { Columns, Conversion, Convert, Identities, Resolution, Table, Values } from '@heapferry/domain'
+import type { Columns, Conversion, Identities, OfRow, Resolution, Table, Values } from '@heapferry/domain'
 import { canonicalId } from './canonical-id.ts'
 import { compileColumns } from './compile-columns.ts'
 import type { CellReader, CompiledColumns, ValueSetter } from './compile-columns.ts'
@@ -13,7 +13,7 @@ import { parseHeapDate } from './heap-time.ts'
 import { columnNulls } from './nulls.ts'
 import { isInvalidDate, userRowKey, userTimeColumns } from './user-rows.ts'
 import { asIs, knownColumns } from './known-columns.ts'
-import type { Properties, Setter } from './known-columns.ts'
+import type { Setter } from './known-columns.ts'
 import {
   earliestMs,
   isInRange,
@@ -25,6 +25,7 @@ import {
   skip,
 } from './outcomes.ts'
 import { entryUrl } from './page-address.ts'
+import { Properties } from './properties.ts'
 import { storableName } from './property-names.ts'
 
 const initial = 'initial_'
@@ -43,7 +44,7 @@ export const knownInitialColumns: ReadonlyMap<string, Setter> = new Map<string, 
   [
     'initial_landing_page',
     (properties, value) => {
-      properties.$initial_current_url = entryUrl(value, null, null)
+      properties.set('$initial_current_url', entryUrl(value, null, null))
     },
   ],
   ['initial_path', asIs('$initial_pathname')],
@@ -58,7 +59,7 @@ export function compileUserConverter(
   table: Extract<Table, { kind: 'users' }>,
   columns: Columns,
   context: ConversionContext,
-): Convert {
+): OfRow<Conversion> {
   const { identities, mapping } = context
   const { persons } = mapping
   const treatments = treatmentsOf(context, [table.name])
@@ -114,25 +115,25 @@ export function compileUserConverter(
     const time = seedTime(timeCells, values, { startedAtMs: context.startedAtMs, isIdentified: identity !== null })
     if (time.kind !== 'time') return time
 
-    const properties: Properties = { ...importedProperties(context) }
+    const properties: Record<string, unknown> = { ...importedProperties(context) }
     if (isJoined) properties.$anon_distinct_id = userId.id
     if (persons !== 'skip' && standing?.kind !== 'older') {
       const own = standing === undefined ? values : valuesOfItsOwn(columns, values, standing.elsewhere)
       // The values of an id that was migrated away, or that only others know the identity of, are not the current ones.
       const isCurrent = standing?.isNewest ?? (distinctId === userId.id || (isJoined && !owner.migratedAway))
-      const now: Properties = {}
-      if (isCurrent || standing === undefined) now.heap_user_id = userId.id
+      const now = new Properties()
+      if (isCurrent || standing === undefined) now.set('heap_user_id', userId.id)
       current.describe(own, now, types)
       const email = standing?.elsewhere.has(derivedEmail) ? null : emailIn(values)
-      if (email !== null && now.email === undefined)
-        now.email = emailTreatment?.kind === 'property' ? emailTreatment.valueOf(email, email) : email
-      for (const [property, value] of statics) if (now[property] === undefined) now[property] = value
-      const once: Properties = {}
+      if (email !== null && now.get('email') === undefined)
+        now.set('email', emailTreatment?.kind === 'property' ? emailTreatment.valueOf(email, email) : email)
+      for (const [property, value] of statics) if (now.get(property) === undefined) now.set(property, value)
+      const once = new Properties()
       first.describe(own, once, types)
-      if (persons === 'set' && isCurrent) properties.$set = now
-      else Object.assign(once, now)
-      const hasMore = Object.keys(once).length > 0
-      if (hasMore) properties.$set_once = once
+      if (persons === 'set' && isCurrent) properties.$set = now.toObject()
+      else for (const [name, value] of now.entries()) once.set(name, value)
+      const hasMore = once.entries().length > 0
+      if (hasMore) properties.$set_once = once.toObject()
       else if (!isCurrent && !isJoined) return skip('superseded')
     }
     return {
@@ -155,7 +156,7 @@ function valuesOfItsOwn(columns: Columns, values: Values, elsewhere: ReadonlySet
 }
 
 /** What every event about a person carries, so that PostHog does not take the importing machine for theirs. */
-export function importedProperties(context: ConversionContext): Properties {
+export function importedProperties(context: ConversionContext): Record<string, unknown> {
   return {
     $geoip_disable: true,
     $ip: '0.0.0.0',
@@ -247,7 +248,7 @@ function timeSetter(column: string): Setter {
   return (properties, value) => {
     if (isInvalidDate(value)) return
     const ms = parseHeapDate(value)
-    properties[column] = ms === undefined ? value : new Date(ms).toISOString()
+    properties.set(column, ms === undefined ? value : new Date(ms).toISOString())
   }
 }
 
@@ -260,6 +261,6 @@ function initialSetter(column: string): ValueSetter {
   const name = initialNameOf(storableName(column.slice(initial.length)))
   const other = storableName(column)
   return (properties, value) => {
-    properties[properties[name] === undefined ? name : other] = value
+    properties.set(properties.get(name) === undefined ? name : other, value)
   }
 }

@@ -3,9 +3,10 @@ import { campaignParameters, compileCampaign } from './campaign.ts'
 import { treatmentsOf, type Treatments } from './column-treatments.ts'
 import { compileColumns } from './compile-columns.ts'
 import type { ConversionContext } from './context.ts'
-import { knownColumns, type Properties } from './known-columns.ts'
+import { knownColumns } from './known-columns.ts'
 import { columnNulls } from './nulls.ts'
 import { entryUrl, pageAddress, setPageAddress } from './page-address.ts'
+import { Properties } from './properties.ts'
 import { pageColumns, sessionColumns } from './session-rows.ts'
 
 /** One of these says what all of its group say: parts of two campaigns, or of two browsers, are none. */
@@ -46,23 +47,23 @@ export function compileDerived(
     const derived: string[] = []
     if (ofSession && session.cells !== null) {
       const found = ofSession(session.cells, row)
-      const own = new Set(Object.keys(properties))
+      const own = new Set(properties.entries().map(([name]) => name))
       for (const [name, value] of found) {
         if ((groupOf.get(name) ?? [name]).some((one) => own.has(one))) continue
-        properties[name] = value
+        properties.set(name, value)
         derived.push(name)
       }
     }
     // A row with a part of an address names its own page; the landing page stands in where none is named.
-    const namesPage = properties['$host'] !== undefined || properties['$pathname'] !== undefined
+    const namesPage = properties.get('$host') !== undefined || properties.get('$pathname') !== undefined
     if (ofPage && session.page !== null && !row.isPageview && !namesPage) {
       for (const [name, value] of ofPage(session.page)) {
-        if (properties[name] !== undefined && name !== '$current_url') continue
-        properties[name] = value
+        if (properties.get(name) !== undefined && name !== '$current_url') continue
+        properties.set(name, value)
         derived.push(name)
       }
     }
-    if (derived.length > 0) properties['heap_derived'] = derived
+    if (derived.length > 0) properties.set('heap_derived', derived)
   }
 }
 
@@ -82,13 +83,13 @@ function compileOfSession(context: ConversionContext, treatments: Treatments) {
   const referrerIndex = compiled.has('referrer') ? sessionColumns.indexOf('referrer') : -1
 
   const propertiesOf = (cells: Values): [string, unknown][] => {
-    const properties: Properties = {}
+    const properties = new Properties()
     compiled.describe(cells, properties)
     const page = landingPageCell(cells)
     if (page !== null)
-      properties['$session_entry_url'] = entryUrl(page, landingQueryCell(cells), landingHashCell(cells))
+      properties.set('$session_entry_url', entryUrl(page, landingQueryCell(cells), landingHashCell(cells)))
     setCampaign(cells, properties)
-    return Object.entries(properties)
+    return properties.entries()
   }
   // Rows of a slice that are of one session share its cells.
   const known = new WeakMap<Values, [string, unknown][]>()
@@ -116,10 +117,10 @@ function compileOfPage(context: ConversionContext, treatments: Treatments) {
     hash: hashCell?.(cells) ?? null,
   })
   return (cells: Values): [string, unknown][] => {
-    const properties: Properties = {}
+    const properties = new Properties()
     setPageAddress(properties, pageAddress(cellsOf(cells)))
     compiled.describe(cells, properties)
-    return Object.entries(properties)
+    return properties.entries()
   }
 }
 

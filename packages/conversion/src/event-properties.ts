@@ -6,9 +6,9 @@ import type { ConversionContext } from './context.ts'
 import { compileGroupKey } from './group-key.ts'
 import { compileDerived } from './derived-properties.ts'
 import { compileSessionName } from './session-name.ts'
-import type { Properties } from './known-columns.ts'
 import type { ColumnNulls } from './nulls.ts'
 import { entryUrl, pageAddress, setPageAddress } from './page-address.ts'
+import { Properties } from './properties.ts'
 import { remembered } from './remembered.ts'
 import { uuidTail, uuidV7 } from './uuid-v7.ts'
 
@@ -31,6 +31,7 @@ export interface EventRow {
 }
 
 /**
+ * What is returned for a row is the properties' until the next row.
  * @param treatments of the columns, those that the table does not have included
  * @param statics what every event has that does not say otherwise
  */
@@ -59,29 +60,29 @@ export function compileEventProperties(
   const isClient = compileIsClient(compiled)
   const isWeb = compileIsWeb(compiled)
   const derive = compileDerived(context, treatments)
+  const properties = new Properties()
 
   return (values, { userId, eventId, sessionId }, timeMs, { isNative, isPageview, types, session }) => {
-    const properties: Properties = {
-      $geoip_disable: true,
-      // PostHog would fill in the address of the machine that imports.
-      $ip: ipCell(values) ?? browserIpCell(values) ?? '0.0.0.0',
-      historical_migration: true,
-      analytics_source: 'heap',
-      $import_job_id: run,
-    }
-    if (isPersonless && !identities.isKnown(userId)) properties.$process_person_profile = false
+    properties.clear()
+    properties.set('$geoip_disable', true)
+    // PostHog would fill in the address of the machine that imports.
+    properties.set('$ip', ipCell(values) ?? browserIpCell(values) ?? '0.0.0.0')
+    properties.set('historical_migration', true)
+    properties.set('analytics_source', 'heap')
+    properties.set('$import_job_id', run)
+    if (isPersonless && !identities.isKnown(userId)) properties.set('$process_person_profile', false)
     const library = libraryCell(values)
-    if (library !== null) properties.$lib = library
-    if (eventId !== null) properties.heap_event_id = eventId
+    if (library !== null) properties.set('$lib', library)
+    if (eventId !== null) properties.set('heap_event_id', eventId)
     if (sessionId !== null) {
-      properties.heap_session_id = sessionId
+      properties.set('heap_session_id', sessionId)
       // A server makes up the session of its events: in PostHog it would be one more, of a single event.
       if (session === null || !session.isMissing || isClient(values))
-        properties.$session_id = sessionUuid(userId, sessionId, timeMs, session?.startMs ?? null)
+        properties.set('$session_id', sessionUuid(userId, sessionId, timeMs, session?.startMs ?? null))
     }
     if (isNative) {
       const screen = viewControllerCell(values) ?? screenLabelCell(values)
-      if (screen !== null) properties.$screen_name = screen
+      if (screen !== null) properties.set('$screen_name', screen)
     }
     setAddress(values, properties)
     compiled.describe(values, properties, types)
@@ -89,8 +90,8 @@ export function compileEventProperties(
     setCampaign(values, properties)
     if (session !== null) derive(session, properties, { isNative, isPageview, isWeb: isWeb(values, library) })
     // PostHog takes no groups from events without a person.
-    if (groups.length > 0 && properties.$process_person_profile !== false) setGroups(groups, values, properties)
-    for (const [property, value] of statics) if (properties[property] === undefined) properties[property] = value
+    if (groups.length > 0 && properties.get('$process_person_profile') !== false) setGroups(groups, values, properties)
+    for (const [name, value] of statics) if (properties.get(name) === undefined) properties.set(name, value)
     return properties
   }
 }
@@ -104,7 +105,7 @@ function setGroups(
     const key = keyIn(values)
     return key === null ? [] : [[type, key]]
   })
-  if (named.length > 0) properties.$groups = Object.fromEntries(named)
+  if (named.length > 0) properties.set('$groups', Object.fromEntries(named))
 }
 
 /**
@@ -176,24 +177,28 @@ function compileAddress(compiled: CompiledColumns): (values: Values, properties:
     const address = pageAddress({ domain: domainCell(values), path: pathCell(values), query, hash })
     const { url, pathname } = address
     setPageAddress(properties, address)
-    if (url === undefined) setUnlessNull(properties, { query, hash })
+    if (url === undefined) {
+      setUnlessNull(properties, 'query', query)
+      setUnlessNull(properties, 'hash', hash)
+    }
 
     const landingPage = landingPageCell(values)
     const landingQuery = landingQueryCell(values)
     const landingHash = landingHashCell(values)
     if (landingPage === null) {
-      setUnlessNull(properties, { landing_page_query: landingQuery, landing_page_hash: landingHash })
+      setUnlessNull(properties, 'landing_page_query', landingQuery)
+      setUnlessNull(properties, 'landing_page_hash', landingHash)
       return
     }
     const entry = entryUrl(landingPage, landingQuery, landingHash)
-    properties.$session_entry_url = entry
+    properties.set('$session_entry_url', entry)
     // A row that names its own page, even without the domain, was not necessarily on the session's first one.
-    if (url === undefined && pathname === undefined) properties.$current_url = entry
+    if (url === undefined && pathname === undefined) properties.set('$current_url', entry)
   }
 }
 
-function setUnlessNull(properties: Properties, cells: Record<string, string | null>): void {
-  for (const [name, text] of Object.entries(cells)) if (text !== null) properties[name] = text
+function setUnlessNull(properties: Properties, name: string, text: string | null): void {
+  if (text !== null) properties.set(name, text)
 }
 
 /** Whoever came to a page from nowhere came directly. */
@@ -203,9 +208,9 @@ function compileDirect(
   const hasReferrer = compiled.has('referrer')
   const isWeb = compileIsWeb(compiled)
   return (values, properties, library) => {
-    if (!hasReferrer || properties.$referrer !== undefined || isWeb(values, library) !== true) return
-    properties.$referrer = '$direct'
-    properties.$referring_domain = '$direct'
+    if (!hasReferrer || properties.get('$referrer') !== undefined || isWeb(values, library) !== true) return
+    properties.set('$referrer', '$direct')
+    properties.set('$referring_domain', '$direct')
   }
 }
 

@@ -3,7 +3,6 @@ import { campaignParameters } from './campaign.ts'
 import { withoutConditions } from './column-meanings.ts'
 import { compileConverter } from './compile-converter.ts'
 import type { ConversionContext } from './context.ts'
-import type { Properties } from './known-columns.ts'
 
 /**
  * What PostHog takes from any event for the event's person: as it is, and once under its initial name. As its pipeline has
@@ -61,10 +60,15 @@ export function toldNames(table: Table, columns: Columns, context: ConversionCon
   return [...initialNames].filter(([name]) => told.has(name)).map(([, initial]) => initial)
 }
 
+type PropertyValues = Record<string, unknown>
+
 /** What of an event's properties was the first of its person, and where that was, each under its initial name. */
-export function firstTouchOf(properties: Properties): { first: Properties; places: Properties } {
+export function firstTouchOf(properties: PropertyValues): {
+  first: PropertyValues
+  places: PropertyValues
+} {
   const own = { ...addressOf(properties.$current_url), ...properties }
-  const first: Properties = {}
+  const first: PropertyValues = {}
   for (const [name, initial] of initialNames) {
     const value = own[name]
     if (value !== undefined && value !== null) first[initial] = value
@@ -90,7 +94,7 @@ const cellWith: Readonly<Record<string, string>> = {
 }
 
 /** Host and path of a page whose address came in one piece, as the first page of a session does. */
-function addressOf(url: unknown): Properties {
+function addressOf(url: unknown): PropertyValues {
   const [, host, pathname] = (typeof url === 'string' && /^[a-zA-Z][\w+.-]*:\/\/([^/?#]+)([^?#]*)/.exec(url)) || []
   return { ...(host && { $host: host }), ...(pathname && { $pathname: pathname }) }
 }

@@ -1,9 +1,8 @@
 import { browserOf, browserVersionOf } from './browser.ts'
 import { countryCodeOf } from './country-code.ts'
 import { platformOf } from './platform.ts'
+import type { Properties } from './properties.ts'
 import { remembered } from './remembered.ts'
-
-export type Properties = Record<string, unknown>
 
 /** Puts what one cell means into an event's or a person's properties. */
 export type Setter = (properties: Properties, value: string) => void
@@ -11,7 +10,7 @@ export type Setter = (properties: Properties, value: string) => void
 /** Sets the property to the text of the cell. */
 export function asIs(name: string): Setter {
   return (properties, value) => {
-    properties[name] = value
+    properties.set(name, value)
   }
 }
 
@@ -44,25 +43,25 @@ export function knownColumns(nameOf: (name: string) => string): ReadonlyMap<stri
       'platform',
       (properties, value) => {
         const platform = platforms(value)
-        if (platform.os !== undefined) properties[os] = platform.os
-        if (platform.osVersion !== undefined) properties[osVersion] = platform.osVersion
-        properties[heapPlatform] = value
+        if (platform.os !== undefined) properties.set(os, platform.os)
+        if (platform.osVersion !== undefined) properties.set(osVersion, platform.osVersion)
+        properties.set(heapPlatform, value)
       },
     ],
     [
       'browser',
       (properties, value) => {
         const { name, version } = browsers(value)
-        if (name !== undefined) properties[browser] = name
-        if (version !== undefined) properties[browserVersion] = version
-        properties[heapBrowser] = value
+        if (name !== undefined) properties.set(browser, name)
+        if (version !== undefined) properties.set(browserVersion, version)
+        properties.set(heapBrowser, value)
       },
     ],
     [
       'browser_version',
       (properties, value) => {
         const version = browserVersionOf(value)
-        properties[version === undefined ? heapBrowserVersion : browserVersion] = version ?? value
+        properties.set(version === undefined ? heapBrowserVersion : browserVersion, version ?? value)
       },
     ],
     ['device_type', setAs('$device_type')],
@@ -77,16 +76,16 @@ export function knownColumns(nameOf: (name: string) => string): ReadonlyMap<stri
       'country',
       (properties, value) => {
         const { code } = countries(value)
-        properties[country] = value
-        if (code !== undefined) properties[countryCode] = code
+        properties.set(country, value)
+        if (code !== undefined) properties.set(countryCode, code)
       },
     ],
     [
       'referrer',
       (properties, value) => {
         const { domain } = referrers(value)
-        properties[referrer] = value
-        if (domain !== undefined) properties[referringDomain] = domain
+        properties.set(referrer, value)
+        if (domain !== undefined) properties.set(referringDomain, domain)
       },
     ],
     ['app_name', setAs('$app_name')],
@@ -96,10 +95,10 @@ export function knownColumns(nameOf: (name: string) => string): ReadonlyMap<stri
       (properties, value) => {
         const [, width, height] = /^(\d{1,6}) ?[xX×] ?(\d{1,6})$/.exec(value.trim()) ?? []
         if (width === undefined || height === undefined) {
-          properties[screenDimensions] = value
+          properties.set(screenDimensions, value)
         } else {
-          properties[screenWidth] = Number(width)
-          properties[screenHeight] = Number(height)
+          properties.set(screenWidth, Number(width))
+          properties.set(screenHeight, Number(height))
         }
       },
     ],

@@ -1,4 +1,4 @@
-import type { Properties } from './known-columns.ts'
+import type { Properties } from './properties.ts'
 
 /** The cells that together say which page a row happened on. */
 export interface AddressCells {
@@ -38,9 +38,9 @@ export function pageAddress({ domain, path, query, hash }: AddressCells): PageAd
 }
 
 export function setPageAddress(properties: Properties, { url, host, pathname }: PageAddress): void {
-  if (url !== undefined) properties.$current_url = url
-  if (host !== undefined) properties.$host = host
-  if (pathname !== undefined) properties.$pathname = pathname
+  if (url !== undefined) properties.set('$current_url', url)
+  if (host !== undefined) properties.set('$host', host)
+  if (pathname !== undefined) properties.set('$pathname', pathname)
 }
 
 /**

@@ -64,8 +64,19 @@ export type Conversion =
   | { kind: 'skip'; reason: SkipReason }
   | { kind: 'reject'; reason: RejectReason; detail: string }
 
-/** What becomes of the rows of a table with the same columns. */
-export type Convert = (values: Values, types?: Types, session?: FoundSession | null) => Conversion
+/** The same of a row that is to be sent: of an event, its JSON instead of its properties. */
+export type Written =
+  | { kind: 'event'; event: Omit<PostHogEvent, 'properties'> & { json: string } }
+  | Exclude<Conversion, { kind: 'event' }>
+
+/** Of a row of a table with the same columns. */
+export type OfRow<Outcome> = (values: Values, types?: Types, session?: FoundSession | null) => Outcome
+
+/** What becomes of the rows. */
+export interface Convert extends OfRow<Conversion> {
+  /** `json` is byte for byte what `JSON.stringify` makes of the event. */
+  write: OfRow<Written>
+}
 
 /** Compiled once for a table and its columns, then called for every row that has them. */
 export type ConverterFor = (table: Table, columns: Columns) => Convert

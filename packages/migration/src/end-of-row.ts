@@ -1,5 +1,14 @@
 import { Buffer } from 'node:buffer'
-import type { Conversion, ConverterFor, OutgoingEvent, PostHogEvent, ReadRow, Table, Tally } from '@heapferry/domain'
+import type {
+  Conversion,
+  ConverterFor,
+  OutgoingEvent,
+  PostHogEvent,
+  ReadRow,
+  Table,
+  Tally,
+  Written,
+} from '@heapferry/domain'
 
 /** How a row ends if PostHog takes every event. What an event holds is in its JSON alone, for the sake of memory. */
 export type RowEnd =
@@ -8,10 +17,10 @@ export type RowEnd =
 
 /** The walk of every row, whoever takes it: unreadable, or converted, and then small enough for PostHog or not. */
 export function endOfRow(row: ReadRow, table: Table, converterFor: ConverterFor): RowEnd {
-  const end = endOf(conversionOf(row, table, converterFor))
+  const end = endOfWritten(writtenOf(row, table, converterFor))
   if (row.kind !== 'row' || !row.session || !isLarge(end)) return end
   // Whether a row can be sent is told by the row alone: what is known of its session never makes it too large.
-  const alone = endOf(conversionOf({ ...row, session: null }, table, converterFor))
+  const alone = endOfWritten(writtenOf({ ...row, session: null }, table, converterFor))
   return end.kind === 'event' && alone.kind === 'event' ? end : alone
 }
 
@@ -19,6 +28,12 @@ export function endOfRow(row: ReadRow, table: Table, converterFor: ConverterFor)
 export function conversionOf(row: ReadRow, table: Table, converterFor: ConverterFor): Conversion {
   return row.kind === 'row'
     ? converterFor(table, row.columns)(row.values, row.types, row.session)
+    : { kind: 'reject', reason: row.reason, detail: row.detail }
+}
+
+function writtenOf(row: ReadRow, table: Table, converterFor: ConverterFor): Written {
+  return row.kind === 'row'
+    ? converterFor(table, row.columns).write(row.values, row.types, row.session)
     : { kind: 'reject', reason: row.reason, detail: row.detail }
 }
 
@@ -41,7 +56,16 @@ function isLarge(end: RowEnd): boolean {
 export function endOf(conversion: Conversion): RowEnd {
   if (conversion.kind !== 'event') return conversion
   const { uuid, event, distinct_id, timestamp } = conversion.event
-  const json = Buffer.from(JSON.stringify(conversion.event))
+  return endOfWritten({
+    kind: 'event',
+    event: { uuid, event, distinct_id, timestamp, json: JSON.stringify(conversion.event) },
+  })
+}
+
+function endOfWritten(written: Written): RowEnd {
+  if (written.kind !== 'event') return written
+  const { uuid, event, distinct_id, timestamp } = written.event
+  const json = Buffer.from(written.event.json)
   // JSON has escaped all else: encoded again, only quotes and backslashes grow, each by one byte.
   if (json.length * 2 + 2 > maxEncodedBytes) {
     const bytes = Buffer.byteLength(JSON.stringify(json.toString()))

@@ -21,12 +21,23 @@ const longCells = {
     'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML like Gecko) Chrome/121.0.0.0 Safari/537.36',
 }
 
+/** What is quoted here is quoted in several cells of a row. */
+const quotedPages = [
+  '/search?q="cool app", "pricing"',
+  '{"from": "newsletter", "issue": "12, 13"}',
+  'one line\nand "another"',
+] as const
+
 /**
  * One file of pageviews to measure with: 25 columns, about 590 bytes a row, at least every fourth row with a quoted cell and
  * every twelfth with a line break in it. Nothing is wrong with any row; ids are unique.
+ * @param options quoted: every second row has two quoted cells, with doubled quotes in most and line breaks in many
  */
-export async function writeBenchCsv(path: string, options: { rows: number; seed: number }): Promise<{ bytes: number }> {
-  const { rows, seed } = options
+export async function writeBenchCsv(
+  path: string,
+  options: { rows: number; seed: number; quoted?: boolean },
+): Promise<{ bytes: number }> {
+  const { rows, seed, quoted = false } = options
   const visits = Math.max(1, Math.ceil(rows / pagesPerVisit))
   const people = Math.max(1, Math.ceil(rows / 50))
   const random = seededRandom(seed, 'bench')
@@ -44,7 +55,12 @@ export async function writeBenchCsv(path: string, options: { rows: number; seed:
     const cells = visitCells(visit)
     for (const at of visit.pages.slice(0, pageviews)) {
       const row: Row = { ...cells, ...pageCells(visit, at), ...longCells, event_id: random.id() }
-      if (file.rows % 4 === 0) row['title'] = quotedTitles[(file.rows / 4) % 3] ?? quotedTitles[0]
+      const every = quoted ? 2 : 4
+      if (file.rows % every === 0) {
+        const nth = (file.rows / every) % 3
+        row['title'] = quotedTitles[nth] ?? quotedTitles[0]
+        if (quoted) row['heap_previous_page'] = quotedPages[nth] ?? quotedPages[0]
+      }
       file.write(row, at.atMs)
     }
     await file.drain()

@@ -8,8 +8,8 @@ import { defaultMaxRowBytes, type RowSpan } from '../text/row-finder.ts'
 import type { ScannedRows } from '../text/scan-rows.ts'
 
 /**
- * The rows of a group, one by one. csv-parse reads those with doubled quotes, all in one call; rows without any need no
- * parser, and it would cost a worker a sixth of its time (docs/benchmarks.md).
+ * The rows of a group, one by one. csv-parse is the judge of rows with doubled quotes outside of quoted cells; all others
+ * have one reading only, and for them it would cost a worker a sixth of its time (docs/benchmarks.md).
  */
 export function parseRows(
   group: ScannedRows,
@@ -37,7 +37,6 @@ function* parseCommonRows(
     return isWhole || isUtf8(bytes.subarray(start, end)) ? bytes.toString('utf8', start, end) : null
   }
   const rowOf = rowMaker(dialect, columns)
-  const records = escapedRecords(spans, textOf, dialect)
 
   let row = firstRow
   for (const span of spans) {
@@ -47,9 +46,8 @@ function* parseCommonRows(
     if (problem) yield { kind: 'unreadable', place, ...problem, detail: problem.detail + hintOf(span, group, dialect) }
     else if (text === null) yield unreadable(place, 'the row is not valid UTF-8')
     else if (span.state === 'plain') yield rowOf(place, text.split(dialect.delimiter))
-    else if (!records.has(span)) yield rowOf(place, splitQuoted(text, dialect))
     else {
-      const cells = records.get(span)
+      const cells = splitQuoted(text, dialect) ?? parseRecord(text, dialect)
       yield cells ? rowOf(place, cells) : unreadable(place, 'the quotes of the row do not pair up')
     }
   }
@@ -82,22 +80,6 @@ function hintOf({ state, start, end }: RowSpan, { bytes, bytesAt }: ScannedRows,
     : '. A backslash stands before a quote: if the whole file has it so, say csv: { escape: "\\\\" } in the mapping file'
 }
 
-/** The cells of the rows with doubled quotes, null where they do not pair up. */
-function escapedRecords(
-  spans: readonly RowSpan[],
-  textOf: (span: RowSpan) => string | null,
-  dialect: CsvDialect,
-): Map<RowSpan, string[] | null> {
-  const texts = new Map<RowSpan, string>()
-  const doubled = dialect.quote.repeat(2)
-  for (const span of spans) {
-    const text = span.state === 'quoted' ? textOf(span) : null
-    if (text?.includes(doubled)) texts.set(span, text)
-  }
-  const records = texts.size > 0 ? parseEscaped([...texts.values()], dialect) : []
-  return new Map([...texts.keys()].map((span, nth) => [span, records[nth] ?? null]))
-}
-
 function unreadable(place: Place, detail: string): ReadRow {
   return { kind: 'unreadable', place, reason: 'not_decodable', detail }
 }
@@ -116,37 +98,48 @@ export function lineText(text: string, { quote, escape, lineEnd }: CsvDialect): 
 export function parseLine(text: string, dialect: CsvDialect): (string | null)[] | null {
   if (!isCommon(dialect)) return splitCells(text, dialect)
   if (dialect.quote === '' || !text.includes(dialect.quote)) return text.split(dialect.delimiter)
-  return parseEscaped([text], dialect)[0] ?? null
+  return parseRecord(text, dialect)
 }
 
 /**
- * The cells of a row that the scanner found well quoted and that holds no doubled quote: every quoted cell ends at the
- * next quote, which a delimiter or the end of the row follows.
+ * The cells of a row that the scanner found well quoted: every quoted cell ends at the next quote that is not doubled, which
+ * a delimiter or the end of the row follows. Null where quotes are doubled elsewhere.
  */
-function splitQuoted(text: string, { delimiter, quote }: CsvDialect): string[] {
+function splitQuoted(text: string, { delimiter, quote }: CsvDialect): string[] | null {
+  const doubled = quote + quote
   const cells: string[] = []
+  let hasDoubled = false
+  let hasQuoteOutside = false
   for (let at = 0; ; at++) {
-    const isQuoted = text.startsWith(quote, at)
-    const found = isQuoted ? text.indexOf(quote, at + 1) : text.indexOf(delimiter, at)
-    const end = found === -1 ? text.length : found
-    cells.push(text.slice(isQuoted ? at + 1 : at, end))
-    at = isQuoted ? end + 1 : end
-    if (at >= text.length) return cells
+    if (text.startsWith(quote, at)) {
+      const start = at + 1
+      let close = text.indexOf(quote, start)
+      let isDoubled = false
+      while (close !== -1 && text.startsWith(quote, close + 1)) {
+        isDoubled = true
+        close = text.indexOf(quote, close + 2)
+      }
+      const end = close === -1 ? text.length : close
+      const cell = text.slice(start, end)
+      cells.push(isDoubled ? cell.replaceAll(doubled, quote) : cell)
+      hasDoubled ||= isDoubled
+      at = end + 1
+    } else {
+      const found = text.indexOf(delimiter, at)
+      const end = found === -1 ? text.length : found
+      const cell = text.slice(at, end)
+      cells.push(cell)
+      hasQuoteOutside ||= cell.includes(quote)
+      at = end
+    }
+    if (at >= text.length) return hasQuoteOutside && (hasDoubled || text.includes(doubled)) ? null : cells
   }
 }
 
-function parseEscaped(texts: string[], dialect: CsvDialect): (string[] | null)[] {
-  const records = tryParse(texts.join('\n'), dialect)
-  if (records?.length === texts.length) return records
-  return texts.map((text) => {
-    const record = tryParse(text, dialect)
-    return record?.length === 1 ? (record[0] ?? null) : null
-  })
-}
-
-function tryParse(text: string, dialect: CsvDialect): string[][] | null {
+/** One record's cells as csv-parse reads them; null where the quotes do not pair up. */
+function parseRecord(text: string, dialect: CsvDialect): string[] | null {
   try {
-    return parse(text, {
+    const records: string[][] = parse(text, {
       delimiter: dialect.delimiter,
       quote: dialect.quote,
       escape: dialect.quote,
@@ -156,6 +149,7 @@ function tryParse(text: string, dialect: CsvDialect): string[][] | null {
       relax_quotes: true,
       max_record_size: 2 * defaultMaxRowBytes,
     })
+    return records.length === 1 ? (records[0] ?? null) : null
   } catch {
     return null
   }

@@ -1,0 +1,79 @@
+/** Text that JSON has between quotes as it is; some of what it has so is not here. */
+const isPlain = /^[ !#-[\]-~\u00a0-\ud7ff\ue000-\uffff]*$/
+
+/** Names that objects, and so JSON, have before all others. */
+const isIndex = /^(?:0|[1-9]\d*)$/
+
+/**
+ * The properties of an event, or of a person, in the order in which they were first set. One for each compiled converter,
+ * which clears it for every row: an object that grows by names as they come costs a worker more than reading the row.
+ */
+export class Properties {
+  readonly #slots = new Map<string, number>()
+  readonly #names: string[] = []
+  /** `"name":` by slot, and behind a comma. */
+  readonly #labels: string[] = []
+  readonly #values: unknown[] = []
+  readonly #order: number[] = []
+  #count = 0
+  #hasIndex = false
+
+  clear(): void {
+    for (let nth = 0; nth < this.#count; nth++) this.#values[this.#order[nth] ?? 0] = undefined
+    this.#count = 0
+  }
+
+  get(name: string): unknown {
+    const slot = this.#slots.get(name)
+    return slot === undefined ? undefined : this.#values[slot]
+  }
+
+  /** @param value JSON can say it, and it is not undefined */
+  set(name: string, value: unknown): void {
+    const slot = this.#slots.get(name) ?? this.#newSlot(name)
+    if (this.#values[slot] === undefined) this.#order[this.#count++] = slot
+    this.#values[slot] = value
+  }
+
+  entries(): [string, unknown][] {
+    return this.#order
+      .slice(0, this.#count)
+      .map((slot): [string, unknown] => [this.#names[slot] ?? '', this.#values[slot]])
+  }
+
+  toObject(): Record<string, unknown> {
+    const object: Record<string, unknown> = {}
+    for (let nth = 0; nth < this.#count; nth++) {
+      const slot = this.#order[nth] ?? 0
+      object[this.#names[slot] ?? ''] = this.#values[slot]
+    }
+    return object
+  }
+
+  /** Byte for byte what `JSON.stringify` makes of `toObject()`. */
+  toJson(): string {
+    if (this.#hasIndex) return JSON.stringify(this.toObject())
+    let json = '{'
+    for (let nth = 0; nth < this.#count; nth++) {
+      const slot = this.#order[nth] ?? 0
+      const label = this.#labels[slot] ?? ''
+      json += (nth === 0 ? label.slice(1) : label) + jsonOf(this.#values[slot])
+    }
+    return `${json}}`
+  }
+
+  #newSlot(name: string): number {
+    const slot = this.#names.push(name) - 1
+    this.#slots.set(name, slot)
+    this.#labels.push(`,${JSON.stringify(name)}:`)
+    this.#values.push(undefined)
+    this.#hasIndex ||= isIndex.test(name)
+    return slot
+  }
+}
+
+/** The same as `JSON.stringify`, which takes four times as long for a text that needs no escapes. */
+export function jsonOf(value: unknown): string {
+  if (typeof value !== 'string') return value === true ? 'true' : JSON.stringify(value)
+  return isPlain.test(value) ? `"${value}"` : JSON.stringify(value)
+}
