@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -9,8 +8,8 @@ import { connectRedis, openPrivateRedis } from '@heapferry/queue'
 import { writeBenchCsv } from '@heapferry/sample-export'
 import { serverCandidates } from '../test/support/server-candidates.ts'
 import { round1 } from './stages.ts'
+import { childrenOf, type Usage, usageOf } from './usage.ts'
 
-const ticksPerSecond = 100
 const bin = path.resolve(import.meta.dirname, '../dist/heapferry.mjs')
 
 /** One and two workers with a million rows, then five million for what grows with the input. */
@@ -84,7 +83,7 @@ async function measured({ folder, source, host, rows, workers, pages }: Case): P
   command.stdout.on('data', (data) => lines.push(String(data)))
   const watching = pages === null ? null : await openPages(command.stderr, pages)
 
-  const seen = new Map<number, { cpuSeconds: number; peakBytes: number }>()
+  const seen = new Map<number, Usage>()
   let redisPeakBytes = 0
   let dashboardCpuSeconds = 0
   const sampling = setInterval(() => {
@@ -132,35 +131,6 @@ async function openPages(said: NodeJS.ReadableStream, pages: number): Promise<Ch
 
 async function memoryUsed(redis: { info(section: string): Promise<string> }): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
-}
-
-function childrenOf(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => statOf(pid)?.[1] === String(parent))
-}
-
-function usageOf(pid: number): { cpuSeconds: number; peakBytes: number } | undefined {
-  const stat = statOf(pid)
-  const peak = /VmHWM:\s+(\d+) kB/.exec(readOrNothing(`/proc/${pid}/status`))?.[1]
-  if (!stat || peak === undefined) return undefined
-  return { cpuSeconds: (Number(stat[11]) + Number(stat[12])) / ticksPerSecond, peakBytes: Number(peak) * 1024 }
-}
-
-/** The fields of /proc/PID/stat from the third on (state, parent, …); the second may hold spaces. */
-function statOf(pid: number): string[] | undefined {
-  const text = readOrNothing(`/proc/${pid}/stat`)
-  return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ')
-}
-
-function readOrNothing(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    // The process has ended meanwhile.
-    return ''
-  }
 }
 
 async function firstLine(process: ChildProcess): Promise<string> {
