@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchAgainst } from './against.ts'
 import { benchDiscovery } from './discovery.ts'
 import { benchFirstTouch } from './first-touch.ts'
 import { benchFormats } from './formats.ts'
@@ -41,21 +42,26 @@ const suites = {
   'large-pages': benchLargePages,
 }
 
-const { positionals } = parseArgs({ allowPositionals: true })
+const { positionals, values } = parseArgs({ allowPositionals: true, options: { against: { type: 'string' } } })
 const wanted = positionals.length > 0 ? positionals : Object.keys(suites)
 
 print(
   `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, server and Redis on the same machine`,
 )
-for (const [name, suite] of Object.entries(suites)) {
-  if (!wanted.includes(name)) continue
-  print(`\n## ${name}`)
-  for await (const result of await suite())
-    print(
-      Object.entries(result)
-        .map(([what, value]) => `${what} ${typeof value === 'number' ? value.toLocaleString('en-US') : value}`)
-        .join(' · '),
-    )
+if (values.against !== undefined) for await (const line of benchAgainst(values.against)) print(line)
+else await benchAll()
+
+async function benchAll(): Promise<void> {
+  for (const [name, suite] of Object.entries(suites)) {
+    if (!wanted.includes(name)) continue
+    print(`\n## ${name}`)
+    for await (const result of await suite())
+      print(
+        Object.entries(result)
+          .map(([what, value]) => `${what} ${typeof value === 'number' ? value.toLocaleString('en-US') : value}`)
+          .join(' · '),
+      )
+  }
 }
 
 function print(line: string): void {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { writeBenchCsv } from '@heapferry/sample-export'
-import { inOwnProcess, type OwnProcess } from './in-own-process.ts'
+import { inOwnProcess, type OwnProcess, workerFlags } from './in-own-process.ts'
 import { round1 } from './stages.ts'
 import { formatWriters } from './write-formats.ts'
 
@@ -11,8 +11,6 @@ const sizes = [
   { rows: 250_000, timesEach: 3 },
   { rows: 1_000_000, timesEach: 1 },
 ]
-// What `heapferry run` gives its workers.
-const workerFlags = ['--max-semi-space-size=4']
 
 /** The same rows in every format: how fast they are read, and whether more of them take more memory. */
 export async function* benchFormats(): AsyncGenerator<object> {

@@ -9,13 +9,24 @@ export interface OwnProcess {
   result: Record<string, number>
 }
 
+/** What `heapferry run` gives its workers. */
+export const workerFlags = ['--max-semi-space-size=4']
+
+const repository = path.join(import.meta.dirname, '..')
+
 /**
  * Runs a file of this folder in a process of its own, so that its peak memory is its own. The file calls `tell` once.
  * @param flags of Node.js
+ * @param root another checkout, whose file and code it is
  */
-export async function inOwnProcess(file: string, args: readonly string[], flags: string[] = []): Promise<OwnProcess> {
-  const command = [...flags, '--import', 'tsx', path.join(import.meta.dirname, file), ...args]
-  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] })
+export async function inOwnProcess(
+  file: string,
+  args: readonly string[],
+  flags: string[] = [],
+  root = repository,
+): Promise<OwnProcess> {
+  const command = [...flags, '--import', 'tsx', path.join(root, 'bench', file), ...args]
+  const child = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
   let told = ''
   child.stdout.on('data', (data) => (told += String(data)))
   const [code] = await once(child, 'close')

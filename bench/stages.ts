@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { ExportFile } from '@heapferry/domain'
-import { conversionOf, endOf } from '@heapferry/migration'
 import { writeBenchCsv } from '@heapferry/sample-export'
 import type { ExportPlace } from '@heapferry/sources'
-import { chunksOf, converters, openFile, readChunks, stopwatch } from './read-chunks.ts'
+import { inOwnProcess, workerFlags } from './in-own-process.ts'
+import { chunksOf, openFile, stopwatch } from './read-chunks.ts'
 
 const rows = 500_000
 
@@ -19,32 +19,31 @@ export async function benchSplitting(): Promise<object[]> {
   })
 }
 
-export async function benchConversion(): Promise<object[]> {
-  return withCsv(async (place, file) => {
-    const chunks = await chunksOf(place, file)
-    const convertersFor = converters()
-    const stages = ['reading', 'reading and converting', 'reading, converting and JSON'] as const
-    const results = []
-    for (const stage of stages) {
-      const spent = stopwatch()
-      let jsonBytes = 0
-      await readChunks(place, file, chunks, (row) => {
-        if (stage === 'reading') return
-        const conversion = conversionOf(row, file.table, convertersFor)
-        if (stage === 'reading and converting' || conversion.kind !== 'event') return
-        const end = endOf(conversion)
-        if (end.kind === 'event') jsonBytes += end.json.length
-      })
-      const { seconds, cpuSeconds } = spent()
-      results.push({
-        stage,
-        'rows/s': Math.round(rows / seconds),
-        'CPU µs/row': round1((cpuSeconds * 1e6) / rows),
-        ...(jsonBytes > 0 && { 'JSON bytes/event': Math.round(jsonBytes / rows) }),
-      })
+export const stages = ['reading', 'reading and converting', 'reading, converting and JSON'] as const
+
+/** What the bench's files hold, by the name of the input. */
+export const inputs = { plain: { quoted: false }, 'half of the rows quoted': { quoted: true } } as const
+
+export async function* benchConversion(): AsyncGenerator<object> {
+  for (const [input, { quoted }] of Object.entries(inputs)) {
+    const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
+    try {
+      await writeBenchCsv(path.join(folder, 'pageviews.csv'), { rows, seed: 1, quoted })
+      for (const stage of stages) {
+        const { result } = await inOwnProcess('read-stage.ts', [folder, stage], workerFlags)
+        const { seconds = 0, cpuSeconds = 0, jsonBytes = 0 } = result
+        yield {
+          input,
+          stage,
+          'rows/s': Math.round(rows / seconds),
+          'CPU µs/row': round1((cpuSeconds * 1e6) / rows),
+          ...(jsonBytes > 0 && { 'JSON bytes/event': Math.round(jsonBytes / rows) }),
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true })
     }
-    return results
-  })
+  }
 }
 
 async function withCsv(use: (place: ExportPlace, file: ExportFile) => Promise<object[]>): Promise<object[]> {

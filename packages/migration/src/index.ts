@@ -1,6 +1,6 @@
 export { withGroupFiles } from './group-files.ts'
 export { convertersOf, convertersToShow } from './converters.ts'
-export { conversionOf, endOf, endOfRow } from './end-of-row.ts'
+export { conversionOf, endOfRow } from './end-of-row.ts'
 export { decodeIdentities, encodeIdentities } from './identities/encoded-identities.ts'
 export { noIdentities } from './identities/no-identities.ts'
 export type { People } from './identities/people.ts'
