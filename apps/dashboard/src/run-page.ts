@@ -26,26 +26,32 @@ import type { RunView } from './run-view.ts'
 import { memoryText } from './machines-page.ts'
 import { type Line, tableOf } from './table.ts'
 import { tablesOf } from './tables-of-run.ts'
+import { verdictOf } from './verification-page.ts'
 
-/**
- * @param queues where Bull Board shows the queues of the run
- * @param actionsBar what the visitor may do
- */
-export function runPage(view: RunView, queues: readonly { phase: Phase; href: string }[], actionsBar: Html): Content {
+interface Around {
+  /** Where Bull Board shows the queues of the run. */
+  queues: readonly { phase: Phase; href: string }[]
+  /** What the visitor may do. */
+  actions: Html
+  /** Also compare the run with what PostHog holds. */
+  offersVerification: boolean
+}
+
+export function runPage(view: RunView, { queues, actions, offersVerification }: Around): Content {
   const { run, status } = view
   const { totals } = status
   // Else they stand with what is to be done next.
   const isOver = hasCompleted(status)
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
-    live: !isFinal(status) || view.retry !== null,
+    live: !isFinal(status) || view.retry !== null || view.verifying !== null,
     head: html`<link rel="stylesheet" href="/uplot.css">
 ${script('/uplot.js')}
 ${script('/chart.js')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
-<div id="actions">${actionsBar}</div>
-<section id="next" aria-label="What next">${nextSteps(view)}</section>
+<div id="actions">${actions}</div>
+<section id="next" aria-label="What next">${nextSteps(view, offersVerification)}</section>
 <section id="retry" aria-label="Retry">${retryOf(view.retry)}</section>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(view)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2>
@@ -58,6 +64,7 @@ ${script('/chart.js')}`,
 <section id="tables"><h2>Tables</h2>${tablesOf(status)}
 <p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a>${isOver ? html`` : html` · ${reportLinks(run)}`}</p></section>
 <section id="reasons">${reasonsOf(status)}</section>
+<section id="verification">${verificationOf(view, offersVerification)}</section>
 <section id="answers"><h2>PostHog’s answers</h2>${answersOf(view.answers)}</section>
 <section id="workers"><h2>Workers</h2>${workersOf(view.workers)}</section>
 <section id="timeline"><h2>What happened</h2>${timelineOf(view.timeline)}</section>
@@ -86,6 +93,17 @@ function retryOf(retry: RetryUnderWay | null): Html {
 ${bar({ state: 'running', done: looked, of: rows ?? 0, label: 'Rows looked at' })}
 <p>${done} · ${grouped(outcome.sent)} sent again · ${grouped(outcome.rejected)} still rejected · ${grouped(outcome.skipped)} skipped</p>
 <p class="facts">By ${by}, since ${moment(sinceMs)}</p>`
+}
+
+/** Nothing before there is something to tell, or to ask for. */
+function verificationOf({ run, status, timeline, verification: last, verifying }: RunView, offers: boolean): Html {
+  if (last === null && verifying === null && !(offers && isFinal(status))) return html``
+  const more = status.totals.sent - (last?.totals.sent ?? 0)
+  const newest = timeline.findLast(({ kind }) => kind === 'verification_failed' || kind === 'verified')
+  return html`<h2>Verification</h2>
+${verdictOf(last, verifying, newest?.kind === 'verification_failed' ? newest : null)}
+${last !== null && more > 0 ? html`<p>${counted(more, 'event was', 'events were')} sent since then.</p>` : html``}
+<p class="actions">${last === null && verifying === null ? html`` : html`<a class="button" href="/runs/${run.id}/verification">By event and day</a> `}${offers && verifying === null ? html`<a class="button" href="/runs/${run.id}/verify">${last === null ? 'Verify…' : 'Verify again…'}</a>` : html``}</p>`
 }
 
 const statusTexts: Readonly<Record<string, string>> = {

@@ -7,6 +7,7 @@ import {
   type Run,
   type RunLedger,
   type TimelineLedger,
+  type VerificationLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/migration'
@@ -19,10 +20,10 @@ import { filesPage, FilesQuery } from './files-page.ts'
 import type { FindRun } from './find-run.ts'
 import type { LiveHub } from './live-hub.ts'
 import { chartMarks } from './chart-marks.ts'
-import type { LivePage } from './live-page.ts'
 import { machinesPage } from './machines-page.ts'
 import { measure } from './metrics.ts'
-import { type Content, titleOf } from './page.ts'
+import { type Content, liveOf } from './page.ts'
+import type { PageVerifications } from './page-verifications.ts'
 import { runPage } from './run-page.ts'
 import { readRunView, type RunView } from './run-view.ts'
 import { runsPage } from './runs-page.ts'
@@ -30,23 +31,25 @@ import { send } from './send.ts'
 
 export interface RunRoutes {
   redis: Redis
-  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger
+  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger & VerificationLedger
   board: Board
   hub: LiveHub
+  verifications: PageVerifications
   findRun: FindRun
 }
 
 /** Every page at its own address, and as a stream of what changes in it below /live. */
-export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun }: RunRoutes): void {
+export function addRunRoutes(app: Express, { redis, ledger, board, hub, verifications, findRun }: RunRoutes): void {
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
     return runsPage(await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger) }))))
   }
-  const viewOf = (run: Run) => readRunView(run, { redis, ledger })
+  const viewOf = (run: Run) => readRunView(run, { redis, ledger, verifications })
   const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
     const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
     const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
-    return runPage(view, queues, actionBar(view.run, possible))
+    const offersVerification = role === 'operator' && verifications.offers(view.run)
+    return runPage(view, { queues, actions: actionBar(view.run, possible), offersVerification })
   }
   const files = filesReader(ledger)
   const filesOf = async (run: Run, asked: FilesQuery): Promise<Content> => {
@@ -122,8 +125,4 @@ function filesReader(ledger: FileLedger): (run: Run, count: number) => Promise<r
 function meantBy(query: unknown): FilesQuery {
   const asked = FilesQuery.safeParse(query)
   return asked.success ? asked.data : FilesQuery.parse({})
-}
-
-function liveOf({ title, live, main }: Content, chart: LivePage['chart']): LivePage {
-  return { title: titleOf(title), live, main: main.markup, chart }
 }
