@@ -18,11 +18,12 @@ test('days, months or years tile a stretch from its first to its last day, and f
 })
 
 test('a month is shown by days, two years by months, and more by years', () => {
-  const shown = (from: string, to: string) => {
-    const { unit, steps } = stepsOf({ from: dayOf(from), to: dayOf(to) })
-    return [unit, steps.length, steps[0]?.name, steps.at(-1)?.name]
-  }
   expect(shown('2024-02-01', '2024-02-29')).toEqual(['day', 29, '2024-02-01', '2024-02-29'])
   expect(shown('2022-11-15', '2024-11-14')).toEqual(['month', 25, 'Nov 2022', 'Nov 2024'])
   expect(shown('2021-12-31', '2024-01-01')).toEqual(['year', 4, '2021', '2024'])
 })
+
+function shown(from: string, to: string) {
+  const { unit, steps } = stepsOf({ from: dayOf(from), to: dayOf(to) })
+  return [unit, steps.length, steps[0]?.name, steps.at(-1)?.name]
+}

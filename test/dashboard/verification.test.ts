@@ -110,8 +110,8 @@ test('who has no key is told the command, viewers see no button, and no address 
   expect([refused.status, refused.text]).toEqual([409, expect.stringContaining('POSTHOG_PERSONAL_API_KEY')])
 
   const withKey = await open(redis, { passwords, verify: () => () => Promise.resolve() })
-  for (const path of ['', '/verification']) {
-    const seen = await ask(`${withKey}/runs/${run}${path}`, { headers: asViewer })
+  for (const rest of ['', '/verification']) {
+    const seen = await ask(`${withKey}/runs/${run}${rest}`, { headers: asViewer })
     expect([seen.status, textOf(seen.text).includes('Verification')]).toEqual([200, true])
     expect(seen.text).not.toContain(`/runs/${run}/verify"`)
   }
@@ -170,8 +170,8 @@ test('a dashboard that ends takes its verification with it, and the history of t
   })
 })
 
-async function page(url: string, path: string): Promise<string> {
-  return (await ask(`${url}/runs/${run}${path}`, { headers: asOperator })).text
+async function page(url: string, rest: string): Promise<string> {
+  return (await ask(`${url}/runs/${run}${rest}`, { headers: asOperator })).text
 }
 
 async function verifiedByCommand(...more: string[]): Promise<PostHogVerification> {

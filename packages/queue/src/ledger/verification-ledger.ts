@@ -67,7 +67,7 @@ export function verificationLedger(redis: Redis): VerificationLedger {
       const begun: VerificationUnderWay = { by, sinceMs: await redisNowMs(redis), progress: { kind: 'asking' } }
       const args = { value: `${token} ${JSON.stringify(begun)}`, holdMs }
       const held = await takeVerificationScript(redis, { keys: runKeys(run), args })
-      return underWay(held === null ? null : String(held))
+      return underWay(typeof held === 'string' ? held : null)
     },
 
     async keepVerification({ run, token }, progress) {
