@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -121,10 +122,10 @@ test('who has no key is told the command, viewers see no button, and no address 
 })
 
 test('of two dashboards that are asked at once one verifies, and both tell how far it is until it has failed', async () => {
-  let fail: (error: Error) => void = () => {}
+  const failing = new EventEmitter()
   const verify = () => (wanted: { onProgress: (now: { kind: 'reading'; table: string; rows: number }) => void }) => {
     wanted.onProgress({ kind: 'reading', table: 'clicks', rows: 1234 })
-    return new Promise<void>((_, reject) => (fail = reject))
+    return once(failing, 'now').then(() => Promise.reject(new Error('out of luck')))
   }
   const urls = [await open(redis, { passwords, verify }), await open(redis, { passwords, verify })]
   const wanted = { method: 'POST', headers: asOperator }
@@ -135,7 +136,7 @@ test('of two dashboards that are asked at once one verifies, and both tell how f
   )
   for (const url of urls)
     await until('progress is told', async () => (await page(url, '')).includes('clicks, 1,234 rows'))
-  fail(new Error('out of luck'))
+  failing.emit('now')
   await until('the failure is told', async () =>
     /could not be: unforeseen; the log/.test(textOf(await page(urls[0] ?? '', '/verification'))),
   )
@@ -157,9 +158,7 @@ test('the right to verify is one’s until it is given back, or forgotten', asyn
 })
 
 test('a dashboard that ends takes its verification with it, and the history of the run says so', async () => {
-  const verify = () => (wanted: { stop: AbortSignal }) =>
-    new Promise<void>((_, reject) => wanted.stop.addEventListener('abort', () => reject(new Error('stopped'))))
-  const dashboard = await startDashboard({ ...optionsOf(redis), verify })
+  const dashboard = await startDashboard({ ...optionsOf(redis), verify: () => untilStopped })
   expect((await ask(`${dashboard.url}/runs/${run}/verify`, { method: 'POST' })).status).toBe(303)
   await dashboard.close()
   const ledger = redisLedger(redis)
@@ -169,6 +168,11 @@ test('a dashboard that ends takes its verification with it, and the history of t
     detail: 'the dashboard ended',
   })
 })
+
+async function untilStopped({ stop }: { stop: AbortSignal }): Promise<void> {
+  await once(stop, 'abort')
+  stop.throwIfAborted()
+}
 
 async function page(url: string, rest: string): Promise<string> {
   return (await ask(`${url}/runs/${run}${rest}`, { headers: asOperator })).text

@@ -15,11 +15,13 @@ import {
   type ServingWorker,
   timelineText,
 } from '@heapferry/migration'
+import { answersTable } from './answers-table.ts'
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
 import { factsOf } from './facts.ts'
 import { nextSteps, reportLinks } from './next-steps.ts'
+import { rateNames } from './browser/rates.js'
 import { bar, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
 import type { RunView } from './run-view.ts'
@@ -47,7 +49,7 @@ export function runPage(view: RunView, { queues, actions, offersVerification }: 
     live: !isFinal(status) || view.retry !== null || view.verifying !== null,
     head: html`<link rel="stylesheet" href="/uplot.css">
 ${script('/uplot.js')}
-${script('/chart.js')}`,
+${script('/chart.js', 'module')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
 <div id="actions">${actions}</div>
@@ -59,7 +61,7 @@ ${script('/chart.js')}`,
 <div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected per second; the table below says the same"></div>
 <p class="hint"><span class="mark waited"></span> waited for PostHog <span class="mark paused"></span> paused <span class="mark phase"></span> a phase ends</p>
-<details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', 'rows read/s', 'events sent/s', 'rows rejected/s', 'happened'], [])}</details></section>
+<details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', ...rateNames, 'happened'], [])}</details></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
 <section id="tables"><h2>Tables</h2>${tablesOf(status)}
 <p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a>${isOver ? html`` : html` · ${reportLinks(run)}`}</p></section>
@@ -106,31 +108,10 @@ ${last !== null && more > 0 ? html`<p>${counted(more, 'event was', 'events were'
 <p class="actions">${last === null && verifying === null ? html`` : html`<a class="button" href="/runs/${run.id}/verification">By event and day</a> `}${offers && verifying === null ? html`<a class="button" href="/runs/${run.id}/verify">${last === null ? 'Verify…' : 'Verify again…'}</a>` : html``}</p>`
 }
 
-const statusTexts: Readonly<Record<string, string>> = {
-  200: 'accepted',
-  400: 'refused; the events at fault are rejected, the others sent again',
-  401: 'key refused',
-  402: 'billing limit reached',
-  404: 'wrong address',
-  408: 'timed out; sent again',
-  413: 'too large; sent again in halves',
-  429: 'rate limited; sent again when PostHog allows',
-  none: 'no answer; sent again',
-}
-
 function answersOf({ byStatus, byTime, totalMs }: Answers): Html {
   const requests = byTime.reduce((sum, count) => sum + count, 0)
   if (requests === 0) return html`<p>None yet.</p>`
-  const lines = Object.entries(byStatus)
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([status, count]): Line => {
-      const meaning = statusTexts[status] ?? (status.startsWith('5') ? 'trouble at PostHog; sent again' : '')
-      return {
-        name: status === 'none' ? '–' : status,
-        cells: [{ text: grouped(count) }, { text: meaning, kind: 'words' }],
-      }
-    })
-  return html`${tableOf(['status', 'requests', 'meaning'], lines)}
+  return html`${answersTable(byStatus)}
 <p class="facts">Time to answer: mean ${grouped(Math.round(totalMs / requests))} ms, p90 ${slowestText(byTime, requests)}.</p>`
 }
 

@@ -121,7 +121,7 @@ function appOf(
   app.get('/live.js', sends('js', browserFile('live.js')))
   app.get('/idiomorph.js', sendsFile('idiomorph/dist/idiomorph.min.js'))
   app.use(passwords === null ? openToAll : passwordAccess(passwords, logger))
-  app.get('/chart.js', sends('js', browserFile('chart.js')))
+  for (const name of ['chart.js', 'rates.js']) app.get(`/${name}`, sends('js', browserFile(name)))
   app.get('/board.css', sends('css', browserFile('board.css')))
   app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
