@@ -31,7 +31,7 @@ export function reportChart({ history, timeline, run, made_at: madeAt }: Report)
   return html`<figure class="chart"><figcaption class="facts">at most ${grouped(Math.round(highest))}/s</figcaption>
 <svg viewBox="0 0 ${size.width} ${size.height}" role="img" aria-label="${text}" preserveAspectRatio="none">${marks.map((mark) => markOf(mark, range))}${rateNames.map((_, nth) => lineOf(rates, nth, { ...range, top }))}</svg>
 <p class="facts axis">${[first, (first + end) / 2, end].map((atMs) => html`<span>${moment(atMs)}</span>`)}</p></figure>
-<p class="hint legend">${rateNames.map((name, nth) => html`<span><span class="key line rate-${nth}"></span> ${name}</span>`)}${markTexts.map(([kind, text]) => html`<span><span class="key mark ${kind}"></span> ${text}</span>`)}</p>
+<p class="hint legend">${rateNames.map((name, nth) => html`<span><span class="key line rate-${nth}"></span> ${name}</span>`)}${markTexts.map(([kind, words]) => html`<span><span class="key mark ${kind}"></span> ${words}</span>`)}</p>
 ${tableOf(
   ['from', ...rateNames, 'happened'],
   stretchesOf(rates, range, marks).map(

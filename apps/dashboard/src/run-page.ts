@@ -1,11 +1,4 @@
-import {
-  type Answers,
-  answerSeconds,
-  destinationText,
-  type Phase,
-  type RetryUnderWay,
-  type TimelineEntry,
-} from '@heapferry/domain'
+import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
 import {
   counted,
   grouped,
@@ -22,8 +15,9 @@ import type { Content } from './page.ts'
 import { factsOf } from './facts.ts'
 import { nextSteps, reportLinks } from './next-steps.ts'
 import { rateNames } from './browser/rates.js'
-import { bar, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
+import { isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
+import { retryUnderWay } from './retry-under-way.ts'
 import type { RunView } from './run-view.ts'
 import { memoryText } from './machines-page.ts'
 import { type Line, tableOf } from './table.ts'
@@ -54,7 +48,7 @@ ${script('/chart.js', 'module')}`,
 <p id="message" role="status"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
 <div id="actions">${actions}</div>
 <section id="next" aria-label="What next">${nextSteps(view, offersVerification)}</section>
-<section id="retry" aria-label="Retry">${retryOf(view.retry)}</section>
+<section id="retry" aria-label="Retry">${retryUnderWay(view.retry)}</section>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(view)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2>
 <p class="choice"><button class="plain" data-view="whole" aria-pressed="true">Whole run</button> <button class="plain" data-view="hour" aria-pressed="false">Last hour</button> <span class="hint">Drag to look closer.</span></p>
@@ -84,17 +78,6 @@ ${script('/chart.js', 'module')}`,
 
 function isBad({ state, trouble }: RunStatus): boolean {
   return state === 'failed' || trouble.length > 0
-}
-
-function retryOf(retry: RetryUnderWay | null): Html {
-  if (retry === null) return html``
-  const { by, sinceMs, rows, looked, outcome } = retry
-  const done =
-    rows === null ? html`Rows are being counted.` : html`${grouped(looked)} of ${grouped(rows)} rows looked at`
-  return html`<h2>Retry under way</h2>
-${bar({ state: 'running', done: looked, of: rows ?? 0, label: 'Rows looked at' })}
-<p>${done} · ${grouped(outcome.sent)} sent again · ${grouped(outcome.rejected)} still rejected · ${grouped(outcome.skipped)} skipped</p>
-<p class="facts">By ${by}, since ${moment(sinceMs)}</p>`
 }
 
 /** Nothing before there is something to tell, or to ask for. */

@@ -128,7 +128,7 @@ function appOf(
   app.use(notStored)
   app.use(wantsRedis(redis))
   const findRun = runFinder(ledger)
-  addRowRoutes(app, { ...rows, ledger, logger, findRun })
+  addRowRoutes(app, { ...rows, ledger, logger, hub, findRun })
   addRunRoutes(app, { redis, ledger, board, hub, verifications, findRun })
   addVerificationRoutes(app, { ledger, hub, verifications, findRun })
   addActionRoutes(app, { ledger, board, findRun })
