@@ -1,6 +1,8 @@
 import {
   type ExportFile,
+  type FileId,
   type FileLedger,
+  type FilePlan,
   phases,
   type QueueStates,
   type RetryHoldLedger,
@@ -51,13 +53,10 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, verifica
     const offersVerification = role === 'operator' && verifications.offers(view.run)
     return runPage(view, { queues, actions: actionBar(view.run, possible), offersVerification })
   }
-  const files = filesReader(ledger)
+  const readFiles = filesReader(ledger)
   const filesOf = async (run: Run, asked: FilesQuery): Promise<Content> => {
-    const progress = await ledger.fileProgress(run.id)
-    const listed = (await files(run, progress.size)).map((file) => ({
-      file,
-      ...(progress.get(file.id) ?? { plan: null, read: 0 }),
-    }))
+    const [{ files, plans }, rows] = await Promise.all([readFiles(run), ledger.fileRows(run.id)])
+    const listed = files.map((file) => ({ file, plan: plans.get(file.id) ?? null, read: rows.get(file.id) ?? 0 }))
     return filesPage(run, listed, asked)
   }
 
@@ -111,13 +110,24 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, verifica
   })
 }
 
-/** The files of the run that was asked for last are kept: files may come to a run, and none of it ever changes. */
-function filesReader(ledger: FileLedger): (run: Run, count: number) => Promise<readonly ExportFile[]> {
-  let kept: { key: string; files: readonly ExportFile[] } | undefined
-  return async ({ id, createdAtMs }, count) => {
-    const key = `${id} ${createdAtMs} ${count}`
-    if (kept?.key !== key) kept = { key, files: await ledger.files(id) }
-    return kept.files
+interface ReadFiles {
+  files: readonly ExportFile[]
+  plans: ReadonlyMap<FileId, FilePlan>
+}
+
+/** What is known of the files of the run that was asked for last is kept: more may come to it, and none of it ever changes. */
+function filesReader(ledger: FileLedger): (run: Run) => Promise<ReadFiles> {
+  let kept: { run: string; counts: Awaited<ReturnType<FileLedger['fileCounts']>>; read: ReadFiles } | undefined
+  return async ({ id, createdAtMs }) => {
+    const run = `${id} ${createdAtMs}`
+    const counts = await ledger.fileCounts(id)
+    const before = kept?.run === run ? kept : undefined
+    const [files, plans] = await Promise.all([
+      before?.counts.files === counts.files ? before.read.files : ledger.files(id),
+      before?.counts.planned === counts.planned ? before.read.plans : ledger.filePlans(id),
+    ])
+    kept = { run, counts, read: { files, plans } }
+    return kept.read
   }
 }
 
