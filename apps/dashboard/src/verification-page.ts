@@ -307,7 +307,7 @@ function peopleOf(
     sample === null
       ? ''
       : ` Of ${counted(sample.people, 'sampled person', 'sampled people')}, ${grouped(sample.people - sample.differing.length)} have their events in PostHog.`
-  return html`<p>${grouped(agreeing)} of ${counted(compared, 'count')} by event and month are the same, after all merges.${ofSample}</p>
+  return html`<p>By event and month, after all merges: ${grouped(agreeing)} of ${counted(compared, 'count')} the same.${ofSample}</p>
 ${unit === 'year' ? html`<p class="hint">Open a year to see all of its counts.</p>` : html``}
 ${lines.length === 0 ? html`` : tableOf(['event', 'month', 'people in Heap', 'people in PostHog', 'outcome'], lines)}`
 }

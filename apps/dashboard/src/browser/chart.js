@@ -49,7 +49,7 @@ async function draw(box) {
       width: box.clientWidth,
       height,
       series: [
-        { label: 'Time' },
+        { label: 'Time', value: (_, seconds) => (seconds == null ? '–' : new Date(seconds * 1000).toLocaleString()) },
         { ...series('rows read/s', '--going', []), fill: () => `${colour('--going')}22` },
         series('events sent/s', '--good', [6, 4]),
         series('rows rejected/s', '--bad', [2, 3]),
