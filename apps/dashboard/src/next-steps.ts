@@ -31,9 +31,11 @@ export function nextSteps({ run, status, verification }: RunView, offersVerifica
       : []),
     ...(isCompleted && run.destination.kind === 'posthog' && !isVerified
       ? [
-          offersVerification
-            ? html`<a href="/runs/${run.id}/verify">Compare with what PostHog holds</a>`
-            : html`Compare with what PostHog holds: <code>heapferry verify ${run.id}</code>`,
+          verification !== null
+            ? html`<a href="/runs/${run.id}/verification">See what verifying has found</a>: ${verification.verdict}`
+            : offersVerification
+              ? html`<a href="/runs/${run.id}/verify">Compare with what PostHog holds</a>`
+              : html`Compare with what PostHog holds: <code>heapferry verify ${run.id}</code>`,
         ]
       : []),
     ...(isCompleted ? [html`Keep what it did. ${reportLinks(run)}`] : []),

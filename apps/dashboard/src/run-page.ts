@@ -1,13 +1,5 @@
 import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
-import {
-  counted,
-  grouped,
-  hasCompleted,
-  percent,
-  type RunStatus,
-  type ServingWorker,
-  timelineText,
-} from '@heapferry/migration'
+import { counted, grouped, hasCompleted, percent, type RunStatus, timelineText } from '@heapferry/migration'
 import { answersTable } from './answers-table.ts'
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
@@ -62,7 +54,7 @@ ${script('/chart.js', 'module')}`,
 <section id="reasons">${reasonsOf(status)}</section>
 <section id="verification">${verificationOf(view, offersVerification)}</section>
 <section id="answers"><h2>PostHog’s answers</h2>${answersOf(view.answers)}</section>
-<section id="workers"><h2>Workers</h2>${workersOf(view.workers)}</section>
+<section id="workers"><h2>Workers</h2>${workersOf(view)}</section>
 <section id="timeline"><h2>What happened</h2>${timelineOf(view.timeline)}</section>
 <section id="about"><h2>About this run</h2>
 <dl class="about">
@@ -107,7 +99,8 @@ function slowestText(byTime: readonly number[], requests: number): string {
 
 const shownWorkers = 20
 
-function workersOf(workers: readonly ServingWorker[]): Html {
+function workersOf({ workers, status }: RunView): Html {
+  if (workers.length === 0 && isFinal(status)) return html`<p>None: the run is over.</p>`
   if (workers.length === 0) {
     return html`<p>No worker has reported. Start some with <code>heapferry run</code> or <code>heapferry worker</code>.</p>`
   }
