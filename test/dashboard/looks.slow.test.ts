@@ -97,8 +97,6 @@ browserTest(
         env: { REDIS_URL: server.server.url },
       })
       const { message, totals } = JSON.parse(stdout)
-      // Rates and what is left of them are others a moment later.
-      const words = (text: string | null) => text?.replace(/\d[\d,]*(?:\/s| s| min)?/g, '#')
       expect(words(await page.locator('#message').textContent())).toBe(words(message))
       const shown = await page.locator('#tables tfoot td').allTextContents()
       const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'].map((one) => totals[one])
@@ -161,6 +159,11 @@ async function looked(page: Page, name: string): Promise<void> {
       await page.screenshot({ path: path.join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true })
     }
   }
+}
+
+/** Rates, and the time that is left by them, are others a moment later. */
+function words(text: string | null): string | undefined {
+  return text?.replace(/\d[\d,]*(?:\/s| s| min)?/g, '#')
 }
 
 async function begun(name: string): Promise<SeededRun> {
