@@ -46,6 +46,7 @@ export async function benchLargePages(): Promise<object[]> {
     store: '/nowhere',
     version: '0.0.0',
     retry: null,
+    verify: () => null,
     host: '127.0.0.1',
     port: 0,
     passwords: null,

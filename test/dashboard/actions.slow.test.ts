@@ -62,7 +62,11 @@ browserTest(
     await page.goBack()
     await clicks.getByRole('link', { name: 'Retry…' }).click()
     await page.getByRole('button', { name: 'Retry' }).click()
+    // In place, on the page of rejected rows.
     await page.getByText('(2 refused_by_posthog): 2 sent, 0 skipped, 0 still rejected').waitFor()
+    await page.getByText('1 row was not sent').waitFor()
+    expect(await clicks.count()).toBe(0)
+    await page.getByRole('link', { name: 'acted' }).click()
     expect(await page.locator('#tables tfoot td').allTextContents()).toEqual(['3', '3', '2', '0', '1'])
     expect([...posthog.stored.values()].map(({ event }) => event)).toEqual(['clicks', 'clicks'])
 

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import path from 'node:path'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { writeSampleExport } from '@heapferry/sample-export'
@@ -9,11 +7,11 @@ import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { until } from '../support/until.ts'
 import { browserTest } from './browser-test.ts'
+import { faultless } from './faultless.ts'
 import { dashboardProcess } from './support.ts'
 
 const apiKey = 'phc_journey000000000000000000000000000000000000'
 const passwords = { operator: 'operator-password', viewer: 'viewer-password' }
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 browserTest(
   'a run is watched from its start to its end, paused, paced and resumed by keyboard, through faults, and the page says what status says',
@@ -128,16 +126,4 @@ async function act(page: Page, link: string, button: string): Promise<void> {
   await page.keyboard.press('Enter')
   await page.getByRole('button', { name: button }).focus()
   await page.keyboard.press('Enter')
-}
-
-async function faultless(page: Page, name: string): Promise<void> {
-  for (const colorScheme of ['dark', 'light'] as const) {
-    await page.emulateMedia({ colorScheme })
-    // Evaluated by the browser's tools, which the page's policy for scripts does not concern.
-    const { violations, passed }: { violations: { id: string; nodes: { html: string }[] }[]; passed: number } =
-      await page.evaluate(`${axe}; axe.run().then(({ violations, passes }) => ({ violations, passed: passes.length }))`)
-    expect(passed).toBeGreaterThan(10)
-    const faults = violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)
-    expect([name, colorScheme, faults]).toEqual([name, colorScheme, []])
-  }
 }

@@ -112,6 +112,31 @@ test('a run that is over says when and how fast it was, and what to do next', as
   expect(text).toContain('heapferry verify over')
 })
 
+test('the report of a run shows a pause as a stretch of nothing, in its chart and in the table of it', async () => {
+  const run = await seedRun(server.redis, 'reported')
+  const nowMs = await run.ledger.nowMs()
+  const atMs = (secondsAgo: number) => nowMs - secondsAgo * 1000
+  const points = Array.from({ length: 121 }, (_, index) => 180 - index)
+    .filter((ago) => ago > 120 || ago <= 90)
+    .map((ago, index) => `${atMs(ago)}:${100 * index}:${50 * index}:0`)
+  await server.redis.rpush('heapferry-ledger:run:reported:history', ...points)
+  await run.ledger.record(run.id, { kind: 'paused', atMs: atMs(120), by: 'ada', reason: 'on request' })
+  await run.ledger.record(run.id, { kind: 'resumed', atMs: atMs(90), by: 'ada' })
+  await run.ledger.setIntent(run.id, { kind: 'cancel', by: 'ada' })
+  const page = (await ask(`${await open(server.redis)}/runs/reported/report.html`)).text
+  expect(page).toContain('<rect class="paused" x="500.0" y="0" width="250.0" height="200"/>')
+  const [read] = [...page.matchAll(/<polyline class="rate-0" points="([^"]*)"/g)].map(([, line]) => line?.split(' '))
+  const heightsAt = (from: number, to: number) =>
+    new Set(read?.map((point) => point.split(',').map(Number)).flatMap(([x = 0, y]) => (x > from && x < to ? [y] : [])))
+  // Of a chart of 200 from the top, a tenth of the highest rate above it.
+  expect([...heightsAt(0, 490)]).toEqual([18.2])
+  expect([...heightsAt(495, 745)]).toEqual([200])
+  expect([...heightsAt(755, 1000)]).toEqual([18.2])
+  const rates = textOf(page).match(/UTC 0 0 0 paused by ada: on request/g)
+  expect(rates?.length).toBeGreaterThanOrEqual(4)
+  expect(page).not.toMatch(/<script|https?:\/\/(?!127\.0\.0\.1)/)
+})
+
 test('runs are listed newest first', async () => {
   await seedRun(server.redis, 'older', { createdAtMs: Date.UTC(2030, 0, 1) })
   await seedRun(server.redis, 'newer', { createdAtMs: Date.UTC(2030, 0, 2) })

@@ -150,11 +150,18 @@ test('of eight who want rows retried at once, on two dashboards, one is served, 
   expect(page).toContain('Retry under way')
   expect(page).toContain('2 of 3 rows looked at')
   expect(page).toContain('data-live="yes"')
+  const rejected = (await ask(`${urls[1]}/runs/rows/rejected`, { headers: asOperator })).text
+  expect(rejected).toContain('2 of 3 rows looked at')
+  expect(rejected).toContain('data-live="yes"')
+  expect(rejected).not.toContain('Retry…')
   await ledger.endRetry(hold)
   const after = (await ask(`${urls[1]}/runs/rows`, { headers: asOperator })).text
   expect(after).not.toContain('Retry under way')
   expect(after).toContain('data-live="no"')
   expect(after).toContain('the retry by operator (token) ended: there was nothing to send')
+  const told = (await ask(`${urls[1]}/runs/rows/rejected`, { headers: asOperator })).text
+  expect(told).toContain('the retry by operator (token) ended: there was nothing to send')
+  expect(told).toContain('Retry…')
 })
 
 test('a retry by the command is refused while another lives, and not because of one that was killed', async () => {

@@ -44,6 +44,7 @@ export function optionsOf(redis: Redis): DashboardOptions {
     store: '/nowhere',
     version: '0.0.0',
     retry: null,
+    verify: () => null,
     host: '127.0.0.1',
     port: 0,
     passwords: null,

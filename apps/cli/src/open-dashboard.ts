@@ -1,7 +1,9 @@
 import { s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { type Dashboard, type DashboardOptions, startDashboard } from '@heapferry/dashboard'
 import { OperatorError } from '@heapferry/domain'
+import type { RedisLedger } from '@heapferry/queue'
 import { spawnRetry } from './spawn-retry.ts'
+import { verifyForPages } from './verify-for-pages.ts'
 import { version } from './version.ts'
 
 /** The dashboard of a run command, which takes another port where its own is taken: by another run, perhaps. */
@@ -16,7 +18,7 @@ export async function openDashboard(...asked: Parameters<typeof dashboardOptions
 export function dashboardOptions(
   settings: Settings,
   redisUrl: string,
-  served: Pick<DashboardOptions, 'redis' | 'ledger' | 'logger'>,
+  served: Pick<DashboardOptions, 'redis' | 'logger'> & { ledger: RedisLedger },
 ): DashboardOptions {
   const { HEAPFERRY_DASHBOARD_PASSWORD: operator, HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: viewer } = settings
   if (operator === undefined && viewer !== undefined) {
@@ -34,6 +36,7 @@ export function dashboardOptions(
     version,
     trustedProxies: settings.HEAPFERRY_DASHBOARD_TRUSTED_PROXIES,
     retry: spawnRetry(settings, redisUrl, served),
+    verify: verifyForPages(settings, served.ledger),
     passwords: operator === undefined ? null : { operator, viewer: viewer ?? null },
   }
 }

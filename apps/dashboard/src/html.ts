@@ -13,8 +13,9 @@ export function html(template: TemplateStringsArray, ...parts: readonly Insertio
 }
 
 /** Not written as a template: compilers break up a template that holds the end of a script. */
-export function script(source: string): Html {
-  return { markup: ['<script src="', escaped(source), '" defer></', 'script>'].join('') }
+export function script(source: string, kind: 'classic' | 'module' = 'classic'): Html {
+  const how = kind === 'module' ? 'type="module"' : 'defer'
+  return { markup: ['<script src="', escaped(source), `" ${how}></`, 'script>'].join('') }
 }
 
 function markupOf(part: Insertion): string {

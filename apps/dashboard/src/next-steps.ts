@@ -8,9 +8,10 @@ import type { RunView } from './run-view.ts'
 const historyAgeMs = 48 * 3_600_000
 
 /** What is to be done about a run as it is now, most urgent first; nothing while it goes on well. */
-export function nextSteps({ run, status }: RunView): Html {
+export function nextSteps({ run, status, verification }: RunView, offersVerification: boolean): Html {
   const { state, totals } = status
   const isCompleted = hasCompleted(status)
+  const isVerified = verification?.verdict === 'verified' && verification.totals.sent >= totals.sent
   const heldBack = totals.skipped_by_reason.held_back ?? 0
   const near = state === 'running' ? status.tables.filter((table) => isNearLimit(table, run.maxRejectedPercent)) : []
   const steps = [
@@ -28,8 +29,14 @@ export function nextSteps({ run, status }: RunView): Html {
           html`${grouped(heldBack)} events of the last 48 hours were held back: send them with <code>heapferry retry ${run.id} --reason held_back</code>, from ${moment(run.createdAtMs + historyAgeMs)} on`,
         ]
       : []),
-    ...(isCompleted && run.destination.kind === 'posthog'
-      ? [html`Compare with what PostHog holds: <code>heapferry verify ${run.id}</code>`]
+    ...(isCompleted && run.destination.kind === 'posthog' && !isVerified
+      ? [
+          verification !== null
+            ? html`<a href="/runs/${run.id}/verification">See what verifying has found</a>: ${verification.verdict}`
+            : offersVerification
+              ? html`<a href="/runs/${run.id}/verify">Compare with what PostHog holds</a>`
+              : html`Compare with what PostHog holds: <code>heapferry verify ${run.id}</code>`,
+        ]
       : []),
     ...(isCompleted ? [html`Keep what it did. ${reportLinks(run)}`] : []),
   ]

@@ -1,5 +1,6 @@
 import type { Visitor } from './access.ts'
 import { type Html, html, script } from './html.ts'
+import type { LivePage } from './live-page.ts'
 
 /** What a page consists of beside its frame. */
 export interface Content {
@@ -43,7 +44,12 @@ function linksFor({ name, role, signedIn }: Visitor): Html {
   return html`<a href="/">Runs</a><a href="/machines">Machines</a><a href="/queues/">Queues</a>${signedIn ? person : html``}`
 }
 
-export function titleOf(title: string): string {
+/** What is told to those who have the page open. */
+export function liveOf({ title, live, main }: Content, chart: LivePage['chart']): LivePage {
+  return { title: titleOf(title), live, main: main.markup, chart }
+}
+
+function titleOf(title: string): string {
   return `${title} · heapferry`
 }
 

@@ -25,7 +25,13 @@ export function isFinal(status: RunStatus): boolean {
   return hasCompleted(status) || status.state === 'cancelled'
 }
 
-export function progressOf({ state, totals: { read, planned } }: RunStatus): Html {
+export function progressOf({ state, totals: { read, planned }, unloading }: RunStatus): Html {
+  // Nothing is planned of what has not been unloaded.
+  if (state === 'unloading' && unloading !== null) {
+    const { rows, of } = unloading
+    return html`<div class="progress">${bar({ state, done: rows, of, label: 'Rows unloaded' })}
+<p><strong>${percent(rows, of)}</strong> <span>${grouped(rows)} of ${grouped(of)} rows unloaded</span></p></div>`
+  }
   return html`<div class="progress">${bar({ state, done: read, of: planned, label: 'Rows read' })}
 <p><strong>${percent(read, planned)}</strong> <span>${grouped(read)} of ${grouped(planned)} rows</span></p></div>`
 }

@@ -1,10 +1,19 @@
-import { type Conversion, type ReadRow, RejectReason, type Run } from '@heapferry/domain'
-import { grouped, type RejectedGroup, rejectText } from '@heapferry/migration'
+import {
+  type Conversion,
+  type ReadRow,
+  RejectReason,
+  type RetryUnderWay,
+  type Run,
+  type TimelineEntry,
+} from '@heapferry/domain'
+import { counted, grouped, type RejectedGroup, rejectText, timelineText } from '@heapferry/migration'
 import type { Visitor } from './access.ts'
 import { type Html, html } from './html.ts'
+import { moment } from './moment.ts'
 import type { Content } from './page.ts'
 import { questionPage } from './question.ts'
 import { firstOf } from './reasons.ts'
+import { retryUnderWay } from './retry-under-way.ts'
 import { pairOf } from './samples-page.ts'
 
 /** What an address says of the rows that are meant. */
@@ -13,6 +22,27 @@ export interface Meant {
   reason?: RejectReason | undefined
 }
 
+export interface Retries {
+  underWay: RetryUnderWay | null
+  /** What is told of the last one since it began. */
+  outcome: readonly TimelineEntry[]
+  /** There may be more to tell. */
+  hasJustEnded: boolean
+}
+
+/** What is told of retries in a timeline. @param nowMs by the clock of the timeline */
+export function retriesOf(timeline: readonly TimelineEntry[], underWay: RetryUnderWay | null, nowMs: number): Retries {
+  const begun = timeline.findLastIndex(({ kind }) => kind === 'retry_wanted')
+  const outcome =
+    begun === -1
+      ? []
+      : timeline.slice(begun).filter(({ kind }) => ['retried', 'retry_failed', 'retry_ended'].includes(kind))
+  return { underWay, outcome, hasJustEnded: nowMs - (outcome.at(-1)?.atMs ?? 0) < toldForMs }
+}
+
+// A process that failed is told of when it has ended, a moment after it gave the right to retry back.
+const toldForMs = 10_000
+
 /**
  * Rejected rows by reason, and of each by table and shape, the largest first; to operators also the way to the rows
  * themselves.
@@ -20,16 +50,21 @@ export interface Meant {
 export function rejectedPage(
   run: Run,
   groups: readonly RejectedGroup[],
-  { visitor, retriable }: { visitor: Visitor; retriable: boolean },
+  { visitor, retries, offersRetry }: { visitor: Visitor; retries: Retries; offersRetry: boolean },
 ): Content {
+  const { underWay } = retries
+  // One at a time.
+  const retriable = offersRetry && underWay === null
   const rows = groups.reduce((sum, group) => sum + group.rows, 0)
   const mayRead = visitor.role === 'operator'
   const tables = [...new Set(groups.map(({ table }) => table))].toSorted()
   return {
     title: `Rejected rows · ${run.id}`,
-    live: false,
+    live: underWay !== null || retries.hasJustEnded,
     main: html`<h1 id="title">Rejected rows of <a href="/runs/${run.id}">${run.id}</a></h1>
-<p id="message">${rows === 0 ? 'There are none.' : `${grouped(rows)} rows were not sent. They are still in the export.`}</p>
+<p id="message">${rows === 0 ? 'There are none.' : `${counted(rows, 'row was', 'rows were')} not sent. ${rows === 1 ? 'It is' : 'They are'} still in the export.`}</p>
+<section id="retry" aria-label="Retry">${retryUnderWay(underWay)}
+${underWay === null && retries.outcome.length > 0 ? html`<h2>The last retry</h2><ol class="timeline">${retries.outcome.map((entry) => html`<li>${moment(entry.atMs)} <span>${timelineText(entry)}</span></li>`)}</ol>` : html``}</section>
 ${byReason(groups).map(({ reason, rows: ofReason, groups: some }) => {
   return html`<section id="reason-${reason}"><h2>${grouped(ofReason)} <code>${reason}</code></h2>
 <p>${rejectText[reason]}</p>

@@ -1,6 +1,7 @@
 import { type PostHogVerification, Warning } from '@heapferry/domain'
 import {
   counted,
+  duration,
   grouped,
   monthText,
   type Report,
@@ -9,10 +10,12 @@ import {
   warningText,
   whoText,
 } from '@heapferry/migration'
+import { answersTable } from './answers-table.ts'
 import { browserFile } from './browser-file.ts'
 import { type Html, html } from './html.ts'
 import { moment } from './moment.ts'
 import { groupFacts } from './reasons.ts'
+import { reportChart } from './report-chart.ts'
 import { style } from './style.ts'
 import { type Line, tableOf } from './table.ts'
 
@@ -53,24 +56,27 @@ ${tableOf(
 ${reasonsOf(report)}
 <h2>Verification</h2>
 ${verificationOf(report)}
-<h2>Throughput</h2>
-${chartOf(report)}
-<p class="facts">${answersText(report)}</p>
+<h2>Rate</h2>
+${reportChart(report)}
+<h2>PostHog’s answers</h2>
+${answersOf(report)}
 <h2>What happened</h2>
 <ol class="timeline">${report.timeline.map(({ at, text }) => html`<li>${moment(Date.parse(at))} <span>${text}</span></li>`)}</ol>
 <h2>Files</h2>
 ${tableOf(
-  ['file', 'table', 'format', 'bytes', 'rows', 'read', 'SHA-256, or version'],
+  ['file, and its SHA-256 or version', 'table', 'format', 'bytes', 'rows', 'read'],
   report.inputs.map(
     (input): Line => ({
-      name: input.path,
+      name: html`${input.path}<p class="facts"><code>${input.sha256 ?? input.version}</code></p>`,
       cells: [
-        { text: input.table },
-        { text: input.compression === 'none' ? input.format : `${input.format}, ${input.compression}` },
+        { text: input.table, kind: 'words' },
+        {
+          text: input.compression === 'none' ? input.format : `${input.format}, ${input.compression}`,
+          kind: 'words',
+        },
         { text: grouped(input.size_bytes) },
         { text: input.rows === null ? '–' : grouped(input.rows) },
         { text: grouped(input.read) },
-        { text: html`<code>${input.sha256 ?? input.version}</code>` },
       ],
     }),
   ),
@@ -88,8 +94,16 @@ ${[report.undo.events_query, report.undo.persons_query].filter((query) => query 
 
 const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const
 
-function numbers({ totals }: Report): [string, string][] {
+function numbers({ run, totals }: Report): [string, string][] {
+  const ms = run.completed_at === null ? null : Date.parse(run.completed_at) - Date.parse(run.created_at)
+  const seconds = ms === null ? null : Math.max(1, ms / 1000)
   return [
+    ...(seconds === null
+      ? []
+      : ([
+          ['Took', duration(seconds)],
+          ['Mean rate', `${grouped(Math.round(totals.read / seconds))} rows/s`],
+        ] satisfies [string, string][])),
     ['Rows read', grouped(totals.read)],
     ['Sent', grouped(totals.sent)],
     ['Skipped', grouped(totals.skipped)],
@@ -167,35 +181,8 @@ ${lines.length === 0 ? '' : tableOf(['people', 'Heap', 'PostHog', 'who'], lines)
 ${more_differing === 0 ? '' : html`<p class="facts">and ${grouped(more_differing)} more counts that differ</p>`}`
 }
 
-function answersText({ answers: { by_status: byStatus, mean_ms: meanMs } }: Report): string {
-  const counts = Object.entries(byStatus).map(
-    ([status, count]) => `${grouped(count)} × ${status === 'none' ? 'no answer' : status}`,
-  )
-  if (counts.length === 0) return 'No request was answered.'
-  return `PostHog’s answers: ${counts.join(', ')}${meanMs === null ? '' : `; mean ${grouped(meanMs)} ms`}.`
-}
-
-const chart = { width: 1000, height: 160 }
-
-/** Rows read a second, drawn where it stands: a page that is kept must not need a script. */
-function chartOf({ history }: Report): Html {
-  const rates = history.slice(1).map((point, index) => {
-    const before = history[index] ?? point
-    const atMs = Date.parse(point.at)
-    return { atMs, rate: (1000 * (point.read - before.read)) / Math.max(1, atMs - Date.parse(before.at)) }
-  })
-  const [first] = rates
-  const last = rates.at(-1)
-  if (!first || !last) return html`<p>The run was too short for a chart.</p>`
-  const highest = Math.max(...rates.map(({ rate }) => rate), 1)
-  const spanMs = Math.max(1, last.atMs - first.atMs)
-  const points = rates
-    .map(({ atMs, rate }) => {
-      const x = (chart.width * (atMs - first.atMs)) / spanMs
-      return `${x.toFixed(1)},${(chart.height * (1 - rate / highest)).toFixed(1)}`
-    })
-    .join(' ')
-  const text = `Rows read per second, at most ${grouped(Math.round(highest))}`
-  return html`<svg viewBox="0 0 ${chart.width} ${chart.height}" role="img" aria-label="${text}" preserveAspectRatio="none"><polyline points="${points}"/></svg>
-<p class="facts">${text}, from ${moment(first.atMs)} to ${moment(last.atMs)}.</p>`
+function answersOf({ answers: { by_status: byStatus, mean_ms: meanMs } }: Report): Html {
+  if (Object.keys(byStatus).length === 0) return html`<p>No request was answered.</p>`
+  return html`${answersTable(byStatus)}
+${meanMs === null ? html`` : html`<p class="facts">Time to answer: mean ${grouped(meanMs)} ms.</p>`}`
 }

@@ -21,6 +21,7 @@ import {
   makeReport,
   placesOf,
   readRunStatus,
+  type RejectedGroup,
   type ReportWork,
   shownRow,
 } from '@heapferry/migration'
@@ -29,7 +30,9 @@ import type { Express, Response } from 'express'
 import { z } from 'zod'
 import { onlyOperators, type Visitor, visitorOf } from './access.ts'
 import type { FindRun } from './find-run.ts'
-import { type Meant, rejectedPage, retryQuestion, rowPage } from './rejected-page.ts'
+import type { LiveHub } from './live-hub.ts'
+import { liveOf } from './page.ts'
+import { type Meant, rejectedPage, type Retries, retriesOf, retryQuestion, rowPage } from './rejected-page.ts'
 import { reportPage } from './report-page.ts'
 import { type SampledTable, samplesPage } from './samples-page.ts'
 import { refuse, send } from './send.ts'
@@ -37,6 +40,7 @@ import { refuse, send } from './send.ts'
 export interface RowRoutes {
   ledger: ReportWork['ledger'] & Parameters<typeof readRunStatus>[1] & RetryHoldLedger
   logger: Logger
+  hub: LiveHub
   s3: S3Options
   /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
   store: string
@@ -63,15 +67,40 @@ export function addRowRoutes(app: Express, routes: RowRoutes): void {
   addRetryRoutes(app, routes)
 }
 
-function addRejectedRoutes(app: Express, { ledger, logger, s3, store, retry, findRun }: RowRoutes): void {
+function addRejectedRoutes(app: Express, { ledger, logger, hub, s3, store, retry, findRun }: RowRoutes): void {
   const within = exportOpener({ s3, store })
+
+  const groupsOf = async (run: Run): Promise<RejectedGroup[]> => {
+    const paths = new Map((await ledger.files(run.id)).map((file) => [file.id, file.path]))
+    return groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file)
+  }
+  const retriesNow = async (run: Run): Promise<Retries> => {
+    const [underWay, timeline, nowMs] = await Promise.all([
+      ledger.retryUnderWay(run.id),
+      ledger.timeline(run.id),
+      ledger.nowMs(),
+    ])
+    return retriesOf(timeline, underWay, nowMs)
+  }
+  const offersRetry = retry !== null
 
   app.get('/runs/:id/rejected', async ({ params: { id } }, response) => {
     const run = await findRun(id, response)
     if (run === null) return
-    const paths = new Map((await ledger.files(run.id)).map((file) => [file.id, file.path]))
-    const groups = await groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file)
-    send(response, rejectedPage(run, groups, { visitor: visitorOf(response), retriable: retry !== null }))
+    const [groups, retries] = [await groupsOf(run), await retriesNow(run)]
+    send(response, rejectedPage(run, groups, { visitor: visitorOf(response), retries, offersRetry }))
+  })
+
+  app.get('/live/runs/:id/rejected', async ({ params: { id } }, response) => {
+    const run = await findRun(id, response)
+    if (run === null) return
+    const visitor = visitorOf(response)
+    const seldom = notTooOften(async () => groupsOf(run))
+    hub.join(`/runs/${run.id}/rejected ${visitor.role}`, response, async () => {
+      const retries = await retriesNow(run)
+      const groups = retries.underWay === null ? await groupsOf(run) : await seldom()
+      return liveOf(rejectedPage(run, groups, { visitor, retries, offersRetry }), null)
+    })
   })
 
   app.get('/runs/:id/rejected/row', onlyOperators, async ({ params: { id }, query }, response) => {
@@ -112,6 +141,21 @@ function addRejectedRoutes(app: Express, { ledger, logger, s3, store, retry, fin
       await pipeline(Readable.from(lines), response)
     })
   })
+}
+
+/** What takes long, as with a million rejected rows, is made again no sooner than after ten times as long. */
+function notTooOften<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  let againAtMs = 0
+  return () => {
+    const startedMs = performance.now()
+    if (made !== undefined && startedMs < againAtMs) return made
+    againAtMs = Number.POSITIVE_INFINITY
+    made = make().finally(() => {
+      againAtMs = startedMs + 10 * (performance.now() - startedMs)
+    })
+    return made
+  }
 }
 
 /** The same lines. Those that show whether the export can be read have come by then: what is wrong can still be told. */
@@ -183,7 +227,7 @@ function addRetryRoutes(app: Express, { ledger, retry, findRun }: RowRoutes): vo
         return refuse(response, 409, 'A retry is under way', text)
       }
       retry(hold, meant)
-      response.redirect(303, `/runs/${run.id}`)
+      response.redirect(303, `/runs/${run.id}/rejected`)
       return
     }
     throw new OperatorError('There are no such rejected rows any more', 'Look at the list of rejected rows.')

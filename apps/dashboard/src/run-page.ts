@@ -1,65 +1,60 @@
-import {
-  type Answers,
-  answerSeconds,
-  destinationText,
-  type Phase,
-  type RetryUnderWay,
-  type TimelineEntry,
-} from '@heapferry/domain'
-import {
-  counted,
-  grouped,
-  hasCompleted,
-  percent,
-  type RunStatus,
-  type ServingWorker,
-  timelineText,
-} from '@heapferry/migration'
+import { type Answers, answerSeconds, destinationText, type Phase, type TimelineEntry } from '@heapferry/domain'
+import { counted, grouped, hasCompleted, percent, type RunStatus, timelineText } from '@heapferry/migration'
+import { answersTable } from './answers-table.ts'
 import { type Html, html, script } from './html.ts'
 import { moment } from './moment.ts'
 import type { Content } from './page.ts'
 import { factsOf } from './facts.ts'
 import { nextSteps, reportLinks } from './next-steps.ts'
-import { bar, isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
+import { rateNames } from './browser/rates.js'
+import { isFinal, phasesOf, progressOf, stateBadge } from './progress.ts'
 import { reasonsOf } from './reasons.ts'
+import { retryUnderWay } from './retry-under-way.ts'
 import type { RunView } from './run-view.ts'
 import { memoryText } from './machines-page.ts'
 import { type Line, tableOf } from './table.ts'
 import { tablesOf } from './tables-of-run.ts'
+import { verdictOf } from './verification-page.ts'
 
-/**
- * @param queues where Bull Board shows the queues of the run
- * @param actionsBar what the visitor may do
- */
-export function runPage(view: RunView, queues: readonly { phase: Phase; href: string }[], actionsBar: Html): Content {
+interface Around {
+  /** Where Bull Board shows the queues of the run. */
+  queues: readonly { phase: Phase; href: string }[]
+  /** What the visitor may do. */
+  actions: Html
+  /** Also compare the run with what PostHog holds. */
+  offersVerification: boolean
+}
+
+export function runPage(view: RunView, { queues, actions, offersVerification }: Around): Content {
   const { run, status } = view
   const { totals } = status
   // Else they stand with what is to be done next.
   const isOver = hasCompleted(status)
   return {
     title: `${percent(totals.read, totals.planned)} · ${run.id}`,
-    live: !isFinal(status) || view.retry !== null,
+    live: !isFinal(status) || view.retry !== null || view.verifying !== null,
     head: html`<link rel="stylesheet" href="/uplot.css">
 ${script('/uplot.js')}
-${script('/chart.js')}`,
+${script('/chart.js', 'module')}`,
     main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
 <p id="message" role="status"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
-<div id="actions">${actionsBar}</div>
-<section id="next" aria-label="What next">${nextSteps(view)}</section>
-<section id="retry" aria-label="Retry">${retryOf(view.retry)}</section>
+<div id="actions">${actions}</div>
+<section id="next" aria-label="What next">${nextSteps(view, offersVerification)}</section>
+<section id="retry" aria-label="Retry">${retryUnderWay(view.retry)}</section>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(view)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2>
 <p class="choice"><button class="plain" data-view="whole" aria-pressed="true">Whole run</button> <button class="plain" data-view="hour" aria-pressed="false">Last hour</button> <span class="hint">Drag to look closer.</span></p>
 <div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected per second; the table below says the same"></div>
 <p class="hint"><span class="mark waited"></span> waited for PostHog <span class="mark paused"></span> paused <span class="mark phase"></span> a phase ends</p>
-<details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', 'rows read/s', 'events sent/s', 'rows rejected/s', 'happened'], [])}</details></section>
+<details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', ...rateNames, 'happened'], [])}</details></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
 <section id="tables"><h2>Tables</h2>${tablesOf(status)}
 <p class="hint"><a href="/runs/${run.id}/files">File by file</a> · <a href="/runs/${run.id}/samples">Rows before and after</a>${isOver ? html`` : html` · ${reportLinks(run)}`}</p></section>
 <section id="reasons">${reasonsOf(status)}</section>
+<section id="verification">${verificationOf(view, offersVerification)}</section>
 <section id="answers"><h2>PostHog’s answers</h2>${answersOf(view.answers)}</section>
-<section id="workers"><h2>Workers</h2>${workersOf(view.workers)}</section>
+<section id="workers"><h2>Workers</h2>${workersOf(view)}</section>
 <section id="timeline"><h2>What happened</h2>${timelineOf(view.timeline)}</section>
 <section id="about"><h2>About this run</h2>
 <dl class="about">
@@ -77,42 +72,21 @@ function isBad({ state, trouble }: RunStatus): boolean {
   return state === 'failed' || trouble.length > 0
 }
 
-function retryOf(retry: RetryUnderWay | null): Html {
-  if (retry === null) return html``
-  const { by, sinceMs, rows, looked, outcome } = retry
-  const done =
-    rows === null ? html`Rows are being counted.` : html`${grouped(looked)} of ${grouped(rows)} rows looked at`
-  return html`<h2>Retry under way</h2>
-${bar({ state: 'running', done: looked, of: rows ?? 0, label: 'Rows looked at' })}
-<p>${done} · ${grouped(outcome.sent)} sent again · ${grouped(outcome.rejected)} still rejected · ${grouped(outcome.skipped)} skipped</p>
-<p class="facts">By ${by}, since ${moment(sinceMs)}</p>`
-}
-
-const statusTexts: Readonly<Record<string, string>> = {
-  200: 'accepted',
-  400: 'refused; the events at fault are rejected, the others sent again',
-  401: 'key refused',
-  402: 'billing limit reached',
-  404: 'wrong address',
-  408: 'timed out; sent again',
-  413: 'too large; sent again in halves',
-  429: 'rate limited; sent again when PostHog allows',
-  none: 'no answer; sent again',
+/** Nothing before there is something to tell, or to ask for. */
+function verificationOf({ run, status, timeline, verification: last, verifying }: RunView, offers: boolean): Html {
+  if (last === null && verifying === null && !(offers && isFinal(status))) return html``
+  const more = status.totals.sent - (last?.totals.sent ?? 0)
+  const newest = timeline.findLast(({ kind }) => kind === 'verification_failed' || kind === 'verified')
+  return html`<h2>Verification</h2>
+${verdictOf(last, verifying, newest?.kind === 'verification_failed' ? newest : null)}
+${last !== null && more > 0 ? html`<p>${counted(more, 'event was', 'events were')} sent since then.</p>` : html``}
+<p class="actions">${last === null && verifying === null ? html`` : html`<a class="button" href="/runs/${run.id}/verification">By event and day</a> `}${offers && verifying === null ? html`<a class="button" href="/runs/${run.id}/verify">${last === null ? 'Verify…' : 'Verify again…'}</a>` : html``}</p>`
 }
 
 function answersOf({ byStatus, byTime, totalMs }: Answers): Html {
   const requests = byTime.reduce((sum, count) => sum + count, 0)
   if (requests === 0) return html`<p>None yet.</p>`
-  const lines = Object.entries(byStatus)
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([status, count]): Line => {
-      const meaning = statusTexts[status] ?? (status.startsWith('5') ? 'trouble at PostHog; sent again' : '')
-      return {
-        name: status === 'none' ? '–' : status,
-        cells: [{ text: grouped(count) }, { text: meaning, kind: 'words' }],
-      }
-    })
-  return html`${tableOf(['status', 'requests', 'meaning'], lines)}
+  return html`${answersTable(byStatus)}
 <p class="facts">Time to answer: mean ${grouped(Math.round(totalMs / requests))} ms, p90 ${slowestText(byTime, requests)}.</p>`
 }
 
@@ -125,7 +99,8 @@ function slowestText(byTime: readonly number[], requests: number): string {
 
 const shownWorkers = 20
 
-function workersOf(workers: readonly ServingWorker[]): Html {
+function workersOf({ workers, status }: RunView): Html {
+  if (workers.length === 0 && isFinal(status)) return html`<p>None: the run is over.</p>`
   if (workers.length === 0) {
     return html`<p>No worker has reported. Start some with <code>heapferry run</code> or <code>heapferry worker</code>.</p>`
   }

@@ -1,12 +1,15 @@
 import {
   type ExportFile,
+  type FileId,
   type FileLedger,
+  type FilePlan,
   phases,
   type QueueStates,
   type RetryHoldLedger,
   type Run,
   type RunLedger,
   type TimelineLedger,
+  type VerificationLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
 import { readRunStatus } from '@heapferry/migration'
@@ -19,10 +22,10 @@ import { filesPage, FilesQuery } from './files-page.ts'
 import type { FindRun } from './find-run.ts'
 import type { LiveHub } from './live-hub.ts'
 import { chartMarks } from './chart-marks.ts'
-import type { LivePage } from './live-page.ts'
 import { machinesPage } from './machines-page.ts'
 import { measure } from './metrics.ts'
-import { type Content, titleOf } from './page.ts'
+import { type Content, liveOf } from './page.ts'
+import type { PageVerifications } from './page-verifications.ts'
 import { runPage } from './run-page.ts'
 import { readRunView, type RunView } from './run-view.ts'
 import { runsPage } from './runs-page.ts'
@@ -30,31 +33,30 @@ import { send } from './send.ts'
 
 export interface RunRoutes {
   redis: Redis
-  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger
+  ledger: RunLedger & FileLedger & WorkerLedger & TimelineLedger & QueueStates & RetryHoldLedger & VerificationLedger
   board: Board
   hub: LiveHub
+  verifications: PageVerifications
   findRun: FindRun
 }
 
 /** Every page at its own address, and as a stream of what changes in it below /live. */
-export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun }: RunRoutes): void {
+export function addRunRoutes(app: Express, { redis, ledger, board, hub, verifications, findRun }: RunRoutes): void {
   const allRuns = async (): Promise<Content> => {
     const runs = await ledger.runs()
     return runsPage(await Promise.all(runs.map(async (run) => ({ run, status: await readRunStatus(run.id, ledger) }))))
   }
-  const viewOf = (run: Run) => readRunView(run, { redis, ledger })
+  const viewOf = (run: Run) => readRunView(run, { redis, ledger, verifications })
   const contentOf = async (view: RunView, { role }: Visitor): Promise<Content> => {
     const queues = phases.map((phase) => ({ phase, href: board.hrefOf(view.run.id, phase) }))
     const possible = role === 'operator' ? await actionsFor(view.run, ledger) : []
-    return runPage(view, queues, actionBar(view.run, possible))
+    const offersVerification = role === 'operator' && verifications.offers(view.run)
+    return runPage(view, { queues, actions: actionBar(view.run, possible), offersVerification })
   }
-  const files = filesReader(ledger)
+  const readFiles = filesReader(ledger)
   const filesOf = async (run: Run, asked: FilesQuery): Promise<Content> => {
-    const progress = await ledger.fileProgress(run.id)
-    const listed = (await files(run, progress.size)).map((file) => ({
-      file,
-      ...(progress.get(file.id) ?? { plan: null, read: 0 }),
-    }))
+    const [{ files, plans }, rows] = await Promise.all([readFiles(run), ledger.fileRows(run.id)])
+    const listed = files.map((file) => ({ file, plan: plans.get(file.id) ?? null, read: rows.get(file.id) ?? 0 }))
     return filesPage(run, listed, asked)
   }
 
@@ -108,13 +110,24 @@ export function addRunRoutes(app: Express, { redis, ledger, board, hub, findRun 
   })
 }
 
-/** The files of the run that was asked for last are kept: files may come to a run, and none of it ever changes. */
-function filesReader(ledger: FileLedger): (run: Run, count: number) => Promise<readonly ExportFile[]> {
-  let kept: { key: string; files: readonly ExportFile[] } | undefined
-  return async ({ id, createdAtMs }, count) => {
-    const key = `${id} ${createdAtMs} ${count}`
-    if (kept?.key !== key) kept = { key, files: await ledger.files(id) }
-    return kept.files
+interface ReadFiles {
+  files: readonly ExportFile[]
+  plans: ReadonlyMap<FileId, FilePlan>
+}
+
+/** What is known of the files of the run that was asked for last is kept: more may come to it, and none of it ever changes. */
+function filesReader(ledger: FileLedger): (run: Run) => Promise<ReadFiles> {
+  let kept: { run: string; counts: Awaited<ReturnType<FileLedger['fileCounts']>>; read: ReadFiles } | undefined
+  return async ({ id, createdAtMs }) => {
+    const run = `${id} ${createdAtMs}`
+    const counts = await ledger.fileCounts(id)
+    const before = kept?.run === run ? kept : undefined
+    const [files, plans] = await Promise.all([
+      before?.counts.files === counts.files ? before.read.files : ledger.files(id),
+      before?.counts.planned === counts.planned ? before.read.plans : ledger.filePlans(id),
+    ])
+    kept = { run, counts, read: { files, plans } }
+    return kept.read
   }
 }
 
@@ -122,8 +135,4 @@ function filesReader(ledger: FileLedger): (run: Run, count: number) => Promise<r
 function meantBy(query: unknown): FilesQuery {
   const asked = FilesQuery.safeParse(query)
   return asked.success ? asked.data : FilesQuery.parse({})
-}
-
-function liveOf({ title, live, main }: Content, chart: LivePage['chart']): LivePage {
-  return { title: titleOf(title), live, main: main.markup, chart }
 }

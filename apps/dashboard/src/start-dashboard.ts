@@ -1,7 +1,14 @@
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Logger } from '@heapferry/config'
-import { OperatorError, type QueueStates, RedisRefused, redisRefusalTexts, type RunLedger } from '@heapferry/domain'
+import {
+  OperatorError,
+  type QueueStates,
+  RedisRefused,
+  redisRefusalTexts,
+  type RunLedger,
+  type VerificationLedger,
+} from '@heapferry/domain'
 import { type Redis, redisAnswer, redisMemory } from '@heapferry/queue'
 import type { S3Options } from '@heapferry/sources'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
@@ -19,10 +26,12 @@ import { addRunRoutes } from './run-routes.ts'
 import { boardContentPolicy, securityHeaders } from './security-headers.ts'
 import { refuse } from './send.ts'
 import { style } from './style.ts'
+import { PageVerifications, type VerifierOf } from './page-verifications.ts'
+import { addVerificationRoutes } from './verification-routes.ts'
 
 export interface DashboardOptions {
   redis: Redis
-  ledger: RunLedger & QueueStates & RowRoutes['ledger']
+  ledger: RunLedger & QueueStates & RowRoutes['ledger'] & VerificationLedger
   /** How buckets are reached that runs read from. */
   s3: S3Options
   /** Where producers leave what a run may read: a folder, or `s3://bucket/prefix`. */
@@ -31,6 +40,8 @@ export interface DashboardOptions {
   version: string
   /** Sends rejected rows of a run again; null where there is no key to send with. */
   retry: RowRoutes['retry']
+  /** Compares a run with what PostHog holds; null where there is no key to ask with. */
+  verify: VerifierOf
   host: string
   /** 0 takes any free port. */
   port: number
@@ -63,12 +74,14 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   }
   const board = openBoard(options)
   const hub = new LiveHub(options.logger)
-  const server = createServer(appOf(options, board, hub))
+  const verifications = new PageVerifications(options)
+  const server = createServer(appOf(options, { board, hub, verifications }))
   const url = await listen(server, host, port)
   return {
     url,
     async close() {
       hub.close()
+      await verifications.close()
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeAllConnections()
       await closed
@@ -80,8 +93,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 /** The order is what protects: headers and access come before anything that answers. */
 function appOf(
   { redis, ledger, passwords, trustedProxies, logger, ...rows }: DashboardOptions,
-  board: Board,
-  hub: LiveHub,
+  { board, hub, verifications }: { board: Board; hub: LiveHub; verifications: PageVerifications },
 ): Express {
   const app = express()
   app.set('trust proxy', [...trustedProxies])
@@ -109,15 +121,16 @@ function appOf(
   app.get('/live.js', sends('js', browserFile('live.js')))
   app.get('/idiomorph.js', sendsFile('idiomorph/dist/idiomorph.min.js'))
   app.use(passwords === null ? openToAll : passwordAccess(passwords, logger))
-  app.get('/chart.js', sends('js', browserFile('chart.js')))
+  for (const name of ['chart.js', 'rates.js']) app.get(`/${name}`, sends('js', browserFile(name)))
   app.get('/board.css', sends('css', browserFile('board.css')))
   app.get('/uplot.js', sendsFile('uplot/dist/uPlot.iife.min.js'))
   app.get('/uplot.css', sendsFile('uplot/dist/uPlot.min.css'))
   app.use(notStored)
   app.use(wantsRedis(redis))
   const findRun = runFinder(ledger)
-  addRowRoutes(app, { ...rows, ledger, logger, findRun })
-  addRunRoutes(app, { redis, ledger, board, hub, findRun })
+  addRowRoutes(app, { ...rows, ledger, logger, hub, findRun })
+  addRunRoutes(app, { redis, ledger, board, hub, verifications, findRun })
+  addVerificationRoutes(app, { ledger, hub, verifications, findRun })
   addActionRoutes(app, { ledger, board, findRun })
   app.get('/metrics', async (_, response) => {
     response.type(metricsType).send(await metricsText(await measure(ledger), await redisMemory(redis)))

@@ -13,8 +13,12 @@ export interface FilePlan {
 export interface FileLedger {
   file(run: RunId, file: FileId): Promise<ExportFile | null>
   files(run: RunId): Promise<ExportFile[]>
-  /** Of every file: what it was cut into, null while it is not cut whole, and how many of its rows have ended. */
-  fileProgress(run: RunId): Promise<Map<FileId, { plan: FilePlan | null; read: number }>>
+  /** How many files there are, and how many of them are cut whole. None of it is taken back. */
+  fileCounts(run: RunId): Promise<{ files: number; planned: number }>
+  /** What the files that are cut whole were cut into. */
+  filePlans(run: RunId): Promise<Map<FileId, FilePlan>>
+  /** How many rows of a file have ended; of those that are not there, none. */
+  fileRows(run: RunId): Promise<Map<FileId, number>>
 }
 
 /** What a producer stores while it cuts files into chunks, so that it may die anywhere and begin again. */

@@ -24,6 +24,8 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     against: z.enum(['posthog', 'source']),
     verdict: Verdict,
   }),
+  /** What was wanted on a page did not come about. */
+  z.object({ kind: z.literal('verification_failed'), ...moment, by: By, detail: z.string() }),
   /** A warehouse begins to be unloaded, or goes on: `rows` of `of` are in files. */
   z.object({
     kind: z.literal('unloading'),

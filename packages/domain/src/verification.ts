@@ -136,6 +136,59 @@ export type SourceVerification = z.infer<typeof SourceVerification>
 export const Verification = z.discriminatedUnion('kind', [PostHogVerification, SourceVerification])
 export type Verification = z.infer<typeof Verification>
 
+/** What was found of the events of one name, or of all, day by day, and of their people month by month. */
+export interface VerifiedEvent {
+  /** Null for the sum of all. */
+  event: string | null
+  /** Those on which something was sent or found (UTC), ascending. */
+  days: readonly VerifiedDay[]
+  /** Ascending; null where they were not counted. */
+  people: readonly VerifiedPeople[] | null
+}
+
+export interface VerifiedDay {
+  /** In days since 1970-01-01. */
+  day: number
+  sent: number
+  expected: number
+  found: number
+  /** Of those that were expected. Of a sum of events, more may be found than these and `found` tell. */
+  missing: number
+}
+
+/** The different people under an event in a month: after all merges in the export, and in PostHog. */
+export interface VerifiedPeople {
+  /** In days since 1970-01-01; `to` is the last. */
+  from: number
+  to: number
+  expected: number
+  found: number
+  /** Not compared: not the events that were sent are there. Same: also where retries explain the difference. */
+  outcome: 'same' | 'differs' | 'not_compared'
+}
+
+/** What somebody who verifies is at. */
+export const VerifyProgress = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('asking') }),
+  /** Rows of a table of the export. */
+  z.object({ kind: z.literal('reading'), table: z.string(), rows: Count }),
+])
+export type VerifyProgress = z.infer<typeof VerifyProgress>
+
+/** A verification that was wanted on a page, and goes on. */
+export const VerificationUnderWay = z.object({
+  by: z.string(),
+  sinceMs: z.number(),
+  progress: VerifyProgress,
+})
+export type VerificationUnderWay = z.infer<typeof VerificationUnderWay>
+
+/** The right to verify a run on behalf of pages: one process has it at a time, which says every second that it lives. */
+export interface VerificationHold {
+  run: RunId
+  token: string
+}
+
 /** What was sent of one table. */
 export interface SentTable {
   table: string
@@ -151,8 +204,17 @@ export interface SentTable {
 /** What was sent, by event and day, and what was found when somebody looked for it. */
 export interface VerificationLedger {
   sentTables(run: RunId): Promise<SentTable[]>
-  /** Keeps it in the place of the last of its kind, and in the timeline. */
-  setVerification(run: RunId, verification: Verification): Promise<void>
+  /** Keeps it in the place of the last of its kind, and in the timeline. @param events with the sum of all, of PostHog's */
+  setVerification(run: RunId, verification: Verification, events?: readonly VerifiedEvent[]): Promise<void>
   /** The last of each kind. */
   verifications(run: RunId): Promise<{ posthog: PostHogVerification | null; source: SourceVerification | null }>
+  /** Of PostHog's last, by day: the sum of all, and the named events. Those that an older version has kept are not there. */
+  verifiedEvents(run: RunId, events: readonly string[]): Promise<VerifiedEvent[]>
+  /** Null when it was taken, else who has it. */
+  takeVerification(hold: VerificationHold, by: string): Promise<VerificationUnderWay | null>
+  /** False where another has it by now. */
+  keepVerification(hold: VerificationHold, progress: VerifyProgress): Promise<boolean>
+  /** Null where none goes on. */
+  verificationUnderWay(run: RunId): Promise<VerificationUnderWay | null>
+  endVerification(hold: VerificationHold): Promise<void>
 }

@@ -14,6 +14,8 @@ export function timelineText(entry: TimelineEntry): string {
       return `cancelled by ${entry.by}`
     case 'verified':
       return `compared with ${entry.against === 'posthog' ? 'PostHog' : 'the export'} by ${entry.by}: ${entry.verdict}`
+    case 'verification_failed':
+      return `the verification by ${entry.by} failed: ${entry.detail}`
     case 'unloading': {
       const left = entry.rows === 0 ? '' : `, ${grouped(entry.rows)} of them unloaded before`
       return `unloading of ${entry.tables === 1 ? '1 table' : `${grouped(entry.tables)} tables`} with ${grouped(entry.of)} rows begun by ${entry.by}${left}`

@@ -64,6 +64,10 @@ export function runKeys(run: RunId) {
     sent: `${base}:sent`,
     /** Hash: kind → the last Verification of it. */
     verifications: `${base}:verifications`,
+    /** Hash: `event|<name>`, or `all` → what the last Verification against PostHog has found by day and month. A thousand events at most. */
+    verified: `${base}:verified`,
+    /** Who verifies for pages, since when, and how far. Forgotten when he says nothing for some seconds. */
+    verifying: `${base}:verifying`,
     /** Hash: `<chunk id>:<row>` → RejectedRow. A hash, not a list: a batch that is repeated writes the same field again. */
     rejected: `${base}:rejected`,
     /** Hash: who retries rejected rows now, until when they have the right to, and what they have done so far. */

@@ -1,32 +1,18 @@
-import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { hashSaltFor, createLogger, fingerprintOf, requireQueries, type Settings } from '@heapferry/config'
+import { createLogger, hashSaltFor, type Settings } from '@heapferry/config'
 import {
-  OperatorError,
   type Run,
   type RunId,
   type Verdict,
   type Verification,
+  type VerifyProgress,
   visible,
   visibleJson,
 } from '@heapferry/domain'
-import {
-  type CountOfPeople,
-  duration,
-  grouped,
-  type Look,
-  type VerifiedDay,
-  verifyAgainstPostHog,
-  verifyAgainstSource,
-  type VerifyProgress,
-} from '@heapferry/migration'
-import { createQueries } from '@heapferry/posthog'
+import { type CountOfPeople, type DayOfEvent, duration, grouped, verifyAgainstSource } from '@heapferry/migration'
 import { Command, InvalidArgumentError } from 'commander'
-import { isDeepStrictEqual } from 'node:util'
 import { exitCodes } from '../exit-codes.ts'
 import { findRun, type OpenLedger, openLedger } from '../open-ledger.ts'
 import { openRunExport } from '../open-run-export.ts'
-import { openScratch } from '../open-scratch.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
 import { type PassingLine, passingLine } from '../passing-line.ts'
 import { person } from '../person.ts'
@@ -34,6 +20,7 @@ import { answer, say } from '../print.ts'
 import { shortened } from '../status-text.ts'
 import { stopSignal } from '../stop-signal.ts'
 import { verificationText } from '../verification-text.ts'
+import { verifyRun } from '../verify-run.ts'
 
 interface Flags extends ProjectFlags {
   offline: boolean
@@ -88,7 +75,6 @@ async function verify(name: RunId | undefined, flags: Flags): Promise<void> {
     const { verification, ...listed } = await look(run, { opened, settings, flags, stop, progress }).finally(
       progress.end,
     )
-    await opened.ledger.setVerification(run.id, verification)
     answer(flags.json ? visibleJson({ ...verification, ...listed }) : verificationText(verification))
     if (!flags.json && verification.kind === 'posthog' && verification.look_again_at !== null)
       say(
@@ -114,7 +100,7 @@ interface Work {
 /** With what only --json lists. */
 type Verified = {
   verification: Verification
-  days?: readonly VerifiedDay[]
+  days?: readonly DayOfEvent[]
   people_by_month?: readonly CountOfPeople[] | null
 }
 
@@ -129,58 +115,30 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
       by: person(),
       nowMs: await ledger.nowMs(),
       signal: stop,
-      onRows: (table, rows) => progress.show({ doing: 'reading', table, rows }),
+      onRows: (table, rows) => progress.show({ kind: 'reading', table, rows }),
     })
+    await ledger.setVerification(run.id, verification)
     return { verification }
   } finally {
     await exported.close()
   }
 }
 
-async function againstPostHog(run: Run, work: Work): Promise<Verified> {
-  const { opened, settings, flags, stop, progress } = work
-  const { ledger } = opened
-  const { appHost, personalKey } = requireQueries(settings, run.destination)
-  const queries = createQueries({ appHost, personalKey, signal: stop, onWaiting: sayWaiting })
-  const exported = await openRunExport(run, ledger, settings, stop)
-  const scratch = openScratch(path.join(settings.HEAPFERRY_HOME, 'runs', run.id))
-  const breakOff = (): void => void queries.close()
-  stop.addEventListener('abort', breakOff)
-  try {
-    const project = await queries.findProject(settings.POSTHOG_PROJECT_ID, keyTest(run, settings))
-    const verifying = verifyAgainstPostHog(run, {
-      ledger,
-      countEvents: (ranges) => queries.countEvents(project.id, run.id, ranges),
-      personIds: (ids) => queries.personIds(project.id, ids),
-      countPeople: (ranges) => queries.countPeople(project.id, run.id, ranges),
-      idsOfEvent: (of) => queries.idsOfEvent(project.id, run.id, of),
-      countEventsOfPeople: (of) => queries.countEventsOfPeople(project.id, run.id, of),
-      people: flags.people,
-      source: exported.source,
-      identities: exported.identities,
-      hashSalt: hashSaltFor(run.mapping, settings),
-      scratch,
-      by: person(),
-      notes: [
-        ...(project.confirmed
-          ? []
-          : [
-              `The personal key may not read the project ${project.id}, so nothing tells whether it is the one of the run.`,
-            ]),
-        ...(await laterRunNotes(run, ledger)),
-      ],
-      lagMs: flags.lag * minuteMs,
-      signal: stop,
-      onProgress: progress.show,
-    })
-    const seen = await lookUntilSettled(async () => verifying.look(await ledger.nowMs()), flags.wait * minuteMs, stop)
-    return { verification: seen.verification, days: seen.days, people_by_month: seen.peopleByMonth }
-  } finally {
-    stop.removeEventListener('abort', breakOff)
-    await exported.close()
-    await scratch.close()
-    await queries.close()
-  }
+async function againstPostHog(run: Run, { opened, settings, flags, stop, progress }: Work): Promise<Verified> {
+  const seen = await verifyRun(run, {
+    ledger: opened.ledger,
+    settings,
+    by: person(),
+    people: flags.people,
+    lagMs: flags.lag * minuteMs,
+    waitMs: flags.wait * minuteMs,
+    stop,
+    onProgress: progress.show,
+    onWaiting: sayWaiting,
+    onLookingAgain: ({ found, expected }, forMs) =>
+      say(`${grouped(found)} of ${grouped(expected)} events are found. Looking again in ${duration(forMs / 1000)}.`),
+  })
+  return { verification: seen.verification, days: seen.days, people_by_month: seen.peopleByMonth }
 }
 
 function sayWaiting(detail: string, forMs: number): void {
@@ -188,47 +146,6 @@ function sayWaiting(detail: string, forMs: number): void {
 }
 
 const minuteMs = 60_000
-const firstPauseMs = 2000
-const longestPauseMs = 5 * minuteMs
-
-async function lookUntilSettled(look: () => Promise<Look>, waitMs: number, stop: AbortSignal): Promise<Look> {
-  const untilMs = performance.now() + waitMs
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
-    const seen = await look()
-    const { verdict, totals } = seen.verification
-    const forMs = Math.min(pauseMs, untilMs - performance.now())
-    if (verdict !== 'pending' || forMs <= 0) return seen
-    say(
-      `${grouped(totals.found)} of ${grouped(totals.expected)} events are found. Looking again in ${duration(forMs / 1000)}.`,
-    )
-    await sleep(forMs, undefined, { signal: stop })
-  }
-}
-
-/** Whether a project is the one that the run was sent to. Files may have been imported into any: the user says which. */
-function keyTest({ destination }: Run, { POSTHOG_PROJECT_ID: project }: Settings): (apiToken: string) => boolean {
-  if (destination.kind === 'posthog') return (apiToken) => fingerprintOf(apiToken) === destination.keyFingerprint
-  if (project !== undefined) return () => true
-  throw new OperatorError(
-    `The run wrote files (${destination.root}); nothing says which project imported them`,
-    'Set POSTHOG_PROJECT_ID (--project) to the number of that project.',
-  )
-}
-
-/** What is sent again carries the name of the run that sent it last. */
-async function laterRunNotes(run: Run, ledger: OpenLedger['ledger']): Promise<string[]> {
-  const later = (await ledger.runs()).filter(
-    (other) =>
-      other.createdAtMs > run.createdAtMs &&
-      other.root === run.root &&
-      isDeepStrictEqual(other.destination, run.destination),
-  )
-  if (later.length === 0) return []
-  const names = later.map(({ id }) => id).join(', ')
-  return [
-    `Later runs of the same export: ${names}. Events that they sent again carry their name now; verify those runs.`,
-  ]
-}
 
 function exitCodeOf(verdict: Verdict): number {
   switch (verdict) {
@@ -244,7 +161,7 @@ function exitCodeOf(verdict: Verdict): number {
 }
 
 function progressText(progress: VerifyProgress): string {
-  return progress.doing === 'asking'
+  return progress.kind === 'asking'
     ? 'Asking PostHog what it holds'
     : `Reading the export again: ${shortened(progress.table, 40)}, ${grouped(progress.rows)} rows`
 }

@@ -1,16 +1,13 @@
 /**
  * Draws how fast a run was, from the history that the ledger keeps, and goes on with what the open page is told. uPlot is
- * served beside it. Rates are between neighbouring points, so a thinned-out history shows means; where nothing was
- * committed for several points' time, nothing was done, and the rate is zero there, not a slope.
+ * served beside it.
  */
-'use strict'
+import { rateNames, ratesOf, stretchesOf } from './rates.js'
 
 /** @typedef {import('../live-page.ts').ChartMark} Mark */
-/** @typedef {{ atMs: number, read: number, sent: number, rejected: number }} Point */
-/** @typedef {[times: number[], read: number[], sent: number[], rejected: number[]]} Rates a second, by seconds since 1970 */
+/** @typedef {import('./rates.js').Point} Point */
 
 const wholeSeconds = [1, 5, 10, 15, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 604800]
-const names = ['rows read/s', 'events sent/s', 'rows rejected/s']
 const hour = 3600
 const height = 200
 const chart = document.getElementById('chart')
@@ -52,7 +49,7 @@ async function draw(box) {
       width: box.clientWidth,
       height,
       series: [
-        { label: 'Time' },
+        { label: 'Time', value: (_, seconds) => (seconds == null ? '–' : new Date(seconds * 1000).toLocaleString()) },
         { ...series('rows read/s', '--going', []), fill: () => `${colour('--going')}22` },
         series('events sent/s', '--good', [6, 4]),
         series('rows rejected/s', '--bad', [2, 3]),
@@ -180,76 +177,18 @@ function grouped(value) {
 }
 
 /**
- * @param {Point[]} points
- * @param {number} endMs
- * @returns {Rates}
- */
-function ratesOf(points, endMs) {
-  /** @type {Rates} */
-  const data = [[], [], [], []]
-  /** @param {number} atMs @param {number[]} rates */
-  const push = (atMs, rates) => {
-    data[0].push(atMs / 1000)
-    for (const [index, rate] of rates.entries()) data[index + 1]?.push(rate)
-  }
-  const everyMs = usualStep(points)
-  const isGap = (/** @type {number} */ ms) => ms > Math.max(3 * everyMs, 3000)
-  for (const [index, point] of points.entries()) {
-    const before = points[index - 1]
-    if (!before || point.atMs <= before.atMs) continue
-    const stood = isGap(point.atMs - before.atMs)
-    if (stood) {
-      push(before.atMs + 1, [0, 0, 0])
-      push(point.atMs - everyMs, [0, 0, 0])
-    }
-    const seconds = (stood ? everyMs : point.atMs - before.atMs) / 1000
-    push(
-      point.atMs,
-      [point.read - before.read, point.sent - before.sent, point.rejected - before.rejected].map(
-        (rows) => rows / seconds,
-      ),
-    )
-  }
-  const lastMs = points.at(-1)?.atMs
-  if (lastMs !== undefined && isGap(endMs - lastMs)) {
-    push(lastMs + everyMs, [0, 0, 0])
-    push(endMs, [0, 0, 0])
-  }
-  return data
-}
-
-/** The median of the times between points, in ms. @param {Point[]} points */
-function usualStep(points) {
-  const steps = points.slice(1).map(({ atMs }, index) => atMs - (points[index]?.atMs ?? atMs))
-  return steps.toSorted((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 1000
-}
-
-const shownSteps = 24
-
-/**
- * What is drawn, for those who cannot see or point: means of equal stretches, and what happened in each.
  * @param {HTMLDetailsElement} details
  * @param {uPlot.AlignedData} data
- * @param {{ min: number, max: number }} range
+ * @param {import('./rates.js').Range} range
  * @param {readonly Mark[]} marks
  */
-function fill(details, data, { min, max }, marks) {
-  const steps = Math.max(1, Math.min(shownSteps, Math.floor(max - min)))
-  const step = (max - min) / steps
-  const body = details.querySelector('tbody')
-  if (!body) return
-  const lines = []
-  for (let index = 0; index < steps; index++) {
-    const from = min + index * step
-    const to = from + step
-    const happened = marks.filter(({ fromMs, toMs }) => fromMs / 1000 < to && (toMs ?? Infinity) / 1000 >= from)
-    lines.push([
-      new Date(from * 1000).toLocaleTimeString(),
-      ...names.map((_, rate) => grouped(mean(data, rate + 1, from, to))),
-      happened.map(({ text }) => text).join('; '),
-    ])
-  }
-  body.replaceChildren(
+function fill(details, data, range, marks) {
+  const lines = stretchesOf(data, range, marks).map(({ fromMs, means, happened }) => [
+    new Date(fromMs).toLocaleTimeString(),
+    ...means.map(grouped),
+    happened,
+  ])
+  details.querySelector('tbody')?.replaceChildren(
     ...lines.map(([time = '', ...cells]) => {
       const line = document.createElement('tr')
       const head = document.createElement('th')
@@ -260,32 +199,12 @@ function fill(details, data, { min, max }, marks) {
         ...cells.map((text, index) => {
           const cell = document.createElement('td')
           cell.textContent = text
-          cell.dataset.name = names[index] ?? 'happened'
-          if (index === names.length) cell.className = 'words'
+          cell.dataset.name = rateNames[index] ?? 'happened'
+          if (index === rateNames.length) cell.className = 'words'
           return cell
         }),
       )
       return line
     }),
   )
-}
-
-/**
- * Of a rate that holds until the next point. Null where nothing is known.
- * @param {uPlot.AlignedData} data
- * @param {number} of
- * @param {number} from
- * @param {number} to
- */
-function mean(data, of, from, to) {
-  let rows = 0
-  let seconds = 0
-  for (const [index, at] of data[0].entries()) {
-    const start = Math.max(data[0][index - 1] ?? at, from)
-    const stretch = Math.min(at, to) - start
-    if (stretch <= 0) continue
-    rows += (data[of]?.[index] ?? 0) * stretch
-    seconds += stretch
-  }
-  return seconds === 0 ? null : rows / seconds
 }

@@ -28,17 +28,17 @@ export interface ReportWork {
 export async function makeReport(run: Run, { ledger, status, version, nowMs, source }: ReportWork): Promise<Report> {
   const files = await ledger.files(run.id)
   const paths = new Map(files.map(({ id, path }) => [id, path]))
-  const [timeline, history, answers, progress, rejected, verifications] = await Promise.all([
+  const [timeline, history, answers, plans, rows, rejected, verifications] = await Promise.all([
     ledger.timeline(run.id),
     ledger.history(run.id),
     ledger.answers(run.id),
-    ledger.fileProgress(run.id),
+    ledger.filePlans(run.id),
+    ledger.fileRows(run.id),
     groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file),
     ledger.verifications(run.id),
   ])
   const inputs: Report['inputs'] = []
   for (const file of files) {
-    const { plan, read } = progress.get(file.id) ?? { plan: null, read: 0 }
     inputs.push({
       path: file.path,
       table: file.table.name,
@@ -48,8 +48,8 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
       version: file.version.mark,
       sha256: source === null ? null : await source.checksum(file),
       columns: file.columns.length,
-      rows: plan?.rows ?? null,
-      read,
+      rows: plans.get(file.id)?.rows ?? null,
+      read: rows.get(file.id) ?? 0,
     })
   }
   const requests = answers.byTime.reduce((sum, count) => sum + count, 0)

@@ -1,20 +1,23 @@
-import type { PostHogVerification, Run, UniquePeople } from '@heapferry/domain'
+import type { PostHogVerification, Run, UniquePeople, VerifiedEvent } from '@heapferry/domain'
 import type { ComparedDay } from './compare-days.ts'
 import { listedPeople } from './compare-unique-people.ts'
 import { dayText } from './day-map.ts'
 import { messageOf, notesOf, type VerdictFacts, verdictOf } from './verdict.ts'
+import { verifiedEvents } from './verified-events.ts'
 import type { LookAtPeople } from './verify-people.ts'
 
 /** The events of one name and UTC day, `YYYY-MM-DD`. */
-export type VerifiedDay = Omit<ComparedDay, 'day'> & { day: string }
+export type DayOfEvent = Omit<ComparedDay, 'day'> & { day: string }
 
 /** One look at what PostHog holds. */
 export interface Look {
   verification: PostHogVerification
   /** Every day, ascending. */
-  days: readonly VerifiedDay[]
+  days: readonly DayOfEvent[]
   /** The people under each event and month, ascending; null where they were not compared. */
   peopleByMonth: readonly CountOfPeople[] | null
+  /** The sum of all, and of the events that the verification lists, each in full. */
+  events: readonly VerifiedEvent[]
 }
 
 /** The different people under an event, in a month, or a part of one. */
@@ -44,6 +47,7 @@ export function lookOf(
   { by, notes }: { by: string; notes: readonly string[] },
 ): Look {
   const byEvent = totalsByEvent(days)
+  const listedOnes = byEvent.slice(0, listedEvents)
   const differing = days.filter((one) => one.expected !== one.found)
   const totals = {
     read: sum(facts.progress.tables.map(({ tally }) => tally.read)),
@@ -64,6 +68,11 @@ export function lookOf(
   return {
     days: days.map(listed),
     peopleByMonth: uniquePeople && uniquePeople.counts.map(listedPeople),
+    events: verifiedEvents(
+      days,
+      uniquePeople && uniquePeople.counts,
+      listedOnes.map(({ event }) => event),
+    ),
     verification: {
       kind: 'posthog',
       run: run.id,
@@ -74,8 +83,8 @@ export function lookOf(
       look_again_at:
         verdict === 'pending' && facts.isComplete ? new Date(facts.nowMs + lookAgainMs).toISOString() : null,
       totals,
-      events: byEvent.slice(0, listedEvents),
-      more_events: Math.max(0, byEvent.length - listedEvents),
+      events: listedOnes,
+      more_events: byEvent.length - listedOnes.length,
       differing: differing.slice(0, listedDays).map(listed),
       more_differing: Math.max(0, differing.length - listedDays),
       people,
@@ -119,7 +128,7 @@ function totalsByEvent(days: readonly ComparedDay[]): PostHogVerification['event
   return [...events.values()].toSorted((a, b) => Math.max(b.sent, b.found) - Math.max(a.sent, a.found))
 }
 
-function listed(one: ComparedDay): VerifiedDay {
+function listed(one: ComparedDay): DayOfEvent {
   return { ...one, day: dayText(one.day) }
 }
 

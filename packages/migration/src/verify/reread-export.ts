@@ -11,6 +11,7 @@ import {
   type RunLedger,
   type Source,
   type TimeRange,
+  type VerifyProgress,
 } from '@heapferry/domain'
 import { convertersOf } from '../converters.ts'
 import { noIdentities } from '../identities/no-identities.ts'
@@ -30,7 +31,7 @@ export interface RereadWork {
   hashSalt: string | null
   scratch: Scratch
   signal: AbortSignal
-  onProgress?(progress: { doing: 'reading'; table: string; rows: number }): void
+  onProgress?(progress: Extract<VerifyProgress, { kind: 'reading' }>): void
 }
 
 /**
@@ -127,7 +128,7 @@ export class RereadExport {
         hashSalt,
       ),
       signal,
-      onRows: (table, rows) => onProgress?.({ doing: 'reading', table, rows }),
+      onRows: (table, rows) => onProgress?.({ kind: 'reading', table, rows }),
     }
   }
 

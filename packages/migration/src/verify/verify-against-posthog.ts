@@ -8,6 +8,7 @@ import {
   type TimelineLedger,
   type TimeRange,
   type VerificationLedger,
+  type VerifyProgress,
 } from '@heapferry/domain'
 import { isEveryChunkDone } from '../run-state.ts'
 import {
@@ -42,8 +43,6 @@ export interface VerifyWork extends RereadWork, PeopleQueries {
   lagMs: number
   onProgress?(progress: VerifyProgress): void
 }
-
-export type VerifyProgress = { doing: 'asking' } | { doing: 'reading'; table: string; rows: number }
 
 // Read in a minute or so: less than it takes a person to wonder.
 const cheapRows = 2_000_000
@@ -137,7 +136,7 @@ async function askFor(
   days: readonly number[],
   { sent, found, work }: { sent: DayMap<SentOfDay>; found: DayMap<FoundOfDay>; work: VerifyWork },
 ): Promise<void> {
-  work.onProgress?.({ doing: 'asking' })
+  work.onProgress?.({ kind: 'asking' })
   const answer = await work.countEvents(rangesOf(days, sent))
   for (const day of days) found.forget(day)
   for (const { event, day, rows, different, uuids } of answer) {

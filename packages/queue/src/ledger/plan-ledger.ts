@@ -47,16 +47,19 @@ export function planLedger(redis: Redis): PlanLedger {
       return parsed(StoredPlan, await redis.hget(runKeys(run).plans, file))
     },
 
-    async fileProgress(run) {
-      const keys = runKeys(run)
-      const [plans, rows, ids] = await Promise.all([
-        redis.hgetall(keys.plans),
-        redis.hgetall(keys.fileRows),
-        redis.hkeys(keys.files),
-      ])
-      return new Map(
-        ids.map((id) => [FileId.parse(id), { plan: parsed(StoredPlan, plans[id]), read: Number(rows[id] ?? 0) }]),
-      )
+    async fileCounts(run) {
+      const [files, planned] = await Promise.all([redis.hlen(runKeys(run).files), redis.hlen(runKeys(run).plans)])
+      return { files, planned }
+    },
+
+    async filePlans(run) {
+      const plans = Object.entries(await redis.hgetall(runKeys(run).plans))
+      return new Map(plans.map(([id, plan]) => [FileId.parse(id), StoredPlan.parse(JSON.parse(plan))]))
+    },
+
+    async fileRows(run) {
+      const rows = Object.entries(await redis.hgetall(runKeys(run).fileRows))
+      return new Map(rows.map(([id, read]) => [FileId.parse(id), Number(read)]))
     },
 
     async unseal(run, phase) {
