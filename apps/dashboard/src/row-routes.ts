@@ -234,7 +234,7 @@ async function recordDownload(
   run: Run,
   { what, by: { name: by, role }, table }: Download,
 ): Promise<void> {
-  const atMs = await ledger.nowMs()
+  const atMs = await ledger.nowMs(run.id)
   const told = (await ledger.timeline(run.id)).filter((entry) => entry.kind === 'downloaded' && entry.what === what)
   const isKnown = told.some(
     (entry) =>

@@ -127,7 +127,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
       identities: exported.identities,
       hashSalt: hashSaltFor(run.mapping, settings),
       by: person(),
-      nowMs: await ledger.nowMs(),
+      nowMs: await ledger.nowMs(run.id),
       signal: stop,
       onRows: (table, rows) => progress.show({ doing: 'reading', table, rows }),
     })
@@ -173,7 +173,7 @@ async function againstPostHog(run: Run, work: Work): Promise<Verified> {
       signal: stop,
       onProgress: progress.show,
     })
-    const seen = await lookUntilSettled(async () => verifying.look(await ledger.nowMs()), flags.wait * minuteMs, stop)
+    const seen = await lookUntilSettled(async () => verifying.look(await ledger.nowMs(run.id)), flags.wait * minuteMs, stop)
     return { verification: seen.verification, days: seen.days, people_by_month: seen.peopleByMonth }
   } finally {
     stop.removeEventListener('abort', breakOff)

@@ -1,8 +1,8 @@
 import { PostHogVerification, SourceVerification, type VerificationLedger } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
-import { runKeys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
 import { sentEvents } from '../sent-fields.ts'
 import { parsed } from './parsed.ts'
 import { tablesOf } from './tables-of.ts'
@@ -18,6 +18,7 @@ const Hash = z
 const Hashes = z.tuple([Hash, Hash])
 
 export function verificationLedger(redis: Redis): VerificationLedger {
+  const { runKeys } = keysOf(redis)
   const { record } = timelineLedger(redis)
 
   return {
