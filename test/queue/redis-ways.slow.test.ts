@@ -62,7 +62,7 @@ test('Sentinels lead to the Redis that they watch; a wrong name, and a password 
   expect(await servers[0]?.admin.exists('heapferry-ledger:runs')).toBe(1)
   expect(await refusalTo(url)).toMatchObject({ message: expect.stringMatching(/does not answer: .*NOAUTH/) })
   expect(await refusalTo(withPassword.replace('name=own', 'name=other'))).toMatchObject({
-    message: expect.stringMatching(/does not answer: .*null/),
+    message: expect.stringMatching(/does not answer: .*No such master/),
     hint: expect.stringContaining('?name='),
   })
 })

@@ -1,5 +1,7 @@
-import { redisLedger } from '@heapferry/queue'
-import { expect, test } from 'vitest'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import { connectRedis, redisLedger } from '@heapferry/queue'
+import { expect, onTestFinished, test } from 'vitest'
 import { startRedis } from '../support/redis-process.ts'
 import { chunk, connected, refusalTo, rights, run, works } from './whole-run.ts'
 
@@ -37,6 +39,37 @@ test.each([
   })
   await works(await connected(await start()))
 })
+
+test('a Redis that tells nowhere whether it evicts is used all the same, and that is said', async () => {
+  const { port } = await startRedis(['--rename-command', 'CONFIG', ''])
+  const told: string[] = []
+  const redis = await connectRedis(`redis://127.0.0.1:${await withoutPolicy(port)}`, ({ message }) =>
+    told.push(message),
+  )
+  onTestFinished(() => redis.disconnect())
+  expect(told).toEqual([expect.stringContaining('tells its maxmemory-policy neither by INFO nor by CONFIG')])
+  expect(await redis.exists('heapferry-ledger:runs')).toBe(0)
+})
+
+/** Stands before a Redis as a managed service does whose INFO has fewer fields. It ends with the test. */
+async function withoutPolicy(redisPort: number): Promise<number> {
+  const proxy = createServer((client) => {
+    const upstream = connect(redisPort, '127.0.0.1')
+    client.pipe(upstream)
+    // Of the same length, so that the answer stays one.
+    upstream.on('data', (data) =>
+      client.write(data.toString('latin1').replace('maxmemory_policy:', 'something_unknow:')),
+    )
+    for (const socket of [client, upstream]) socket.on('error', () => {})
+    client.on('close', () => upstream.destroy())
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  onTestFinished(() => void proxy.close())
+  const address = proxy.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
 
 const ledgerKeys =
   'answers checkpoints chunks file-rows files history pace plans pulses samples timeline totals waiting'.split(' ')
