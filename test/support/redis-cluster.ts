@@ -85,8 +85,8 @@ export async function startCluster(settings: readonly string[] = []): Promise<Re
       const again = await startAgain(node)
       nodes[nodes.indexOf(node)] = again
       await until('it is whole again', async () => {
-        const all = await Promise.all(nodes.map(({ admin }) => admin.cluster('NODES').then(String)))
-        return all.every((told) => !/fail|disconnected/.test(told))
+        const all = await Promise.all(nodes.map(({ admin }) => admin.cluster('NODES').catch(String)))
+        return all.every((told) => !/fail|disconnected|LOADING/.test(String(told)))
       })
       await until('it is loaded', async () => /cluster_state:ok/.test(await again.admin.cluster('INFO')))
     },
