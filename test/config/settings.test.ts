@@ -135,6 +135,60 @@ test.each([
 )
 
 test.each([
+  ['redis+sentinel://:own@s1:26379,s2/2?name=mymaster', 'redis+sentinel://:***@s1:26379,s2/2?name=mymaster'],
+  ['redis+sentinel://s1?name=m&sentinelPassword=sec', 'redis+sentinel://s1?name=m'],
+  ['rediss+cluster://ada:own@[fd00::1]:7000,n2:7001', 'rediss+cluster://ada:***@[fd00::1]:7000,n2:7001'],
+])('the address %s is shown as %s', async (url, shown) => {
+  const settings = loadSettings({}, { REDIS_URL: url }, await temporaryFolder())
+  expect(settings.REDIS_URL).toBe(url)
+  expect(shownSettings(settings)['REDIS_URL']).toBe(shown)
+})
+
+test.each([
+  ['redis://one:6379,two:6379', /REDIS_URL: several hosts are those of Sentinels/],
+  ['redis+sentinel://one:26379', /REDIS_URL: what the Sentinels call the Redis is missing, such as \?name=/],
+  ['redis+sentinel://one:26379,?name=m', /REDIS_URL: expected a URL/],
+  ['redis+sharded://one', /REDIS_URL: expected a URL/],
+  ['redis://one:six', /REDIS_URL: expected a URL/],
+  ['one:6379', /REDIS_URL: expected a URL/],
+])('the address %s is refused with what is wrong', async (url, fault) => {
+  const folder = await temporaryFolder()
+  expect(faultOf(() => loadSettings({}, { REDIS_URL: url }, folder)).message).toMatch(fault)
+})
+
+test('what is set beside the address of a Redis reaches whoever connects, and its secrets nobody else', async () => {
+  const folder = await temporaryFolder()
+  const beside = {
+    REDIS_PASSWORD: 'sec:data',
+    REDIS_SENTINEL_PASSWORD: 'sec&sentinels',
+    REDIS_TLS_CA: 'ca.pem',
+    REDIS_TLS_CERT: '/etc/own.crt',
+    REDIS_TLS_KEY: '/etc/own.key',
+  }
+  const settings = loadSettings({}, { ...beside, REDIS_URL: 'rediss+sentinel://ada@s1,s2?name=m' }, folder)
+  const files = new URLSearchParams({
+    tlsCa: path.join(folder, 'ca.pem'),
+    tlsCert: '/etc/own.crt',
+    tlsKey: '/etc/own.key',
+  })
+  const whole = `rediss+sentinel://ada:sec%3Adata@s1,s2?name=m&sentinelPassword=sec%26sentinels&${String(files)}`
+  expect(settings.REDIS_URL).toBe(whole)
+  const environment = environmentFor(settings)
+  expect(loadSettings({}, environment, await temporaryFolder()).REDIS_URL).toBe(whole)
+  expect([environment['REDIS_PASSWORD'], environment['REDIS_SENTINEL_PASSWORD']]).toEqual([undefined, undefined])
+  expect(JSON.stringify(shownSettings(settings))).not.toContain('sec')
+})
+
+test('a certificate for a Redis that is reached without TLS is refused: nothing would be encrypted', async () => {
+  const folder = await temporaryFolder()
+  const load = (url: string) => () => loadSettings({}, { REDIS_URL: url, REDIS_TLS_CA: 'ca.pem' }, folder)
+  expect(faultOf(load('redis://:secret@redis:6379')).message).toMatch(/^REDIS_TLS_CA would do nothing/)
+  expect(faultOf(load('redis://:secret@redis:6379')).message).not.toContain('secret')
+  // Its own, of which a command tells its workers.
+  expect(load('redis://:secret@127.0.0.1:6379')).not.toThrow()
+})
+
+test.each([
   ['127.0.0.1', ['127.0.0.1']],
   ['loopback, 10.0.0.0/8,fd00::/8', ['loopback', '10.0.0.0/8', 'fd00::/8']],
 ])('the proxies %j are trusted', async (text, proxies) => {

@@ -21,7 +21,7 @@ const states: Record<string, { says: RegExp; seed: (name: string) => Promise<See
     says: /unloading/,
     async seed(name) {
       const run = await begun(name)
-      const sinceMs = await run.ledger.nowMs()
+      const sinceMs = await run.ledger.nowMs(run.id)
       const rows = { rows: 123_456, of: 1_234_567, sinceMs, sinceRows: 0 }
       await run.ledger.setUnloading(run.id, { table: 'pageviews', ...rows, waiting: null })
       return run
@@ -182,7 +182,7 @@ async function underWay(name: string): Promise<SeededRun> {
   await ledger.seal(id, 'identities', 1)
   await ledger.seal(id, 'events', 2)
   for (const chunk of chunks.slice(1)) await run.queue('events').queue.add('pageviews 2', chunk, { jobId: chunk.id })
-  const nowMs = await ledger.nowMs()
+  const nowMs = await ledger.nowMs(id)
   const points = Array.from({ length: 120 }, (_, at) => `${nowMs - 120_000 + at * 1000}:${at * 100}:${at * 99}:0`)
   const base = `heapferry-ledger:run:${id}`
   await server.redis.del(`${base}:history`)

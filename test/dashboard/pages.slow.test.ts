@@ -134,7 +134,7 @@ browserTest(
 
 browserTest('a pause is a stretch of nothing in the chart and its table, which go on to now', async (page) => {
   const run = await seedRun(server.redis, 'gap')
-  const nowMs = await run.ledger.nowMs()
+  const nowMs = await run.ledger.nowMs(run.id)
   const atMs = (secondsAgo: number) => nowMs - secondsAgo * 1000
   const points = Array.from({ length: 240 }, (_, index) => 240 - index)
     .filter((ago) => (ago > 180 || ago <= 120) && ago > 60)

@@ -114,7 +114,7 @@ test('a run that is over says when and how fast it was, and what to do next', as
 
 test('the report of a run shows a pause as a stretch of nothing, in its chart and in the table of it', async () => {
   const run = await seedRun(server.redis, 'reported')
-  const nowMs = await run.ledger.nowMs()
+  const nowMs = await run.ledger.nowMs(run.id)
   const atMs = (secondsAgo: number) => nowMs - secondsAgo * 1000
   const points = Array.from({ length: 121 }, (_, index) => 180 - index)
     .filter((ago) => ago > 120 || ago <= 90)

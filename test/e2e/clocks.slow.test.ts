@@ -51,7 +51,7 @@ test.each([
     const ledger = redisLedger(server.redis)
     await until('both report', async () => (await ledger.pulses(run)).length === 2, 40_000)
     await until('there is a rate', async () => (await statusNow()).rate !== null, 40_000)
-    const nowMs = await ledger.nowMs()
+    const nowMs = await ledger.nowMs(run)
     for (const { atMs } of await ledger.pulses(run)) expect(Math.abs(nowMs - atMs)).toBeLessThan(60_000)
     for (const { atMs } of await ledger.timeline(run)) expect(Math.abs(nowMs - atMs)).toBeLessThan(600_000)
     const seen = await statusNow()

@@ -6,7 +6,7 @@ import { heapferryHere } from '../support/heapferry-here.ts'
 import { type RedisProcess, startRedis } from '../support/redis-process.ts'
 
 const kinds: [string, () => Promise<RedisProcess>, RegExp][] = [
-  ['a node of a cluster', () => withUser(['--cluster-enabled', 'yes']), /node of a Redis Cluster[^]*→ Set REDIS_URL/],
+  ['a cluster without slots', () => withUser(['--cluster-enabled', 'yes']), /Redis Cluster[^]*→ [^]*CLUSTER INFO/],
   ['a Sentinel', sentinel, /is a Sentinel[^]*→ Set REDIS_URL[^]*SENTINEL get-master-addr-by-name/],
   ['a Redis whose user may not use INFO', () => withRights('-info'), /forbids[^]*'info'[^]*→ Allow it: ACL SETUSER/],
   ['a Redis whose user may not use EVAL', () => withRights('-eval'), /forbids[^]*'eval'[^]*→ Allow it: ACL SETUSER/],

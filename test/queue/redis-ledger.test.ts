@@ -291,7 +291,7 @@ test.each([
   ['behind', -3_600_000],
 ])('what a machine says whose clock is an hour %s is as old as it is, by the clock of all', async (_, byMs) => {
   const { ledger, run, commit } = await planned()
-  const beforeMs = await ledger.nowMs()
+  const beforeMs = await ledger.nowMs(run)
   setClock(byMs)
   const nowMs = Date.now()
   await ledger.setPulse(run, { ...pulse, atMs: nowMs, movedAtMs: nowMs - 7000 })
@@ -332,7 +332,7 @@ test.each([
 
 test('a clock of Redis that was set back stops neither rate nor history, and makes no dead worker live', async () => {
   const { ledger, run, commit } = await planned()
-  const futureMs = (await ledger.nowMs()) + 3_600_000
+  const futureMs = (await ledger.nowMs(run)) + 3_600_000
   await redis().hset(runKeysOf(run).run, { sampledAtMs: futureMs, historyAtMs: futureMs })
   await redis().hset(runKeysOf(run).pulses, 'host:1', JSON.stringify({ ...pulse, atMs: futureMs }))
   await commit('clicks', 0, 1, tally(4, { read: 4 }))

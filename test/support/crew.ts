@@ -26,7 +26,8 @@ export interface Crew {
   home: string
   run: RunId
   posthog: FakePostHog
-  redisServer: PrivateRedis
+  /** Where the test has given none. */
+  readonly redisServer: PrivateRedis
   ledger: RedisLedger
   producer(): HeapferryProcess | undefined
   workers(): HeapferryProcess[]
@@ -40,14 +41,22 @@ export interface Crew {
   stop(): Promise<void>
 }
 
-/** @param settings of the processes, beside those that make them meet */
-export async function crew(settings: Record<string, string> = {}): Promise<Crew> {
+/**
+ * @param settings of the processes, beside those that make them meet
+ * @param redisUrl of a Redis that the test has set up
+ */
+export async function crew(settings: Record<string, string> = {}, redisUrl?: string): Promise<Crew> {
   const folder = await temporaryFolder()
   const home = path.join(folder, 'home')
   const run = RunId.parse('crew')
   const posthog = await startFakePostHog({ apiKey, keep: 'ids' })
-  const redisServer = await openPrivateRedis({ home, serverCandidates })
-  const redis: Redis = await connectRedis(redisServer.url, () => {})
+  const own = redisUrl === undefined ? await openPrivateRedis({ home, serverCandidates }) : null
+  const urlNow = (): string => own?.url ?? redisUrl ?? ''
+  const redis: Redis = await connectRedis(
+    urlNow(),
+    () => {},
+    () => {},
+  )
   const ledger = redisLedger(redis)
   const slots = new Set<{ role: 'producer' | 'worker'; process: HeapferryProcess }>()
   const replaced = { producer: 0, worker: 0 }
@@ -60,7 +69,7 @@ export async function crew(settings: Record<string, string> = {}): Promise<Crew>
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: home,
     get REDIS_URL() {
-      return redisServer.url
+      return urlNow()
     },
   }
   const keepRunning = (role: 'producer' | 'worker', args: string[]): void => {
@@ -82,7 +91,7 @@ export async function crew(settings: Record<string, string> = {}): Promise<Crew>
   onTestFinished(async () => {
     await stop()
     redis.disconnect()
-    await redisServer.close()
+    await own?.close()
     await posthog.stop()
   })
 
@@ -93,7 +102,10 @@ export async function crew(settings: Record<string, string> = {}): Promise<Crew>
     home,
     run,
     posthog,
-    redisServer,
+    get redisServer() {
+      if (own === null) throw new Error('the test has a Redis of its own')
+      return own
+    },
     ledger,
     producer: () => of('producer')[0],
     workers: () => of('worker'),

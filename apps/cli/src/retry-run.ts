@@ -89,7 +89,7 @@ export async function retryRun(request: RetryRequest): Promise<RetriedRows & { o
         source,
         anyway,
         limits: limitsFor(run.destination, pacer),
-        nowMs: await ledger.nowMs(),
+        nowMs: await ledger.nowMs(run.id),
         identities: () => (identities ??= loadIdentities(run, { ledger, store })),
         sessions: async () => (sessions ??= await openSessions(run, { ledger, store })),
         hashSaltFor: (mapping: Mapping) => hashSaltFor(mapping, settings),

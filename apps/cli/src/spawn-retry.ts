@@ -29,7 +29,7 @@ export function spawnRetry(
         // Where it died so early, or was killed, that it could not do so itself.
         .endRetry(hold)
         .catch(() => {})
-        .then(() => ledger.nowMs())
+        .then(() => ledger.nowMs(id))
         .then((atMs) => ledger.record(id, { kind: 'retry_failed', atMs, detail }))
         .catch((error: unknown) => logger.error({ err: error, run: id }, 'the timeline was not told of it'))
     }

@@ -64,7 +64,7 @@ export async function verifyRun(run: Run, request: VerifyRequest): Promise<Look>
       signal: stop,
       onProgress: request.onProgress,
     })
-    const seen = await lookUntilSettled(async () => verifying.look(await ledger.nowMs()), request)
+    const seen = await lookUntilSettled(async () => verifying.look(await ledger.nowMs(run.id)), request)
     await ledger.setVerification(run.id, seen.verification, seen.events)
     return seen
   } finally {

@@ -46,7 +46,7 @@ const actions = {
     apply: async ({ run, ledger, board, by }: Change) => {
       for (const phase of phases) {
         if ((await ledger.queueState(run.id, phase)).failed === 0) continue
-        await ledger.record(run.id, { kind: 'chunks_retried', atMs: await ledger.nowMs(), by, phase })
+        await ledger.record(run.id, { kind: 'chunks_retried', atMs: await ledger.nowMs(run.id), by, phase })
         await board.queueOf(run.id, phase).retryFailed()
       }
     },

@@ -89,7 +89,7 @@ export function openBoard({ redis, ledger, logger }: BoardOptions): Board {
     }
     const { run, phase } = found
     const by = visitorOf(response).name
-    const atMs = await ledger.nowMs()
+    const atMs = await ledger.nowMs(run)
     await ledger.record(run, { kind: 'chunks_retried', atMs, by, phase, ...(chunk && { chunk }) })
     return true
   }

@@ -118,7 +118,7 @@ export class PageVerifications {
 
   async #failed({ run }: VerificationHold, by: string, detail: string): Promise<void> {
     try {
-      await this.#ledger.record(run, { kind: 'verification_failed', atMs: await this.#ledger.nowMs(), by, detail })
+      await this.#ledger.record(run, { kind: 'verification_failed', atMs: await this.#ledger.nowMs(run), by, detail })
     } catch (error) {
       this.#logger.error({ err: error, run, detail }, 'the timeline was not told of a verification that failed')
     }

@@ -78,7 +78,7 @@ function addRejectedRoutes(app: Express, { ledger, logger, hub, s3, store, retry
     const [underWay, timeline, nowMs] = await Promise.all([
       ledger.retryUnderWay(run.id),
       ledger.timeline(run.id),
-      ledger.nowMs(),
+      ledger.nowMs(run.id),
     ])
     return retriesOf(timeline, underWay, nowMs)
   }
@@ -278,7 +278,7 @@ async function recordDownload(
   run: Run,
   { what, by: { name: by, role }, table }: Download,
 ): Promise<void> {
-  const atMs = await ledger.nowMs()
+  const atMs = await ledger.nowMs(run.id)
   const told = (await ledger.timeline(run.id)).filter((entry) => entry.kind === 'downloaded' && entry.what === what)
   const isKnown = told.some(
     (entry) =>

@@ -133,7 +133,7 @@ export async function openRun(
     includeRecent: request.includeRecent,
     conversion: conversionVersion,
     maxRejectedPercent: request.maxRejectedPercent,
-    createdAtMs: await ledger.nowMs(),
+    createdAtMs: await ledger.nowMs(idAt(root)),
     chunkBytes,
     ...(discovery.newestDump !== undefined && { newestDump: discovery.newestDump }),
   }

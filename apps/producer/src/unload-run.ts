@@ -76,7 +76,7 @@ export async function openRunUnloading(
       if (!(await untilHeld(holder, { run, ledger, signal, onNotice }))) return
       let now = unloading.progress()
       let waiting: string | null = null
-      const sinceMs = await ledger.nowMs()
+      const sinceMs = await ledger.nowMs(run)
       const sinceRows = now.rows
       const say = (): Promise<void> => ledger.setUnloading(run, { ...now, sinceMs, sinceRows, waiting })
       if (phase === 'identities') {
@@ -121,7 +121,7 @@ export async function openRunUnloading(
             const { table, rows, notice } = told
             await ledger.record(run, {
               kind: 'unloaded',
-              atMs: await ledger.nowMs(),
+              atMs: await ledger.nowMs(run),
               table,
               rows,
               ...(notice !== null && { notice }),

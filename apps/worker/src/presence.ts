@@ -82,7 +82,7 @@ export class Presence {
     await ledger.setWaiting(run, name, waiting)
     const lastedMs = ended === null ? 0 : Math.round(nowMs - ended.sinceMs)
     if (ended && lastedMs >= recordedWaitMs) {
-      const untilMs = await ledger.nowMs()
+      const untilMs = await ledger.nowMs(run)
       await ledger.record(run, {
         kind: 'waited',
         atMs: untilMs - lastedMs,

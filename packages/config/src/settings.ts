@@ -3,7 +3,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { parseEnv } from 'node:util'
-import { type Destination, hashes, type Mapping, OperatorError, TransportName } from '@heapferry/domain'
+import {
+  type Destination,
+  hashes,
+  type Mapping,
+  OperatorError,
+  RedisAddress,
+  redisUrlOf,
+  TransportName,
+} from '@heapferry/domain'
 import { z } from 'zod'
 
 /** PostHog Cloud's ingestion hosts, by the names of its regions. */
@@ -35,6 +43,10 @@ const Port = z.coerce.number('expected a port number').int().min(0).max(65_535)
 const TrustedProxy = z
   .string()
   .refine(isProxy, 'expected addresses or subnets separated by commas, such as 127.0.0.1, 10.0.0.0/8 or loopback')
+
+const RedisUrl = z.string().superRefine((text, context) => {
+  for (const { message } of RedisAddress.safeParse(text).error?.issues ?? []) context.addIssue(message)
+})
 
 const Password = z.string().min(12, 'expected at least 12 characters')
 
@@ -74,11 +86,16 @@ export const settingsSchema = z.object({
   /** What hashed values are keyed with, where the mapping file hashes. Never printed, never stored. */
   HEAPFERRY_HASH_SALT: z.string().min(16, 'expected at least 16 characters').optional(),
   /** A Redis to use; without it heapferry starts one of its own. */
-  REDIS_URL: z
-    .url({ protocol: /^rediss?$/, error: 'expected a URL such as redis://:password@127.0.0.1:6379' })
-    .optional(),
+  REDIS_URL: RedisUrl.optional(),
   /** The password for REDIS_URL, where that names none: any signs, as they are. Never printed, never stored. */
   REDIS_PASSWORD: z.string().min(1).optional(),
+  /** Of the Sentinels that REDIS_URL names, where they have one. Never printed, never stored. */
+  REDIS_SENTINEL_PASSWORD: z.string().min(1).optional(),
+  /** Of a rediss:// REDIS_URL: a file in PEM with the certificates that are trusted, instead of those that Node.js trusts. */
+  REDIS_TLS_CA: z.string().min(1).optional(),
+  /** Files in PEM with a certificate of one's own and its key, where Redis asks its clients for them. */
+  REDIS_TLS_CERT: z.string().min(1).optional(),
+  REDIS_TLS_KEY: z.string().min(1).optional(),
   /** A store with the interface of S3 that is not AWS's own. */
   HEAPFERRY_S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'expected an address such as http://127.0.0.1:9000' })
@@ -147,16 +164,11 @@ export function loadSettings(
   }
   const parsed = settingsSchema.safeParse(given)
   if (parsed.success) {
-    const {
-      HEAPFERRY_HOME: home,
-      HEAPFERRY_WORK_STORE: store,
-      REDIS_URL: redis,
-      REDIS_PASSWORD: password,
-    } = parsed.data
+    const { HEAPFERRY_HOME: home, HEAPFERRY_WORK_STORE: store, REDIS_URL: redis } = parsed.data
     return {
       ...parsed.data,
       HEAPFERRY_HOME: path.resolve(folder, home),
-      ...(redis !== undefined && password !== undefined && { REDIS_URL: withPassword(redis, password) }),
+      ...(redis !== undefined && { REDIS_URL: wholeRedisUrl(redis, parsed.data, folder) }),
       ...(store !== undefined && {
         HEAPFERRY_WORK_STORE: store.startsWith('s3://') ? store : path.resolve(folder, store),
       }),
@@ -289,6 +301,7 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
     HEAPFERRY_HASH_SALT: masked(settings.HEAPFERRY_HASH_SALT),
     REDIS_PASSWORD: masked(settings.REDIS_PASSWORD),
+    REDIS_SENTINEL_PASSWORD: masked(settings.REDIS_SENTINEL_PASSWORD),
     PGPASSWORD: masked(settings.PGPASSWORD),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
@@ -300,18 +313,49 @@ function masked(value: string | undefined): string | undefined {
   return value === undefined ? undefined : '***'
 }
 
-function withPassword(address: string, password: string): string {
-  const url = new URL(address)
-  if (url.password === '' && !url.searchParams.has('password')) url.password = encodeURIComponent(password)
-  return url.toString()
+/**
+ * The address with all that is set beside it: so it is all that whoever connects has to know.
+ * @throws OperatorError where a certificate is given for what is not encrypted
+ */
+function wholeRedisUrl(text: string, settings: Settings, folder: string): string {
+  const address = RedisAddress.parse(text)
+  const { rest, kind, isEncrypted, hosts } = address
+  const { REDIS_PASSWORD: password, REDIS_SENTINEL_PASSWORD: ofSentinels } = settings
+  const names = ['REDIS_TLS_CA', 'REDIS_TLS_CERT', 'REDIS_TLS_KEY'] as const
+  const given = names.filter((name) => settings[name] !== undefined)
+  // A Redis of heapferry's own, too, is one of this machine: nothing of it goes over a network.
+  const isHere = hosts.every(({ host }) => host === '127.0.0.1')
+  if (given.length > 0 && !isEncrypted && !isHere) {
+    throw new OperatorError(
+      `${given.join(' and ')} would do nothing: what goes to ${withoutPassword(text)} is not encrypted`,
+      'Let REDIS_URL begin with rediss instead of redis, or take that setting out.',
+    )
+  }
+  if (password !== undefined && rest.password === '' && !rest.searchParams.has('password'))
+    rest.password = encodeURIComponent(password)
+  const add = (name: string, value: string | undefined): void => {
+    if (value !== undefined && !rest.searchParams.has(name)) rest.searchParams.set(name, value)
+  }
+  if (kind === 'sentinel') add('sentinelPassword', ofSentinels)
+  if (isEncrypted) {
+    const [ca, cert, key] = names.map((name) => settings[name] && path.resolve(folder, settings[name]))
+    add('tlsCa', ca)
+    add('tlsCert', cert)
+    add('tlsKey', key)
+  }
+  return redisUrlOf(address)
 }
 
+const shownOfRedis = ['name', 'tlsCa', 'tlsCert', 'tlsKey']
+
 /** Clients of Redis take one from the login, and from the query too. */
-function withoutPassword(address: string): string {
-  const url = new URL(address)
-  if (url.password !== '') url.password = '***'
-  url.search = ''
-  return url.toString()
+function withoutPassword(text: string): string {
+  const address = RedisAddress.parse(text)
+  const { rest } = address
+  if (rest.password !== '') rest.password = '***'
+  const shown = [...rest.searchParams].filter(([name]) => shownOfRedis.includes(name))
+  rest.search = String(new URLSearchParams(shown))
+  return redisUrlOf(address)
 }
 
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
@@ -324,6 +368,7 @@ export function takeSecretsOutOfEnvironment(): void {
     'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
     'REDIS_URL',
     'REDIS_PASSWORD',
+    'REDIS_SENTINEL_PASSWORD',
     'PGPASSWORD',
   ]
   for (const secret of secrets) delete process.env[secret]
@@ -335,11 +380,12 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     HEAPFERRY_DASHBOARD_PASSWORD: _,
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: __,
     POSTHOG_PERSONAL_API_KEY: ___,
-    // It is in REDIS_URL.
+    // They are in REDIS_URL.
     REDIS_PASSWORD: ____,
+    REDIS_SENTINEL_PASSWORD: _____,
     // Workers read files, never a warehouse.
-    PGPASSWORD: _____,
-    PGPASSFILE: ______,
+    PGPASSWORD: ______,
+    PGPASSFILE: _______,
     ...needed
   } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])

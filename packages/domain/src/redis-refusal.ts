@@ -30,11 +30,11 @@ export const redisRefusalTexts: Readonly<Record<RedisRefusal, { problem: string;
   },
   forbidden: {
     problem: 'Redis forbids its user a command or a key that heapferry needs',
-    hint: 'Allow it: ACL SETUSER NAME ~heapferry* +@all -@dangerous +info +config|get, or name another user in REDIS_URL.',
+    hint: 'Allow it: ACL SETUSER NAME ~heapferry* +@all -@dangerous +info, or name another user in REDIS_URL.',
   },
   cluster: {
-    problem: 'This Redis is a node of a Redis Cluster, over which heapferry cannot spread its keys',
-    hint: 'Set REDIS_URL to a Redis that is not in cluster mode: one is enough, however large the export is.',
+    problem: 'The Redis Cluster does not answer for all of its keys',
+    hint: 'While a node is replaced or slots are moved, wait. Else bring back its nodes: redis-cli CLUSTER INFO and CLUSTER NODES tell which are missing.',
   },
   loading: {
     problem: 'Redis is loading its data',

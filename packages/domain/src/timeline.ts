@@ -82,8 +82,8 @@ export interface HistoryPoint {
 
 /** What happened to a run, and how far it was when. */
 export interface TimelineLedger {
-  /** The moment by the one clock that all processes share, in ms since 1970: what entries tell. */
-  nowMs(): Promise<number>
+  /** The moment by the one clock that all processes of the run share, in ms since 1970: what entries tell. */
+  nowMs(run: RunId): Promise<number>
   record(run: RunId, entry: TimelineEntry): Promise<void>
   /** Oldest first; the latest 5000. */
   timeline(run: RunId): Promise<TimelineEntry[]>

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type RunId } from '@heapferry/domain'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
-import type { Redis } from 'ioredis'
+import type { Redis } from './redis-client.ts'
 import { shownFailure } from './shown-failure.ts'
-import { queueKeys, queueName, queuePrefix } from './keys.ts'
+import { keysOf, queueName } from './keys.ts'
 import { withRefusals } from './refused-commands.ts'
 
 export interface ChunkJob {
@@ -24,7 +24,7 @@ export class ChunkQueue {
     this.#redis = redis
     this.#run = run
     this.#phase = phase
-    this.queue = new Queue(queueName(run, phase), { connection: redis, prefix: queuePrefix })
+    this.queue = new Queue(queueName(run, phase), { connection: redis, prefix: keysOf(redis).queuePrefix(run) })
     this.queue.on('error', onError)
   }
 
@@ -48,7 +48,7 @@ export class ChunkQueue {
 
   /** Which of the chunks have a job, in any state. */
   async known(chunks: readonly ChunkId[]): Promise<Set<ChunkId>> {
-    const { job } = queueKeys(this.#run, this.#phase)
+    const { job } = keysOf(this.#redis).queueKeys(this.#run, this.#phase)
     const found = await Promise.all(chunks.map((id) => this.#redis.exists(job(id))))
     return new Set(chunks.filter((_, index) => found[index] === 1))
   }
@@ -150,7 +150,7 @@ export class ChunkConsumer {
     }
     this.#worker = new Worker(queueName(run, phase), handle, {
       connection: redis,
-      prefix: queuePrefix,
+      prefix: keysOf(redis).queuePrefix(run),
       autorun: false,
       concurrency,
       lockDuration: lockMs,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Redis } from 'ioredis'
+import type { Redis } from './redis-client.ts'
 
 type Named<Names extends string> = Readonly<Record<Names, string | number>>
 

@@ -2,7 +2,20 @@ import { ChunkId, type Phase, type RowKey, type RunId } from '@heapferry/domain'
 
 /** Every Redis key of heapferry. BullMQ makes its own below `queuePrefix`. */
 
-export const queuePrefix = 'heapferry'
+/**
+ * How keys are named in a Redis. In a cluster all keys of a run have its name in braces, ledger and queues alike: so they
+ * are in one slot, as scripts that take several of them need it. Elsewhere they have the names that they always had.
+ */
+export function keysOf({ isCluster }: { isCluster: boolean }) {
+  const tagOf = (run: RunId): string => (isCluster ? `{${run}}` : run)
+  /** Below which BullMQ makes its own. */
+  const queuePrefix = (run: RunId): string => (isCluster ? `heapferry:${tagOf(run)}` : 'heapferry')
+  return {
+    queuePrefix,
+    queueKeys: (run: RunId, phase: Phase) => queueKeysBelow(`${queuePrefix(run)}:${queueName(run, phase)}`),
+    runKeys: (run: RunId) => runKeysBelow(`heapferry-ledger:run:${tagOf(run)}`),
+  }
+}
 
 /** One queue a run and phase: phases start one after the other, runs are paused and cancelled one by one. */
 export function queueName(run: RunId, phase: Phase): string {
@@ -10,8 +23,7 @@ export function queueName(run: RunId, phase: Phase): string {
 }
 
 /** BullMQ's own keys of a queue. */
-export function queueKeys(run: RunId, phase: Phase) {
-  const base = `${queuePrefix}:${queueName(run, phase)}`
+function queueKeysBelow(base: string) {
   return {
     /** Lists of job ids. */
     wait: `${base}:wait`,
@@ -29,14 +41,13 @@ export function queueKeys(run: RunId, phase: Phase) {
   }
 }
 
-/** Never there: setting it where it is changes nothing, and tells whether Redis takes writes. */
-export const probeKey = 'heapferry-ledger:probe'
+/** Never there: setting one where it is changes nothing, and tells whether Redis takes writes. One for each beginning of keys. */
+export const probeKeys = ['heapferry-ledger:probe', 'heapferry:probe'] as const
 
 /** A sorted set: run ids by the moment of their creation. */
 export const runsKey = 'heapferry-ledger:runs'
 
-export function runKeys(run: RunId) {
-  const base = `heapferry-ledger:run:${run}`
+function runKeysBelow(base: string) {
   return {
     /** Hash: run, intent, wishedPace, wantedAtMs, producedAtMs, unloading, identities, transport, sealed|<phase>, sampledAtMs, historyAtMs, historyEveryMs, rowsRead, rowsSent, rowsRejected. */
     run: base,
@@ -97,6 +108,8 @@ export function runKeys(run: RunId) {
     pace: `${base}:pace`,
     /** List of `<µs>:<events>` that went within the last second, oldest first. */
     paceLog: `${base}:pace-log`,
+    /** Never there, as `probeKeys`. */
+    probe: `${base}:probe`,
     /** When a distinct_id may go again, in µs of Redis' clock. Forgotten when it may, which is within seconds. */
     busyId: (hash: string) => `${base}:busy-id:${hash}`,
   }

@@ -1,8 +1,8 @@
 import type { QueueStates } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from './redis-client.ts'
 import { z } from 'zod'
 import { defineScript } from './define-script.ts'
-import { probeKey, queueKeys } from './keys.ts'
+import { keysOf } from './keys.ts'
 import { refusalIn } from './refusal-of.ts'
 
 const Counted = z.tuple([z.number(), z.number(), z.number(), z.number(), z.string().nullable(), z.string()])
@@ -15,10 +15,14 @@ const Counted = z.tuple([z.number(), z.number(), z.number(), z.number(), z.strin
  * A chunk whose worker died counts as waiting: its lock runs out, and others take it.
  */
 export function queueStates(redis: Redis): QueueStates {
+  const { queueKeys, runKeys } = keysOf(redis)
   return {
     async queueState(run, phase) {
       const keys = queueKeys(run, phase)
-      const answer = await countScript(redis, { keys: { ...keys, probe: probeKey }, args: { jobs: keys.job('') } })
+      const answer = await countScript(redis, {
+        keys: { ...keys, probe: runKeys(run).probe },
+        args: { jobs: keys.job('') },
+      })
       const [waiting, active, failed, paused, firstFailure, refused] = Counted.parse(answer)
       const refusal = refusalIn(refused)
       return { waiting, active, failed, paused: paused === 1, firstFailure, ...(refusal !== null && { refusal }) }

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import type { Redis } from './redis-client.ts'
 import { chunkLedger } from './ledger/chunk-ledger.ts'
 import { heldBackLedger } from './ledger/held-back-ledger.ts'
 import { planLedger } from './ledger/plan-ledger.ts'

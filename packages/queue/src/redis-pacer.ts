@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { largestRequest, type OutgoingEvent, type Pace, type Pacer, type RunId } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from './redis-client.ts'
 import { z } from 'zod'
 import { busyIds, type Part } from './busy-ids.ts'
-import { runKeys } from './keys.ts'
+import { keysOf } from './keys.ts'
 import { limitText, paceOf, laterScript, takeScript } from './pace-scripts.ts'
 
 /** One budget for all senders of a run, in Redis. */
@@ -28,6 +28,7 @@ const Taken = z.union([
 
 /** @param known what the limit is, and what it stays should Redis forget it */
 export function redisPacer(redis: Redis, run: RunId, known: Pace): RunPacer {
+  const { runKeys } = keysOf(redis)
   const keys = runKeys(run)
   const partOf = busyIds()
   let limit = known

@@ -1,22 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { errorMessage, OperatorError, type RedisRefusal, RedisRefused } from '@heapferry/domain'
-import { Redis } from 'ioredis'
-import { probeKey, queuePrefix, runsKey } from './keys.ts'
+import {
+  errorMessage,
+  hostsOf,
+  OperatorError,
+  RedisAddress,
+  type RedisRefusal,
+  RedisRefused,
+  redisUrlOf,
+} from '@heapferry/domain'
+import type { Redis as OneRedis } from 'ioredis'
+import { probeKeys, runsKey } from './keys.ts'
+import { createClient, type Redis } from './redis-client.ts'
 import { refusalIn, refusalOf, toldError } from './refusal-of.ts'
 import { type OnRefusal, tellRefusals, waitOutRefusals } from './refused-commands.ts'
 
 /** How long a first connection may take before the user is told. */
 const connectTimeoutMs = 10_000
-/**
- * A connection whose other side is silently gone is given up, and made anew, when an answer takes longer. Nothing that is
- * asked may wait so long: BullMQ's workers block for a second at a time.
- */
-const answerTimeoutMs = 15_000
 const againAfterMs = 1000
 
 /**
  * Connects, and waits until Redis answers. Later outages are ridden out: commands wait and are sent when Redis is back.
+ * The address of any node is enough for a cluster.
  *
+ * @param url as `RedisAddress` says it
  * @param onRefusal whoever gives it works on runs: commands that Redis refuses, now or later, wait until it does them.
  * Without it they end with RedisRefused.
  * @throws OperatorError when Redis does not answer, refuses the password, or is none that heapferry can use
@@ -26,37 +32,53 @@ export async function connectRedis(
   onError: (error: Error) => void,
   onRefusal?: OnRefusal,
 ): Promise<Redis> {
-  const redis = new Redis(url, {
-    // BullMQ demands it of workers: a command must not give up while Redis restarts.
-    maxRetriesPerRequest: null,
-    // ioredis' own grows to 5 s, BullMQ's to 20 s: a worker would idle for so long after Redis is back.
-    retryStrategy: (attempt) => Math.min(100 * 2 ** Math.min(attempt, 10), 2000),
-    maxLoadingRetryTime: 1000,
-    socketTimeout: answerTimeoutMs,
-  })
+  const address = RedisAddress.parse(url)
+  const redis = createClient(address)
   let lastError: Error | undefined
-  redis.on('error', (error) => {
-    lastError = error
+  const noteError = (error: Error): void => {
+    // ioredis says at the end that nobody answered, after it said of each why.
+    if (lastError === undefined || !/^(?:All sentinels|Failed to refresh)/.test(error.message)) lastError = error
     onError(error)
-  })
-  const { host } = new URL(url)
+  }
+  for (const event of ['error', 'sentinelError', 'node error']) redis.on(event, noteError)
+  let isNode = false
   try {
     await untilAnswering(redis, () => lastError, onRefusal)
-    await untilUsable(redis, host, onRefusal)
-    await assertNoEviction(redis)
+    isNode = await isNodeOfCluster(redis)
+    if (!isNode) {
+      await untilUsable(redis, address, onRefusal)
+      await assertNoEviction(redis, onError)
+    }
   } catch (cause) {
     redis.disconnect()
     if (cause instanceof OperatorError) throw cause
-    if (cause instanceof Error && cause.message.startsWith('NOPERM')) throw toldError(cause)
-    throw new OperatorError(
-      `Redis at ${host} does not answer: ${errorMessage(cause)}`,
-      'Check REDIS_URL and that Redis is running. Without REDIS_URL heapferry starts a Redis of its own.',
-      { cause },
-    )
+    const told = toldError(cause)
+    if (told instanceof OperatorError) throw told
+    throw new OperatorError(`Redis at ${hostsOf(address)} does not answer: ${errorMessage(cause)}`, hintFor(address), {
+      cause,
+    })
+  }
+  if (isNode) {
+    redis.disconnect()
+    return connectRedis(redisUrlOf({ ...address, kind: 'cluster' }), onError, onRefusal)
   }
   if (onRefusal === undefined) tellRefusals(redis)
   else waitOutRefusals(redis, onRefusal)
   return redis
+}
+
+function hintFor({ kind, isEncrypted }: RedisAddress): string[] {
+  return [
+    'Check REDIS_URL and that Redis is running. Without REDIS_URL heapferry starts a Redis of its own.',
+    ...(kind === 'sentinel'
+      ? ['Its hosts are Sentinels, and ?name= is what they call the Redis: SENTINEL masters tells.']
+      : []),
+    ...(isEncrypted
+      ? [
+          'Its certificate has to be of an authority that REDIS_TLS_CA names; some ask for REDIS_TLS_CERT and REDIS_TLS_KEY too.',
+        ]
+      : []),
+  ]
 }
 
 /** Waits in ioredis' queue while Redis is still starting. While it loads its data, it is waited for by those who work. */
@@ -85,13 +107,24 @@ async function isLoading(redis: Redis): Promise<boolean> {
   return /^loading:1/m.test(text ?? '')
 }
 
+/**
+ * Whether this is a connection to a node of a cluster, and to no other one.
+ * @throws OperatorError where the cluster is not whole
+ */
+async function isNodeOfCluster(redis: Redis): Promise<boolean> {
+  if (redis.isCluster || !/^redis_mode:cluster/m.test(await redis.info('server'))) return false
+  const state = /^cluster_state:(\w+)/m.exec(await redis.cluster('INFO'))?.[1]
+  if (state !== 'ok') throw new RedisRefused('cluster', `cluster_state:${state}`)
+  return true
+}
+
 /** What does not pass while a command waits: somebody has to give it another Redis, or another user there. */
 const needsAnother: readonly RedisRefusal[] = ['read_only', 'forbidden', 'cluster']
 
 /** @throws OperatorError where heapferry cannot use this Redis as it is set up */
-async function untilUsable(redis: Redis, host: string, onRefusal: OnRefusal | undefined): Promise<void> {
+async function untilUsable(redis: Redis, address: RedisAddress, onRefusal: OnRefusal | undefined): Promise<void> {
   for (;;) {
-    const refused = await refusalAtStart(redis, host)
+    const refused = await refusalAtStart(redis, address)
     if (refused === null) return
     const { refusal, got, isOfWrites } = refused
     const passes = !needsAnother.includes(refusal)
@@ -109,24 +142,25 @@ async function untilUsable(redis: Redis, host: string, onRefusal: OnRefusal | un
  */
 async function refusalAtStart(
   redis: Redis,
-  host: string,
+  address: RedisAddress,
 ): Promise<{ refusal: RedisRefusal; got: string; isOfWrites: boolean } | null> {
   try {
-    const mode = /^redis_mode:(\w+)/m.exec(await redis.info('server'))?.[1]
-    if (mode === 'sentinel') {
+    if (/^redis_mode:sentinel/m.test(await redis.info('server'))) {
       throw new OperatorError(
-        `${host} is a Sentinel, which holds no data`,
-        'Set REDIS_URL to the Redis that it watches: redis-cli -p PORT SENTINEL get-master-addr-by-name NAME tells where.',
+        `${hostsOf(address)} is a Sentinel, which holds no data`,
+        'Set REDIS_URL to redis+sentinel://HOST:26379,HOST:26379?name=NAME, where NAME is what SENTINEL masters tells; or to the Redis that it watches: redis-cli -p PORT SENTINEL get-master-addr-by-name NAME tells where that is now.',
       )
     }
-    if (mode === 'cluster') return { refusal: 'cluster', got: 'redis_mode:cluster', isOfWrites: false }
     // Known to Redis before or not, it is looked at whether its user may.
     await redis.evalsha('0'.repeat(40), 0).catch((error: unknown) => {
       if (refusalOf(error) !== null) throw error
     })
-    const got = String(await redis.eval(writeProbe, 2, probeKey, `${queuePrefix}:probe`))
-    const refusal = refusalIn(got)
-    return refusal === null ? null : { refusal, got, isOfWrites: true }
+    for (const key of probeKeys) {
+      const got = String(await redis.eval(writeProbe, 1, key))
+      const refusal = refusalIn(got)
+      if (refusal !== null) return { refusal, got, isOfWrites: true }
+    }
+    return null
   } catch (error) {
     const refusal = refusalOf(error)
     if (refusal === null || !(error instanceof Error)) throw toldError(error)
@@ -134,38 +168,61 @@ async function refusalAtStart(
   }
 }
 
-/** Writes that would change nothing, below both beginnings of all keys. Answers with what words one is refused. */
+/** A write that would change nothing. Answers with what words it is refused. */
 const writeProbe = `
-for _, key in ipairs(KEYS) do
-  local tried = redis.pcall('SET', key, '', 'XX')
-  if type(tried) == 'table' and tried.err then return tried.err end
-end
-return ''`
+local tried = redis.pcall('SET', KEYS[1], '', 'XX')
+return type(tried) == 'table' and tried.err or ''`
 
 /**
  * A Redis that may evict keys loses chunks and checkpoints without an error.
- * @throws OperatorError unless its policy is noeviction; passes where the CONFIG command is forbidden (managed Redis)
+ * @throws OperatorError unless its policy is noeviction; where it does not tell its policy, that is said, and it goes on
  */
-async function assertNoEviction(redis: Redis): Promise<void> {
-  let policy: unknown
-  try {
-    policy = await redis.config('GET', 'maxmemory-policy')
-  } catch (error) {
-    // Managed Redis services rename or forbid CONFIG. BullMQ itself warns of another policy by INFO.
-    if (error instanceof Error && /unknown command|NOPERM|ERR/.test(error.message)) return
-    throw error
+async function assertNoEviction(redis: Redis, onError: (error: Error) => void): Promise<void> {
+  const policies = await Promise.all(primariesOf(redis).map(evictionPolicy))
+  const evicting = policies.find((policy) => policy !== 'noeviction' && policy !== null)
+  if (evicting !== undefined) {
+    throw new OperatorError(
+      `This Redis may throw away what it holds (maxmemory-policy is ${evicting})`,
+      'Set maxmemory-policy to noeviction, or let heapferry start a Redis of its own (unset REDIS_URL).',
+    )
   }
-  const value = Array.isArray(policy) ? String(policy[1]) : undefined
-  if (value === undefined || value === 'noeviction') return
-  throw new OperatorError(
-    `This Redis may throw away what it holds (maxmemory-policy is ${value})`,
-    'Set maxmemory-policy to noeviction, or let heapferry start a Redis of its own (unset REDIS_URL).',
-  )
+  if (policies.includes(null))
+    onError(
+      new Error(
+        'this Redis tells its maxmemory-policy neither by INFO nor by CONFIG: see to it that it is noeviction, or chunks and checkpoints can be lost',
+      ),
+    )
 }
 
-/** What Redis holds, and how much it may; null where nothing limits it but the machine. */
+/** Null where it does not tell. */
+async function evictionPolicy(node: OneRedis): Promise<string | null> {
+  const told = /^maxmemory_policy:(\S+)/m.exec(await node.info('memory'))?.[1]
+  if (told !== undefined) return told
+  try {
+    const answer: unknown = await node.config('GET', 'maxmemory-policy')
+    return Array.isArray(answer) && answer.length > 1 ? String(answer[1]) : null
+  } catch (error) {
+    // Managed Redis services rename or forbid CONFIG.
+    if (error instanceof Error && /unknown command|NOPERM|ERR/.test(error.message)) return null
+    throw error
+  }
+}
+
+function primariesOf(redis: Redis): OneRedis[] {
+  return 'nodes' in redis ? redis.nodes('master') : [redis]
+}
+
+/** What Redis holds, and how much it may; null where nothing limits it but the machine. Of a cluster, the fullest node. */
 export async function redisMemory(redis: Redis): Promise<{ usedBytes: number; maxBytes: number | null }> {
-  const info = await redis.info('memory')
+  const nodes = await Promise.all(primariesOf(redis).map(memoryOf))
+  const fullness = ({ usedBytes, maxBytes }: Awaited<ReturnType<typeof memoryOf>>): number =>
+    maxBytes === null ? 0 : usedBytes / maxBytes
+  const [fullest] = nodes.toSorted((a, b) => fullness(b) - fullness(a) || b.usedBytes - a.usedBytes)
+  return fullest ?? { usedBytes: 0, maxBytes: null }
+}
+
+async function memoryOf(node: OneRedis): Promise<{ usedBytes: number; maxBytes: number | null }> {
+  const info = await node.info('memory')
   const bytesOf = (field: string): number => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
   const maxBytes = bytesOf('maxmemory')
   return { usedBytes: bytesOf('used_memory'), maxBytes: maxBytes === 0 ? null : maxBytes }

@@ -7,7 +7,8 @@ const codes: readonly [RegExp, RedisRefusal][] = [
   // A blocked client is told UNBLOCKED when its primary becomes a replica.
   [/(?:^|-)(?:READONLY|UNBLOCKED) /, 'read_only'],
   [/(?:^|-)(?:NOPERM|NOAUTH) |executing the script can't (?:run this command|access)/, 'forbidden'],
-  [/(?:^|-)(?:MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) /, 'cluster'],
+  // While a slot is moved, a script finds some of its keys gone. ioredis asks again sixteen times, a tenth of a second apart.
+  [/(?:^|-)(?:MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) |non local key|^Too many Cluster redirections/, 'cluster'],
   [/(?:^|-)LOADING /, 'loading'],
   [/(?:^|-)MASTERDOWN /, 'no_primary'],
   [/(?:^|-)NOREPLICAS /, 'too_few_replicas'],
@@ -20,7 +21,9 @@ export function refusalIn(words: string): RedisRefusal | null {
 }
 
 export function refusalOf(error: unknown): RedisRefusal | null {
-  return error instanceof Error && error.name === 'ReplyError' ? refusalIn(error.message) : null
+  if (!(error instanceof Error)) return null
+  const isOfRedis = error.name === 'ReplyError' || error.message.startsWith('Too many Cluster redirections')
+  return isOfRedis ? refusalIn(error.message) : null
 }
 
 /** The same error, for an operator where Redis refused. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisRefusal } from '@heapferry/domain'
-import { Command, type Redis } from 'ioredis'
+import { type RedisRefusal, RedisRefused } from '@heapferry/domain'
+import { Command } from 'ioredis'
+import type { Redis } from './redis-client.ts'
 import { refusalOf, toldError } from './refusal-of.ts'
 
 /** Told of a refusal, once a minute while it lasts, and with null when everything that was refused has been done. */
@@ -13,14 +14,14 @@ const toldEveryMs = 60_000
 const ofHandshake = new Set(['hello', 'auth', 'select', 'client', 'info', 'readonly'])
 
 /** What becomes of a refused command. */
-type AfterRefusal = <T>(error: unknown, again: () => Promise<T>) => Promise<T>
+type AfterRefusal = <T>(error: unknown, again: () => Promise<T>, redis: Sending) => Promise<T>
 
 const afterRefusals = new WeakMap<Redis, AfterRefusal>()
 
 /** From now on, refused commands are told to those who sent them, as an operator's errors. */
 export function tellRefusals(redis: Redis): void {
-  onRefused(redis, async (error) => {
-    throw toldError(error)
+  onRefused(redis, async (error, _, { isCluster }) => {
+    throw isCluster && isCutOff(error) ? new RedisRefused('cluster', error.message, { cause: error }) : toldError(error)
   })
 }
 
@@ -34,9 +35,9 @@ export function waitOutRefusals(redis: Redis, onRefusal: OnRefusal): void {
   let isTold = false
   const toldAtMs = new Map<RedisRefusal, number>()
 
-  onRefused(redis, async (error, again) => {
+  onRefused(redis, async (error, again, sending) => {
     for (let fault = error; ; ) {
-      const refusal = refusalOf(fault)
+      const refusal = refusalHere(sending, fault)
       if (refusal === null || !(fault instanceof Error)) throw fault
       const nowMs = performance.now()
       if (nowMs - (toldAtMs.get(refusal) ?? Number.NEGATIVE_INFINITY) >= toldEveryMs) {
@@ -67,11 +68,21 @@ export async function withRefusals<T>(redis: Redis, work: () => Promise<T>): Pro
   return work().catch((error: unknown) => {
     const afterRefusal = afterRefusals.get(redis)
     if (afterRefusal === undefined) throw error
-    return afterRefusal(error, work)
+    return afterRefusal(error, work, redis)
   })
 }
 
-function onRefused(redis: Redis, afterRefusal: AfterRefusal): void {
+/** What of a connection is taken over: of a cluster it has one parameter more than of one Redis. */
+interface Sending {
+  status: string
+  isCluster: boolean
+  sendCommand(command: Command, ...where: unknown[]): unknown
+  duplicate(...how: unknown[]): Redis
+  disconnect(reconnect?: boolean): void
+}
+
+function onRefused(connection: Redis, afterRefusal: AfterRefusal): void {
+  const redis: Sending = connection
   const send = redis.sendCommand.bind(redis)
   const duplicate = redis.duplicate.bind(redis)
   // ioredis sends those that were queued, or cut off, through here once more.
@@ -92,26 +103,41 @@ function onRefused(redis: Redis, afterRefusal: AfterRefusal): void {
     }
   }
 
-  redis.sendCommand = (command, stream) => {
-    const answer = send(command, stream)
+  redis.sendCommand = (command, ...where) => {
+    const answer = send(command, ...where)
     const isOfHandshake = redis.status === 'connect' && ofHandshake.has(command.name)
     // Those of a pipeline come in an order, in which they cannot be sent again one by one.
-    if (stream !== undefined || isOfHandshake || command.name === 'quit' || seen.has(command)) return answer
+    if (where[0] !== undefined || isOfHandshake || command.name === 'quit' || seen.has(command)) return answer
     seen.add(command)
     return Promise.resolve(answer).catch((error: unknown) => {
-      if (refusalOf(error) === null) throw error
+      if (refusalHere(redis, error) === null) throw error
       turnToPrimary(redis, error)
       // BullMQ takes a job that is waited for longer than it said for a dead connection: there is none for now.
       if (command.name === 'bzpopmin') return sleep(againAfterMs / 2, null)
-      return afterRefusal(error, () => sendAgain(command))
+      return afterRefusal(error, () => sendAgain(command), redis)
     })
   }
-  redis.duplicate = (override) => {
-    const copy = duplicate(override)
+  redis.duplicate = (...how) => {
+    const copy = duplicate(...how)
     onRefused(copy, afterRefusal)
     return copy
   }
-  afterRefusals.set(redis, afterRefusal)
+  afterRefusals.set(connection, afterRefusal)
+}
+
+/**
+ * Of a node of a cluster ioredis says after a while that it is gone, where it would wait for the one Redis. What it cut off
+ * is sent again, as it is there: everything that is sent may be done twice.
+ */
+function refusalHere({ isCluster, status }: Sending, error: unknown): RedisRefusal | null {
+  const isEnded = status === 'disconnecting' || status === 'end'
+  return refusalOf(error) ?? (isCluster && !isEnded && isCutOff(error) ? 'cluster' : null)
+}
+
+function isCutOff(error: unknown): error is Error {
+  return (
+    error instanceof Error && /^(?:Connection is closed|Command aborted due to connection close)/.test(error.message)
+  )
 }
 
 function isOfCommands(made: { prototype: unknown }): made is typeof Command {
@@ -119,6 +145,6 @@ function isOfCommands(made: { prototype: unknown }): made is typeof Command {
 }
 
 /** After a fail-over the primary is behind the same name, but not behind the same connection. */
-function turnToPrimary(redis: Redis, error: unknown): void {
-  if (refusalOf(error) === 'read_only' && redis.status === 'ready') redis.disconnect(true)
+function turnToPrimary(redis: Sending, error: unknown): void {
+  if (refusalOf(error) === 'read_only' && redis.status === 'ready' && !redis.isCluster) redis.disconnect(true)
 }

@@ -113,7 +113,7 @@ async function againstSource(run: Run, { opened: { ledger }, settings, stop, pro
       identities: exported.identities,
       hashSalt: hashSaltFor(run.mapping, settings),
       by: person(),
-      nowMs: await ledger.nowMs(),
+      nowMs: await ledger.nowMs(run.id),
       signal: stop,
       onRows: (table, rows) => progress.show({ kind: 'reading', table, rows }),
     })

@@ -1,7 +1,7 @@
 import { Checkpoint, type ChunkLedger, Intent, phaseOf } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { defineScript } from '../define-script.ts'
-import { queueKeys, rowField, runKeys } from '../keys.ts'
+import { keysOf, rowField } from '../keys.ts'
 import { redisClock } from '../redis-clock.ts'
 import { countedByDay, sentFields } from '../sent-fields.ts'
 import { chunkDigest } from './chunk-digest.ts'
@@ -10,6 +10,7 @@ import { phaseCompleted } from './plan-ledger.ts'
 import { wantedToRun } from './run-ledger.ts'
 
 export function chunkLedger(redis: Redis): ChunkLedger {
+  const { queueKeys, runKeys } = keysOf(redis)
   return {
     async isPlanned(chunk) {
       const [isNoted, digest] = await redis.hmget(runKeys(chunk.run).chunks, chunk.file, chunk.id)

@@ -1,13 +1,14 @@
 import { Checkpoint, ChunkId, HeldBack, type HeldBackLedger } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { defineScript } from '../define-script.ts'
-import { rowField, runKeys } from '../keys.ts'
+import { keysOf, rowField } from '../keys.ts'
 import { countedByDay, sentFields } from '../sent-fields.ts'
 import { countersMoved, warnedTotals } from './counters-moved.ts'
 import { assertHeld, onlyHolder } from './retry-hold-ledger.ts'
 import { scanHash } from './scan-hash.ts'
 
 export function heldBackLedger(redis: Redis): HeldBackLedger {
+  const { runKeys } = keysOf(redis)
   return {
     async *heldBackChunks(run) {
       const { checkpoints, heldBack } = runKeys(run)

@@ -1,8 +1,8 @@
 import { Checkpoint, ExportFile, FileId, phaseOf, type PlanLedger } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
-import { runKeys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
 import { redisClock, redisNowMs } from '../redis-clock.ts'
 import { chunkDigest } from './chunk-digest.ts'
 import { parsed } from './parsed.ts'
@@ -10,9 +10,10 @@ import { parsed } from './parsed.ts'
 const StoredPlan = z.object({ chunks: z.number().int(), rows: z.number().int() })
 
 export function planLedger(redis: Redis): PlanLedger {
+  const { runKeys } = keysOf(redis)
   return {
     async producing(run) {
-      await redis.hset(runKeys(run).run, 'producedAtMs', await redisNowMs(redis))
+      await redis.hset(runKeys(run).run, 'producedAtMs', await redisNowMs(redis, run))
     },
 
     async addFile(run, file) {

@@ -1,9 +1,10 @@
 import { type RejectedLedger, RejectedRow } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
-import { rowField, rowOfField, runKeys } from '../keys.ts'
+import type { Redis } from '../redis-client.ts'
+import { keysOf, rowField, rowOfField } from '../keys.ts'
 import { scanHash, scannedAtOnce } from './scan-hash.ts'
 
 export function rejectedLedger(redis: Redis): RejectedLedger {
+  const { runKeys } = keysOf(redis)
   return {
     async *rejectedRows(run) {
       const seen = new SeenRows()

@@ -1,13 +1,14 @@
 import { OperatorError, type RetryHoldLedger, RetryOutcome, RetryWanted } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { defineScript } from '../define-script.ts'
-import { runKeys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
 import { redisClock, redisNowMs } from '../redis-clock.ts'
 
 // Long enough for a Redis that restarts; after a kill -9 the next retry waits no longer than that.
 const holdMs = 10_000
 
 export function retryHoldLedger(redis: Redis): RetryHoldLedger {
+  const { runKeys } = keysOf(redis)
   return {
     async takeRetry({ run, token }, by, wanted = {}) {
       const entry = JSON.stringify({ kind: 'retry_wanted', by, ...RetryWanted.parse(wanted) })
@@ -21,7 +22,7 @@ export function retryHoldLedger(redis: Redis): RetryHoldLedger {
     },
 
     async retryUnderWay(run) {
-      const [fields, nowMs] = await Promise.all([redis.hgetall(runKeys(run).retry), redisNowMs(redis)])
+      const [fields, nowMs] = await Promise.all([redis.hgetall(runKeys(run).retry), redisNowMs(redis, run)])
       const untilMs = Number(fields.untilMs ?? 0)
       if (untilMs <= nowMs || untilMs > nowMs + holdMs) return null
       const reasons = Object.entries(fields).flatMap(([field, rows]) =>

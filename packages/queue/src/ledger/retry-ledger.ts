@@ -1,7 +1,7 @@
 import { RejectedRow, type RetriedRow, type RetryLedger, type RetryObstacle } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { defineScript } from '../define-script.ts'
-import { rowField, runKeys } from '../keys.ts'
+import { keysOf, rowField } from '../keys.ts'
 import { countedByDay, sentFields } from '../sent-fields.ts'
 import { countersMoved, warnedTotals } from './counters-moved.ts'
 import { assertHeld, onlyHolder } from './retry-hold-ledger.ts'
@@ -9,6 +9,7 @@ import { assertHeld, onlyHolder } from './retry-hold-ledger.ts'
 const obstacles: readonly (RetryObstacle | null)[] = [null, 'not_rejected', 'chunk_not_done', 'sent_otherwise']
 
 export function retryLedger(redis: Redis): RetryLedger {
+  const { runKeys } = keysOf(redis)
   return {
     async announce({ run, token }, rows, anyway) {
       const answers = await announceScript(redis, {

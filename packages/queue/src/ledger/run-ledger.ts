@@ -16,10 +16,10 @@ import {
   Unloaded,
   Waiting,
 } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
-import { runKeys, runsKey } from '../keys.ts'
+import { keysOf, runsKey } from '../keys.ts'
 import { currentPaceScript, limitText, paceOf, setPaceScript } from '../pace-scripts.ts'
 import { redisNowMs } from '../redis-clock.ts'
 import { parsed } from './parsed.ts'
@@ -36,6 +36,7 @@ const unloaderForgottenMs = 10_000
 export const wantedToRun: Intent = { kind: 'run', by: 'heapferry', acceptedTables: [] }
 
 export function runLedger(redis: Redis): RunLedger {
+  const { runKeys } = keysOf(redis)
   const { record } = timelineLedger(redis)
 
   async function stored(id: RunId): Promise<Run | null> {
@@ -68,7 +69,7 @@ export function runLedger(redis: Redis): RunLedger {
         `The run ${id} writes files, as fast as it can`,
         'Only what is sent to PostHog has a pace.',
       )
-    const atMs = await redisNowMs(redis)
+    const atMs = await redisNowMs(redis, id)
     const before = await setPaceScript(redis, {
       keys: runKeys(id),
       args: { limit: limitText(Pace.parse(pace)), nowMs: atMs },
@@ -81,7 +82,7 @@ export function runLedger(redis: Redis): RunLedger {
     async createRun(run, by) {
       const isNew = await redis.hsetnx(runKeys(run.id).run, 'run', JSON.stringify(run))
       if (isNew === 1) await record(run.id, { kind: 'created', atMs: run.createdAtMs, by })
-      await redis.hset(runKeys(run.id).run, 'wantedAtMs', await redisNowMs(redis))
+      await redis.hset(runKeys(run.id).run, 'wantedAtMs', await redisNowMs(redis, run.id))
       await redis.zadd(runsKey, 'NX', run.createdAtMs, run.id)
       const created = await stored(run.id)
       if (!created) throw new Error(`run ${run.id} vanished from Redis while it was created`)
@@ -118,14 +119,14 @@ export function runLedger(redis: Redis): RunLedger {
       // Whoever wants a run to go on has PostHog asked now, whatever it said about later.
       if (intent.kind === 'run') {
         await redis.hdel(keys.pace, 'gateAt', 'probedAt')
-        await redis.hset(keys.run, 'wantedAtMs', await redisNowMs(redis))
+        await redis.hset(keys.run, 'wantedAtMs', await redisNowMs(redis, run))
       }
-      await record(run, entryOf(intent, await redisNowMs(redis)))
+      await record(run, entryOf(intent, await redisNowMs(redis, run)))
     },
 
     async pauseIfRunning(run, pause) {
       const paused = await pauseIfRunningScript(redis, { keys: runKeys(run), args: { pause: JSON.stringify(pause) } })
-      if (paused === 1) await record(run, entryOf(pause, await redisNowMs(redis)))
+      if (paused === 1) await record(run, entryOf(pause, await redisNowMs(redis, run)))
     },
 
     async intent(run) {
@@ -165,7 +166,7 @@ export function runLedger(redis: Redis): RunLedger {
         redis.hgetall(keys.totals),
         redis.lrange(keys.samples, 0, -1),
         redis.hvals(keys.waiting),
-        redisNowMs(redis),
+        redisNowMs(redis, run),
       ])
       const pace = await paceNow(run, parsed(Run, fields['run']))
       return {

@@ -1,15 +1,16 @@
 import { type HistoryPoint, TimelineEntry, type TimelineLedger } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { z } from 'zod'
-import { runKeys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
 import { redisNowMs } from '../redis-clock.ts'
 
 // Years of pauses and outages; a list without an end would be the one thing of a run that grows by itself.
 export const keptEntries = 5000
 
 export function timelineLedger(redis: Redis): TimelineLedger {
+  const { runKeys } = keysOf(redis)
   return {
-    nowMs: () => redisNowMs(redis),
+    nowMs: (run) => redisNowMs(redis, run),
 
     async record(run, entry) {
       const { timeline } = runKeys(run)

@@ -4,10 +4,10 @@ import {
   VerificationUnderWay,
   type VerificationLedger,
 } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { defineScript } from '../define-script.ts'
-import { runKeys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
+import type { Redis } from '../redis-client.ts'
 import { redisNowMs } from '../redis-clock.ts'
 import { sentEvents } from '../sent-fields.ts'
 import { unpackedEvent, packedEvent } from '../verified-events.ts'
@@ -28,6 +28,7 @@ const Hashes = z.tuple([Hash, Hash])
 const holdMs = 10_000
 
 export function verificationLedger(redis: Redis): VerificationLedger {
+  const { runKeys } = keysOf(redis)
   const { record } = timelineLedger(redis)
 
   return {
@@ -64,7 +65,7 @@ export function verificationLedger(redis: Redis): VerificationLedger {
     },
 
     async takeVerification({ run, token }, by) {
-      const begun: VerificationUnderWay = { by, sinceMs: await redisNowMs(redis), progress: { kind: 'asking' } }
+      const begun: VerificationUnderWay = { by, sinceMs: await redisNowMs(redis, run), progress: { kind: 'asking' } }
       const args = { value: `${token} ${JSON.stringify(begun)}`, holdMs }
       const held = await takeVerificationScript(redis, { keys: runKeys(run), args })
       return underWay(typeof held === 'string' ? held : null)

@@ -1,23 +1,24 @@
 import { noAnswers, Pulse, type TimelineEntry, type WorkerLedger } from '@heapferry/domain'
-import type { Redis } from 'ioredis'
+import type { Redis } from '../redis-client.ts'
 import { defineScript } from '../define-script.ts'
-import { runKeys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
 import { redisNowMs } from '../redis-clock.ts'
 import { keptEntries } from './timeline-ledger.ts'
 
 const pulseForgottenMs = 60_000
 
 export function workerLedger(redis: Redis): WorkerLedger {
+  const { runKeys } = keysOf(redis)
   return {
     async setPulse(run, pulse) {
-      const atMs = await redisNowMs(redis)
+      const atMs = await redisNowMs(redis, run)
       const movedAtMs = atMs - Math.round(pulse.atMs - pulse.movedAtMs)
       await redis.hset(runKeys(run).pulses, pulse.worker, JSON.stringify({ ...pulse, atMs, movedAtMs }))
     },
 
     async pulses(run) {
       const { pulses: key } = runKeys(run)
-      const [stored, nowMs] = await Promise.all([redis.hvals(key), redisNowMs(redis)])
+      const [stored, nowMs] = await Promise.all([redis.hvals(key), redisNowMs(redis, run)])
       const pulses = stored.map((json) => Pulse.parse(JSON.parse(json)))
       // One from the future was said before Redis' own clock was set back.
       const isForgotten = ({ atMs }: Pulse): boolean => Math.abs(nowMs - atMs) > pulseForgottenMs
@@ -37,7 +38,7 @@ export function workerLedger(redis: Redis): WorkerLedger {
         await redis.hdel(key, worker)
         return
       }
-      const saidAtMs = await redisNowMs(redis)
+      const saidAtMs = await redisNowMs(redis, run)
       const aheadMs = saidAtMs - Math.round(performance.now())
       const { sinceMs, retryAtMs, detail } = waiting
       const told = { sinceMs: sinceMs + aheadMs, retryAtMs: retryAtMs + aheadMs, detail, saidAtMs }
@@ -65,7 +66,7 @@ export function workerLedger(redis: Redis): WorkerLedger {
     },
 
     async setTransport(run, transport, reason) {
-      const entry: TimelineEntry = { kind: 'transport_chosen', atMs: await redisNowMs(redis), transport, reason }
+      const entry: TimelineEntry = { kind: 'transport_chosen', atMs: await redisNowMs(redis, run), transport, reason }
       await setTransportScript(redis, {
         keys: runKeys(run),
         args: { transport, entry: JSON.stringify(entry), keptEntries },
