@@ -2,18 +2,20 @@ import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
 
-const usage = `npm run chaos -- [--seed N] [--minutes N] [--rows N]
+const usage = `npm run chaos -- [--seed N] [--minutes N] [--rows N] [--only TEXT]
 
 Hurts a run in every way that is known, as drawn by the seed, and ends with 1 where anything was lost, doubled or miscounted.
 --seed      which faults, in which order (one of the moment)
 --minutes   how long (10)
---rows      of the export, about (200000)`
+--rows      of the export, about (200000)
+--only      faults whose names hold a text, such as 'worker: SIGKILL' (all)`
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: String(Date.now() % 100_000) },
     minutes: { type: 'string', default: '10' },
     rows: { type: 'string', default: '200000' },
+    only: { type: 'string', default: '' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -34,6 +36,7 @@ const { status } = spawnSync(
       CHAOS_SEED: String(seed),
       CHAOS_MINUTES: String(minutes),
       CHAOS_ROWS: String(rows),
+      CHAOS_ONLY: values.only,
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --max-old-space-size=8192`,
     },
   },

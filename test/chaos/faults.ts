@@ -321,8 +321,8 @@ async function busyWorker(
 ): Promise<HeapferryProcess | undefined> {
   for (const endMs = performance.now() + 20_000; performance.now() < endMs; await sleep(250)) {
     const workers = services.of('worker')
-    const inHand = await Promise.all(workers.map((one) => (stopped.has(one) ? [] : chunksOf(one))))
-    const busy = workers.filter((_, nth) => inHand[nth]?.length)
+    const inHand = await Promise.all(workers.map(chunksOf))
+    const busy = workers.filter((one, nth) => inHand[nth]?.length && !stopped.has(one))
     if (busy.length >= workers.length / 2) return busy[random.below(busy.length)]
   }
   return undefined

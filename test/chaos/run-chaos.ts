@@ -17,6 +17,8 @@ export interface ChaosOptions {
   minutes: number
   /** Of the export, about. */
   rows: number
+  /** What the names of all faults hold that are wanted; everything where it is empty. */
+  only: string
 }
 
 export interface ChaosResult {
@@ -40,7 +42,7 @@ const recoveredWithinMs = 120_000
  * end, and compares what PostHog has with what the export says. The seed fixes which faults come, in which order and how
  * long, not at which row: that is up to the machine.
  */
-export async function runChaos({ seed, minutes, rows }: ChaosOptions): Promise<ChaosResult> {
+export async function runChaos({ seed, minutes, rows, only }: ChaosOptions): Promise<ChaosResult> {
   const world = await startWorld({ rows, pace: Math.max(100, Math.round(rows / (minutes * 60 * 0.5))) })
   const { run, services, redis, posthog } = world
   // All tables together have about so many rows.
@@ -53,14 +55,16 @@ export async function runChaos({ seed, minutes, rows }: ChaosOptions): Promise<C
     traps: true,
   })
   await posthog.fault({ kind: 'refuse_event', everyNth: 5000 })
-  const everyFault = Object.values(faults).flat()
-  const records = createRecords(everyFault.map(({ name }) => name))
+  const wanted = (kind: keyof typeof faults) => faults[kind].filter(({ name }) => name.includes(only))
+  const kinds = (['processes', 'redis', 'posthog'] as const).filter((kind) => wanted(kind).length > 0)
+  const records = createRecords(kinds.flatMap(wanted).map(({ name }) => name))
   const over = new AbortController()
   const watch = watchInvariants(run)
   const looking = lookAll(world, watch, over.signal)
 
   // Only the first producer writes much into the work store, so the disk is full at its start.
-  await note(records.of(diskFull.name), diskFull.strike(world, seededRandom(seed, 'disk')))
+  if (diskFull.name.includes(only))
+    await note(records.of(diskFull.name), diskFull.strike(world, seededRandom(seed, 'disk')))
   if (services.of('producer').length === 0) world.produce()
   for (let started = 0; started < workers; started++) services.keepRunning('worker', ['worker', '--run', run])
 
@@ -92,14 +96,14 @@ export async function runChaos({ seed, minutes, rows }: ChaosOptions): Promise<C
       else if (!ended.signal.aborted) record.notRecovered++
     }
   }
-  const drawing = (['processes', 'redis', 'posthog'] as const).map(async (kind) => {
+  const drawing = kinds.map(async (kind) => {
     const random = seededRandom(seed, kind)
     const { leastMs, mostMs } = pauses[kind]
     let deck: Fault[] = []
     for (;;) {
       await sleep(leastMs + random.below(mostMs - leastMs), undefined, { signal: ended.signal }).catch(() => {})
       if (ended.signal.aborted) return
-      if (deck.length === 0) deck = faults[kind].flatMap((fault) => Array.from({ length: fault.weight }, () => fault))
+      if (deck.length === 0) deck = wanted(kind).flatMap((fault) => Array.from({ length: fault.weight }, () => fault))
       const [fault] = deck.splice(random.below(deck.length), 1)
       if (!fault) throw new Error(`there are no faults of ${kind}`)
       // What one fault draws changes nothing of the faults after it.
@@ -141,7 +145,7 @@ export async function runChaos({ seed, minutes, rows }: ChaosOptions): Promise<C
   await looking.ended
   const last = (await watch.look(redis.primary.admin)).map((violation) => `at the end: ${violation}`)
   const bugs = services.lastWords.filter((words) => /this is a bug|\n\s+at /.test(words))
-  const told = [...new Set(services.lastWords.map((words) => words.split('\n')[0]))]
+  const told = [...new Set(services.lastWords.map((words) => /^heapferry: .*/m.exec(words)?.[0] ?? words))]
   console.log(`${services.lastWords.length} processes ended by themselves and were started again:`, told.slice(0, 20))
   await services.stop()
 

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { onTestFinished } from 'vitest'
 
 /** A machine of its own, as far as the network knows: with an address, and a cable that can be cut. */
@@ -21,6 +22,7 @@ export function noHostsBecause(): string | null {
   if (process.getuid?.() !== 0) return 'network namespaces need root'
   const name = `hfcan${process.pid}`
   try {
+    removeLeft()
     execFileSync('ip', ['netns', 'add', name], { stdio: 'pipe' })
     try {
       execFileSync('ip', ['netns', 'exec', name, 'iptables', '-L', '-n'], { stdio: 'pipe' })
@@ -41,7 +43,7 @@ export function networkHost(nth: number): NetworkHost {
   const inside = (...args: string[]) => execFileSync('ip', ['netns', 'exec', name, ...args], { stdio: 'pipe' })
   ip('netns', 'add', name)
   // Its devices end with it, whatever else has failed.
-  onTestFinished(() => void ip('netns', 'del', name))
+  onTestFinished(() => ip('netns', 'del', name))
   ip('link', 'add', device, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name)
   const gateway = `${networkOf(nth)}.1`
   ip('addr', 'add', `${gateway}/24`, 'dev', device)
@@ -75,7 +77,16 @@ export function networkHost(nth: number): NetworkHost {
 
 /** Addresses that are kept for tests of networks (RFC 2544), and that nobody has. */
 function networkOf(nth: number): string {
-  return `198.18.${(process.pid + nth) % 250}`
+  return `198.18.${(process.pid * 4 + nth) % 250}`
+}
+
+/** Those of tests that were killed before they could do it. */
+function removeLeft(): void {
+  const names = execFileSync('ip', ['netns', 'list'], { stdio: 'pipe' }).toString().split(/\s+/)
+  for (const name of names) {
+    const pid = /^hf(?:can)?(\d+)/.exec(name)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) ip('netns', 'del', name)
+  }
 }
 
 function ip(...args: string[]): void {
