@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -7,17 +7,17 @@ import { startFakePostHog } from '@heapferry/fake-posthog'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
 import { redisForTests } from '../support/redis.ts'
+import { canMount, fill, mounted } from '../support/small-disk.ts'
 
 const apiKey = 'phc_disk00000000000000000000000000000000000000000'
 const server = redisForTests()
-// A disk of its own takes the right to mount one.
 const onlyWhereMountable = test.skipIf(!canMount())
 
 onlyWhereMountable(
   'a full work store is told with its place, nothing is enqueued, and the same command goes on',
   async () => {
     const { folder, run, env, enqueue } = await scene()
-    const store = mounted(path.join(folder, 'store'))
+    const store = mounted(path.join(folder, 'store'), '64k')
     const free = fill(store)
     const full = await enqueue({ ...env, HEAPFERRY_WORK_STORE: store })
     expect(full.code).toBe(1)
@@ -31,7 +31,7 @@ onlyWhereMountable(
 
 onlyWhereMountable.each(['full', 'read-only'])('a %s home is told with what to do', async (kind) => {
   const { folder, env, enqueue } = await scene()
-  const home = mounted(path.join(folder, 'home'))
+  const home = mounted(path.join(folder, 'home'), '64k')
   if (kind === 'full') fill(home)
   else execFileSync('mount', ['-o', 'remount,ro', home])
   const { REDIS_URL: _, ...own } = env
@@ -67,34 +67,4 @@ async function scene() {
   const enqueue = (settings: Record<string, string>) =>
     heapferryHere(['enqueue', source, '--run', run], { cwd: folder, env: settings })
   return { folder, run, env, enqueue }
-}
-
-function canMount(): boolean {
-  try {
-    execFileSync('unshare', ['--mount', 'true'], { stdio: 'ignore' })
-    return process.getuid?.() === 0
-  } catch {
-    return false
-  }
-}
-
-function mounted(folder: string): string {
-  mkdirSync(folder)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
-  onTestFinished(() => void execFileSync('umount', [folder]))
-  return folder
-}
-
-/** @returns what makes room again */
-function fill(folder: string): () => void {
-  const file = path.join(folder, 'filler')
-  const filler = openSync(file, 'w')
-  try {
-    for (;;) writeSync(filler, Buffer.alloc(4096))
-  } catch {
-    // No room is left.
-  } finally {
-    closeSync(filler)
-  }
-  return () => execFileSync('rm', [file])
 }

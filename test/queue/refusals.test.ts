@@ -107,3 +107,37 @@ test('the rights that the hint gives are enough for a producer and a consumer', 
   await queue.close()
   expect(told).toEqual([])
 })
+
+test('a connection that breaks while it is set up is made anew, and ends no process', async () => {
+  const server = await startRedis()
+  const redis = await connectRedis(
+    server.url,
+    () => {},
+    () => {},
+  )
+  onTestFinished(() => redis.disconnect())
+  if (!('stream' in redis)) throw new Error('it is no cluster')
+  let broken = false
+  const before = redis.stream
+  const breakFirst = (): void => {
+    // Not a turn of the event loop later, in which it may have connected.
+    if (redis.stream === before) queueMicrotask(() => process.nextTick(breakFirst))
+    // Before ioredis, which then finds a stream that takes nothing.
+    else
+      redis.stream.prependOnceListener('connect', () => {
+        broken = true
+        redis.stream.end()
+      })
+  }
+  redis.once('connecting', breakFirst)
+  // A Redis before 7.2 refuses what ioredis says of itself there: whoever forgets an answer would have it unhandled.
+  const unhandled: unknown[] = []
+  const listener = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', listener)
+  onTestFinished(() => void process.off('unhandledRejection', listener))
+  redis.disconnect(true)
+  await until('it was broken', () => broken, 10_000)
+  expect(await redis.ping()).toBe('PONG')
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(unhandled).toEqual([])
+})

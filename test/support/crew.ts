@@ -12,8 +12,9 @@ import {
 } from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
 import { temporaryFolder } from './folder.ts'
-import { heapferry, type HeapferryProcess } from './heapferry.ts'
+import type { HeapferryProcess } from './heapferry.ts'
 import { serverCandidates } from './server-candidates.ts'
+import { serviceManager } from './service-manager.ts'
 
 const apiKey = 'phc_crew0000000000000000000000000000000000000000'
 
@@ -58,36 +59,13 @@ export async function crew(settings: Record<string, string> = {}, redisUrl?: str
     () => {},
   )
   const ledger = redisLedger(redis)
-  const slots = new Set<{ role: 'producer' | 'worker'; process: HeapferryProcess }>()
-  const replaced = { producer: 0, worker: 0 }
-  const lastWords: string[] = []
-  let stopping = false
-
-  const env = {
+  const { keepRunning, of, replaced, lastWords, stop } = serviceManager(folder, () => ({
     ...settings,
     POSTHOG_HOST: posthog.url,
     POSTHOG_API_KEY: apiKey,
     HEAPFERRY_HOME: home,
-    get REDIS_URL() {
-      return urlNow()
-    },
-  }
-  const keepRunning = (role: 'producer' | 'worker', args: string[]): void => {
-    const slot = { role, process: heapferry(args, { cwd: folder, env: { ...env } }) }
-    slots.add(slot)
-    void slot.process.ended.then(({ code, signal, stderr }) => {
-      slots.delete(slot)
-      if (stopping || (role === 'producer' && code === 0)) return
-      if (signal !== 'SIGKILL') lastWords.push(`${role} ended with ${code ?? signal}: ${stderr.slice(-2000)}`)
-      replaced[role]++
-      keepRunning(role, args)
-    })
-  }
-  const stop = async (): Promise<void> => {
-    stopping = true
-    for (const { process } of slots) process.child.kill('SIGTERM')
-    await Promise.all([...slots].map(({ process }) => process.ended))
-  }
+    REDIS_URL: urlNow(),
+  }))
   onTestFinished(async () => {
     await stop()
     redis.disconnect()
@@ -95,8 +73,6 @@ export async function crew(settings: Record<string, string> = {}, redisUrl?: str
     await posthog.stop()
   })
 
-  const of = (wanted: 'producer' | 'worker') =>
-    [...slots].filter(({ role }) => role === wanted).map(({ process }) => process)
   return {
     folder,
     home,

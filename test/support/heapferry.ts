@@ -13,15 +13,17 @@ export interface HeapferryProcess {
 
 /**
  * The command as a person starts it, without any setting of the surroundings. It does not outlive the test.
+ * @param options.within a command that becomes it, such as `ip netns exec HOST`
  * @param program where it is installed elsewhere
  */
 export function heapferry(
   args: readonly string[],
-  options: { env?: Record<string, string>; cwd: string },
+  options: { env?: Record<string, string>; cwd: string; within?: readonly string[] },
   program: string = bin,
 ): HeapferryProcess {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: 'warn', ...options.env }
-  const child = spawn(process.execPath, [program, ...args], {
+  const [first = process.execPath, ...more] = [...(options.within ?? []), process.execPath, program, ...args]
+  const child = spawn(first, more, {
     cwd: options.cwd,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

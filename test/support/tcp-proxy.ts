@@ -8,20 +8,29 @@ export interface TcpProxy {
   dropOpen(): void
   /** How many were made. */
   connections(): number
+  /** Bytes that were sent on connections after these had been dropped. */
+  swallowedBytes(): number
 }
 
-/** Stands between a client and a server, as a network does that can lose packets. It ends with the test. */
-export async function startTcpProxy(target: number): Promise<TcpProxy> {
+/**
+ * Stands between a client and a server, as a network does that can lose packets. It ends with the test.
+ * @param target its port, asked for at every connection
+ */
+export async function startTcpProxy(target: number | (() => number)): Promise<TcpProxy> {
+  let swallowedBytes = 0
   const open = new Set<{ isDropped: boolean; sockets: Socket[] }>()
   const server = createServer((client) => {
-    const upstream = connect(target, '127.0.0.1')
+    const upstream = connect(typeof target === 'number' ? target : target(), '127.0.0.1')
     const pair = { isDropped: false, sockets: [client, upstream] }
     open.add(pair)
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
-      from.on('data', (data) => pair.isDropped || to.write(data))
+      from.on('data', (data) => {
+        if (pair.isDropped) swallowedBytes += data.length
+        else to.write(data)
+      })
       from.on('end', () => pair.isDropped || to.end())
       from.on('error', () => pair.isDropped || to.destroy())
     }
@@ -41,5 +50,6 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
       for (const pair of open) pair.isDropped = true
     },
     connections: () => open.size,
+    swallowedBytes: () => swallowedBytes,
   }
 }

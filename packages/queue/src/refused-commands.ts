@@ -105,10 +105,12 @@ function onRefused(connection: Redis, afterRefusal: AfterRefusal): void {
 
   redis.sendCommand = (command, ...where) => {
     const answer = send(command, ...where)
+    if (seen.has(command)) return answer
+    // Whatever it is: nobody waits for what is handed out when it comes through here once more.
+    seen.add(command)
     const isOfHandshake = redis.status === 'connect' && ofHandshake.has(command.name)
     // Those of a pipeline come in an order, in which they cannot be sent again one by one.
-    if (where[0] !== undefined || isOfHandshake || command.name === 'quit' || seen.has(command)) return answer
-    seen.add(command)
+    if (where[0] !== undefined || isOfHandshake || command.name === 'quit') return answer
     return Promise.resolve(answer).catch((error: unknown) => {
       if (refusalHere(redis, error) === null) throw error
       turnToPrimary(redis, error)
