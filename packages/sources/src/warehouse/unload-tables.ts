@@ -6,6 +6,7 @@ import {
   type Phase,
   phaseOf,
   requiredColumns,
+  SourceChanged,
   type Table,
   tableOf,
   tableSaid,
@@ -118,12 +119,15 @@ export async function openUnloading(
         return
       } catch (error) {
         if (error instanceof Error && error.name === 'AbortError' && work.signal.aborted) return
-        if (!(error instanceof ResultGone) || restarts > 0) throw error
-        // Of a table whose result may be gone nothing was handed out.
+        // What was asked of an altered table is of no use any more.
+        const isGone = error instanceof ResultGone
+        if (table.query === undefined || !(isGone || error instanceof SourceChanged)) throw error
+        // Nothing of it was handed out.
         table.windows = [{ window: { kind: 'whole' }, expected: rowsToBeIn(table), parts: null }]
         delete table.query
         await work.holding()
         await putStage(place, stage)
+        if (!isGone || restarts > 0) throw error
         const notice = `${table.table} is queried again, and read from its beginning: ${error.message}`
         yield { files: [], told: { table: table.table, rows: 0, notice } }
       }

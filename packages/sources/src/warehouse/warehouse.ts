@@ -10,6 +10,14 @@ export interface WarehouseOptions {
   tls: 'verify' | 'unverified' | 'off' | undefined
   /** For one statement, or of silence. */
   timeoutMs: number
+  bigquery?: {
+    /** A dataset for results: `dataset` or `project.dataset`. */
+    scratch?: string | undefined
+    /** Without it: Google's own. */
+    endpoint?: string | undefined
+    /** Of GOOGLE_APPLICATION_CREDENTIALS. Without it: what Google's own tools find. */
+    keyFile?: string | undefined
+  }
 }
 
 /** A column as it is read: `sql` makes the text that every way of reading gives. */
@@ -113,6 +121,7 @@ export interface WarehouseWork {
 }
 
 const opened: Readonly<Record<string, () => Promise<OpenWarehouse>>> = {
+  bigquery: async () => (await import('./bigquery/open-bigquery.ts')).openBigquery,
   redshift: async () => (await import('./redshift/open-redshift.ts')).openRedshift,
 }
 
