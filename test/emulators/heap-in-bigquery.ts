@@ -90,7 +90,7 @@ export async function makeTaps(bigquery: TestBigquery): Promise<void> {
   await bigquery.emptyDataset(dataset)
   await bigquery.run(
     `create table ${dataset}.users as select 1 as user_id, 'ada' as identity`,
-    `create table ${dataset}.taps_raw as select n as event_id, mod(n, 1000) as user_id, timestamp_add(timestamp '2023-01-01', interval n minute) as time, 'red' as colour from unnest(generate_array(1, ${tapRows})) as n`,
+    `create table ${dataset}.taps_raw as select n as event_id, 1 + mod(n, 1000) as user_id, timestamp_add(timestamp '2023-01-01', interval n minute) as time, 'red' as colour from unnest(generate_array(1, ${tapRows})) as n`,
     `create view ${dataset}.taps as select * from ${dataset}.taps_raw`,
     `create table ${dataset}._sync_info as select timestamp '2024-01-01' as synced_at`,
   )

@@ -113,8 +113,11 @@ export async function startBqemulator(): Promise<TestBigquery> {
     })
     turn = passing.catch(() => {})
     const { status, text } = await passing
-    response.writeHead(status, { 'content-type': 'application/json' })
-    response.end(text.replaceAll('"totalBytesProcessed":"0"', `"totalBytesProcessed":"${bigquery.dryRunBytes}"`))
+    const said = Buffer.from(
+      text.replaceAll('"totalBytesProcessed":"0"', `"totalBytesProcessed":"${bigquery.dryRunBytes}"`),
+    )
+    response.writeHead(status, { 'content-type': 'application/json', 'content-length': said.length })
+    response.end(said)
   }
 
   async function run(...statements: string[]): Promise<void> {

@@ -289,6 +289,7 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
           proxy.faults.push({ on: warehouse.asksForRows, kind: 'rewritten', as: warehouse.withoutLastRow })
       })
       await rows.catch((error: unknown) => expect(error).toMatchObject({ name: 'OperatorError' }))
+      expect(shortened).toBe(true)
       proxy.faults.length = 0
       if (!open.unloading.isWhole()) expect(open.unloading.sealed().filter(({ table }) => table === 'taps')).toEqual([])
       const again = await opened()
