@@ -5,6 +5,12 @@ import avro from 'avsc'
 import { defaultMapping, Mapping } from '@heapferry/domain'
 import { openWarehouse, sourceAt } from '@heapferry/sources'
 import { expect, test } from 'vitest'
+import { parseBigqueryAddress, parseScratch } from '../../packages/sources/src/warehouse/bigquery/bigquery-address.ts'
+import {
+  bigqueryColumn,
+  bigquerySelect,
+  bigqueryText,
+} from '../../packages/sources/src/warehouse/bigquery/bigquery-columns.ts'
 import { parseRedshiftAddress } from '../../packages/sources/src/warehouse/redshift/redshift-address.ts'
 import { redshiftColumn } from '../../packages/sources/src/warehouse/redshift/redshift-columns.ts'
 import { tablesToUnload } from '../../packages/sources/src/warehouse/unload-tables.ts'
@@ -134,13 +140,79 @@ test.each(['redshift://host/heap/main', 'redshift://ann@host/heap', 'redshift://
   },
 )
 
-test.each(['bigquery://project/dataset', 'snowflake://account/db/schema'])(
-  '%s is known, and cannot be read yet',
-  async (address) => {
-    const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
-    await expect(openWarehouse(address, options)).rejects.toThrow(/cannot be read yet/)
-  },
-)
+test('snowflake://account/db/schema is known, and cannot be read yet', async () => {
+  const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
+  await expect(openWarehouse('snowflake://account/db/schema', options)).rejects.toThrow(/cannot be read yet/)
+})
+
+test('an address of a BigQuery is one text, however it is typed; a scratch dataset is of the same project unless it names one', () => {
+  const address = parseBigqueryAddress('BigQuery://My-Project/Main_Production/')
+  expect(address.text).toBe('bigquery://my-project/Main_Production')
+  expect(parseBigqueryAddress('bigquery://example.com:my-project/d').project).toBe('example.com:my-project')
+  expect(parseScratch('scratch', address)).toEqual({ project: 'my-project', dataset: 'scratch' })
+  expect(parseScratch('example.com:other.scratch', address)).toEqual({
+    project: 'example.com:other',
+    dataset: 'scratch',
+  })
+  expect(() => parseScratch('other:scratch', address)).toThrow(/HEAPFERRY_BIGQUERY_SCRATCH is other:scratch/)
+})
+
+test.each([
+  'bigquery://project',
+  'bigquery:project/dataset',
+  'bigquery://project/data-set',
+  'bigquery://project/dataset/table',
+])('an address of a BigQuery that is none is refused with its form: %s', (address) => {
+  expect(() => parseBigqueryAddress(address)).toThrow(/is no address of a BigQuery/)
+})
+
+test.each([
+  'bigquery://ann:s3cret@project/dataset',
+  'bigquery://project/dataset?key=s3cret',
+  'bigquery://project/dataset#s3cret',
+])('what may be a secret in an address of a BigQuery is refused, and not repeated: %#', async (address) => {
+  const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
+  const refused = await openWarehouse(address, options).catch((error: unknown) => error)
+  expect(refused).toMatchObject({ name: 'OperatorError', message: expect.stringContaining('holds no @, ? or #') })
+  expect(JSON.stringify([String(refused), refused])).not.toContain('s3cret')
+})
+
+test.each([
+  ['TIMESTAMP', '-1', '1969-12-31 23:59:59.999999'],
+  ['TIMESTAMP', '-62135596800000000', '0001-01-01 00:00:00'],
+  ['TIMESTAMP', '253402300799999999', '9999-12-31 23:59:59.999999'],
+  ['TIMESTAMP', '1672628645678000', '2023-01-02 03:04:05.678'],
+  ['DATETIME', '2023-01-02T03:04:05.678000', '2023-01-02 03:04:05.678'],
+  ['DATETIME', '2023-01-02T03:04:05', '2023-01-02 03:04:05'],
+  ['DATETIME', '2023-01-02T03:04:05.000000', '2023-01-02 03:04:05'],
+  ['FLOAT', 'inf', 'Infinity'],
+  ['FLOAT', '-Infinity', '-Infinity'],
+  ['FLOAT', 'nan', 'NaN'],
+  ['INTEGER', '9007199254740993', '9007199254740993'],
+  ['STRING', '1672628645678000', '1672628645678000'],
+])('what BigQuery says of a %s, %s, is %s', (type, said, text) => {
+  const column = bigqueryColumn('c', type)
+  expect(column && bigqueryText(column, said)).toBe(text)
+})
+
+test('a time of BigQuery that is none by now tells that the column was altered', () => {
+  const column = bigqueryColumn('time', 'TIMESTAMP')
+  expect(() => column && bigqueryText(column, 'yesterday')).toThrow('"yesterday" is no time')
+})
+
+test('one SELECT reads a table of BigQuery whichever way: what would be written otherwise is cast, and a NULL stays one', () => {
+  const typed = [
+    ['User_Id', 'INTEGER'],
+    ['tags', 'ARRAY'],
+    ['price', 'NUMERIC'],
+    ['raw', 'BYTES'],
+    ['we`ird', 'STRING'],
+    ['at', 'GEOGRAPHY'],
+  ].flatMap(([name = '', type = '']) => bigqueryColumn(name, type) ?? [])
+  expect(bigquerySelect({ name: 't', columns: typed }, '`p`.`d`.`t`')).toBe(
+    'SELECT `User_Id` AS `user_id`, IF(`tags` IS NULL, NULL, TO_JSON_STRING(`tags`)) AS `tags`, CAST(`price` AS STRING) AS `price`, TO_HEX(`raw`) AS `raw`, `we\\`ird` AS `we\\`ird` FROM `p`.`d`.`t`',
+  )
+})
 
 test('tables are known by their names, those of Fivetran too; what no event is made of is named and left', () => {
   const relations = [

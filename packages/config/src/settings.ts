@@ -112,6 +112,15 @@ export const settingsSchema = z.object({
   HEAPFERRY_WAREHOUSE_TLS: z.enum(['verify', 'unverified', 'off'], 'expected verify, unverified or off').optional(),
   /** Seconds that a warehouse may take for one statement, or be silent. */
   HEAPFERRY_WAREHOUSE_TIMEOUT: z.coerce.number('expected seconds').int().min(1).max(86_400).default(900),
+  /** For BigQuery: a key file, or one of workload identity; else what Google's own tools find. */
+  GOOGLE_APPLICATION_CREDENTIALS: z.string().min(1).optional(),
+  /** For BigQuery: a dataset of one's own for the results of queries, `dataset` or `project.dataset`. */
+  HEAPFERRY_BIGQUERY_SCRATCH: z.string().min(1).optional(),
+  /** Where BigQuery answers, if not at Google's own address; without TLS on this machine alone. */
+  HEAPFERRY_BIGQUERY_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as https://bigquery.googleapis.com' })
+    .refine(isPrivate, 'without TLS it has to be on this machine: expected https://')
+    .optional(),
   /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
   /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */
@@ -136,6 +145,12 @@ export const settingsSchema = z.object({
 })
 export type Settings = z.infer<typeof settingsSchema>
 export type SettingName = keyof Settings
+
+/** Nobody is in between. */
+function isPrivate(text: string): boolean {
+  const { protocol, hostname } = new URL(text)
+  return protocol === 'https:' || /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
+}
 
 function isProxy(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
@@ -370,6 +385,7 @@ export function takeSecretsOutOfEnvironment(): void {
     'REDIS_PASSWORD',
     'REDIS_SENTINEL_PASSWORD',
     'PGPASSWORD',
+    'GOOGLE_APPLICATION_CREDENTIALS',
   ]
   for (const secret of secrets) delete process.env[secret]
 }
@@ -386,6 +402,7 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     // Workers read files, never a warehouse.
     PGPASSWORD: ______,
     PGPASSFILE: _______,
+    GOOGLE_APPLICATION_CREDENTIALS: ________,
     ...needed
   } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])

@@ -18,11 +18,17 @@ export function warehouseOptionsOf(settings: Settings): {
   passwordFor(login: WarehouseLogin): string
   tls: 'verify' | 'unverified' | 'off' | undefined
   timeoutMs: number
+  bigquery: { scratch: string | undefined; endpoint: string | undefined; keyFile: string | undefined }
 } {
   return {
     passwordFor: (login) => settings.PGPASSWORD ?? passwordInFile(login, settings.PGPASSFILE),
     tls: settings.HEAPFERRY_WAREHOUSE_TLS,
     timeoutMs: settings.HEAPFERRY_WAREHOUSE_TIMEOUT * 1000,
+    bigquery: {
+      scratch: settings.HEAPFERRY_BIGQUERY_SCRATCH,
+      endpoint: settings.HEAPFERRY_BIGQUERY_ENDPOINT,
+      keyFile: settings.GOOGLE_APPLICATION_CREDENTIALS,
+    },
   }
 }
 

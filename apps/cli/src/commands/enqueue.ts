@@ -16,7 +16,10 @@ import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
+    .argument(
+      '<SOURCE>',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+    )
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())

@@ -15,7 +15,10 @@ export function mappingCommand(command: Command): void {
   command
     .command('init')
     .description('write a commented mapping file for the tables of an export')
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
+    .argument(
+      '<SOURCE>',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+    )
     .option('--out <FILE>', 'where to write it', 'heapferry.yaml')
     .option('--force', 'write over a file that is there', false)
     .addOption(options.mapping())

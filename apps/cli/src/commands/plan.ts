@@ -23,7 +23,10 @@ const defaultRate = 5000
 
 export function planCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
+    .argument(
+      '<SOURCE>',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+    )
     .option('--full', 'read every row instead of samples: exact figures, rejected rows by place', false)
     .option('--rate <N>', 'events per second to reckon with', perSecond, defaultRate)
     .option('--table <NAME>', 'show one table with all its columns and whole samples')

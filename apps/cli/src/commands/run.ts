@@ -32,7 +32,10 @@ interface Flags extends RunFlags {
 
 export function runCommand(command: Command): void {
   command
-    .argument('<SOURCE>', 'a file, a folder, a glob in quotes, s3://bucket/prefix or redshift://user@host/db/schema')
+    .argument(
+      '<SOURCE>',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+    )
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.skipKeyCheck())
