@@ -147,6 +147,24 @@ describe('a schema with all that is hard to carry', () => {
     }
   })
 
+  test('cleaned, what was unloaded is gone for good, and nothing is unloaded again under the name of the run', async () => {
+    await migrated(source(), 'ours')
+    await server.redis.hset('heapferry-ledger:run:r', 'producedAtMs', Date.now() - 11_000)
+    const cleaned = await heapferryHere(['clean', 'r', '--yes', '--json'], surroundings('ours'))
+    expect([cleaned.code, cleaned.stderr]).toEqual([0, expect.stringContaining('cannot read its rows any more')])
+    const told = JSON.parse(cleaned.stdout)
+    expect(told.deleted[0]).toMatchObject({ what: 'stage', files: 7 })
+    expect(told.left.filter((file: string) => file.startsWith('stage'))).toEqual([])
+    const left = await readdir(path.join(folder, 'ours/runs'), { recursive: true })
+    expect(left.filter((file) => /stage|identities|grant/.test(file))).toEqual([])
+    const again = await heapferryHere(['enqueue', source(), ...flags('ours')], surroundings('ours'))
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('what was unloaded for it was deleted by')])
+    expect((await readdir(path.join(folder, 'ours/runs/r'))).filter((name) => name === 'stage')).toEqual([])
+    const retried = await heapferryHere(['retry', 'r', '--to', `jsonl:${eventsOf('ours')}`], surroundings('ours'))
+    expect([retried.code, retried.stderr]).toEqual([1, expect.stringContaining('heapferry clean')])
+    expect((await heapferryHere(['report', 'r', '--json'], surroundings('ours'))).code).toBe(0)
+  })
+
   test('two commands at once: one waits for the other, and nothing is unloaded twice', async () => {
     const enqueue = () => heapferry(['enqueue', source(), ...flags('ours')], surroundings('ours')).ended
     const both = await Promise.all([enqueue(), enqueue()])

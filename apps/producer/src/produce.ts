@@ -104,10 +104,10 @@ const chunkBytes = 8 * 1024 * 1024
  */
 export async function openRun(
   request: RunRequest,
-  ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs'>,
+  ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs' | 'timeline'>,
   { s3, store, warehouse }: { s3: S3Options; store: string; warehouse: WarehouseOptions },
 ): Promise<Production> {
-  const unloading = isWarehouse(request.source) ? await unloadingOf(request, { s3, store, warehouse }) : null
+  const unloading = isWarehouse(request.source) ? await unloadingOf(request, ledger, { s3, store, warehouse }) : null
   const name = unloading?.address ?? sourceName(request.source)
   const idAt = (root: string) => request.name ?? nameOf(unloading === null ? root : '', name, request.destination)
   const discovery =
@@ -169,11 +169,25 @@ export async function openRun(
 /** Where it lies is told by the run's name alone, which is known before. */
 function unloadingOf(
   { source, name, destination, mapping }: RunRequest,
+  ledger: Pick<TimelineLedger, 'timeline'>,
   options: { s3: S3Options; store: string; warehouse: WarehouseOptions },
 ): Promise<RunUnloading> {
-  const rootOf = (address: string): string =>
-    `${options.store.replace(/\/+$/, '')}/${name ?? nameOf('', address, destination)}/stage`
+  const rootOf = async (address: string): Promise<string> => {
+    const id = name ?? nameOf('', address, destination)
+    await assertNotCleaned(id, ledger)
+    return `${options.store.replace(/\/+$/, '')}/${id}/stage`
+  }
   return openRunUnloading(source, { rootOf, mapping }, options)
+}
+
+/** What was unloaded for a run and is deleted is not unloaded again: the warehouse may say otherwise by now. */
+async function assertNotCleaned(id: RunId, ledger: Pick<TimelineLedger, 'timeline'>): Promise<void> {
+  const cleaned = (await ledger.timeline(id)).find((entry) => entry.kind === 'cleaned')
+  if (!cleaned?.stage) return
+  throw new OperatorError(
+    `The run ${id} is over, and what was unloaded for it was deleted by ${cleaned.by} (heapferry clean) at ${new Date(cleaned.atMs).toISOString()}`,
+    'Nothing of it is left to do. To migrate the warehouse anew, as it is now, start another run with --run NAME: rows that Heap has changed since become other events.',
+  )
 }
 
 /** What is found in files that are there. */

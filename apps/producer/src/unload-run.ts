@@ -47,12 +47,12 @@ const sayEveryMs = 2000
  */
 export async function openRunUnloading(
   source: string,
-  { rootOf, mapping }: { rootOf(address: string): string; mapping: Mapping },
+  { rootOf, mapping }: { rootOf(address: string): Promise<string>; mapping: Mapping },
   { s3, warehouse: options }: { s3: S3Options; warehouse: WarehouseOptions },
 ): Promise<RunUnloading> {
   const looking = await openWarehouse(source, options)
   const { address } = looking
-  const place = await openPlace(rootOf(address), s3)
+  const place = await openPlace(await rootOf(address), s3)
   const unloading = await begun()
   async function begun(): Promise<Unloading> {
     try {

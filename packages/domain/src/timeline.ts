@@ -63,6 +63,16 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   }),
   /** Somebody wanted them tried again, in Bull Board: one failed chunk, or all of a phase. */
   z.object({ kind: z.literal('chunks_retried'), ...moment, by: By, phase: Phase, chunk: ChunkId.optional() }),
+  /** What was kept of the run in the work store is deleted: its stage, if it had one, and what was made for it. */
+  z.object({
+    kind: z.literal('cleaned'),
+    ...moment,
+    by: By,
+    files: z.number().int().nonnegative(),
+    bytes: z.number().int().nonnegative(),
+    /** Rows that were unloaded for it cannot be read any more. */
+    stage: z.boolean(),
+  }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
   /** What stands there is no entry. `text` is how it begins; `atMs` is of the entry before where it tells no time. */
