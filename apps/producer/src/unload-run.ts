@@ -118,13 +118,14 @@ export async function openRunUnloading(
           onProgress: (progress) => void (now = progress),
         })) {
           if (told !== null) {
-            const { table, rows, notice } = told
+            const { table, rows, notice, unloaded } = told
             await ledger.record(run, {
               kind: 'unloaded',
               atMs: await ledger.nowMs(),
               table,
               rows,
               ...(notice !== null && { notice }),
+              ...(unloaded && { unloaded }),
             })
             if (notice !== null) onNotice?.(notice)
           }

@@ -6,6 +6,18 @@ import { TransportName } from './sink.ts'
 import { Phase } from './table.ts'
 import { Verdict } from './verification.ts'
 
+/** How a table of a warehouse came into files. */
+export const UnloadedTable = z.object({
+  /** What it was read by, in words: columns, windows, the name of a query. */
+  statement: z.string(),
+  /** The moments of the first snapshot and of the last one, by the clock of the machine that unloaded. */
+  sinceMs: z.number().int(),
+  untilMs: z.number().int(),
+  files: z.number().int().nonnegative(),
+  bytes: z.number().int().nonnegative(),
+})
+export type UnloadedTable = z.infer<typeof UnloadedTable>
+
 // What a Date can hold.
 const moment = { atMs: z.number().int().min(0).max(8.64e15) }
 /** Who did it: a user's login name, the dashboard's, or `heapferry` itself. */
@@ -40,6 +52,7 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     table: z.string(),
     rows: z.number().int().nonnegative(),
     notice: z.string().optional(),
+    unloaded: UnloadedTable.optional(),
   }),
   /** Every chunk of the phase is done. */
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),

@@ -18,6 +18,8 @@ const StagedWindow = z.object({
   window: Window,
   /** As it was counted when the table was planned. */
   expected: Count,
+  /** When it was begun to be read, for people; in ms since 1970. */
+  readAtMs: z.number().int().optional(),
   /** Its files, once it is sealed. */
   parts: z.array(StagedPart).nullable(),
 })

@@ -9,6 +9,7 @@ import {
   type Table,
   tableOf,
   tableSaid,
+  type UnloadedTable,
   unwritable,
 } from '@heapferry/domain'
 import type { Discovery, FoundFile } from '../export/discover.ts'
@@ -53,7 +54,7 @@ interface UnloadWork {
 interface UnloadedWindow {
   files: FoundFile[]
   /** Where it is the last one of its table: what is to be told of the table. */
-  told: { table: string; rows: number; notice: string | null } | null
+  told: { table: string; rows: number; notice: string | null; unloaded?: UnloadedTable } | null
 }
 
 // Held in memory until it is put.
@@ -152,11 +153,13 @@ export async function openUnloading(
       if (staged.parts !== null) continue
       if (signal.aborted) return
       const before = progress(table.table)
+      const readAtMs = Date.now()
       const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
         onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
       )
       await holding()
       staged.parts = parts
+      staged.readAtMs = readAtMs
       await putStage(place, stage)
       onProgress(progress(table.table))
       if (isTableSealed(table)) await open.queries?.drop(staged.window)
@@ -185,16 +188,36 @@ export async function openUnloading(
         yield* unloadTable(table, work)
         if (work.signal.aborted) return
       }
-      if (phase === 'events' && isSealed() && stage.synced !== null) {
-        const now = await syncedOf(open, await open.catalogue())
-        if (now !== stage.synced) yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
-      }
+      if (phase !== 'events' || !isSealed()) return
+      const catalogue = await open.catalogue()
+      if (stage.synced !== null && (await syncedOf(open, catalogue)) !== stage.synced)
+        yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
+      const notice = await allEventsDiffer(open, catalogue, stage)
+      if (notice !== null) yield { files: [], told: { table: 'all_events', rows: 0, notice } }
     },
   }
 }
 
 const syncedMeanwhile =
   'Heap synced into the warehouse while it was unloaded. No event is lost or doubled by it; but people whom it merged meanwhile may be known under the older id in what was read before.'
+
+/** Heap keeps every event in a table of all too: what that counts otherwise is told. */
+async function allEventsDiffer(warehouse: Warehouse, { relations }: Catalogue, stage: Stage): Promise<string | null> {
+  const all = relations.find(({ name }) => name.toLowerCase() === 'all_events')
+  if (!all?.columns.some(({ name }) => name === 'event_table_name') || !warehouse.countEvents) return null
+  const counted = await warehouse.countEvents(all).catch((error: unknown) => {
+    if (error instanceof OperatorError) return error
+    throw error
+  })
+  // All is unloaded by then, and a view of hundreds of tables may take longer than a statement may.
+  if (counted instanceof OperatorError) return `all_events was not counted: ${counted.message}`
+  const differing = stage.tables.flatMap(({ relation, windows }) => {
+    const rows = windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
+    const there = counted.get(relation) ?? counted.get(relation.toLowerCase())
+    return there === undefined || there === rows ? [] : [`${relation} (${there} there, ${rows} unloaded)`]
+  })
+  return differing.length === 0 ? null : `all_events counts otherwise than what was unloaded: ${listed(differing)}`
+}
 
 /** What was unloaded for a run, as an export. */
 export async function discoverStage(root: string, s3: S3Options): Promise<Discovery> {
@@ -270,7 +293,29 @@ async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<Unlo
     now < rows
       ? `had rows taken out while it was unloaded, or moved to another time: ${rows} were unloaded, ${now} are there now`
       : `got rows while it was unloaded, which are left out: ${rows} were unloaded, ${now} are there now`
-  return { table: table.table, rows, notice: now === rows ? null : `${table.table} ${differs}` }
+  return {
+    table: table.table,
+    rows,
+    notice: now === rows ? null : `${table.table} ${differs}`,
+    unloaded: unloadedTable(table),
+  }
+}
+
+function unloadedTable({ relation, columns, windows, query }: StagedTable): UnloadedTable {
+  const parts = windows.flatMap(({ parts: sealed }) => sealed ?? [])
+  const moments = windows.flatMap(({ readAtMs }) => readAtMs ?? [])
+  const how = [
+    `${columns.length === 1 ? '1 column' : `${columns.length} columns`} of ${relation}`,
+    ...(windows.length === 1 ? [] : [`in ${windows.length} windows`]),
+    ...(query === undefined ? [] : [`query ${query}`]),
+  ]
+  return {
+    statement: how.join(', '),
+    sinceMs: moments.reduce((first, moment) => Math.min(first, moment), Date.now()),
+    untilMs: moments.reduce((last, moment) => Math.max(last, moment), 0),
+    files: parts.length,
+    bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+  }
 }
 
 /** What is to be unloaded of a warehouse; no row of it is read. */

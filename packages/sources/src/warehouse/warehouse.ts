@@ -80,6 +80,8 @@ export interface Warehouse {
     window: Window,
     take: { onStart(): void; onRows(rows: readonly WarehouseRow[]): Promise<void> },
   ): Promise<number>
+  /** How many rows `all_events` has of each table of events, by the name that the warehouse calls it. */
+  countEvents?(allEvents: Relation): Promise<ReadonlyMap<string, number>>
   /** What unloading costs there, for the user; nothing where it costs no more than load. */
   cost?(relations: readonly Relation[]): Promise<string>
   /** Where tables are not read themselves, but the result of one query of each. */

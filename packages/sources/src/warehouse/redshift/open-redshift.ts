@@ -58,6 +58,10 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
     catalogue: () => redshiftCatalogue(address, query),
     windows: (relation) => redshiftWindows(named(relation), relation, query),
     count: (relation) => number(`select count(*) from ${named(relation)}`),
+    async countEvents(allEvents) {
+      const rows = await query(`select event_table_name, count(*) from ${named(allEvents)} group by 1`)
+      return new Map(rows.flatMap(([name, count]) => (name ? [[name, Number(count)]] : [])))
+    },
     sample: (relation, rows) => query(`select ${listed(relation)} from ${named(relation)} limit ${rows}`),
 
     read: (relation, window, { onStart, onRows }) =>
