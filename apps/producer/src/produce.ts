@@ -59,12 +59,15 @@ import {
   type S3Options,
   saveGrant,
   sourceAt,
+  stageOf,
   type WarehouseOptions,
 } from '@heapferry/sources'
 import { openRunUnloading, type RunUnloading } from './unload-run.ts'
 
 export interface RunRequest {
   source: string
+  /** A bucket that a warehouse is to write into itself: `s3://bucket/prefix`. */
+  stage?: string | undefined
   /** Else made from source and destination, so that the same command finds the same run. */
   name: RunId | undefined
   destination: Destination
@@ -168,16 +171,16 @@ export async function openRun(
 
 /** Where it lies is told by the run's name alone, which is known before. */
 function unloadingOf(
-  { source, name, destination, mapping }: RunRequest,
+  { source, stage, name, destination, mapping }: RunRequest,
   ledger: Pick<TimelineLedger, 'timeline'>,
   options: { s3: S3Options; store: string; warehouse: WarehouseOptions },
 ): Promise<RunUnloading> {
-  const rootOf = async (address: string): Promise<string> => {
+  const placesOf = async (address: string) => {
     const id = name ?? nameOf('', address, destination)
     await assertNotCleaned(id, ledger)
-    return `${options.store.replace(/\/+$/, '')}/${id}/stage`
+    return { root: stageOf(options.store, id), bucket: stage && `${stage.replace(/\/+$/, '')}/${id}` }
   }
-  return openRunUnloading(source, { rootOf, mapping }, options)
+  return openRunUnloading(source, { placesOf, mapping }, options)
 }
 
 /** What was unloaded for a run and is deleted is not unloaded again: the warehouse may say otherwise by now. */

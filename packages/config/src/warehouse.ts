@@ -18,11 +18,13 @@ export function warehouseOptionsOf(settings: Settings): {
   passwordFor(login: WarehouseLogin): string
   tls: 'verify' | 'unverified' | 'off' | undefined
   timeoutMs: number
+  redshift: { role: string }
 } {
   return {
     passwordFor: (login) => settings.PGPASSWORD ?? passwordInFile(login, settings.PGPASSFILE),
     tls: settings.HEAPFERRY_WAREHOUSE_TLS,
     timeoutMs: settings.HEAPFERRY_WAREHOUSE_TIMEOUT * 1000,
+    redshift: { role: settings.HEAPFERRY_REDSHIFT_ROLE },
   }
 }
 

@@ -9,5 +9,5 @@ export { type ExportPlace, openPlace, type S3Options } from './places/open-place
 export { openKeptFiles } from './places/open-kept-files.ts'
 export { openWorkStore } from './places/open-work-store.ts'
 export { sampleWarehouse } from './warehouse/sample-warehouse.ts'
-export { discoverStage, openUnloading, type Unloading } from './warehouse/unload-tables.ts'
+export { discoverStage, openUnloading, stageOf, type Unloading } from './warehouse/unload-tables.ts'
 export { isWarehouse, openWarehouse, type Warehouse, type WarehouseOptions } from './warehouse/warehouse.ts'

@@ -6,6 +6,8 @@ import {
   type Phase,
   phaseOf,
   requiredColumns,
+  type Run,
+  type RunId,
   type Table,
   tableOf,
   tableSaid,
@@ -16,9 +18,10 @@ import type { Discovery, FoundFile } from '../export/discover.ts'
 import { renamedColumns } from '../export/renamed-columns.ts'
 import { singular } from '../export/known-tables.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
-import { putStage, readStage, type Stage, type StagedTable } from './stage.ts'
+import { folderOf, putStage, readStage, type Stage, type StagedTable } from './stage.ts'
 import { type Catalogue, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
+import { assertWritesInto, writtenIntoBucket } from './write-into-bucket.ts'
 
 /** Rows of sealed windows, and how many there are to be in all. */
 interface UnloadProgress {
@@ -30,6 +33,8 @@ interface UnloadProgress {
 /** A warehouse that is unloaded, or was. */
 export interface Unloading {
   readonly stage: Stage
+  /** Where its files are. */
+  readonly files: ExportPlace
   /** Files of all windows that are sealed. */
   sealed(): FoundFile[]
   /** All is in files, and all files were handed out. */
@@ -51,6 +56,16 @@ interface UnloadWork {
   onProgress(progress: UnloadProgress): void
 }
 
+interface UnloadingRequest {
+  warehouse: Warehouse
+  mapping: Mapping
+  bucket?: string | undefined
+  /** How that is reached. */
+  s3?: S3Options
+}
+
+const noOptions: S3Options = { pathStyle: false, requesterPays: false }
+
 interface UnloadedWindow {
   files: FoundFile[]
   /** Where it is the last one of its table: what is to be told of the table. */
@@ -63,11 +78,12 @@ const partBytes = 32 * 1024 * 1024
 /**
  * What was begun at a place goes on; where nothing was, the warehouse is looked into, which reads no row.
  * @param warehouse asked only where nothing was begun
+ * @param bucket into which the warehouse is to write the files itself, `s3://bucket/prefix`; what was begun goes on where it was
  * @throws OperatorError when it is not to be unloaded as it is
  */
 export async function openUnloading(
   given: ExportPlace,
-  { warehouse, mapping }: { warehouse: Warehouse; mapping: Mapping },
+  { warehouse, mapping, bucket, s3 = noOptions }: UnloadingRequest,
 ): Promise<Unloading> {
   const place: ExportPlace = {
     ...given,
@@ -86,10 +102,17 @@ export async function openUnloading(
       `${place.root} holds what was unloaded of ${begun.address}, and not of ${warehouse.address}`,
       'Give another name with --run.',
     )
+  if (begun !== null && bucket !== undefined && begun.bucket !== bucket)
+    throw new OperatorError(
+      `${place.root} was begun ${begun.bucket === undefined ? 'without --stage' : `with ${begun.bucket}`}, and not with ${bucket}`,
+      'Start the command as it was, or give another name with --run.',
+    )
   const stage = begun ?? (await beginStage())
+  const filesPlace = stage.bucket === undefined ? place : await openPlace(stage.bucket, s3)
 
   async function beginStage(): Promise<Stage> {
-    const planned = await plannedStage(warehouse, mapping)
+    if (bucket !== undefined) assertWritesInto(warehouse, bucket)
+    const planned = await plannedStage(warehouse, mapping, bucket)
     // It takes a while, and another command may have been quicker.
     const other = await readStage(place)
     if (other !== null) return other
@@ -114,7 +137,7 @@ export async function openUnloading(
   async function* unloadTable(table: StagedTable, work: UnloadWork): AsyncGenerator<UnloadedWindow> {
     for (let restarts = 0; ; restarts++) {
       try {
-        await queryOf(table, work)
+        if (stage.bucket === undefined) await queryOf(table, work)
         yield* sealWindows(table, work)
         return
       } catch (error) {
@@ -154,9 +177,22 @@ export async function openUnloading(
       if (signal.aborted) return
       const before = progress(table.table)
       const readAtMs = Date.now()
-      const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
-        onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
-      )
+      onProgress(before)
+      const parts =
+        stage.bucket === undefined
+          ? await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
+              onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
+            )
+          : await writtenIntoBucket(table, {
+              warehouse: open,
+              place: filesPlace,
+              mapping,
+              async began(attempt) {
+                table.attempt = attempt
+                await holding()
+                await putStage(place, stage)
+              },
+            })
       await holding()
       staged.parts = parts
       staged.readAtMs = readAtMs
@@ -172,6 +208,7 @@ export async function openUnloading(
 
   return {
     stage,
+    files: filesPlace,
     sealed: () => stage.tables.flatMap((table) => filesOf(table)),
     isWhole: () => isSealed() && stage.tables.every((table) => filesOf(table).every(({ path }) => handedOut.has(path))),
     progress,
@@ -220,15 +257,21 @@ async function allEventsDiffer(warehouse: Warehouse, { relations }: Catalogue, s
 }
 
 /** What was unloaded for a run, as an export. */
-export async function discoverStage(root: string, s3: S3Options): Promise<Discovery> {
-  const place = await openPlace(root, s3)
-  const stage = await readStage(place)
-  if (stage !== null) return { place, files: stage.tables.flatMap((table) => filesOf(table)), notices: [] }
-  place.close()
+export async function discoverStage(run: Run, { store, s3 }: { store: string; s3: S3Options }): Promise<Discovery> {
+  const root = stageOf(store, run.id)
+  const kept = await openPlace(root, s3)
+  const stage = await readStage(kept).finally(() => kept.close())
+  const files = stage?.tables.flatMap((table) => filesOf(table))
+  if (files) return { place: await openPlace(run.root, s3), files, notices: [] }
   throw new OperatorError(
     `The stage ${root} is gone`,
     'Put it back: rows of the run are read there, not in the warehouse.',
   )
+}
+
+/** Where the stage of a run is in a work store. */
+export function stageOf(store: string, run: RunId): string {
+  return `${store.replace(/\/+$/, '')}/${run}/stage`
 }
 
 /** Reads a window whole; nobody knows of its files before it is. */
@@ -269,13 +312,6 @@ async function partsOf(
   return parts
 }
 
-/** A name in a warehouse may hold any sign. */
-function folderOf(table: string): string {
-  if (/^[a-z0-9_]{1,100}$/.test(table)) return table
-  const hash = createHash('sha256').update(table).digest('hex').slice(0, 8)
-  return `${table.replaceAll(/[^a-z0-9_]+/g, '-').slice(0, 100)}-${hash}`
-}
-
 function newWriter({ columns }: StagedTable): AvroWriter {
   return new AvroWriter(columns, randomBytes(16))
 }
@@ -287,7 +323,7 @@ function numbered(index: number): string {
 /** What is to be said of a table that is unloaded: its rows now are counted once more. */
 async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<UnloadedWindow['told']> {
   const rows = table.windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
-  const isOneSnapshot = table.windows.length === 1 || table.query !== undefined
+  const isOneSnapshot = (table.windows.length === 1 && table.attempt === undefined) || table.query !== undefined
   const now = isOneSnapshot ? rows : await warehouse.count(relationOf(table))
   const differs =
     now < rows
@@ -301,31 +337,32 @@ async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<Unlo
   }
 }
 
-function unloadedTable({ relation, columns, windows, query }: StagedTable): UnloadedTable {
+function unloadedTable({ table, relation, columns, windows, query, attempt }: StagedTable): UnloadedTable {
   const parts = windows.flatMap(({ parts: sealed }) => sealed ?? [])
   const moments = windows.flatMap(({ readAtMs }) => readAtMs ?? [])
   const how = [
     `${columns.length === 1 ? '1 column' : `${columns.length} columns`} of ${relation}`,
     ...(windows.length === 1 ? [] : [`in ${windows.length} windows`]),
+    ...(attempt === undefined ? [] : [`written by the warehouse into ${folderOf(table)}/${attempt}`]),
     ...(query === undefined ? [] : [`query ${query}`]),
   ]
   return {
     statement: how.join(', '),
-    sinceMs: moments.reduce((first, moment) => Math.min(first, moment), Date.now()),
-    untilMs: moments.reduce((last, moment) => Math.max(last, moment), 0),
+    sinceMs: Math.min(...moments),
+    untilMs: Math.max(...moments),
     files: parts.length,
     bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
   }
 }
 
 /** What is to be unloaded of a warehouse; no row of it is read. */
-async function plannedStage(warehouse: Warehouse, mapping: Mapping): Promise<Stage> {
+async function plannedStage(warehouse: Warehouse, mapping: Mapping, bucket: string | undefined): Promise<Stage> {
   const catalogue = await warehouse.catalogue()
   const { tables, notices } = tablesToUnload(catalogue, mapping)
   const staged: StagedTable[] = []
   for (const { table, relation } of tables) {
     const windows =
-      phaseOf(table.kind) === 'identities'
+      phaseOf(table.kind) === 'identities' || bucket !== undefined
         ? [{ window: { kind: 'whole' as const }, rows: await warehouse.count(relation) }]
         : await warehouse.windows(relation)
     staged.push({
@@ -338,6 +375,7 @@ async function plannedStage(warehouse: Warehouse, mapping: Mapping): Promise<Sta
   return {
     version: 1,
     address: warehouse.address,
+    ...(bucket !== undefined && { bucket }),
     tables: staged.toSorted((a, b) => orderOf(a, mapping) - orderOf(b, mapping)),
     notices: [...catalogue.notices, ...notices, ...(await costOf(warehouse, tables))],
     synced: await syncedOf(warehouse, catalogue),

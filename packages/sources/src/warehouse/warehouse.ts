@@ -1,5 +1,6 @@
 import { OperatorError } from '@heapferry/domain'
 import { z } from 'zod'
+import type { ExportPlace } from '../places/open-place.ts'
 import type { CellKind } from './write-avro.ts'
 
 /** How warehouses are reached: settings of the one machine that unloads them. */
@@ -10,6 +11,10 @@ export interface WarehouseOptions {
   tls: 'verify' | 'unverified' | 'off' | undefined
   /** For one statement, or of silence. */
   timeoutMs: number
+  redshift?: {
+    /** As whom it writes into a bucket: ARNs of roles, or `default`. */
+    role: string
+  }
 }
 
 /** A column as it is read: `sql` makes the text that every way of reading gives. */
@@ -84,9 +89,39 @@ export interface Warehouse {
   countEvents?(allEvents: Relation): Promise<ReadonlyMap<string, number>>
   /** What unloading costs there, for the user; nothing where it costs no more than load. */
   cost?(relations: readonly Relation[]): Promise<string>
+  /** Where the warehouse itself can write tables into a bucket. */
+  bucket?: WarehouseBucket
   /** Where tables are not read themselves, but the result of one query of each. */
   queries?: WarehouseQueries
   close(): Promise<void>
+}
+
+/** How a warehouse writes tables into a bucket, as files that are read as those of any export. */
+interface WarehouseBucket {
+  /** Of the buckets that it can write into. */
+  address: RegExp
+  /** The same for people. */
+  form: string
+  /**
+   * Has all rows of a table written, in one snapshot, and waits for it. No file is replaced or deleted.
+   * @param place the bucket, below the prefix of the run
+   * @param nextFolder an empty folder there, e.g. `pageviews/1`; to be asked anew for every statement
+   * @throws SourceChanged when the table is not what it was
+   */
+  write(relation: Relation, place: ExportPlace, nextFolder: () => Promise<string>): Promise<WrittenTable>
+  /**
+   * What stands in a folder where somebody was killed who had it written; null where it is not all, or cannot be told.
+   * Without it such a folder is never taken.
+   */
+  found?(relation: Relation, place: ExportPlace, folder: string): Promise<WrittenTable | null>
+}
+
+/** What a warehouse says that it has written. */
+export interface WrittenTable {
+  /** As it counts them in the snapshot that it has written; null where that is over. */
+  rows: number | null
+  /** Paths below the place. */
+  files: { path: string; rows: number; bytes: number }[]
 }
 
 /** Queries whose results the warehouse keeps for a while. */
