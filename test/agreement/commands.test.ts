@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { commandList, programFor } from '../../apps/cli/src/program.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
-const documents = ['README.md', 'docs/operations.md', 'docs/guides.md'].map((name) => ({
+const documents = ['README.md', 'docs/operations.md', 'docs/guides.md', 'docs/warehouses.md'].map((name) => ({
   name,
   text: readFileSync(path.join(root, name), 'utf8'),
 }))
@@ -23,7 +23,7 @@ test('every heapferry command line in the documents is one that the command line
   let seen = 0
   for (const { name, text } of documents) {
     for (const [line] of text.matchAll(
-      /(?:npm start -- |heapferry )(?:plan|mapping|run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|retry|verify|report|pace|demo)\b[^`\n]*/g,
+      /(?:npm start -- |heapferry )(?:plan|mapping|run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|retry|verify|report|clean|pace|demo)\b[^`\n]*/g,
     )) {
       seen++
       const words = line

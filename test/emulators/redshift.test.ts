@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parquetWriteBuffer } from 'hyparquet-writer'
+import { Report } from '@heapferry/migration'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
@@ -145,6 +146,50 @@ describe('a schema with all that is hard to carry', () => {
       const retried = await heapferryHere(['retry', 'r', '--to', `jsonl:${eventsOf('ours')}`, ...changed], without)
       expect(`${retried.stdout}${retried.stderr}`).toContain('0 sent, 0 skipped, 6 rejected again')
     }
+  })
+
+  test('the report names the warehouse, how each table was read and when, its rows and bytes, and when the stage may be deleted', async () => {
+    await postgres.query(
+      `create or replace view ${schema}.all_events as select event_id, time, user_id, 'pageviews'::varchar as event_table_name from ${schema}.pageviews union all select 1, time, user_id, 'pageviews' from ${schema}.clicked_buy limit 4010`,
+    )
+    const before = Date.now()
+    const { stderr } = await migrated(source(), 'ours')
+    const told = 'all_events counts otherwise than what was unloaded: pageviews (4010 there, 4007 unloaded)'
+    expect(stderr).toContain(told)
+    const { stdout } = await heapferryHere(['report', 'r', '--json'], surroundings('ours'))
+    const { warehouse } = Report.parse(JSON.parse(stdout))
+    const stage = path.join(folder, 'ours/runs/r/stage')
+    expect(warehouse).toMatchObject({ address: source(), stage, rows: 4748, notices: [told] })
+    const pageviews = warehouse?.tables.find(({ table }) => table === 'pageviews')
+    const [file = ''] = await readdir(path.join(stage, 'pageviews'))
+    const { size } = await stat(path.join(stage, 'pageviews', file))
+    expect(pageviews).toMatchObject({ statement: '7 columns of pageviews', files: 1, rows: 4007, bytes: size })
+    const readAt = Date.parse(pageviews?.first_snapshot_at ?? '')
+    expect([readAt >= before, readAt <= Date.now()]).toEqual([true, true])
+    expect(warehouse?.deletion).toMatch(
+      /^When the 6 rows that were rejected or held back are retried.*heapferry clean r$/,
+    )
+    const page = await readFile(path.join(folder, 'ours/runs/r/report.html'), 'utf8')
+    for (const text of [source(), stage, '7 columns of pageviews', '4,748 rows', told, 'heapferry clean r'])
+      expect(page).toContain(text)
+  })
+
+  test('cleaned, what was unloaded is gone for good, and nothing is unloaded again under the name of the run', async () => {
+    await migrated(source(), 'ours')
+    await server.redis.hset('heapferry-ledger:run:r', 'producedAtMs', Date.now() - 11_000)
+    const cleaned = await heapferryHere(['clean', 'r', '--yes', '--json'], surroundings('ours'))
+    expect([cleaned.code, cleaned.stderr]).toEqual([0, expect.stringContaining('cannot read its rows any more')])
+    const told = JSON.parse(cleaned.stdout)
+    expect(told.deleted[0]).toMatchObject({ what: 'stage', files: 7 })
+    expect(told.left.filter((file: string) => file.startsWith('stage'))).toEqual([])
+    const left = await readdir(path.join(folder, 'ours/runs'), { recursive: true })
+    expect(left.filter((file) => /stage|identities|grant/.test(file))).toEqual([])
+    const again = await heapferryHere(['enqueue', source(), ...flags('ours')], surroundings('ours'))
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('what was unloaded for it was deleted by')])
+    expect((await readdir(path.join(folder, 'ours/runs/r'))).filter((name) => name === 'stage')).toEqual([])
+    const retried = await heapferryHere(['retry', 'r', '--to', `jsonl:${eventsOf('ours')}`], surroundings('ours'))
+    expect([retried.code, retried.stderr]).toEqual([1, expect.stringContaining('heapferry clean')])
+    expect((await heapferryHere(['report', 'r', '--json'], surroundings('ours'))).code).toBe(0)
   })
 
   test('two commands at once: one waits for the other, and nothing is unloaded twice', async () => {

@@ -23,7 +23,7 @@ export interface StandInOptions {
 }
 
 /**
- * Answers what heapferry asks of S3: pages of a list, HEAD, GET with Range and If-Match, and PUT of a whole object. It
+ * Answers what heapferry asks of S3: pages of a list, HEAD, GET with Range and If-Match, PUT and DELETE of a whole object. It
  * knows one bucket and no signature beyond its region: it shows that heapferry keeps to what its authors know of S3, not
  * that it gets on with S3. The same tests run against a server of other authors: `npm run test:emulators`.
  */
@@ -81,6 +81,11 @@ function answer(request: IncomingMessage, response: ServerResponse, store: Store
   if (store.requesterPays && payer !== 'requester') return fail(response, 403, 'AccessDenied')
   if (key === '') return answerList(url.searchParams, response, store)
   if (request.method === 'PUT') return takeObject(request, response, (body) => store.objects.set(key, objectOf(body)))
+  if (request.method === 'DELETE') {
+    store.objects.delete(key)
+    response.writeHead(204).end()
+    return
+  }
   const object = store.objects.get(key)
   if (!object) return fail(response, 404, 'NoSuchKey')
   answerObject(request, response, object, store)

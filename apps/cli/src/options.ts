@@ -20,6 +20,11 @@ export const options = {
       '--to <posthog|jsonl:FOLDER>',
       "write files of JSON lines to a folder or jsonl:s3://bucket/prefix instead, as PostHog's managed migrations import them (HEAPFERRY_TO)",
     ),
+  stage: () =>
+    new Option(
+      '--stage <s3://BUCKET/PREFIX>',
+      'of a warehouse: have it write the tables into this bucket itself, as Parquet; nothing is deleted or replaced there',
+    ),
   run: () =>
     new Option('--run <NAME>', 'a name for the run; else it is made from source and project').argParser(parseRunId),
   mapping: () => new Option('--mapping <FILE>', 'a mapping file, heapferry.yaml'),

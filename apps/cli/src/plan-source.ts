@@ -18,7 +18,10 @@ import { planProgressText } from './plan-text.ts'
 type Wanted = Pick<
   ExportPlanWork,
   'mapping' | 'against' | 'hashSalt' | 'includeRecent' | 'full' | 'eventsPerSecond' | 'signal'
->
+> & {
+  /** A bucket that a warehouse is to write into itself. */
+  stage?: string | undefined
+}
 
 /**
  * Plans what a SOURCE holds, and shows how far it is.
@@ -50,10 +53,10 @@ async function planWarehouse(source: string, settings: Settings, wanted: Wanted)
   )
 }
 
-async function samplesOf(source: string, settings: Settings, { mapping, signal }: Wanted) {
+async function samplesOf(source: string, settings: Settings, { mapping, signal, stage }: Wanted) {
   const warehouse = await openWarehouse(source, warehouseOptionsOf(settings), { signal })
   try {
-    return { address: warehouse.address, ...(await sampleWarehouse(warehouse, mapping)) }
+    return { address: warehouse.address, ...(await sampleWarehouse(warehouse, { mapping, bucket: stage })) }
   } finally {
     await warehouse.close()
   }

@@ -96,6 +96,11 @@ const entries: readonly CommandEntry[] = [
     description: 'what a run did: inputs, settings, tallies, rejected rows, history, how to undo',
     load: async () => (await import('./commands/report.ts')).reportCommand,
   },
+  {
+    term: 'clean RUN',
+    description: 'delete what heapferry keeps of a run that is over: stage, identities, indexes, grant',
+    load: async () => (await import('./commands/clean.ts')).cleanCommand,
+  },
 ]
 
 /** What `--help` lists: term and description of every command, in the order of a migration. */

@@ -138,7 +138,7 @@ async function inspectedAs(
 ): Promise<ExportFile[]> {
   const s3 = s3OptionsOf(settings)
   const { place, files: found } = isWarehouse(run.source)
-    ? await discoverStage(run.root, s3)
+    ? await discoverStage(run, { store: workStoreOf(settings), s3 })
     : await discover(run.source, s3, async () => run.newestDump)
   const inspected: ExportFile[] = []
   try {

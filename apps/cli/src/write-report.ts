@@ -2,10 +2,10 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { homeOf, s3OptionsOf, type Settings, workStoreOf } from '@heapferry/config'
 import { reportPage } from '@heapferry/dashboard'
-import { errorMessage, type Run, visible } from '@heapferry/domain'
+import { errorMessage, OperatorError, type Run, visible } from '@heapferry/domain'
 import { makeReport, readRunStatus, type Report } from '@heapferry/migration'
 import type { Production } from '@heapferry/producer'
-import { openRunSource } from '@heapferry/sources'
+import { assertGranted, openRunSource, openWorkStore, type S3Options } from '@heapferry/sources'
 import type { OpenLedger } from './open-ledger.ts'
 import { say } from './print.ts'
 import { version } from './version.ts'
@@ -18,12 +18,33 @@ export async function reportOf(
 ): Promise<Report> {
   const status = await readRunStatus(run.id, ledger)
   const made = { ledger, status, version, nowMs: Date.now() }
-  if (!checksums) return makeReport(run, { ...made, source: null })
-  const source = await openRunSource(run, { store: workStoreOf(settings), s3: s3OptionsOf(settings) })
+  const options = { store: workStoreOf(settings), s3: s3OptionsOf(settings) }
+  if (!checksums || (await isCleaned(run, ledger, options))) return makeReport(run, { ...made, source: null })
+  const source = await openRunSource(run, options)
   try {
     return await makeReport(run, { ...made, source })
   } finally {
     source.close()
+  }
+}
+
+/** Whether nothing may be read for the run any more, on purpose. */
+async function isCleaned(
+  run: Run,
+  ledger: Pick<OpenLedger['ledger'], 'timeline'>,
+  { store, s3 }: { store: string; s3: S3Options },
+): Promise<boolean> {
+  if (!(await ledger.timeline(run.id)).some(({ kind }) => kind === 'cleaned')) return false
+  const kept = await openWorkStore(store, s3)
+  try {
+    // An export's run may have been begun again.
+    await assertGranted(run, kept)
+    return false
+  } catch (error) {
+    if (error instanceof OperatorError) return true
+    throw error
+  } finally {
+    kept.close()
   }
 }
 

@@ -46,6 +46,7 @@ export function reportPage(report: Report): string {
 <dt>Mapping</dt><dd>fingerprint <code>${settings.mapping_fingerprint}</code></dd>
 <dt>Report</dt><dd>made ${moment(Date.parse(report.made_at))} by heapferry ${report.version}</dd>
 </dl>
+${warehouseOf(report)}
 <h2>Tables</h2>
 ${tableOf(
   ['table', ...counters],
@@ -90,6 +91,35 @@ ${[report.undo.events_query, report.undo.persons_query].filter((query) => query 
 </body>
 </html>
 `.markup
+}
+
+function warehouseOf({ warehouse }: Report): Html {
+  if (warehouse === null) return html``
+  const { address, stage, tables, rows, bytes, notices, deletion } = warehouse
+  const told = [...tables.flatMap(({ notice }) => notice ?? []), ...notices]
+  return html`<h2>The warehouse</h2>
+<dl class="about">
+<dt>Unloaded</dt><dd>${address}</dd>
+<dt>Into</dt><dd>${stage}, ${grouped(rows)} rows in ${grouped(bytes)} bytes</dd>
+<dt>To be deleted</dt><dd>${deletion}</dd>
+</dl>
+${tableOf(
+  ['table', 'read by', 'first snapshot', 'last', 'files', 'rows', 'bytes'],
+  tables.map(
+    (one): Line => ({
+      name: one.table,
+      cells: [
+        { text: one.statement },
+        { text: moment(Date.parse(one.first_snapshot_at)) },
+        { text: moment(Date.parse(one.last_snapshot_at)) },
+        { text: grouped(one.files) },
+        { text: grouped(one.rows) },
+        { text: grouped(one.bytes) },
+      ],
+    }),
+  ),
+)}
+${told.length === 0 ? html`` : html`<ul>${told.map((notice) => html`<li>${notice}</li>`)}</ul>`}`
 }
 
 const counters = ['planned', 'read', 'sent', 'skipped', 'rejected'] as const

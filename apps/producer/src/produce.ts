@@ -59,12 +59,15 @@ import {
   type S3Options,
   saveGrant,
   sourceAt,
+  stageOf,
   type WarehouseOptions,
 } from '@heapferry/sources'
 import { openRunUnloading, type RunUnloading } from './unload-run.ts'
 
 export interface RunRequest {
   source: string
+  /** A bucket that a warehouse is to write into itself: `s3://bucket/prefix`. */
+  stage?: string | undefined
   /** Else made from source and destination, so that the same command finds the same run. */
   name: RunId | undefined
   destination: Destination
@@ -104,10 +107,10 @@ const chunkBytes = 8 * 1024 * 1024
  */
 export async function openRun(
   request: RunRequest,
-  ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs'>,
+  ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs' | 'timeline'>,
   { s3, store, warehouse }: { s3: S3Options; store: string; warehouse: WarehouseOptions },
 ): Promise<Production> {
-  const unloading = isWarehouse(request.source) ? await unloadingOf(request, { s3, store, warehouse }) : null
+  const unloading = isWarehouse(request.source) ? await unloadingOf(request, ledger, { s3, store, warehouse }) : null
   const name = unloading?.address ?? sourceName(request.source)
   const idAt = (root: string) => request.name ?? nameOf(unloading === null ? root : '', name, request.destination)
   const discovery =
@@ -168,12 +171,26 @@ export async function openRun(
 
 /** Where it lies is told by the run's name alone, which is known before. */
 function unloadingOf(
-  { source, name, destination, mapping }: RunRequest,
+  { source, stage, name, destination, mapping }: RunRequest,
+  ledger: Pick<TimelineLedger, 'timeline'>,
   options: { s3: S3Options; store: string; warehouse: WarehouseOptions },
 ): Promise<RunUnloading> {
-  const rootOf = (address: string): string =>
-    `${options.store.replace(/\/+$/, '')}/${name ?? nameOf('', address, destination)}/stage`
-  return openRunUnloading(source, { rootOf, mapping }, options)
+  const placesOf = async (address: string) => {
+    const id = name ?? nameOf('', address, destination)
+    await assertNotCleaned(id, ledger)
+    return { root: stageOf(options.store, id), bucket: stage && `${stage.replace(/\/+$/, '')}/${id}` }
+  }
+  return openRunUnloading(source, { placesOf, mapping }, options)
+}
+
+/** What was unloaded for a run and is deleted is not unloaded again: the warehouse may say otherwise by now. */
+async function assertNotCleaned(id: RunId, ledger: Pick<TimelineLedger, 'timeline'>): Promise<void> {
+  const cleaned = (await ledger.timeline(id)).find((entry) => entry.kind === 'cleaned')
+  if (!cleaned?.stage) return
+  throw new OperatorError(
+    `The run ${id} is over, and what was unloaded for it was deleted by ${cleaned.by} (heapferry clean) at ${new Date(cleaned.atMs).toISOString()}`,
+    'Nothing of it is left to do. To migrate the warehouse anew, as it is now, start another run with --run NAME: rows that Heap has changed since become other events.',
+  )
 }
 
 /** What is found in files that are there. */

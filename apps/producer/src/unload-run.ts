@@ -29,6 +29,13 @@ export interface RunUnloading {
   files(phase: Phase, work: UnloadingWork): AsyncGenerator<Discovery>
 }
 
+interface StagePlaces {
+  /** Of the stage, in the work store. */
+  root: string
+  /** Into which the warehouse is to write itself: `s3://bucket/prefix`. */
+  bucket: string | undefined
+}
+
 interface UnloadingWork {
   run: RunId
   by: string
@@ -47,16 +54,22 @@ const sayEveryMs = 2000
  */
 export async function openRunUnloading(
   source: string,
-  { rootOf, mapping }: { rootOf(address: string): string; mapping: Mapping },
+  { placesOf, mapping }: { placesOf(address: string): Promise<StagePlaces>; mapping: Mapping },
   { s3, warehouse: options }: { s3: S3Options; warehouse: WarehouseOptions },
 ): Promise<RunUnloading> {
   const looking = await openWarehouse(source, options)
   const { address } = looking
-  const place = await openPlace(rootOf(address), s3)
+  const { root, bucket } = await placesOf(address)
+  const place = await openPlace(root, s3)
   const unloading = await begun()
   async function begun(): Promise<Unloading> {
     try {
-      return await openUnloading(place, { warehouse: looking, mapping })
+      return await openUnloading(place, {
+        warehouse: looking,
+        mapping,
+        bucket,
+        s3,
+      })
     } catch (error) {
       place.close()
       throw error
@@ -67,7 +80,7 @@ export async function openRunUnloading(
 
   return {
     address,
-    discovery: { place, files: unloading.sealed(), notices: unloading.stage.notices },
+    discovery: { place: unloading.files, files: unloading.sealed(), notices: unloading.stage.notices },
     isWhole: unloading.isWhole,
 
     async *files(phase, { run, by, ledger, signal, onNotice }) {
@@ -118,17 +131,18 @@ export async function openRunUnloading(
           onProgress: (progress) => void (now = progress),
         })) {
           if (told !== null) {
-            const { table, rows, notice } = told
+            const { table, rows, notice, unloaded } = told
             await ledger.record(run, {
               kind: 'unloaded',
               atMs: await ledger.nowMs(run),
               table,
               rows,
               ...(notice !== null && { notice }),
+              ...(unloaded && { unloaded }),
             })
             if (notice !== null) onNotice?.(notice)
           }
-          if (files.length > 0) yield { place, files, notices: [] }
+          if (files.length > 0) yield { place: unloading.files, files, notices: [] }
         }
       } finally {
         clearInterval(saying)

@@ -121,6 +121,14 @@ export const settingsSchema = z.object({
     .url({ protocol: /^https?$/, error: 'expected an address such as https://bigquery.googleapis.com' })
     .refine(isPrivate, 'without TLS it has to be on this machine: expected https://')
     .optional(),
+  /** As whom a Redshift writes into the bucket of --stage: `default`, or ARNs of roles with a comma between. */
+  HEAPFERRY_REDSHIFT_ROLE: z
+    .string()
+    .regex(
+      /^(?:default|arn:aws[\w-]*:iam::\d{12}:role\/[\w+=.@/-]+(?:,arn:aws[\w-]*:iam::\d{12}:role\/[\w+=.@/-]+)*)$/,
+      'expected default or arn:aws:iam::123456789012:role/NAME',
+    )
+    .default('default'),
   /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
   /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */

@@ -19,6 +19,7 @@ export function warehouseOptionsOf(settings: Settings): {
   tls: 'verify' | 'unverified' | 'off' | undefined
   timeoutMs: number
   bigquery: { scratch: string | undefined; endpoint: string | undefined; keyFile: string | undefined }
+  redshift: { role: string }
 } {
   return {
     passwordFor: (login) => settings.PGPASSWORD ?? passwordInFile(login, settings.PGPASSFILE),
@@ -29,6 +30,7 @@ export function warehouseOptionsOf(settings: Settings): {
       endpoint: settings.HEAPFERRY_BIGQUERY_ENDPOINT,
       keyFile: settings.GOOGLE_APPLICATION_CREDENTIALS,
     },
+    redshift: { role: settings.HEAPFERRY_REDSHIFT_ROLE },
   }
 }
 

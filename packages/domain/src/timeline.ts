@@ -6,6 +6,18 @@ import { TransportName } from './sink.ts'
 import { Phase } from './table.ts'
 import { Verdict } from './verification.ts'
 
+/** How a table of a warehouse came into files. */
+export const UnloadedTable = z.object({
+  /** What it was read by, in words: columns, windows, the name of a query. */
+  statement: z.string(),
+  /** The moments of the first snapshot and of the last one, by the clock of the machine that unloaded. */
+  sinceMs: z.number().int(),
+  untilMs: z.number().int(),
+  files: z.number().int().nonnegative(),
+  bytes: z.number().int().nonnegative(),
+})
+export type UnloadedTable = z.infer<typeof UnloadedTable>
+
 // What a Date can hold.
 const moment = { atMs: z.number().int().min(0).max(8.64e15) }
 /** Who did it: a user's login name, the dashboard's, or `heapferry` itself. */
@@ -42,6 +54,7 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
     table: z.string(),
     rows: z.number().int().nonnegative(),
     notice: z.string().optional(),
+    unloaded: UnloadedTable.optional(),
   }),
   /** Every chunk of the phase is done. */
   z.object({ kind: z.literal('phase_completed'), ...moment, phase: Phase }),
@@ -65,6 +78,16 @@ export const TimelineEntry = z.discriminatedUnion('kind', [
   }),
   /** Somebody wanted them tried again, in Bull Board: one failed chunk, or all of a phase. */
   z.object({ kind: z.literal('chunks_retried'), ...moment, by: By, phase: Phase, chunk: ChunkId.optional() }),
+  /** What was kept of the run in the work store is deleted: its stage, if it had one, and what was made for it. */
+  z.object({
+    kind: z.literal('cleaned'),
+    ...moment,
+    by: By,
+    files: z.number().int().nonnegative(),
+    bytes: z.number().int().nonnegative(),
+    /** Rows that were unloaded for it cannot be read any more. */
+    stage: z.boolean(),
+  }),
   z.object({ kind: z.literal('pace_changed'), ...moment, by: By, from: Pace, to: Pace }),
   z.object({ kind: z.literal('transport_chosen'), ...moment, transport: TransportName, reason: z.string() }),
   /** What stands there is no entry. `text` is how it begins; `atMs` is of the entry before where it tells no time. */

@@ -1,5 +1,5 @@
 import type { TimelineEntry } from '@heapferry/domain'
-import { duration, grouped, paceText } from './wording.ts'
+import { counted, duration, grouped, paceText } from './wording.ts'
 
 /** What an entry of a run's timeline says, without its moment. */
 export function timelineText(entry: TimelineEntry): string {
@@ -55,6 +55,8 @@ export function timelineText(entry: TimelineEntry): string {
       const which = entry.chunk === undefined ? 'all failed chunks' : `the failed chunk ${entry.chunk}`
       return `${which} of ${entry.phase} enqueued again by ${entry.by}`
     }
+    case 'cleaned':
+      return `cleaned by ${entry.by}: ${counted(entry.files, 'file')} of the work store with ${grouped(entry.bytes)} bytes deleted${entry.stage ? ', what was unloaded for it among them' : ''}`
     case 'pace_changed':
       return `pace changed from ${paceText(entry.from)} to ${paceText(entry.to)} by ${entry.by}`
     case 'unreadable':

@@ -106,7 +106,7 @@ async function grantOf(run: Run, store: WorkStore): Promise<Grant> {
     if (!(cause instanceof OperatorError)) throw cause
     throw new OperatorError(
       `${missingGrant(run.id)}: ${cause.message}`,
-      'Give this command the HEAPFERRY_WORK_STORE (or HEAPFERRY_HOME) that the run was begun with. Where the grant was lost: the run command, started again, writes it and goes on.',
+      'Give this command the HEAPFERRY_WORK_STORE (or HEAPFERRY_HOME) that the run was begun with. Where the grant was lost: the run command, started again, writes it and goes on. Whether it was deleted by heapferry clean is in heapferry status.',
       { cause },
     )
   })

@@ -24,6 +24,7 @@ export function enqueueCommand(command: Command): void {
     .addOption(options.apiKeyFile())
     .addOption(options.to())
     .addOption(options.run())
+    .addOption(options.stage())
     .addOption(options.mapping())
     .addOption(options.includeRecent())
     .addOption(options.maxRejected())

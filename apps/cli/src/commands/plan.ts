@@ -6,6 +6,7 @@ import { options, settingsFrom } from '../options.ts'
 import { planSource } from '../plan-source.ts'
 import { planText } from '../plan-text.ts'
 import { answer } from '../print.ts'
+import { assertStageable } from '../run-request.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 interface Flags {
@@ -14,6 +15,7 @@ interface Flags {
   mapping?: string
   against?: string
   includeRecent: boolean
+  stage?: string
   table?: string
   json: boolean
 }
@@ -33,6 +35,7 @@ export function planCommand(command: Command): void {
     .addOption(options.mapping())
     .option('--against <FILE>', 'another mapping file: show which of the sampled events it would change')
     .addOption(options.includeRecent())
+    .addOption(options.stage())
     .addOption(options.json())
     .addHelpText(
       'after',
@@ -54,7 +57,9 @@ async function plan(source: string, flags: Flags): Promise<void> {
   const settings = settingsFrom({})
   const mapping = loadMapping(flags.mapping)
   const against = flags.against === undefined ? null : loadMapping(flags.against)
+  assertStageable(source, flags.stage)
   const found = await planSource(source, settings, {
+    stage: flags.stage,
     mapping,
     against,
     hashSalt: hashSaltFor(mapping, settings) ?? (against && hashSaltFor(against, settings)),

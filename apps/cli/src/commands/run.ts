@@ -41,6 +41,7 @@ export function runCommand(command: Command): void {
     .addOption(options.skipKeyCheck())
     .addOption(options.to())
     .addOption(options.run())
+    .addOption(options.stage())
     .option('--workers <N>', 'worker processes on this machine; 0 where all work elsewhere', upTo999, 2)
     .addOption(options.mapping())
     .addOption(options.includeRecent())

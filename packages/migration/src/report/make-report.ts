@@ -14,6 +14,7 @@ import { timelineText } from '../timeline-text.ts'
 import { mappingFingerprint } from '../mapping-changes.ts'
 import type { Report } from './report.ts'
 import { undoOf } from './undo-of.ts'
+import { warehouseOf } from './warehouse-of.ts'
 
 export interface ReportWork {
   ledger: FileLedger & WorkerLedger & TimelineLedger & VerificationLedger & RejectedLedger
@@ -76,6 +77,7 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
       mapping: run.mapping,
     },
     inputs,
+    warehouse: warehouseOf(run, status, timeline),
     tables: status.tables,
     totals: status.totals,
     rejected,

@@ -69,6 +69,36 @@ export const Report = z.object({
       read: Count,
     }),
   ),
+  /** Of a run from a warehouse: what was unloaded of it; null of every other. */
+  warehouse: z
+    .object({
+      /** Without a secret. */
+      address: z.string(),
+      /** Where the files are. */
+      stage: z.string(),
+      tables: z.array(
+        z.object({
+          table: z.string(),
+          /** What it was read by, in words. */
+          statement: z.string(),
+          /** When the first snapshot of it was taken, and the last one: one where it was read in one go. */
+          first_snapshot_at: Moment,
+          last_snapshot_at: Moment,
+          files: Count,
+          rows: Count,
+          bytes: Count,
+          /** What is to be known of it. */
+          notice: z.string().nullable(),
+        }),
+      ),
+      rows: Count,
+      bytes: Count,
+      /** Heap's syncs meanwhile, and what all_events counts otherwise. */
+      notices: z.array(z.string()),
+      /** When the stage may be deleted, and how. */
+      deletion: z.string(),
+    })
+    .nullable(),
   tables: z.array(TableFigures),
   totals: TableFigures,
   rejected: z.array(

@@ -5,6 +5,7 @@ import type { ExportPlace } from '../places/open-place.ts'
 import { costOf, tablesToUnload } from './unload-tables.ts'
 import type { Warehouse } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
+import { assertWritesInto } from './write-into-bucket.ts'
 
 /** A warehouse of which nothing but the first rows of each table was read. */
 export interface SampledWarehouse {
@@ -25,7 +26,11 @@ type PlannedSource = Pick<Source, 'readAll' | 'sample' | 'countRows'>
 const sampledRows = 1000
 
 /** Reads catalogue, numbers of rows and first rows of what would be unloaded. */
-export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): Promise<SampledWarehouse> {
+export async function sampleWarehouse(
+  warehouse: Warehouse,
+  { mapping, bucket }: { mapping: Mapping; bucket: string | undefined },
+): Promise<SampledWarehouse> {
+  if (bucket !== undefined) assertWritesInto(warehouse, bucket)
   const catalogue = await warehouse.catalogue()
   const { tables, notices } = tablesToUnload(catalogue, mapping)
   const place = placeInMemory()
@@ -35,7 +40,7 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
   let stagedBytes = 0
   for (const { table, relation } of tables) {
     const windows =
-      phaseOf(table.kind) === 'identities'
+      phaseOf(table.kind) === 'identities' || bucket !== undefined
         ? [{ rows: await warehouse.count(relation) }]
         : await warehouse.windows(relation)
     const counted = windows.reduce((sum, window) => sum + window.rows, 0)
@@ -58,7 +63,7 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
       place,
       files: tables.map(({ table }) => ({ path: table.name, table: table.name })),
       notices: [
-        `${warehouse.address}: ${tables.length} tables with ${about}${inAll} rows, to be unloaded in ${windowsInAll} ${warehouse.queries ? 'queries' : 'windows'} into about ${Math.ceil(stagedBytes / 1e6)} MB. Nothing but the first ${sampledRows} rows of each table was read; who is who is told of those alone.`,
+        `${warehouse.address}: ${tables.length} tables with ${about}${inAll} rows, ${bucket === undefined ? `to be unloaded in ${windowsInAll} ${warehouse.queries ? 'queries' : 'windows'} into` : `which it will write into ${bucket} itself, as`} about ${Math.ceil(stagedBytes / 1e6)} MB. Nothing but the first ${sampledRows} rows of each table was read; who is who is told of those alone.`,
         ...catalogue.notices,
         ...notices,
         ...(await costOf(warehouse, tables)),

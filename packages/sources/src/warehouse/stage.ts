@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { OperatorError } from '@heapferry/domain'
 import { z } from 'zod'
 import type { ExportPlace } from '../places/open-place.ts'
@@ -8,7 +9,7 @@ const Count = z.number().int().nonnegative()
 
 /** A file that is whole: nobody reads its rows in the warehouse again. */
 const StagedPart = z.object({
-  /** Relative to the stage, with `/`. */
+  /** Relative to the stage, or to the bucket, with `/`. */
   path: z.string(),
   rows: Count,
   bytes: Count,
@@ -18,6 +19,8 @@ const StagedWindow = z.object({
   window: Window,
   /** As it was counted when the table was planned. */
   expected: Count,
+  /** When it was begun to be read, for people; in ms since 1970. */
+  readAtMs: z.number().int().optional(),
   /** Its files, once it is sealed. */
   parts: z.array(StagedPart).nullable(),
 })
@@ -31,6 +34,8 @@ const StagedTable = z.object({
   windows: z.array(StagedWindow),
   /** The query whose result is read, where it is one; there is no result yet as long as the window is all of the table. */
   query: z.uuid().optional(),
+  /** Where the warehouse writes into a bucket: the number of the folder that it was last told to write into. */
+  attempt: Count.optional(),
 })
 export type StagedTable = z.infer<typeof StagedTable>
 
@@ -41,6 +46,8 @@ export type StagedTable = z.infer<typeof StagedTable>
 export const Stage = z.object({
   version: z.literal(1),
   address: z.string(),
+  /** Where the files are, if not beside it: `s3://bucket/prefix`, into which the warehouse writes itself. */
+  bucket: z.string().optional(),
   /** In the order in which they are unloaded. */
   tables: z.array(StagedTable),
   /** Tables of which nothing is unloaded, and what else was found, for the user. */
@@ -49,6 +56,13 @@ export const Stage = z.object({
   synced: z.string().nullable(),
 })
 export type Stage = z.infer<typeof Stage>
+
+/** Where files of a table are. A name in a warehouse may hold any sign. */
+export function folderOf(table: string): string {
+  if (/^[a-z0-9_]{1,100}$/.test(table)) return table
+  const hash = createHash('sha256').update(table).digest('hex').slice(0, 8)
+  return `${table.replaceAll(/[^a-z0-9_]+/g, '-').slice(0, 100)}-${hash}`
+}
 
 const stagePath = 'stage.json'
 

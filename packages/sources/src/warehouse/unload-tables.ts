@@ -7,18 +7,22 @@ import {
   phaseOf,
   requiredColumns,
   SourceChanged,
+  type Run,
+  type RunId,
   type Table,
   tableOf,
   tableSaid,
+  type UnloadedTable,
   unwritable,
 } from '@heapferry/domain'
 import type { Discovery, FoundFile } from '../export/discover.ts'
 import { renamedColumns } from '../export/renamed-columns.ts'
 import { singular } from '../export/known-tables.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
-import { putStage, readStage, type Stage, type StagedTable } from './stage.ts'
+import { folderOf, putStage, readStage, type Stage, type StagedTable } from './stage.ts'
 import { type Catalogue, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
+import { assertWritesInto, writtenIntoBucket } from './write-into-bucket.ts'
 
 /** Rows of sealed windows, and how many there are to be in all. */
 interface UnloadProgress {
@@ -30,6 +34,8 @@ interface UnloadProgress {
 /** A warehouse that is unloaded, or was. */
 export interface Unloading {
   readonly stage: Stage
+  /** Where its files are. */
+  readonly files: ExportPlace
   /** Files of all windows that are sealed. */
   sealed(): FoundFile[]
   /** All is in files, and all files were handed out. */
@@ -51,10 +57,20 @@ interface UnloadWork {
   onProgress(progress: UnloadProgress): void
 }
 
+interface UnloadingRequest {
+  warehouse: Warehouse
+  mapping: Mapping
+  bucket?: string | undefined
+  /** How that is reached. */
+  s3?: S3Options
+}
+
+const noOptions: S3Options = { pathStyle: false, requesterPays: false }
+
 interface UnloadedWindow {
   files: FoundFile[]
   /** Where it is the last one of its table: what is to be told of the table. */
-  told: { table: string; rows: number; notice: string | null } | null
+  told: { table: string; rows: number; notice: string | null; unloaded?: UnloadedTable } | null
 }
 
 // Held in memory until it is put.
@@ -63,11 +79,12 @@ const partBytes = 32 * 1024 * 1024
 /**
  * What was begun at a place goes on; where nothing was, the warehouse is looked into, which reads no row.
  * @param warehouse asked only where nothing was begun
+ * @param bucket into which the warehouse is to write the files itself, `s3://bucket/prefix`; what was begun goes on where it was
  * @throws OperatorError when it is not to be unloaded as it is
  */
 export async function openUnloading(
   given: ExportPlace,
-  { warehouse, mapping }: { warehouse: Warehouse; mapping: Mapping },
+  { warehouse, mapping, bucket, s3 = noOptions }: UnloadingRequest,
 ): Promise<Unloading> {
   const place: ExportPlace = {
     ...given,
@@ -86,10 +103,17 @@ export async function openUnloading(
       `${place.root} holds what was unloaded of ${begun.address}, and not of ${warehouse.address}`,
       'Give another name with --run.',
     )
+  if (begun !== null && bucket !== undefined && begun.bucket !== bucket)
+    throw new OperatorError(
+      `${place.root} was begun ${begun.bucket === undefined ? 'without --stage' : `with ${begun.bucket}`}, and not with ${bucket}`,
+      'Start the command as it was, or give another name with --run.',
+    )
   const stage = begun ?? (await beginStage())
+  const filesPlace = stage.bucket === undefined ? place : await openPlace(stage.bucket, s3)
 
   async function beginStage(): Promise<Stage> {
-    const planned = await plannedStage(warehouse, mapping)
+    if (bucket !== undefined) assertWritesInto(warehouse, bucket)
+    const planned = await plannedStage(warehouse, mapping, bucket)
     // It takes a while, and another command may have been quicker.
     const other = await readStage(place)
     if (other !== null) return other
@@ -114,7 +138,7 @@ export async function openUnloading(
   async function* unloadTable(table: StagedTable, work: UnloadWork): AsyncGenerator<UnloadedWindow> {
     for (let restarts = 0; ; restarts++) {
       try {
-        await queryOf(table, work)
+        if (stage.bucket === undefined) await queryOf(table, work)
         yield* sealWindows(table, work)
         return
       } catch (error) {
@@ -156,11 +180,26 @@ export async function openUnloading(
       if (staged.parts !== null) continue
       if (signal.aborted) return
       const before = progress(table.table)
-      const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
-        onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
-      )
+      const readAtMs = Date.now()
+      onProgress(before)
+      const parts =
+        stage.bucket === undefined
+          ? await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
+              onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
+            )
+          : await writtenIntoBucket(table, {
+              warehouse: open,
+              place: filesPlace,
+              mapping,
+              async began(attempt) {
+                table.attempt = attempt
+                await holding()
+                await putStage(place, stage)
+              },
+            })
       await holding()
       staged.parts = parts
+      staged.readAtMs = readAtMs
       await putStage(place, stage)
       onProgress(progress(table.table))
       if (isTableSealed(table)) await open.queries?.drop(staged.window)
@@ -173,6 +212,7 @@ export async function openUnloading(
 
   return {
     stage,
+    files: filesPlace,
     sealed: () => stage.tables.flatMap((table) => filesOf(table)),
     isWhole: () => isSealed() && stage.tables.every((table) => filesOf(table).every(({ path }) => handedOut.has(path))),
     progress,
@@ -189,10 +229,12 @@ export async function openUnloading(
         yield* unloadTable(table, work)
         if (work.signal.aborted) return
       }
-      if (phase === 'events' && isSealed() && stage.synced !== null) {
-        const now = await syncedOf(open, await open.catalogue())
-        if (now !== stage.synced) yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
-      }
+      if (phase !== 'events' || !isSealed()) return
+      const catalogue = await open.catalogue()
+      if (stage.synced !== null && (await syncedOf(open, catalogue)) !== stage.synced)
+        yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
+      const notice = await allEventsDiffer(open, catalogue, stage)
+      if (notice !== null) yield { files: [], told: { table: 'all_events', rows: 0, notice } }
     },
   }
 }
@@ -200,16 +242,40 @@ export async function openUnloading(
 const syncedMeanwhile =
   'Heap synced into the warehouse while it was unloaded. No event is lost or doubled by it; but people whom it merged meanwhile may be known under the older id in what was read before.'
 
+/** Heap keeps every event in a table of all too: what that counts otherwise is told. */
+async function allEventsDiffer(warehouse: Warehouse, { relations }: Catalogue, stage: Stage): Promise<string | null> {
+  const all = relations.find(({ name }) => name.toLowerCase() === 'all_events')
+  if (!all?.columns.some(({ name }) => name === 'event_table_name') || !warehouse.countEvents) return null
+  const counted = await warehouse.countEvents(all).catch((error: unknown) => {
+    if (error instanceof OperatorError) return error
+    throw error
+  })
+  // All is unloaded by then, and a view of hundreds of tables may take longer than a statement may.
+  if (counted instanceof OperatorError) return `all_events was not counted: ${counted.message}`
+  const differing = stage.tables.flatMap(({ relation, windows }) => {
+    const rows = windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
+    const there = counted.get(relation) ?? counted.get(relation.toLowerCase())
+    return there === undefined || there === rows ? [] : [`${relation} (${there} there, ${rows} unloaded)`]
+  })
+  return differing.length === 0 ? null : `all_events counts otherwise than what was unloaded: ${listed(differing)}`
+}
+
 /** What was unloaded for a run, as an export. */
-export async function discoverStage(root: string, s3: S3Options): Promise<Discovery> {
-  const place = await openPlace(root, s3)
-  const stage = await readStage(place)
-  if (stage !== null) return { place, files: stage.tables.flatMap((table) => filesOf(table)), notices: [] }
-  place.close()
+export async function discoverStage(run: Run, { store, s3 }: { store: string; s3: S3Options }): Promise<Discovery> {
+  const root = stageOf(store, run.id)
+  const kept = await openPlace(root, s3)
+  const stage = await readStage(kept).finally(() => kept.close())
+  const files = stage?.tables.flatMap((table) => filesOf(table))
+  if (files) return { place: await openPlace(run.root, s3), files, notices: [] }
   throw new OperatorError(
     `The stage ${root} is gone`,
     'Put it back: rows of the run are read there, not in the warehouse.',
   )
+}
+
+/** Where the stage of a run is in a work store. */
+export function stageOf(store: string, run: RunId): string {
+  return `${store.replace(/\/+$/, '')}/${run}/stage`
 }
 
 /** Reads a window whole; nobody knows of its files before it is. */
@@ -250,13 +316,6 @@ async function partsOf(
   return parts
 }
 
-/** A name in a warehouse may hold any sign. */
-function folderOf(table: string): string {
-  if (/^[a-z0-9_]{1,100}$/.test(table)) return table
-  const hash = createHash('sha256').update(table).digest('hex').slice(0, 8)
-  return `${table.replaceAll(/[^a-z0-9_]+/g, '-').slice(0, 100)}-${hash}`
-}
-
 function newWriter({ columns }: StagedTable): AvroWriter {
   return new AvroWriter(columns, randomBytes(16))
 }
@@ -268,23 +327,46 @@ function numbered(index: number): string {
 /** What is to be said of a table that is unloaded: its rows now are counted once more. */
 async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<UnloadedWindow['told']> {
   const rows = table.windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
-  const isOneSnapshot = table.windows.length === 1 || table.query !== undefined
+  const isOneSnapshot = (table.windows.length === 1 && table.attempt === undefined) || table.query !== undefined
   const now = isOneSnapshot ? rows : await warehouse.count(relationOf(table))
   const differs =
     now < rows
       ? `had rows taken out while it was unloaded, or moved to another time: ${rows} were unloaded, ${now} are there now`
       : `got rows while it was unloaded, which are left out: ${rows} were unloaded, ${now} are there now`
-  return { table: table.table, rows, notice: now === rows ? null : `${table.table} ${differs}` }
+  return {
+    table: table.table,
+    rows,
+    notice: now === rows ? null : `${table.table} ${differs}`,
+    unloaded: unloadedTable(table),
+  }
+}
+
+function unloadedTable({ table, relation, columns, windows, query, attempt }: StagedTable): UnloadedTable {
+  const parts = windows.flatMap(({ parts: sealed }) => sealed ?? [])
+  const moments = windows.flatMap(({ readAtMs }) => readAtMs ?? [])
+  const how = [
+    `${columns.length === 1 ? '1 column' : `${columns.length} columns`} of ${relation}`,
+    ...(windows.length === 1 ? [] : [`in ${windows.length} windows`]),
+    ...(attempt === undefined ? [] : [`written by the warehouse into ${folderOf(table)}/${attempt}`]),
+    ...(query === undefined ? [] : [`query ${query}`]),
+  ]
+  return {
+    statement: how.join(', '),
+    sinceMs: Math.min(...moments),
+    untilMs: Math.max(...moments),
+    files: parts.length,
+    bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+  }
 }
 
 /** What is to be unloaded of a warehouse; no row of it is read. */
-async function plannedStage(warehouse: Warehouse, mapping: Mapping): Promise<Stage> {
+async function plannedStage(warehouse: Warehouse, mapping: Mapping, bucket: string | undefined): Promise<Stage> {
   const catalogue = await warehouse.catalogue()
   const { tables, notices } = tablesToUnload(catalogue, mapping)
   const staged: StagedTable[] = []
   for (const { table, relation } of tables) {
     const windows =
-      phaseOf(table.kind) === 'identities'
+      phaseOf(table.kind) === 'identities' || bucket !== undefined
         ? [{ window: { kind: 'whole' as const }, rows: await warehouse.count(relation) }]
         : await warehouse.windows(relation)
     staged.push({
@@ -297,6 +379,7 @@ async function plannedStage(warehouse: Warehouse, mapping: Mapping): Promise<Sta
   return {
     version: 1,
     address: warehouse.address,
+    ...(bucket !== undefined && { bucket }),
     tables: staged.toSorted((a, b) => orderOf(a, mapping) - orderOf(b, mapping)),
     notices: [...catalogue.notices, ...notices, ...(await costOf(warehouse, tables))],
     synced: await syncedOf(warehouse, catalogue),

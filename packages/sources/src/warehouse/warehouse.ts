@@ -1,5 +1,6 @@
 import { OperatorError } from '@heapferry/domain'
 import { z } from 'zod'
+import type { ExportPlace } from '../places/open-place.ts'
 import type { CellKind } from './write-avro.ts'
 
 /** How warehouses are reached: settings of the one machine that unloads them. */
@@ -17,6 +18,10 @@ export interface WarehouseOptions {
     endpoint?: string | undefined
     /** Of GOOGLE_APPLICATION_CREDENTIALS. Without it: what Google's own tools find. */
     keyFile?: string | undefined
+  }
+  redshift?: {
+    /** As whom it writes into a bucket: ARNs of roles, or `default`. */
+    role: string
   }
 }
 
@@ -88,11 +93,43 @@ export interface Warehouse {
     window: Window,
     take: { onStart(): void; onRows(rows: readonly WarehouseRow[]): Promise<void> },
   ): Promise<number>
+  /** How many rows `all_events` has of each table of events, by the name that the warehouse calls it. */
+  countEvents?(allEvents: Relation): Promise<ReadonlyMap<string, number>>
   /** What unloading costs there, for the user; nothing where it costs no more than load. */
   cost?(relations: readonly Relation[]): Promise<string>
+  /** Where the warehouse itself can write tables into a bucket. */
+  bucket?: WarehouseBucket
   /** Where tables are not read themselves, but the result of one query of each. */
   queries?: WarehouseQueries
   close(): Promise<void>
+}
+
+/** How a warehouse writes tables into a bucket, as files that are read as those of any export. */
+interface WarehouseBucket {
+  /** Of the buckets that it can write into. */
+  address: RegExp
+  /** The same for people. */
+  form: string
+  /**
+   * Has all rows of a table written, in one snapshot, and waits for it. No file is replaced or deleted.
+   * @param place the bucket, below the prefix of the run
+   * @param nextFolder an empty folder there, e.g. `pageviews/1`; to be asked anew for every statement
+   * @throws SourceChanged when the table is not what it was
+   */
+  write(relation: Relation, place: ExportPlace, nextFolder: () => Promise<string>): Promise<WrittenTable>
+  /**
+   * What stands in a folder where somebody was killed who had it written; null where it is not all, or cannot be told.
+   * Without it such a folder is never taken.
+   */
+  found?(relation: Relation, place: ExportPlace, folder: string): Promise<WrittenTable | null>
+}
+
+/** What a warehouse says that it has written. */
+export interface WrittenTable {
+  /** As it counts them in the snapshot that it has written; null where that is over. */
+  rows: number | null
+  /** Paths below the place. */
+  files: { path: string; rows: number; bytes: number }[]
 }
 
 /** Queries whose results the warehouse keeps for a while. */

@@ -4,8 +4,9 @@ import type { WarehouseRow, Relation, Warehouse, WarehouseOptions, WarehouseWork
 import { NotOfKind } from '../write-avro.ts'
 import { parseRedshiftAddress } from './redshift-address.ts'
 import { redshiftCatalogue } from './redshift-catalogue.ts'
-import { faultOf, isOfAlteredTable, isPassing, isThrottled, quoted, reasonOf } from './redshift-fault.ts'
+import { faultOf, isOfAlteredTable, isPassing, isThrottled, literal, quoted, reasonOf } from './redshift-fault.ts'
 import { connectRedshift, type RedshiftSession } from './redshift-session.ts'
+import { redshiftManifest } from './redshift-manifest.ts'
 import { redshiftWindows, whereOf } from './redshift-windows.ts'
 
 // A cluster of one node hands out no more at a time.
@@ -26,9 +27,9 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       try {
         session ??= await connectRedshift(address, options)
+        hasAnswered = true
         const answer = await use(session)
         if (waitMs > firstWaitMs) work.onWait?.(null)
-        hasAnswered = true
         return answer
       } catch (error) {
         await session?.close()
@@ -45,6 +46,13 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
     }
   }
 
+  /** What fails of it is not the warehouse's. */
+  const own = <T>(doing: Promise<T>): Promise<T> =>
+    doing.catch((error: unknown) => {
+      if (error instanceof Error) ours.add(error)
+      throw error
+    })
+
   const query = (sql: string): Promise<WarehouseRow[]> => withSession((open) => open.query(sql))
   const named = ({ name }: Relation): string => `${quoted(address.schema)}.${quoted(name)}`
 
@@ -58,6 +66,10 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
     catalogue: () => redshiftCatalogue(address, query),
     windows: (relation) => redshiftWindows(named(relation), relation, query),
     count: (relation) => number(`select count(*) from ${named(relation)}`),
+    async countEvents(allEvents) {
+      const rows = await query(`select event_table_name, count(*) from ${named(allEvents)} group by 1`)
+      return new Map(rows.flatMap(([name, count]) => (name ? [[name, Number(count)]] : [])))
+    },
     sample: (relation, rows) => query(`select ${listed(relation)} from ${named(relation)} limit ${rows}`),
 
     read: (relation, window, { onStart, onRows }) =>
@@ -69,12 +81,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
           await open.query('begin transaction isolation level repeatable read read only')
           const [[counted] = []] = await open.query(`select count(*) from ${named(relation)}${where}`)
           await open.query(`declare heapferry cursor for select ${listed(relation)} from ${named(relation)}${where}`)
-          const rows = await fetchAll(open, (batch) =>
-            onRows(batch).catch((error: unknown) => {
-              if (error instanceof Error) ours.add(error)
-              throw error
-            }),
-          )
+          const rows = await fetchAll(open, (batch) => own(onRows(batch)))
           await open.query('close heapferry')
           await open.query('commit')
           // An answer that ends too early looks like the end: only the number tells.
@@ -85,20 +92,67 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
             )
           return rows
         } catch (error) {
-          if (!isOfAlteredTable(error) && !(error instanceof NotOfKind)) throw error
-          throw new SourceChanged(
-            `${relation.name} was altered in the warehouse since it was planned: ${errorMessage(error)}`,
-            'What was unloaded before stays as it is. Put the table or the column back and start the same command again, or start another run with --run NAME.',
-            { cause: error },
-          )
+          throw isOfAlteredTable(error) || error instanceof NotOfKind ? altered(relation, error) : error
         }
       }),
+
+    bucket: {
+      address: /^s3:\/\//i,
+      form: 's3://bucket/prefix',
+
+      write: (relation, place, nextFolder) =>
+        withSession(async (open) => {
+          const select = `select ${relation.columns.map(unloaded).join(', ')} from ${named(relation)}`
+          // In a text of SQL it may stand for itself or for the sign behind it, as the cluster is set.
+          if (select.includes('\\'))
+            throw new OperatorError(
+              `${relation.name} or a column of it has a \\ in its name, which UNLOAD may take for something else`,
+              'Start the command without --stage, under another name with --run.',
+            )
+          const folder = await own(nextFolder())
+          try {
+            await open.query('begin transaction isolation level repeatable read')
+            const [[counted] = []] = await open.query(`select count(*) from ${named(relation)}`)
+            const role = options.redshift?.role ?? 'default'
+            await open.query(
+              `unload (${literal(select)}) to ${literal(`${place.root}/${folder}/`)} iam_role ${role === 'default' ? role : literal(role)} format parquet maxfilesize 256 mb manifest verbose`,
+            )
+            await open.query('commit')
+            const files = await own(redshiftManifest(place, folder))
+            if (files !== null) return { rows: Number(counted), files }
+          } catch (error) {
+            throw isOfAlteredTable(error) ? altered(relation, error) : error
+          }
+          throw new OperatorError(
+            `${address.text} has written ${relation.name}, and there is no ${place.root}/${folder}/manifest`,
+            'Check that HEAPFERRY_S3_ENDPOINT and the credentials of this machine lead to the bucket that the cluster writes into.',
+          )
+        }),
+
+      async found(_, place, folder) {
+        const files = await redshiftManifest(place, folder)
+        return files && { rows: null, files }
+      },
+    },
 
     async close() {
       await session?.close()
       session = null
     },
   }
+}
+
+function altered({ name }: Relation, cause: unknown): SourceChanged {
+  return new SourceChanged(
+    `${name} was altered in the warehouse since it was planned: ${errorMessage(cause)}`,
+    'What was unloaded before stays as it is. Put the table or the column back and start the same command again, or start another run with --run NAME.',
+    { cause },
+  )
+}
+
+/** A column in Parquet, of the type that it has where it is read row by row. */
+function unloaded({ name, sql, kind }: Relation['columns'][number]): string {
+  return `${kind === 'float' ? `(${sql})::real` : sql} as ${quoted(name)}`
 }
 
 function listed({ columns }: Relation): string {
