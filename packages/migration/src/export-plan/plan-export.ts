@@ -42,7 +42,7 @@ export interface FoundExport {
   faults: ExportPlan['faults']
   notices: readonly string[]
   /** By path: how many rows a warehouse says that it has, where the files hold the first of them only. */
-  counted?: ReadonlyMap<string, number>
+  counted?: ReadonlyMap<string, Figure>
 }
 
 export interface ExportPlanWork {
@@ -186,7 +186,11 @@ async function resolvePeople(
   mapping: Mapping,
   { hashSalt, against, source, signal, onProgress }: ExportPlanWork,
 ) {
-  const rowCounts = new Map<FileId, number>()
+  const rowCounts = new Map<FileId, Figure>()
+  for (const file of files) {
+    const count = known?.get(file.path)
+    if (count) rowCounts.set(file.id, count)
+  }
   const faults: ExportPlan['faults'] = []
   const onDamage = ({ path }: ExportFile, { message, hint }: OperatorError) =>
     void faults.push({ file: path, problem: message, hint })
@@ -199,7 +203,7 @@ async function resolvePeople(
       yield { rows: all, next: slice.next }
       onProgress?.({ doing: 'reading_people', table: file.table.name, rows, of: null })
     }
-    rowCounts.set(file.id, known?.get(file.path) ?? rows)
+    if (!rowCounts.has(file.id)) rowCounts.set(file.id, { count: rows, exact: true })
   }
   const ofPeople = files.filter(({ table }) => tellsWhoIsWho(table.kind))
   const listNamed = [mapping, against].some((one) => one?.anonymous === 'personless')
@@ -226,7 +230,7 @@ const countedBytes = 32 * 1024 * 1024
 
 async function surveySamples(
   files: readonly ExportFile[],
-  rowCounts: ReadonlyMap<FileId, number>,
+  rowCounts: ReadonlyMap<FileId, Figure>,
   { otherConverterFor, ...surveyWork }: SurveyWork & { otherConverterFor: ConverterFor | null },
   work: ExportPlanWork,
 ): Promise<Omit<SurveyedTable, 'uncast'>> {
@@ -281,7 +285,7 @@ async function surveySamples(
 async function rowsOf(
   files: readonly ExportFile[],
   bytesPerRow: readonly number[],
-  rowCounts: ReadonlyMap<FileId, number>,
+  rowCounts: ReadonlyMap<FileId, Figure>,
   { source }: ExportPlanWork,
 ): Promise<Figure> {
   const mean = bytesPerRow.reduce((sum, bytes) => sum + bytes, 0) / bytesPerRow.length
@@ -291,9 +295,10 @@ async function rowsOf(
   for (const file of files) {
     // Where no sample tells how large a row is, only counting helps.
     const maxBytes = bytesPerRow.length === 0 ? Number.POSITIVE_INFINITY : bytesLeft
-    const counted = rowCounts.get(file.id) ?? (await source.countRows(file, maxBytes))
+    const known = rowCounts.get(file.id)
+    const counted = known?.count ?? (await source.countRows(file, maxBytes))
     bytesLeft = Math.max(0, bytesLeft - file.version.sizeBytes)
-    exact &&= counted !== null
+    exact &&= known?.exact ?? counted !== null
     count += counted ?? (file.version.sizeBytes - file.firstRowByte) / mean
   }
   return { count: Math.round(count), exact }

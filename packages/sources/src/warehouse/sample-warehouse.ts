@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type ExportFile, type FileVersion, type Mapping, phaseOf, type Source } from '@heapferry/domain'
 import type { Discovery } from '../export/discover.ts'
 import type { ExportPlace } from '../places/open-place.ts'
-import { tablesToUnload } from './unload-tables.ts'
+import { costOf, tablesToUnload } from './unload-tables.ts'
 import type { Warehouse } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
 
@@ -11,7 +11,7 @@ export interface SampledWarehouse {
   /** The first rows, as the files that unloading would make; in memory, since they hold personal data. */
   discovery: Discovery
   /** How many rows the warehouse itself counts, by the path of the file. */
-  rows: ReadonlyMap<string, number>
+  rows: ReadonlyMap<string, { count: number; exact: boolean }>
   /** The files with the size that they would have, were all rows in them. */
   files(inspected: readonly ExportFile[]): ExportFile[]
   /** Reads those. */
@@ -29,7 +29,7 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
   const catalogue = await warehouse.catalogue()
   const { tables, notices } = tablesToUnload(catalogue, mapping)
   const place = placeInMemory()
-  const rows = new Map<string, number>()
+  const rows = new Map<string, { count: number; exact: boolean }>()
   const held = new Map<string, number>()
   let windowsInAll = 0
   let stagedBytes = 0
@@ -44,11 +44,12 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
     await writer.add(sample)
     await place.put(table.name, await writer.end())
     windowsInAll += windows.length
-    rows.set(table.name, counted)
+    rows.set(table.name, { count: counted, exact: relation.isEstimated !== true })
     held.set(table.name, sample.length)
     stagedBytes += sample.length === 0 ? writer.sizeBytes : (writer.sizeBytes / sample.length) * counted
   }
-  const inAll = [...rows.values()].reduce((sum, count) => sum + count, 0)
+  const inAll = [...rows.values()].reduce((sum, { count }) => sum + count, 0)
+  const about = tables.some(({ relation }) => relation.isEstimated) ? 'about ' : ''
   const versions = new Map<string, FileVersion>()
   const asItIs = (file: ExportFile): ExportFile => ({ ...file, version: versions.get(file.path) ?? file.version })
 
@@ -57,16 +58,17 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
       place,
       files: tables.map(({ table }) => ({ path: table.name, table: table.name })),
       notices: [
-        `${warehouse.address}: ${tables.length} tables with ${inAll} rows, to be unloaded in ${windowsInAll} windows into about ${Math.ceil(stagedBytes / 1e6)} MB. Nothing but the first ${sampledRows} rows of each table was read; who is who is told of those alone.`,
+        `${warehouse.address}: ${tables.length} tables with ${about}${inAll} rows, to be unloaded in ${windowsInAll} ${warehouse.queries ? 'queries' : 'windows'} into about ${Math.ceil(stagedBytes / 1e6)} MB. Nothing but the first ${sampledRows} rows of each table was read; who is who is told of those alone.`,
         ...catalogue.notices,
         ...notices,
+        ...(await costOf(warehouse, tables)),
       ],
     },
     rows,
     files: (inspected) =>
       inspected.map((file) => {
         const sampled = held.get(file.path) ?? 0
-        const counted = rows.get(file.path) ?? 0
+        const counted = rows.get(file.path)?.count ?? 0
         versions.set(file.path, file.version)
         const sizeBytes =
           sampled === 0 ? file.version.sizeBytes : Math.round((file.version.sizeBytes / sampled) * counted)
@@ -76,9 +78,10 @@ export async function sampleWarehouse(warehouse: Warehouse, mapping: Mapping): P
       readAll: (file, limits) => source.readAll(asItIs(file), limits),
       async sample(file, wanted) {
         const sample = await source.sample(asItIs(file), wanted)
-        return { ...sample, whole: sample.whole && rows.get(file.path) === held.get(file.path) }
+        const counted = rows.get(file.path)
+        return { ...sample, whole: sample.whole && counted?.exact === true && counted.count === held.get(file.path) }
       },
-      countRows: async (file) => rows.get(file.path) ?? null,
+      countRows: async (file) => rows.get(file.path)?.count ?? null,
     }),
   }
 }

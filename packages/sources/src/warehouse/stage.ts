@@ -29,6 +29,8 @@ const StagedTable = z.object({
   relation: z.string(),
   columns: z.array(WarehouseColumn),
   windows: z.array(StagedWindow),
+  /** The query whose result is read, where it is one; there is no result yet as long as the window is all of the table. */
+  query: z.uuid().optional(),
 })
 export type StagedTable = z.infer<typeof StagedTable>
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import {
   isHelperOfHeap,
   type Mapping,
@@ -16,7 +16,7 @@ import { renamedColumns } from '../export/renamed-columns.ts'
 import { singular } from '../export/known-tables.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { putStage, readStage, type Stage, type StagedTable } from './stage.ts'
-import type { Catalogue, Relation, Warehouse, Window } from './warehouse.ts'
+import { type Catalogue, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
 
 /** Rows of sealed windows, and how many there are to be in all. */
@@ -110,36 +110,80 @@ export async function openUnloading(
     return { table, rows, of: rows + left }
   }
 
+  async function* unloadTable(table: StagedTable, work: UnloadWork): AsyncGenerator<UnloadedWindow> {
+    for (let restarts = 0; ; restarts++) {
+      try {
+        await queryOf(table, work)
+        yield* sealWindows(table, work)
+        return
+      } catch (error) {
+        if (error instanceof Error && error.name === 'AbortError' && work.signal.aborted) return
+        if (!(error instanceof ResultGone) || restarts > 0) throw error
+        // Of a table whose result may be gone nothing was handed out.
+        table.windows = [{ window: { kind: 'whole' }, expected: rowsToBeIn(table), parts: null }]
+        delete table.query
+        await work.holding()
+        await putStage(place, stage)
+        const notice = `${table.table} is queried again, and read from its beginning: ${error.message}`
+        yield { files: [], told: { table: table.table, rows: 0, notice } }
+      }
+    }
+  }
+
+  /** Has windows of a result, where tables are not read themselves. */
+  async function queryOf(table: StagedTable, { warehouse: open, holding, onProgress }: UnloadWork): Promise<void> {
+    if (!open.queries || !table.windows.some(({ window }) => window.kind === 'whole')) return
+    onProgress(progress(table.table))
+    table.query ??= randomUUID()
+    await holding()
+    // Before it is asked: whoever comes after this process finds it again, and does not pay for another.
+    await putStage(place, stage)
+    const windows = await open.queries.windows(relationOf(table), table.query)
+    table.windows = windows.map(({ window, rows }) => ({ window, expected: rows, parts: null }))
+    await holding()
+    await putStage(place, stage)
+  }
+
+  async function* sealWindows(
+    table: StagedTable,
+    { warehouse: open, holding, signal, onProgress }: UnloadWork,
+  ): AsyncGenerator<UnloadedWindow> {
+    for (const [index, staged] of table.windows.entries()) {
+      if (staged.parts !== null) continue
+      if (signal.aborted) return
+      const before = progress(table.table)
+      const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
+        onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
+      )
+      await holding()
+      staged.parts = parts
+      await putStage(place, stage)
+      onProgress(progress(table.table))
+      if (isTableSealed(table)) await open.queries?.drop(staged.window)
+      yield {
+        files: newFilesOf(table),
+        told: isTableSealed(table) ? await tableTold(open, table) : null,
+      }
+    }
+  }
+
   return {
     stage,
     sealed: () => stage.tables.flatMap((table) => filesOf(table)),
     isWhole: () => isSealed() && stage.tables.every((table) => filesOf(table).every(({ path }) => handedOut.has(path))),
     progress,
 
-    async *unload(phase, { warehouse: open, holding, signal, onProgress }) {
-      await holding()
+    async *unload(phase, work) {
+      const { warehouse: open } = work
+      await work.holding()
       // Another command may have unloaded since this one looked.
       Object.assign(stage, await readStage(place))
       for (const table of stage.tables) {
         if (phaseOf(kindOf(table, mapping)) !== phase) continue
         const ofOthers = newFilesOf(table)
         if (ofOthers.length > 0) yield { files: ofOthers, told: null }
-        for (const [index, staged] of table.windows.entries()) {
-          if (staged.parts !== null) continue
-          if (signal.aborted) return
-          const before = progress(table.table)
-          const parts = await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
-            onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
-          )
-          await holding()
-          staged.parts = parts
-          await putStage(place, stage)
-          onProgress(progress(table.table))
-          yield {
-            files: newFilesOf(table),
-            told: isTableSealed(table) ? await tableTold(open, table) : null,
-          }
-        }
+        yield* unloadTable(table, work)
+        if (work.signal.aborted) return
       }
       if (phase === 'events' && isSealed() && stage.synced !== null) {
         const now = await syncedOf(open, await open.catalogue())
@@ -220,7 +264,8 @@ function numbered(index: number): string {
 /** What is to be said of a table that is unloaded: its rows now are counted once more. */
 async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<UnloadedWindow['told']> {
   const rows = table.windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
-  const now = table.windows.length === 1 ? rows : await warehouse.count(relationOf(table))
+  const isOneSnapshot = table.windows.length === 1 || table.query !== undefined
+  const now = isOneSnapshot ? rows : await warehouse.count(relationOf(table))
   const differs =
     now < rows
       ? `had rows taken out while it was unloaded, or moved to another time: ${rows} were unloaded, ${now} are there now`
@@ -249,15 +294,24 @@ async function plannedStage(warehouse: Warehouse, mapping: Mapping): Promise<Sta
     version: 1,
     address: warehouse.address,
     tables: staged.toSorted((a, b) => orderOf(a, mapping) - orderOf(b, mapping)),
-    notices: [...catalogue.notices, ...notices],
+    notices: [...catalogue.notices, ...notices, ...(await costOf(warehouse, tables))],
     synced: await syncedOf(warehouse, catalogue),
   }
 }
 
+/** For the user. */
+export async function costOf(warehouse: Warehouse, tables: readonly { relation: Relation }[]): Promise<string[]> {
+  const cost = await warehouse.cost?.(tables.map(({ relation }) => relation))
+  return cost === undefined ? [] : [cost]
+}
+
 /** People first, then what is small: events of it are on their way while the large tables are read. */
 function orderOf(table: StagedTable, mapping: Mapping): number {
-  const rows = table.windows.reduce((sum, { expected }) => sum + expected, 0)
-  return phaseOf(kindOf(table, mapping)) === 'identities' ? -1 : rows
+  return phaseOf(kindOf(table, mapping)) === 'identities' ? -1 : rowsToBeIn(table)
+}
+
+function rowsToBeIn({ windows }: StagedTable): number {
+  return windows.reduce((sum, { expected }) => sum + expected, 0)
 }
 
 /** Which tables of a schema are unloaded, and as which; the others are told. */
@@ -343,7 +397,10 @@ function relationOf({ relation, columns }: StagedTable): Relation {
   return { name: relation, columns }
 }
 
-function filesOf({ table, windows }: StagedTable): FoundFile[] {
+/** Those that may be read: of a result that may be gone before all of it is read, all or none. */
+function filesOf(staged: StagedTable): FoundFile[] {
+  const { table, windows, query } = staged
+  if (query !== undefined && !isTableSealed(staged)) return []
   return windows.flatMap(({ parts }) => (parts ?? []).map(({ path }) => ({ path, table })))
 }
 

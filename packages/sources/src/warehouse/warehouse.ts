@@ -23,11 +23,21 @@ export const WarehouseColumn = z.object({
 })
 export type WarehouseColumn = z.infer<typeof WarehouseColumn>
 
-/** What is read of a table at a time, in one short transaction: all of it, or a half-open span of its time. */
+/** What is read of a table at a time: all of it, a half-open span of its time, or of the result of a query. */
 export const Window = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('whole') }),
   /** From the `time` (inclusive) to the `time` (exclusive), as the warehouse writes it; null: without an end on that side. Rows without a time are in the last one. */
   z.object({ kind: z.literal('time'), since: z.string().nullable(), until: z.string().nullable() }),
+  /**
+   * Of what a query gave, which the warehouse keeps for a while and never changes: `from` (inclusive, 0 is the first) to
+   * `until` (exclusive), in rows, or in the parts that the warehouse has divided it into. `result`: what it is found by.
+   */
+  z.object({
+    kind: z.literal('result'),
+    result: z.string(),
+    from: z.number().int().nonnegative(),
+    until: z.number().int().nonnegative(),
+  }),
 ])
 export type Window = z.infer<typeof Window>
 
@@ -36,6 +46,8 @@ export interface Relation {
   /** As the warehouse calls it. */
   name: string
   columns: readonly WarehouseColumn[]
+  /** Its rows are not counted but estimated, since counting them would cost money. */
+  isEstimated?: boolean
 }
 
 export interface Catalogue {
@@ -61,14 +73,36 @@ export interface Warehouse {
   /**
    * Reads a window from its beginning, in one snapshot; anew from there where the connection breaks, after `onStart`.
    * @returns how many rows there were, as many as the warehouse itself counts in that snapshot
-   * @throws SourceChanged when the table is not what it was
+   * @throws SourceChanged when the table is not what it was; ResultGone
    */
   read(
     relation: Relation,
     window: Window,
     take: { onStart(): void; onRows(rows: readonly WarehouseRow[]): Promise<void> },
   ): Promise<number>
+  /** What unloading costs there, for the user; nothing where it costs no more than load. */
+  cost?(relations: readonly Relation[]): Promise<string>
+  /** Where tables are not read themselves, but the result of one query of each. */
+  queries?: WarehouseQueries
   close(): Promise<void>
+}
+
+/** Queries whose results the warehouse keeps for a while. */
+interface WarehouseQueries {
+  /**
+   * Asks for all rows of a table, or finds that they were asked for, and waits until the result is there.
+   * @param id a random UUID, which is stored before this is called: the same one finds the same query again
+   * @returns the windows that tile the result
+   * @throws ResultGone, SourceChanged when the table is not what it was
+   */
+  windows(relation: Relation, id: string): Promise<{ window: Window; rows: number }[]>
+  /** All of it was read. */
+  drop(window: Window): Promise<void>
+}
+
+/** The warehouse has no longer what a query gave: that table is to be queried again, and read from its beginning. */
+export class ResultGone extends OperatorError {
+  override name = 'ResultGone'
 }
 
 export interface WarehouseWork {

@@ -86,6 +86,7 @@ function within(time: string, { since, until }: Span): string {
 /** ` where …`, or nothing where a window is all of a table. */
 export function whereOf(relation: Relation, window: Window): string {
   const time = timeOf(relation)
+  if (window.kind === 'result') throw new Error('a Redshift keeps no results')
   if (window.kind === 'whole' || time === null || (window.since === null && window.until === null)) return ''
   const span = `true${within(time, window)}`
   // Windows tile: a row without a time is in the last one.
