@@ -38,7 +38,11 @@ export default defineConfig({
         test: {
           name: 'emulators',
           include: [emulators],
-          globalSetup: ['test/emulators/install-moto.ts', 'test/emulators/install-postgres.ts'],
+          globalSetup: [
+            'test/emulators/install-moto.ts',
+            'test/emulators/install-postgres.ts',
+            'test/emulators/install-fakesnow.ts',
+          ],
           hookTimeout: 300_000,
           fileParallelism: false,
         },

@@ -134,13 +134,10 @@ test.each(['redshift://host/heap/main', 'redshift://ann@host/heap', 'redshift://
   },
 )
 
-test.each(['bigquery://project/dataset', 'snowflake://account/db/schema'])(
-  '%s is known, and cannot be read yet',
-  async (address) => {
-    const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
-    await expect(openWarehouse(address, options)).rejects.toThrow(/cannot be read yet/)
-  },
-)
+test.each(['bigquery://project/dataset'])('%s is known, and cannot be read yet', async (address) => {
+  const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
+  await expect(openWarehouse(address, options)).rejects.toThrow(/cannot be read yet/)
+})
 
 test('tables are known by their names, those of Fivetran too; what no event is made of is named and left', () => {
   const relations = [

@@ -2,17 +2,19 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request as send, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What becomes of one answer on its way. */
-export type Fault =
-  /** The connection breaks after so many bytes of the body. */
+/** What becomes of one answer on its way; where `on` is given, of one to such a request. */
+export type Fault = { on?: RegExp } /** The connection breaks after so many bytes of the body. */ & (
   | { kind: 'reset'; afterBytes: number }
   /** After so many bytes nothing more comes, and the connection stays. */
   | { kind: 'stall'; afterBytes: number }
   /** A complete answer, of which only so many bytes are there. */
   | { kind: 'truncated'; bytes: number }
-  | { kind: 'status'; status: number; code: string }
+  | { kind: 'status'; status: number; code: string; headers?: Record<string, string>; body?: string }
   /** No answer at all. */
   | { kind: 'silence' }
+  /** A complete answer that says something else. */
+  | { kind: 'rewritten'; as(text: string): string }
+)
 
 export interface FaultProxy {
   endpoint: string
@@ -29,9 +31,9 @@ export async function startFaultProxy(target: string, options: { latencyMs?: num
   const requests: string[] = []
   const server = createServer((request, response) => {
     requests.push([request.method, request.url, request.headers.range].filter(Boolean).join(' '))
-    pass(target, request, response, { fault: faults.shift(), latencyMs: options.latencyMs ?? 0 }).catch(() =>
-      response.destroy(),
-    )
+    const at = faults.findIndex(({ on }) => on === undefined || on.test(`${request.method} ${request.url}`))
+    const [fault] = at < 0 ? [] : faults.splice(at, 1)
+    pass(target, request, response, { fault, latencyMs: options.latencyMs ?? 0 }).catch(() => response.destroy())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -58,8 +60,8 @@ async function pass(
   if (latencyMs > 0) await sleep(latencyMs)
   if (fault?.kind === 'silence') return
   if (fault?.kind === 'status') {
-    response.writeHead(fault.status, { 'content-type': 'application/xml' })
-    response.end(`<Error><Code>${fault.code}</Code><Message>${fault.code}</Message></Error>`)
+    response.writeHead(fault.status, { 'content-type': 'application/xml', ...fault.headers })
+    response.end(fault.body ?? `<Error><Code>${fault.code}</Code><Message>${fault.code}</Message></Error>`)
     return
   }
   const forwarded = send(new URL(request.url ?? '/', target), { method: request.method, headers: request.headers })
@@ -85,5 +87,11 @@ async function pass(
     case 'truncated':
       response.writeHead(statusCode, { ...headers, 'content-length': fault.bytes })
       response.end(body.subarray(0, fault.bytes))
+      return
+    case 'rewritten': {
+      const bytes = Buffer.from(fault.as(body.toString('utf8')))
+      response.writeHead(statusCode, { ...headers, 'content-length': bytes.length })
+      response.end(bytes)
+    }
   }
 }

@@ -95,6 +95,33 @@ export const settingsSchema = z.object({
   HEAPFERRY_WAREHOUSE_TLS: z.enum(['verify', 'unverified', 'off'], 'expected verify, unverified or off').optional(),
   /** Seconds that a warehouse may take for one statement, or be silent. */
   HEAPFERRY_WAREHOUSE_TIMEOUT: z.coerce.number('expected seconds').int().min(1).max(86_400).default(900),
+  /** Who reads a Snowflake with a key pair. */
+  SNOWFLAKE_USER: z.string().min(1).optional(),
+  /** The role and the warehouse to read it with, as in SQL; without them: those of the user. */
+  SNOWFLAKE_ROLE: z.string().min(1).optional(),
+  SNOWFLAKE_WAREHOUSE: z.string().min(1).optional(),
+  /** A PEM file with the private key of that user. */
+  SNOWFLAKE_PRIVATE_KEY_FILE: z.string().min(1).optional(),
+  /** Of an encrypted private key. Never printed, never stored. */
+  SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: z.string().min(1).optional(),
+  /** Without a key pair: a programmatic access token, or one of OAuth. Never printed, never stored. */
+  SNOWFLAKE_TOKEN: z.string().trim().min(1).optional(),
+  /** A file that holds the token alone, read before every request. */
+  SNOWFLAKE_TOKEN_FILE_PATH: z.string().min(1).optional(),
+  /** What the token is, in Snowflake's words. */
+  SNOWFLAKE_AUTHENTICATOR: z
+    .string()
+    .toUpperCase()
+    .pipe(z.enum(['PROGRAMMATIC_ACCESS_TOKEN', 'OAUTH'], 'expected programmatic_access_token or oauth'))
+    .default('PROGRAMMATIC_ACCESS_TOKEN'),
+  /** Where a Snowflake is reached, if not at ACCOUNT.snowflakecomputing.com. */
+  HEAPFERRY_SNOWFLAKE_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as https://acme.privatelink.snowflakecomputing.com' })
+    .refine(
+      hasTlsOrStaysHere,
+      'expected https and no login; without TLS only an address of this machine, such as http://127.0.0.1:8080',
+    )
+    .optional(),
   /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
   /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */
@@ -119,6 +146,12 @@ export const settingsSchema = z.object({
 })
 export type Settings = z.infer<typeof settingsSchema>
 export type SettingName = keyof Settings
+
+function hasTlsOrStaysHere(address: string): boolean {
+  const { protocol, hostname, username, password } = new URL(address)
+  if (username !== '' || password !== '') return false
+  return protocol === 'https:' || /^(?:localhost|\[::1\]|127(?:\.\d{1,3}){3})$/.test(hostname)
+}
 
 function isProxy(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
@@ -290,6 +323,8 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     HEAPFERRY_HASH_SALT: masked(settings.HEAPFERRY_HASH_SALT),
     REDIS_PASSWORD: masked(settings.REDIS_PASSWORD),
     PGPASSWORD: masked(settings.PGPASSWORD),
+    SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: masked(settings.SNOWFLAKE_PRIVATE_KEY_PASSPHRASE),
+    SNOWFLAKE_TOKEN: masked(settings.SNOWFLAKE_TOKEN),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
@@ -325,6 +360,8 @@ export function takeSecretsOutOfEnvironment(): void {
     'REDIS_URL',
     'REDIS_PASSWORD',
     'PGPASSWORD',
+    'SNOWFLAKE_PRIVATE_KEY_PASSPHRASE',
+    'SNOWFLAKE_TOKEN',
   ]
   for (const secret of secrets) delete process.env[secret]
 }
@@ -340,6 +377,10 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     // Workers read files, never a warehouse.
     PGPASSWORD: _____,
     PGPASSFILE: ______,
+    SNOWFLAKE_PRIVATE_KEY_FILE: _______,
+    SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: ________,
+    SNOWFLAKE_TOKEN: _________,
+    SNOWFLAKE_TOKEN_FILE_PATH: __________,
     ...needed
   } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])

@@ -31,6 +31,8 @@ const StagedTable = z.object({
   windows: z.array(StagedWindow),
   /** The query whose result is read, where it is one; there is no result yet as long as the window is all of the table. */
   query: z.uuid().optional(),
+  /** What the warehouse calls it, where it has names of its own. */
+  handle: z.string().optional(),
 })
 export type StagedTable = z.infer<typeof StagedTable>
 

@@ -10,7 +10,22 @@ export interface WarehouseOptions {
   tls: 'verify' | 'unverified' | 'off' | undefined
   /** For one statement, or of silence. */
   timeoutMs: number
+  snowflake?: SnowflakeOptions
 }
+
+export interface SnowflakeOptions {
+  /** As SQL writes names; without them: those of the user. */
+  role: string | undefined
+  warehouse: string | undefined
+  /** Without it: the account's own, by https. */
+  endpoint: string | undefined
+  /** Asked before every request, since a token may have been renewed. @throws OperatorError when there are none */
+  credentials(): SnowflakeCredentials
+}
+
+export type SnowflakeCredentials =
+  | { kind: 'key'; user: string; pem: string; passphrase: string | undefined }
+  | { kind: 'token'; type: 'OAUTH' | 'PROGRAMMATIC_ACCESS_TOKEN'; text: string }
 
 /** A column as it is read: `sql` makes the text that every way of reading gives. */
 export const WarehouseColumn = z.object({
@@ -90,10 +105,17 @@ export interface Warehouse {
 /** Queries whose results the warehouse keeps for a while. */
 interface WarehouseQueries {
   /**
+   * Where the warehouse has names of its own for queries: begins one, and does not wait for it.
+   * @param id a random UUID, stored before this is called. `isAgain`: it may have begun by it already, and is found then
+   * @returns the name, which is stored before `windows` is called with it
+   * @throws SourceChanged when the table is not what it was
+   */
+  begin?(relation: Relation, id: { uuid: string; isAgain: boolean }): Promise<string>
+  /**
    * Asks for all rows of a table, or finds that they were asked for, and waits until the result is there.
-   * @param id a random UUID, which is stored before this is called: the same one finds the same query again
+   * @param id what `begin` named it, else a random UUID; stored before this is called: the same one finds the same query again
    * @returns the windows that tile the result
-   * @throws ResultGone, SourceChanged when the table is not what it was
+   * @throws ResultGone, QueryFailed, SourceChanged when the table is not what it was
    */
   windows(relation: Relation, id: string): Promise<{ window: Window; rows: number }[]>
   /** All of it was read. */
@@ -105,6 +127,17 @@ export class ResultGone extends OperatorError {
   override name = 'ResultGone'
 }
 
+/** A query has come to no result, and never will: whoever comes next has to ask anew. */
+export class QueryFailed extends Error {
+  override name = 'QueryFailed'
+  /** What it failed by, and what to do. */
+  readonly told: OperatorError
+  constructor(told: OperatorError) {
+    super(told.message, { cause: told })
+    this.told = told
+  }
+}
+
 export interface WarehouseWork {
   /** Ends waiting. */
   signal?: AbortSignal
@@ -114,6 +147,7 @@ export interface WarehouseWork {
 
 const opened: Readonly<Record<string, () => Promise<OpenWarehouse>>> = {
   redshift: async () => (await import('./redshift/open-redshift.ts')).openRedshift,
+  snowflake: async () => (await import('./snowflake/open-snowflake.ts')).openSnowflake,
 }
 
 type OpenWarehouse = (source: string, options: WarehouseOptions, work: WarehouseWork) => Warehouse
