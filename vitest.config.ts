@@ -42,6 +42,7 @@ export default defineConfig({
             'test/emulators/install-moto.ts',
             'test/emulators/install-postgres.ts',
             'test/emulators/install-bqemulator.ts',
+            'test/emulators/install-fakesnow.ts',
           ],
           hookTimeout: 300_000,
           fileParallelism: false,

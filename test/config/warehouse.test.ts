@@ -63,3 +63,67 @@ test('workers are not told where the credentials of Google are', () => {
   expect(warehouseOptionsOf(settings).bigquery.keyFile).toBe('/key.json')
   expect(Object.keys(environmentFor(settings))).not.toContain('GOOGLE_APPLICATION_CREDENTIALS')
 })
+
+function credentialsOf(env: Record<string, string>) {
+  return warehouseOptionsOf(loadSettings({}, env)).snowflake.credentials
+}
+
+test('a key pair comes before a token, and a token of the environment before one in a file, which is read each time', async () => {
+  const folder = await temporaryFolder()
+  const [keyFile, tokenFile] = [path.join(folder, 'key'), path.join(folder, 'token')]
+  await writeFile(keyFile, 'PEM')
+  await writeFile(tokenFile, 'first\n')
+  const all = {
+    SNOWFLAKE_USER: 'ann',
+    SNOWFLAKE_PRIVATE_KEY_FILE: keyFile,
+    SNOWFLAKE_TOKEN: 'set',
+    SNOWFLAKE_TOKEN_FILE_PATH: tokenFile,
+    SNOWFLAKE_AUTHENTICATOR: 'oauth',
+  }
+  expect(credentialsOf(all)()).toEqual({ kind: 'key', user: 'ann', pem: 'PEM', passphrase: undefined })
+  expect(credentialsOf({ ...all, SNOWFLAKE_PRIVATE_KEY_FILE: '' })()).toEqual({
+    kind: 'token',
+    type: 'OAUTH',
+    text: 'set',
+  })
+  const ofFile = credentialsOf({ SNOWFLAKE_TOKEN_FILE_PATH: tokenFile })
+  expect(ofFile()).toEqual({ kind: 'token', type: 'PROGRAMMATIC_ACCESS_TOKEN', text: 'first' })
+  await writeFile(tokenFile, 'second')
+  expect(ofFile()).toMatchObject({ text: 'second' })
+  expect(credentialsOf({ SNOWFLAKE_PRIVATE_KEY_FILE: keyFile })).toThrow('SNOWFLAKE_USER is not set')
+  expect(credentialsOf({ ...all, SNOWFLAKE_PRIVATE_KEY_FILE: '/nowhere' })).toThrow(/cannot be read: \/nowhere/)
+  expect(credentialsOf({})).toThrow('There is nothing to log in to Snowflake with')
+  const refused = () => credentialsOf({ SNOWFLAKE_TOKEN: 's3 cret' })()
+  expect(refused).toThrow(/holds blanks/)
+  expect(refused).not.toThrow(/s3 cret/)
+})
+
+test.each([
+  'http://snowflake.example.com',
+  'http://10.0.0.1:80',
+  'https://ann:s3cret@snowflake.example.com',
+  'ftp://127.0.0.1',
+])('an endpoint of Snowflake without TLS, or with a login, is refused: %s', (endpoint) => {
+  expect(() => loadSettings({}, { HEAPFERRY_SNOWFLAKE_ENDPOINT: endpoint })).toThrow(
+    /HEAPFERRY_SNOWFLAKE_ENDPOINT: expected/,
+  )
+})
+
+test('an endpoint on this machine may do without TLS', () => {
+  const endpoints = [
+    'http://127.0.0.1:8080',
+    'http://localhost',
+    'http://[::1]:1',
+    'https://acme.privatelink.snowflakecomputing.com',
+  ]
+  for (const endpoint of endpoints)
+    expect(loadSettings({}, { HEAPFERRY_SNOWFLAKE_ENDPOINT: endpoint }).HEAPFERRY_SNOWFLAKE_ENDPOINT).toBe(endpoint)
+})
+
+test('tokens and passphrases of Snowflake are in no log and reach no worker', () => {
+  const secrets = { SNOWFLAKE_TOKEN: 's3cret', SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: 's3cret' }
+  const settings = loadSettings({}, { ...secrets, SNOWFLAKE_PRIVATE_KEY_FILE: '/p' })
+  expect(JSON.stringify(shownSettings(settings))).not.toContain('s3cret')
+  expect(Object.keys(environmentFor(settings))).not.toContain('SNOWFLAKE_TOKEN')
+  expect(Object.values(environmentFor(settings))).not.toContain('s3cret')
+})

@@ -140,11 +140,6 @@ test.each(['redshift://host/heap/main', 'redshift://ann@host/heap', 'redshift://
   },
 )
 
-test('snowflake://account/db/schema is known, and cannot be read yet', async () => {
-  const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
-  await expect(openWarehouse('snowflake://account/db/schema', options)).rejects.toThrow(/cannot be read yet/)
-})
-
 test('an address of a BigQuery is one text, however it is typed; a scratch dataset is of the same project unless it names one', () => {
   const address = parseBigqueryAddress('BigQuery://My-Project/Main_Production/')
   expect(address.text).toBe('bigquery://my-project/Main_Production')

@@ -119,7 +119,7 @@ export const settingsSchema = z.object({
   /** Where BigQuery answers, if not at Google's own address; without TLS on this machine alone. */
   HEAPFERRY_BIGQUERY_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'expected an address such as https://bigquery.googleapis.com' })
-    .refine(isPrivate, 'without TLS it has to be on this machine: expected https://')
+    .refine(hasTlsOrStaysHere, 'without TLS it has to be on this machine: expected https://')
     .optional(),
   /** As whom a Redshift writes into the bucket of --stage: `default`, or ARNs of roles with a comma between. */
   HEAPFERRY_REDSHIFT_ROLE: z
@@ -129,6 +129,33 @@ export const settingsSchema = z.object({
       'expected default or arn:aws:iam::123456789012:role/NAME',
     )
     .default('default'),
+  /** Who reads a Snowflake with a key pair. */
+  SNOWFLAKE_USER: z.string().min(1).optional(),
+  /** The role and the warehouse to read it with, as in SQL; without them: those of the user. */
+  SNOWFLAKE_ROLE: z.string().min(1).optional(),
+  SNOWFLAKE_WAREHOUSE: z.string().min(1).optional(),
+  /** A PEM file with the private key of that user. */
+  SNOWFLAKE_PRIVATE_KEY_FILE: z.string().min(1).optional(),
+  /** Of an encrypted private key. Never printed, never stored. */
+  SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: z.string().min(1).optional(),
+  /** Without a key pair: a programmatic access token, or one of OAuth. Never printed, never stored. */
+  SNOWFLAKE_TOKEN: z.string().trim().min(1).optional(),
+  /** A file that holds the token alone, read before every request. */
+  SNOWFLAKE_TOKEN_FILE_PATH: z.string().min(1).optional(),
+  /** What the token is, in Snowflake's words. */
+  SNOWFLAKE_AUTHENTICATOR: z
+    .string()
+    .toUpperCase()
+    .pipe(z.enum(['PROGRAMMATIC_ACCESS_TOKEN', 'OAUTH'], 'expected programmatic_access_token or oauth'))
+    .default('PROGRAMMATIC_ACCESS_TOKEN'),
+  /** Where a Snowflake is reached, if not at ACCOUNT.snowflakecomputing.com. */
+  HEAPFERRY_SNOWFLAKE_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as https://acme.privatelink.snowflakecomputing.com' })
+    .refine(
+      hasTlsOrStaysHere,
+      'expected https and no login; without TLS only an address of this machine, such as http://127.0.0.1:8080',
+    )
+    .optional(),
   /** The folder for everything that heapferry keeps: its Redis, identities, logs. */
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
   /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */
@@ -154,10 +181,10 @@ export const settingsSchema = z.object({
 export type Settings = z.infer<typeof settingsSchema>
 export type SettingName = keyof Settings
 
-/** Nobody is in between. */
-function isPrivate(text: string): boolean {
-  const { protocol, hostname } = new URL(text)
-  return protocol === 'https:' || /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
+function hasTlsOrStaysHere(address: string): boolean {
+  const { protocol, hostname, username, password } = new URL(address)
+  if (username !== '' || password !== '') return false
+  return protocol === 'https:' || /^(?:localhost|\[::1\]|127(?:\.\d{1,3}){3})$/.test(hostname)
 }
 
 function isProxy(text: string): boolean {
@@ -326,6 +353,8 @@ export function shownSettings(settings: Settings): Record<string, unknown> {
     REDIS_PASSWORD: masked(settings.REDIS_PASSWORD),
     REDIS_SENTINEL_PASSWORD: masked(settings.REDIS_SENTINEL_PASSWORD),
     PGPASSWORD: masked(settings.PGPASSWORD),
+    SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: masked(settings.SNOWFLAKE_PRIVATE_KEY_PASSPHRASE),
+    SNOWFLAKE_TOKEN: masked(settings.SNOWFLAKE_TOKEN),
     HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
     HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
     REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
@@ -394,6 +423,8 @@ export function takeSecretsOutOfEnvironment(): void {
     'REDIS_SENTINEL_PASSWORD',
     'PGPASSWORD',
     'GOOGLE_APPLICATION_CREDENTIALS',
+    'SNOWFLAKE_PRIVATE_KEY_PASSPHRASE',
+    'SNOWFLAKE_TOKEN',
   ]
   for (const secret of secrets) delete process.env[secret]
 }
@@ -411,6 +442,10 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     PGPASSWORD: ______,
     PGPASSFILE: _______,
     GOOGLE_APPLICATION_CREDENTIALS: ________,
+    SNOWFLAKE_PRIVATE_KEY_FILE: _________,
+    SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: __________,
+    SNOWFLAKE_TOKEN: ___________,
+    SNOWFLAKE_TOKEN_FILE_PATH: ____________,
     ...needed
   } = settings
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])

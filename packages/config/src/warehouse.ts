@@ -20,6 +20,13 @@ export function warehouseOptionsOf(settings: Settings): {
   timeoutMs: number
   bigquery: { scratch: string | undefined; endpoint: string | undefined; keyFile: string | undefined }
   redshift: { role: string }
+  snowflake: {
+    role: string | undefined
+    warehouse: string | undefined
+    endpoint: string | undefined
+    /** @throws OperatorError when there are none */
+    credentials(): SnowflakeLogin
+  }
 } {
   return {
     passwordFor: (login) => settings.PGPASSWORD ?? passwordInFile(login, settings.PGPASSFILE),
@@ -31,6 +38,51 @@ export function warehouseOptionsOf(settings: Settings): {
       keyFile: settings.GOOGLE_APPLICATION_CREDENTIALS,
     },
     redshift: { role: settings.HEAPFERRY_REDSHIFT_ROLE },
+    snowflake: {
+      role: settings.SNOWFLAKE_ROLE,
+      warehouse: settings.SNOWFLAKE_WAREHOUSE,
+      endpoint: settings.HEAPFERRY_SNOWFLAKE_ENDPOINT,
+      credentials: () => snowflakeLogin(settings),
+    },
+  }
+}
+
+type SnowflakeLogin =
+  | { kind: 'key'; user: string; pem: string; passphrase: string | undefined }
+  | { kind: 'token'; type: Settings['SNOWFLAKE_AUTHENTICATOR']; text: string }
+
+/** A key pair before a token, and a token of the environment before one in a file. */
+function snowflakeLogin(settings: Settings): SnowflakeLogin {
+  const { SNOWFLAKE_USER: user, SNOWFLAKE_PRIVATE_KEY_FILE: keyFile, SNOWFLAKE_TOKEN_FILE_PATH: tokenFile } = settings
+  if (keyFile !== undefined) {
+    if (user === undefined)
+      throw new OperatorError(
+        'A key pair is of a user, and SNOWFLAKE_USER is not set',
+        'Set it in the environment or in .env to the user whose RSA_PUBLIC_KEY belongs to SNOWFLAKE_PRIVATE_KEY_FILE.',
+      )
+    const pem = secretIn(keyFile, 'SNOWFLAKE_PRIVATE_KEY_FILE')
+    return { kind: 'key', user, pem, passphrase: settings.SNOWFLAKE_PRIVATE_KEY_PASSPHRASE }
+  }
+  const token = settings.SNOWFLAKE_TOKEN ?? (tokenFile && secretIn(tokenFile, 'SNOWFLAKE_TOKEN_FILE_PATH').trim()) ?? ''
+  // Anything else would be told by whoever writes it into a request, in full.
+  if (/^[\x21-\x7e]+$/.test(token)) return { kind: 'token', type: settings.SNOWFLAKE_AUTHENTICATOR, text: token }
+  throw new OperatorError(
+    token === ''
+      ? 'There is nothing to log in to Snowflake with'
+      : 'The token for Snowflake holds blanks, line ends or signs that no token has',
+    'Set SNOWFLAKE_USER and SNOWFLAKE_PRIVATE_KEY_FILE (a key pair), or SNOWFLAKE_TOKEN, or SNOWFLAKE_TOKEN_FILE_PATH with a file that holds the token alone, in the environment or in .env.',
+  )
+}
+
+function secretIn(file: string, setting: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new OperatorError(
+      `The file of ${setting} cannot be read: ${file}`,
+      `Check ${setting}, and that this user may read the file.`,
+      { cause },
+    )
   }
 }
 

@@ -21,6 +21,7 @@ export function timelineText(entry: TimelineEntry): string {
       return `unloading of ${entry.tables === 1 ? '1 table' : `${grouped(entry.tables)} tables`} with ${grouped(entry.of)} rows begun by ${entry.by}${left}`
     }
     case 'unloaded':
+      if (entry.rows === 0 && entry.notice !== undefined) return entry.notice
       return `unloaded ${entry.table}: ${grouped(entry.rows)} rows${entry.notice === undefined ? '' : `. ${entry.notice}`}`
     case 'phase_completed':
       return `phase completed: ${entry.phase}`

@@ -36,6 +36,8 @@ const StagedTable = z.object({
   query: z.uuid().optional(),
   /** Where the warehouse writes into a bucket: the number of the folder that it was last told to write into. */
   attempt: Count.optional(),
+  /** What the warehouse calls it, where it has names of its own. */
+  handle: z.string().optional(),
 })
 export type StagedTable = z.infer<typeof StagedTable>
 

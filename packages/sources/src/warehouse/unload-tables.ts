@@ -20,7 +20,7 @@ import { renamedColumns } from '../export/renamed-columns.ts'
 import { singular } from '../export/known-tables.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { folderOf, putStage, readStage, type Stage, type StagedTable } from './stage.ts'
-import { type Catalogue, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
+import { type Catalogue, QueryFailed, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
 import { assertWritesInto, writtenIntoBucket } from './write-into-bucket.ts'
 
@@ -145,12 +145,15 @@ export async function openUnloading(
         if (error instanceof Error && error.name === 'AbortError' && work.signal.aborted) return
         // What was asked of an altered table is of no use any more.
         const isGone = error instanceof ResultGone
-        if (table.query === undefined || !(isGone || error instanceof SourceChanged)) throw error
+        const isOver = error instanceof QueryFailed
+        if (table.query === undefined || !(isGone || isOver || error instanceof SourceChanged)) throw error
         // Nothing of it was handed out.
         table.windows = [{ window: { kind: 'whole' }, expected: rowsToBeIn(table), parts: null }]
         delete table.query
+        delete table.handle
         await work.holding()
         await putStage(place, stage)
+        if (isOver) throw error.told
         if (!isGone || restarts > 0) throw error
         const notice = `${table.table} is queried again, and read from its beginning: ${error.message}`
         yield { files: [], told: { table: table.table, rows: 0, notice } }
@@ -162,11 +165,17 @@ export async function openUnloading(
   async function queryOf(table: StagedTable, { warehouse: open, holding, onProgress }: UnloadWork): Promise<void> {
     if (!open.queries || !table.windows.some(({ window }) => window.kind === 'whole')) return
     onProgress(progress(table.table))
+    const isAgain = table.query !== undefined
     table.query ??= randomUUID()
     await holding()
     // Before it is asked: whoever comes after this process finds it again, and does not pay for another.
     await putStage(place, stage)
-    const windows = await open.queries.windows(relationOf(table), table.query)
+    if (open.queries.begin && table.handle === undefined) {
+      table.handle = await open.queries.begin(relationOf(table), { uuid: table.query, isAgain })
+      await holding()
+      await putStage(place, stage)
+    }
+    const windows = await open.queries.windows(relationOf(table), table.handle ?? table.query)
     table.windows = windows.map(({ window, rows }) => ({ window, expected: rows, parts: null }))
     await holding()
     await putStage(place, stage)
@@ -418,8 +427,8 @@ export function tablesToUnload(
         'Make a view of one of them under another name, in a schema of its own, and give that schema.',
       )
     if (table.kind === 'all_events' || (table.kind === 'helper' && !isHelperOfHeap(table.name))) {
-      if (table.kind === 'helper' && table.leftOutBy === 'mapping') left.push(relation.name)
-      else idle.push(relation.name)
+      if (table.kind === 'helper' && table.leftOutBy === 'mapping') left.push(table.name)
+      else idle.push(table.name)
       continue
     }
     assertColumns(table, relation, mapping)

@@ -23,7 +23,22 @@ export interface WarehouseOptions {
     /** As whom it writes into a bucket: ARNs of roles, or `default`. */
     role: string
   }
+  snowflake?: SnowflakeOptions
 }
+
+export interface SnowflakeOptions {
+  /** As SQL writes names; without them: those of the user. */
+  role: string | undefined
+  warehouse: string | undefined
+  /** Without it: the account's own, by https. */
+  endpoint: string | undefined
+  /** Asked before every request, since a token may have been renewed. @throws OperatorError when there are none */
+  credentials(): SnowflakeCredentials
+}
+
+export type SnowflakeCredentials =
+  | { kind: 'key'; user: string; pem: string; passphrase: string | undefined }
+  | { kind: 'token'; type: 'OAUTH' | 'PROGRAMMATIC_ACCESS_TOKEN'; text: string }
 
 /** A column as it is read: `sql` makes the text that every way of reading gives. */
 export const WarehouseColumn = z.object({
@@ -135,10 +150,17 @@ export interface WrittenTable {
 /** Queries whose results the warehouse keeps for a while. */
 interface WarehouseQueries {
   /**
+   * Where the warehouse has names of its own for queries: begins one, and does not wait for it.
+   * @param id a random UUID, stored before this is called. `isAgain`: it may have begun by it already, and is found then
+   * @returns the name, which is stored before `windows` is called with it
+   * @throws SourceChanged when the table is not what it was
+   */
+  begin?(relation: Relation, id: { uuid: string; isAgain: boolean }): Promise<string>
+  /**
    * Asks for all rows of a table, or finds that they were asked for, and waits until the result is there.
-   * @param id a random UUID, which is stored before this is called: the same one finds the same query again
+   * @param id what `begin` named it, else a random UUID; stored before this is called: the same one finds the same query again
    * @returns the windows that tile the result
-   * @throws ResultGone, SourceChanged when the table is not what it was
+   * @throws ResultGone, QueryFailed, SourceChanged when the table is not what it was
    */
   windows(relation: Relation, id: string): Promise<{ window: Window; rows: number }[]>
   /** All of it was read. */
@@ -148,6 +170,17 @@ interface WarehouseQueries {
 /** The warehouse has no longer what a query gave: that table is to be queried again, and read from its beginning. */
 export class ResultGone extends OperatorError {
   override name = 'ResultGone'
+}
+
+/** A query has come to no result, and never will: whoever comes next has to ask anew. */
+export class QueryFailed extends Error {
+  override name = 'QueryFailed'
+  /** What it failed by, and what to do. */
+  readonly told: OperatorError
+  constructor(told: OperatorError) {
+    super(told.message, { cause: told })
+    this.told = told
+  }
 }
 
 export interface WarehouseWork {
@@ -160,13 +193,14 @@ export interface WarehouseWork {
 const opened: Readonly<Record<string, () => Promise<OpenWarehouse>>> = {
   bigquery: async () => (await import('./bigquery/open-bigquery.ts')).openBigquery,
   redshift: async () => (await import('./redshift/open-redshift.ts')).openRedshift,
+  snowflake: async () => (await import('./snowflake/open-snowflake.ts')).openSnowflake,
 }
 
 type OpenWarehouse = (source: string, options: WarehouseOptions, work: WarehouseWork) => Warehouse
 
-/** Whether a SOURCE is a warehouse: one that is read, or one that cannot be yet. */
+/** Whether a SOURCE is a warehouse. */
 export function isWarehouse(source: string): boolean {
-  return /^(?:redshift|bigquery|snowflake):/i.test(source)
+  return loaderOf(source) !== undefined
 }
 
 /**
@@ -178,11 +212,12 @@ export async function openWarehouse(
   options: WarehouseOptions,
   work: WarehouseWork = {},
 ): Promise<Warehouse> {
-  const scheme = /^\w+/.exec(source)?.[0].toLowerCase() ?? ''
-  const load = opened[scheme]
-  if (load) return (await load())(source, options, work)
-  throw new OperatorError(
-    `A warehouse of the kind ${scheme} cannot be read yet`,
-    'Unload its tables into files (Parquet, Avro, JSON lines or CSV), and give those: a folder or s3://bucket/prefix.',
-  )
+  const load = loaderOf(source)
+  if (load === undefined) throw new Error('the source is no warehouse')
+  return (await load())(source, options, work)
+}
+
+function loaderOf(source: string): (() => Promise<OpenWarehouse>) | undefined {
+  const scheme = /^(\w+):/.exec(source)?.[1]?.toLowerCase() ?? ''
+  return Object.hasOwn(opened, scheme) ? opened[scheme] : undefined
 }

@@ -1,4 +1,5 @@
 import { OperatorError } from '@heapferry/domain'
+import { assertNoTwins } from '../twin-columns.ts'
 import type { Catalogue, WarehouseRow, Relation } from '../warehouse.ts'
 import type { RedshiftAddress } from './redshift-address.ts'
 import { redshiftColumn } from './redshift-columns.ts'
@@ -58,18 +59,4 @@ export async function redshiftCatalogue(
     }
   })
   return { relations: found, notices }
-}
-
-function assertNoTwins(table: string, columns: readonly { name: string }[]): void {
-  const seen = new Set<string>()
-  for (const { name } of columns) {
-    if (!seen.has(name.toLowerCase())) {
-      seen.add(name.toLowerCase())
-      continue
-    }
-    throw new OperatorError(
-      `${table} has two columns ${name.toLowerCase()}, which differ in upper and lower case alone`,
-      'Make a view of the table that calls them otherwise, in a schema of its own, and give that schema.',
-    )
-  }
 }
