@@ -50,8 +50,6 @@ test('the password is in no log and reaches no worker', () => {
 })
 
 test('BigQuery is reached without TLS on this machine alone', () => {
-  const endpoint = (text: string) =>
-    warehouseOptionsOf(loadSettings({}, { HEAPFERRY_BIGQUERY_ENDPOINT: text })).bigquery.endpoint
   expect(endpoint('http://127.0.0.1:9050')).toBe('http://127.0.0.1:9050')
   expect(endpoint('https://bigquery.example.com')).toBe('https://bigquery.example.com')
   for (const text of ['http://bigquery.example.com', 'http://127.0.0.1:x@evil.example', 'ftp://127.0.0.1'])
@@ -63,3 +61,7 @@ test('workers are not told where the credentials of Google are', () => {
   expect(warehouseOptionsOf(settings).bigquery.keyFile).toBe('/key.json')
   expect(Object.keys(environmentFor(settings))).not.toContain('GOOGLE_APPLICATION_CREDENTIALS')
 })
+
+function endpoint(text: string): string | undefined {
+  return warehouseOptionsOf(loadSettings({}, { HEAPFERRY_BIGQUERY_ENDPOINT: text })).bigquery.endpoint
+}
