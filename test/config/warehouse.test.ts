@@ -50,8 +50,6 @@ test('the password is in no log and reaches no worker', () => {
 })
 
 test('BigQuery is reached without TLS on this machine alone', () => {
-  const endpoint = (text: string) =>
-    warehouseOptionsOf(loadSettings({}, { HEAPFERRY_BIGQUERY_ENDPOINT: text })).bigquery.endpoint
   expect(endpoint('http://127.0.0.1:9050')).toBe('http://127.0.0.1:9050')
   expect(endpoint('https://bigquery.example.com')).toBe('https://bigquery.example.com')
   for (const text of ['http://bigquery.example.com', 'http://127.0.0.1:x@evil.example', 'ftp://127.0.0.1'])
@@ -127,3 +125,7 @@ test('tokens and passphrases of Snowflake are in no log and reach no worker', ()
   expect(Object.keys(environmentFor(settings))).not.toContain('SNOWFLAKE_TOKEN')
   expect(Object.values(environmentFor(settings))).not.toContain('s3cret')
 })
+
+function endpoint(text: string): string | undefined {
+  return warehouseOptionsOf(loadSettings({}, { HEAPFERRY_BIGQUERY_ENDPOINT: text })).bigquery.endpoint
+}
