@@ -96,6 +96,16 @@ const entries: readonly CommandEntry[] = [
     description: 'what a run did: inputs, settings, tallies, rejected rows, history, how to undo',
     load: async () => (await import('./commands/report.ts')).reportCommand,
   },
+  {
+    term: 'support [RUN]',
+    description: 'one file for asking for help: how a run stands, without names, rows or secrets',
+    load: async () => (await import('./commands/support.ts')).supportCommand,
+  },
+  {
+    term: 'fake-posthog',
+    description: 'serve a stand-in for PostHog, to rehearse with several machines',
+    load: async () => (await import('./commands/fake-posthog.ts')).fakePostHogCommand,
+  },
 ]
 
 /** What `--help` lists: term and description of every command, in the order of a migration. */
