@@ -9,8 +9,8 @@ COPY packages packages
 COPY apps apps
 # A container cannot install what it lacks: optional peers (of warehouses, of OpenTelemetry) are in it, at the locked versions.
 RUN node build.mjs --fresh \
-  && node -e "const p = JSON.parse(fs.readFileSync('package.json')); for (const name in p.peerDependencies) p.dependencies[name] = p.devDependencies[name]; fs.writeFileSync('package.json', JSON.stringify(p))" \
-  && npm prune --omit=dev \
+  && node -e "const p = JSON.parse(fs.readFileSync('package.json')); for (const name in p.peerDependencies) { p.dependencies[name] = p.devDependencies[name]; delete p.devDependencies[name] } delete p.peerDependencies; fs.writeFileSync('package.json', JSON.stringify(p))" \
+  && npm prune --omit=dev --omit=optional \
   && find node_modules -name '*.map' -delete
 
 FROM node:26.13.0-trixie-slim

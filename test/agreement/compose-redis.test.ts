@@ -54,7 +54,9 @@ test('the Redis of docker-compose.yml lets nobody in without its password, whate
     .replace('exec redis-server', `exec '${server}'`)
     .replace('/data', folder)
     .trimEnd()
-  const redis = spawn('sh', ['-c', `${script} --port ${port} --bind 127.0.0.1`], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const redis = spawn('sh', ['-c', `${script} --port ${port} --bind 127.0.0.1`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
   onTestFinished(async () => {
     if (redis.exitCode !== null) return
     redis.kill()

@@ -111,8 +111,8 @@ test('Compose and Kubernetes start commands that there are, with settings that t
     ...Object.values(services).map(({ command }) => command),
     ...pods.map(({ spec }) => spec.containers[0].args ?? ['sh']),
   ].filter(([command]) => command !== 'sh')
-  expect(lines.map(([command]) => command).toSorted()).toEqual(
-    ['dashboard', 'dashboard', 'enqueue', 'enqueue', 'fake-posthog', 'worker', 'worker'].toSorted(),
+  expect(new Set(lines.map(([command]) => command))).toEqual(
+    new Set(['dashboard', 'enqueue', 'fake-posthog', 'worker']),
   )
   for (const [name = '', ...args] of lines) {
     const command = (await programFor([name])).commands.find((one) => one.name() === name)

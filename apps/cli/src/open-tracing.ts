@@ -18,10 +18,11 @@ export async function openTracing(
 ): Promise<{ tracing: Tracing; closeTracing(): Promise<void> }> {
   if (settings.OTEL_EXPORTER_OTLP_ENDPOINT === undefined) return { tracing: untraced, closeTracing: async () => {} }
   openTelemetrySurroundings(settings)
-  const [{ NodeSDK, resources }, api, queue] = await load()
+  const [{ NodeSDK, resources }, api] = await unlessMissing(
+    Promise.all([import('@opentelemetry/sdk-node'), import('@opentelemetry/api')]),
+  )
   const told = onceAMinute((error) => logger.warn({ err: error }, 'OpenTelemetry'))
   const tell = (message: string): void => told(new Error(message))
-  const silent = (): void => {}
   api.diag.setLogger(
     { error: tell, warn: tell, info: silent, debug: silent, verbose: silent },
     { logLevel: api.DiagLogLevel.WARN, suppressOverrideMessage: true },
@@ -29,6 +30,8 @@ export async function openTracing(
   // The default detectors add the command line, which names the export.
   const sdk = new NodeSDK({ resourceDetectors: [resources.envDetector, resources.hostDetector] })
   sdk.start()
+  // It takes the meter that there is when it is made.
+  const queue = await unlessMissing(queueTelemetry())
 
   const tracer = api.trace.getTracer('heapferry')
   const rows = api.metrics
@@ -58,9 +61,11 @@ export async function openTracing(
   }
 }
 
-async function load() {
+const silent = (): void => {}
+
+async function unlessMissing<T>(loading: Promise<T>): Promise<T> {
   try {
-    return await Promise.all([import('@opentelemetry/sdk-node'), import('@opentelemetry/api'), queueTelemetry()])
+    return await loading
   } catch (cause) {
     if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
     throw new OperatorError(

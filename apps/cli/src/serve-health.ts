@@ -30,8 +30,8 @@ export async function serveHealth(
     if (path === '/healthz') return 200
     return path === '/readyz' ? ((await isReady()) ? 200 : 503) : 404
   }
-  const server = createServer(async ({ url }, response) => {
-    response.writeHead(await statusOf(url)).end()
+  const server = createServer(({ url }, response) => {
+    void statusOf(url).then((status) => response.writeHead(status).end())
   })
   server.listen(port)
   await once(server, 'listening').catch((cause: unknown) => {

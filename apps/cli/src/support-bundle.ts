@@ -63,7 +63,12 @@ export async function supportBundle(run: Run, { ledger, redis }: OpenLedger, set
     latest: of(latest),
     files: of(
       files.map(({ path, table, format, compression, version: { sizeBytes }, columns }) => ({
-        ...{ path, table: table.name, kind: table.kind, format: format.kind, compression, sizeBytes },
+        path,
+        table: table.name,
+        kind: table.kind,
+        format: format.kind,
+        compression,
+        sizeBytes,
         columns: columns.length,
       })),
     ),
@@ -179,6 +184,6 @@ function parsedOrNull(line: string): unknown {
 }
 
 /** Those are told beside the logs; process and host are of no use elsewhere. */
-function withoutSettings({ settings: _, pid: __, ...line }: z.infer<typeof LogLine>): object {
-  return line
+function withoutSettings(line: z.infer<typeof LogLine>): object {
+  return Object.fromEntries(Object.entries(line).filter(([field]) => field !== 'settings' && field !== 'pid'))
 }

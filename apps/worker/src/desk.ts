@@ -106,13 +106,12 @@ export async function openDesk(
     telemetry: tracing.queue,
     process: async (job, signal) => {
       const { chunk } = job
+      const where = () => ({ chunk: chunk.id, table: presence.tableOf(chunk.id) })
       try {
         return await tracing.span('chunk', { run: run.id, phase, chunk: chunk.id, rows: chunk.rows }, async (tell) => {
-          const turn = () => work.process(job, signal)
-          const where = () => ({ chunk: chunk.id, table: presence.tableOf(chunk.id) })
-          const outcome = (await pausingOnOperatorErrors(run, options, turn, where)) ?? { kind: 'interrupted' as const }
-          tell({ outcome: outcome.kind, table: presence.tableOf(chunk.id) ?? '' })
-          return outcome
+          const outcome = await pausingOnOperatorErrors(run, options, () => work.process(job, signal), where)
+          tell({ outcome: outcome?.kind ?? 'interrupted', table: where().table ?? '' })
+          return outcome ?? { kind: 'interrupted' }
         })
       } finally {
         presence.ended(chunk.id)

@@ -2,7 +2,7 @@ import type { RunId } from '@heapferry/domain'
 import type { QueueTelemetry } from '@heapferry/queue'
 
 /** Of a span: names places and counts, never a row. */
-export type Attributes = Readonly<Record<string, string | number>>
+type Attributes = Readonly<Record<string, string | number>>
 
 /** What is told to OpenTelemetry of the work on chunks. What is awaited inside of a span becomes its children. */
 export interface Tracing {

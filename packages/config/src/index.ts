@@ -14,7 +14,6 @@ export {
   requireProject,
   requireQueries,
   type Settings,
-  secretNames,
   settingsSchema,
   shownSettings,
   takeSecretsOutOfEnvironment,

@@ -148,7 +148,7 @@ export type SettingName = keyof Settings
  * Settings that nobody may see. Each may also be the content of a file, which `NAME_FILE` names: that is how Docker and
  * Kubernetes hand secrets over, and what lists of processes and of a container's environment do not show.
  */
-export const secretNames = [
+const secretNames = [
   'POSTHOG_API_KEY',
   'POSTHOG_PERSONAL_API_KEY',
   'HEAPFERRY_HASH_SALT',
