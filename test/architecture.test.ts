@@ -43,6 +43,8 @@ const owners: Record<string, string> = {
   yaml: 'packages/config',
   pino: 'packages/config',
   commander: 'apps/cli',
+  '@opentelemetry': 'apps/cli',
+  'bullmq-otel': 'packages/queue',
   express: 'apps/dashboard',
 }
 

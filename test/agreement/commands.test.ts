@@ -23,7 +23,7 @@ test('every heapferry command line in the documents is one that the command line
   let seen = 0
   for (const { name, text } of documents) {
     for (const [line] of text.matchAll(
-      /(?:npm start -- |heapferry )(?:plan|mapping|run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|retry|verify|report|clean|pace|demo)\b[^`\n]*/g,
+      /(?:npm start -- |heapferry )(?:plan|mapping|run|enqueue|worker|dashboard|status|runs|pause|resume|cancel|rejected|retry|verify|report|clean|support|pace|demo)\b[^`\n]*/g,
     )) {
       seen++
       const words = line

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { loadSettings } from '@heapferry/config'
 import { connectRedis } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
@@ -12,48 +13,64 @@ import { z } from 'zod'
 import { temporaryFolder } from '../support/folder.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 
+const Service = z.object({ environment: z.record(z.string(), z.unknown()), secrets: z.array(z.string()) })
 const Compose = z.object({
   services: z.object({
-    redis: z.object({ command: z.string(), environment: z.record(z.string(), z.unknown()) }),
-    producer: z.object({ environment: z.record(z.string(), z.unknown()) }),
-    worker: z.object({ environment: z.record(z.string(), z.unknown()) }),
-    dashboard: z.object({ environment: z.record(z.string(), z.unknown()) }),
+    redis: z.object({ command: z.tuple([z.literal('sh'), z.literal('-c'), z.string()]), secrets: z.array(z.string()) }),
+    producer: Service,
+    worker: Service,
+    dashboard: Service,
   }),
+  secrets: z.record(z.string(), z.object({ file: z.string() })),
 })
 const text = readFileSync(path.resolve(import.meta.dirname, '../../docker-compose.yml'), 'utf8')
-const { services } = Compose.parse(parse(text, { merge: true }))
+const { services, secrets } = Compose.parse(parse(text, { merge: true }))
 
-test('every service of docker-compose.yml has the password of its Redis from .env, and none begins without', () => {
-  const told = '${REDIS_PASSWORD:?set REDIS_PASSWORD in .env'
-  expect(services.redis.environment['REDISCLI_AUTH']).toContain(told)
+test('every service of docker-compose.yml has the password of its Redis, from a file alone', () => {
+  expect(secrets['redis_password']?.file).toMatch(/secrets\}\/redis_password$/)
+  expect(services.redis.secrets).toEqual(['redis_password'])
   for (const service of ['producer', 'worker', 'dashboard'] as const) {
-    const { REDIS_URL: url, REDIS_PASSWORD: password } = services[service].environment
-    expect([service, url, password]).toEqual([service, 'redis://redis:6379', expect.stringContaining(told)])
+    const { environment } = services[service]
+    expect([service, services[service].secrets]).toEqual([service, expect.arrayContaining(['redis_password'])])
+    expect([service, environment['REDIS_URL'], environment['REDIS_PASSWORD_FILE']]).toEqual([
+      service,
+      'redis://redis:6379',
+      '/run/secrets/redis_password',
+    ])
   }
+  expect(text).not.toMatch(/REDIS_PASSWORD:/)
 })
 
 test('the Redis of docker-compose.yml lets nobody in without its password, whatever signs that has', async () => {
-  const password = `p4ss:@/%40 "wörd" $HOME '; #`
+  const password = `p4ss:@/%40 \\ "wörd" $HOME '; #`
   const folder = await temporaryFolder()
+  await writeFile(path.join(folder, 'redis_password'), `${password}\n`)
   const server = serverCandidates.find((candidate) => spawnSync(candidate, ['--version']).status === 0)
   const port = await freePort()
-  // In the place of the image's own, which drops privileges and then does the same.
-  const entryPoint = `#!/bin/sh\nshift\nexec '${server}' "$@" --port ${port} --bind 127.0.0.1 --dir '${folder}'\n`
-  await writeFile(path.join(folder, 'docker-entrypoint.sh'), entryPoint, { mode: 0o755 })
-  const [, script = ''] = /^sh -c '(.*)'$/s.exec(services.redis.command) ?? []
-  const env = { PATH: `${folder}:${process.env.PATH}`, REDISCLI_AUTH: password }
-  const redis = spawn('sh', ['-c', script.replaceAll('$$', '$')], { env, stdio: 'ignore' })
+  // Of this machine instead of the image's, and where this test may write.
+  const script = services.redis.command[2]
+    .replaceAll('$$', '$')
+    .replaceAll(/\/tmp\/|\/run\/secrets\//g, `${folder}/`)
+    .replace('exec redis-server', `exec '${server}'`)
+    .replace('/data', folder)
+    .trimEnd()
+  const redis = spawn('sh', ['-c', `${script} --port ${port} --bind 127.0.0.1`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
   onTestFinished(async () => {
     if (redis.exitCode !== null) return
     redis.kill()
     await once(redis, 'exit')
   })
 
+  for await (const line of createInterface({ input: redis.stdout })) if (line.includes('Ready to accept')) break
   const url = `redis://127.0.0.1:${port}`
-  const { REDIS_URL: withPassword = '' } = loadSettings({}, { REDIS_URL: url, REDIS_PASSWORD: password }, folder)
+  const given = { REDIS_URL: url, REDIS_PASSWORD_FILE: path.join(folder, 'redis_password') }
+  const { REDIS_URL: withPassword = '' } = loadSettings({}, given, folder)
   const known = await connectRedis(withPassword, () => {})
   onTestFinished(() => known.disconnect())
   expect(await known.config('GET', 'maxmemory-policy')).toContain('noeviction')
+  expect(await known.config('GET', 'appendonly')).toContain('yes')
   await expect(connectRedis(url, () => {})).rejects.toThrow('NOAUTH')
 })
 

@@ -66,6 +66,31 @@ test.each([
   expect(JSON.stringify(all)).not.toContain('sec')
 })
 
+test('every secret may lie in a file that NAME_FILE names, as Docker and Kubernetes hand them over', async () => {
+  const folder = await temporaryFolder()
+  await writeFile(path.join(folder, 'key'), `${key}\n`)
+  await writeFile(path.join(folder, 'password'), 'p4ss: wörd\n')
+  const env = {
+    POSTHOG_API_KEY_FILE: path.join(folder, 'key'),
+    REDIS_PASSWORD_FILE: 'password',
+    REDIS_URL: 'redis://redis',
+  }
+  const settings = loadSettings({}, env, folder)
+  expect(settings).toMatchObject({ POSTHOG_API_KEY: key, REDIS_URL: 'redis://:p4ss%3A%20w%C3%B6rd@redis' })
+  // What is said outright comes first, and what workers get is the value.
+  expect(loadSettings({}, { ...env, POSTHOG_API_KEY: `${key}x` }, folder).POSTHOG_API_KEY).toBe(`${key}x`)
+  expect(environmentFor(settings)).toMatchObject({ POSTHOG_API_KEY: key, POSTHOG_API_KEY_FILE: undefined })
+})
+
+test.each([
+  ['missing', /REDIS_PASSWORD_FILE names .*missing, which cannot be read: ENOENT/],
+  ['empty', /REDIS_PASSWORD_FILE names .*empty, which is empty/],
+])('a secret whose file is %s is told, and not taken for unset', async (file, told) => {
+  const folder = await temporaryFolder()
+  await writeFile(path.join(folder, 'empty'), '\n')
+  expect(() => loadSettings({}, { REDIS_PASSWORD_FILE: file }, folder)).toThrow(told)
+})
+
 test('an empty value counts as not set', async () => {
   expect(loadSettings({}, { POSTHOG_HOST: '', LOG_LEVEL: '' }, await temporaryFolder())).toMatchObject({
     LOG_LEVEL: 'info',

@@ -12,3 +12,7 @@ export const programsFolder = isClone ? path.join(folder, '.heapferry') : cacheF
 
 /** What is typed before the name of a command. */
 export const typed = isClone ? 'npm start --' : 'npx heapferry'
+
+/** Where the code of this very program lies: compiled, or the sources. */
+export const codeFolders =
+  path.basename(here) === 'dist' ? [here] : [path.join(folder, 'apps'), path.join(folder, 'packages')]

@@ -101,6 +101,16 @@ const entries: readonly CommandEntry[] = [
     description: 'delete what heapferry keeps of a run that is over: stage, identities, indexes, grant',
     load: async () => (await import('./commands/clean.ts')).cleanCommand,
   },
+  {
+    term: 'support [RUN]',
+    description: 'one file for asking for help: how a run stands, without names, rows or secrets',
+    load: async () => (await import('./commands/support.ts')).supportCommand,
+  },
+  {
+    term: 'fake-posthog',
+    description: 'serve a stand-in for PostHog, to rehearse with several machines',
+    load: async () => (await import('./commands/fake-posthog.ts')).fakePostHogCommand,
+  },
 ]
 
 /** What `--help` lists: term and description of every command, in the order of a migration. */

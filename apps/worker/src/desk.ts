@@ -17,6 +17,7 @@ import { openSink, type SinkAccess, type SinkListener } from './open-sink.ts'
 import { pausingOnOperatorErrors } from './pausing-on-operator-errors.ts'
 import { Presence } from './presence.ts'
 import { limitsFor, runWork } from './run-work.ts'
+import { type Tracing, untraced } from './tracing.ts'
 import { watchedPlace } from './watched-place.ts'
 
 export interface DeskOptions extends SinkAccess {
@@ -29,6 +30,8 @@ export interface DeskOptions extends SinkAccess {
   hashSalt: string | null
   /** Where producers leave what is too large or too personal for Redis: a folder, or `s3://bucket/prefix`. */
   store: string
+  /** Without it nobody is told. */
+  tracing?: Tracing
   logger: Logger
 }
 
@@ -67,7 +70,7 @@ export async function openDesk(
   { phase, pace }: { phase: Phase; pace: Pace },
   options: DeskOptions,
 ): Promise<Desk> {
-  const { ledger, redis, logger, name, startedAtMs, hashSalt, s3 } = options
+  const { ledger, redis, logger, name, startedAtMs, hashSalt, s3, tracing = untraced } = options
   const store = await openWorkStore(options.store, s3)
   const pacer = redisPacer(redis, run.id, pace)
   const presence = new Presence({ ledger, run: run.id, name, startedAtMs })
@@ -79,25 +82,39 @@ export async function openDesk(
   const { sink, answers, closeSink } = await openSink(run.destination, options, pacer, listener(run, presence, options))
   const work = runWork(run, {
     ledger,
-    sink: { send: (...batch) => presence.during('sending', () => sink.send(...batch)) },
+    sink: {
+      send: (...batch) =>
+        tracing.span('slice', { events: batch[0].length, table: batch[2].table.name }, () =>
+          presence.during('sending', () => sink.send(...batch)),
+        ),
+    },
     source,
     store,
     loading: (load) => presence.during('reading', load),
     limits: limitsFor(run.destination, pacer),
     hashSalt,
-    onProgress: ({ chunk: { id, firstRow, rows }, file, read }) =>
-      presence.progressed({ id, table: file.table.name, firstRow, rows, read }),
+    onProgress: ({ chunk: { id, firstRow, rows }, file: { table }, read }) => {
+      const more = presence.progressed({ id, table: table.name, firstRow, rows, read })
+      tracing.rows(more, { run: run.id, table: table.name })
+    },
   })
   const consumer = new ChunkConsumer({
     redis,
     run: run.id,
     phase,
     concurrency,
+    telemetry: tracing.queue,
     process: async (job, signal) => {
+      const { chunk } = job
+      const where = () => ({ chunk: chunk.id, table: presence.tableOf(chunk.id) })
       try {
-        return (await pausingOnOperatorErrors(run, options, () => work.process(job, signal))) ?? { kind: 'interrupted' }
+        return await tracing.span('chunk', { run: run.id, phase, chunk: chunk.id, rows: chunk.rows }, async (tell) => {
+          const outcome = await pausingOnOperatorErrors(run, options, () => work.process(job, signal), where)
+          tell({ outcome: outcome?.kind ?? 'interrupted', table: where().table ?? '' })
+          return outcome ?? { kind: 'interrupted' }
+        })
       } finally {
-        presence.ended(job.chunk.id)
+        presence.ended(chunk.id)
       }
     },
     onError: onceAMinute((error) => logger.warn({ err: error, run: run.id }, 'queue')),
@@ -134,13 +151,15 @@ export async function openDesk(
 function listener(run: Run, presence: Presence, { ledger, logger }: DeskOptions): SinkListener {
   return {
     onWaiting: (waiting) => {
-      presence.waits(waiting).catch((error: unknown) => logger.error({ err: error }, 'waiting could not be told'))
+      presence
+        .waits(waiting)
+        .catch((error: unknown) => logger.error({ err: error, run: run.id }, 'waiting could not be told'))
     },
     onTransport: (transport, reason) => {
       logger.info({ run: run.id, transport, reason }, 'how events are sent')
       ledger
         .setTransport(run.id, transport, reason)
-        .catch((error: unknown) => logger.error({ err: error }, 'how events are sent could not be told'))
+        .catch((error: unknown) => logger.error({ err: error, run: run.id }, 'how events are sent could not be told'))
     },
     onOtherWarning: (words) => logger.warn({ run: run.id, words }, 'PostHog remarked on an event that it took'),
   }

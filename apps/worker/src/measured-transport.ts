@@ -1,22 +1,27 @@
 import { type Answers, answerSeconds, noAnswers } from '@heapferry/domain'
 import type { TransportAnswer, Transport } from '@heapferry/posthog'
+import type { Tracing } from './tracing.ts'
 
 export interface MeasuredTransport extends Transport {
   /** What was answered since the last call; null where nothing was. */
   taken(): Answers | null
 }
 
-/** Counts the answers of a transport, by status and by the time they took. */
-export function measuredTransport(transport: Transport): MeasuredTransport {
+/** Counts the answers of a transport, by status and by the time they took, and has each request traced. */
+export function measuredTransport(transport: Transport, tracing: Tracing): MeasuredTransport {
   let byStatus: Record<string, number> = {}
   let byTime = [...noAnswers.byTime]
   let totalMs = 0
   return {
     async send(events) {
       const sentAtMs = performance.now()
-      const answer = await transport.send(events)
+      const [answer, status] = await tracing.span('request', { events: events.length }, async (tell) => {
+        const answered = await transport.send(events)
+        const answeredStatus = statusOf(answered)
+        tell({ status: answeredStatus })
+        return [answered, answeredStatus] as const
+      })
       const ms = performance.now() - sentAtMs
-      const status = statusOf(answer)
       byStatus[status] = (byStatus[status] ?? 0) + 1
       const bucket = answerSeconds.findIndex((seconds) => ms <= seconds * 1000)
       const index = bucket === -1 ? answerSeconds.length : bucket

@@ -3,6 +3,7 @@ import { createSink, openTransport } from '@heapferry/posthog'
 import { openPlace, type S3Options } from '@heapferry/sources'
 import { jsonLinesSink } from './json-lines-sink.ts'
 import { measuredTransport } from './measured-transport.ts'
+import { type Tracing, untraced } from './tracing.ts'
 
 /** What it takes to reach destinations. */
 export interface SinkAccess {
@@ -10,6 +11,7 @@ export interface SinkAccess {
   apiKey: string | null
   transport: TransportName | 'auto'
   s3: S3Options
+  tracing?: Tracing
 }
 
 /** Told while events are sent. */
@@ -35,14 +37,14 @@ export async function openSink(
   pacer: Pacer,
   { onWaiting, onTransport, onOtherWarning }: SinkListener,
 ): Promise<OpenSink> {
-  const { apiKey, s3 } = access
+  const { apiKey, s3, tracing = untraced } = access
   if (destination.kind === 'json_lines') {
     const place = await openPlace(destination.root, s3)
     return { sink: jsonLinesSink(place), answers: () => null, closeSink: async () => place.close() }
   }
   if (apiKey === null) throw new Error('a run of a PostHog project was taken without its key')
   const { host } = destination
-  const transport = measuredTransport(await openTransport(access.transport, { host, apiKey }, onTransport))
+  const transport = measuredTransport(await openTransport(access.transport, { host, apiKey }, onTransport), tracing)
   const sink = createSink({ transport, pacer, onWaiting, onOtherWarning })
   return { sink, answers: transport.taken, closeSink: () => transport.close() }
 }

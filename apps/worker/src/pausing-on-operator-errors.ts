@@ -9,15 +9,17 @@ export async function pausingOnOperatorErrors<T>(
   run: Run,
   { ledger, logger }: { ledger: Pick<RunLedger, 'pauseIfRunning'>; logger: Logger },
   work: () => Promise<T>,
+  /** What else a line of the log says of it. */
+  where: () => object = () => ({}),
 ): Promise<T | undefined> {
   try {
     return await work()
   } catch (error) {
     if (!(error instanceof OperatorError)) {
-      logger.error({ err: error, run: run.id }, 'a chunk failed')
+      logger.error({ err: error, run: run.id, ...where() }, 'a chunk failed')
       throw error
     }
-    logger.error({ run: run.id, reason: error.message, hint: error.hint }, 'the run is paused')
+    logger.error({ err: error, run: run.id, ...where(), hint: error.hint }, 'the run is paused')
     await ledger.pauseIfRunning(run.id, { kind: 'pause', by: 'heapferry', reason: error.message, hint: error.hint })
     return undefined
   }

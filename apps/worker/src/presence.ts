@@ -57,11 +57,18 @@ export class Presence {
     }
   }
 
-  /** A chunk was taken, or more of it was committed. */
-  progressed(chunk: Pulse['chunks'][number]): void {
-    this.#rows += chunk.read - (this.#inHand.get(chunk.id)?.read ?? chunk.read)
+  /** A chunk was taken, or more of it was committed. @returns how many rows more */
+  progressed(chunk: Pulse['chunks'][number]): number {
+    const rows = chunk.read - (this.#inHand.get(chunk.id)?.read ?? chunk.read)
+    this.#rows += rows
     this.#inHand.set(chunk.id, chunk)
     this.#movedAtMs = performance.now()
+    return rows
+  }
+
+  /** Undefined where the chunk is not in hand, or its table not yet known. */
+  tableOf(chunk: ChunkId): string | undefined {
+    return this.#inHand.get(chunk)?.table
   }
 
   ended(chunk: ChunkId): void {

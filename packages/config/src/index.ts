@@ -7,6 +7,7 @@ export {
   fingerprintOf,
   hashSaltFor,
   loadSettings,
+  openTelemetrySurroundings,
   readKeyFile,
   s3OptionsOf,
   requireDestination,

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { parseEnv } from 'node:util'
 import {
   type Destination,
+  errorMessage,
   hashes,
   type Mapping,
   OperatorError,
@@ -160,6 +161,8 @@ export const settingsSchema = z.object({
   HEAPFERRY_HOME: z.string().min(1).default('.heapferry'),
   /** What producer and workers share beside Redis: a folder, or `s3://bucket/prefix`. Else below HEAPFERRY_HOME. */
   HEAPFERRY_WORK_STORE: z.string().min(1).optional(),
+  /** Where `worker` and `enqueue` answer `/healthz` and `/readyz`; without it they listen nowhere. */
+  HEAPFERRY_HEALTH_PORT: Port.optional(),
   /** Where the dashboard listens. Anything but loopback needs a password. */
   HEAPFERRY_DASHBOARD_HOST: z.string().min(1).default('127.0.0.1'),
   /** 0 takes any free port. */
@@ -174,6 +177,10 @@ export const settingsSchema = z.object({
     .transform((text) => text.split(',').map((proxy) => proxy.trim()))
     .pipe(z.array(TrustedProxy))
     .default([]),
+  /** A collector of OpenTelemetry, which is told what workers do; without it nobody is. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as http://127.0.0.1:4318' })
+    .optional(),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'expected a level of pino, such as info')
     .default('info'),
@@ -186,6 +193,24 @@ function hasTlsOrStaysHere(address: string): boolean {
   if (username !== '' || password !== '') return false
   return protocol === 'https:' || /^(?:localhost|\[::1\]|127(?:\.\d{1,3}){3})$/.test(hostname)
 }
+
+/**
+ * Settings that nobody may see. Each may also be the content of a file, which `NAME_FILE` names: that is how Docker and
+ * Kubernetes hand secrets over, and what lists of processes and of a container's environment do not show.
+ */
+const secretNames = [
+  'POSTHOG_API_KEY',
+  'POSTHOG_PERSONAL_API_KEY',
+  'HEAPFERRY_HASH_SALT',
+  'HEAPFERRY_DASHBOARD_PASSWORD',
+  'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
+  'REDIS_URL',
+  'REDIS_PASSWORD',
+  'REDIS_SENTINEL_PASSWORD',
+  'PGPASSWORD',
+  'SNOWFLAKE_PRIVATE_KEY_PASSPHRASE',
+  'SNOWFLAKE_TOKEN',
+] as const satisfies readonly SettingName[]
 
 function isProxy(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
@@ -212,6 +237,7 @@ export function loadSettings(
     const value = [flag[name], env[name], file[name]].find((text) => text !== undefined && text !== '')
     if (value !== undefined) given[name] = value
   }
+  for (const name of secretNames) given[name] ??= secretInFile(`${name}_FILE`, { ...file, ...env }, folder)
   const parsed = settingsSchema.safeParse(given)
   if (parsed.success) {
     const { HEAPFERRY_HOME: home, HEAPFERRY_WORK_STORE: store, REDIS_URL: redis } = parsed.data
@@ -231,6 +257,21 @@ export function loadSettings(
       : [`${faults.length} settings are wrong:`, ...faults.map((fault) => `  ${fault}`)],
     'Set them in the environment or in .env; .env.example explains each.',
   )
+}
+
+function secretInFile(setting: string, env: NodeJS.ProcessEnv, folder: string): string | undefined {
+  const file = env[setting]
+  if (file === undefined || file === '') return undefined
+  const told = `${setting} names ${path.resolve(folder, file)}, which`
+  const hint = 'Name a file that holds the value alone and that this user may read, or unset it.'
+  let text: string
+  try {
+    text = readFileSync(path.resolve(folder, file), 'utf8').trim()
+  } catch (cause) {
+    throw new OperatorError(`${told} cannot be read: ${errorMessage(cause)}`, hint, { cause })
+  }
+  if (text === '') throw new OperatorError(`${told} is empty`, hint)
+  return text
 }
 
 /** A key in a file leaves no trace in the shell's history or in the list of processes. */
@@ -343,26 +384,25 @@ export function s3OptionsOf(settings: Settings): { endpoint?: string; pathStyle:
   }
 }
 
-/** The settings in force, for a log: with the secrets masked. */
-export function shownSettings(settings: Settings): Record<string, unknown> {
-  return {
-    ...settings,
-    POSTHOG_API_KEY: masked(settings.POSTHOG_API_KEY),
-    POSTHOG_PERSONAL_API_KEY: masked(settings.POSTHOG_PERSONAL_API_KEY),
-    HEAPFERRY_HASH_SALT: masked(settings.HEAPFERRY_HASH_SALT),
-    REDIS_PASSWORD: masked(settings.REDIS_PASSWORD),
-    REDIS_SENTINEL_PASSWORD: masked(settings.REDIS_SENTINEL_PASSWORD),
-    PGPASSWORD: masked(settings.PGPASSWORD),
-    SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: masked(settings.SNOWFLAKE_PRIVATE_KEY_PASSPHRASE),
-    SNOWFLAKE_TOKEN: masked(settings.SNOWFLAKE_TOKEN),
-    HEAPFERRY_DASHBOARD_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_PASSWORD),
-    HEAPFERRY_DASHBOARD_VIEWER_PASSWORD: masked(settings.HEAPFERRY_DASHBOARD_VIEWER_PASSWORD),
-    REDIS_URL: settings.REDIS_URL === undefined ? undefined : withoutPassword(settings.REDIS_URL),
-  }
+/**
+ * What OpenTelemetry's SDK reads in the environment, where .env alone may have it. Logs are no part of it unless somebody says
+ * so: there are log files.
+ */
+export function openTelemetrySurroundings({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }: Settings): void {
+  if (endpoint !== undefined) process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = endpoint
+  process.env['OTEL_SERVICE_NAME'] ??= 'heapferry'
+  process.env['OTEL_LOGS_EXPORTER'] ??= 'none'
 }
 
-function masked(value: string | undefined): string | undefined {
-  return value === undefined ? undefined : '***'
+/** The settings in force, for a log: with the secrets masked. */
+export function shownSettings(settings: Settings): Record<string, unknown> {
+  const secrets = secretNames.map((name) => [name, settings[name] === undefined ? undefined : '***'])
+  const { REDIS_URL: redis } = settings
+  return {
+    ...settings,
+    ...Object.fromEntries(secrets),
+    REDIS_URL: redis === undefined ? undefined : withoutPassword(redis),
+  }
 }
 
 /**
@@ -412,21 +452,8 @@ function withoutPassword(text: string): string {
 
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
 export function takeSecretsOutOfEnvironment(): void {
-  const secrets = [
-    'POSTHOG_API_KEY',
-    'POSTHOG_PERSONAL_API_KEY',
-    'HEAPFERRY_HASH_SALT',
-    'HEAPFERRY_DASHBOARD_PASSWORD',
-    'HEAPFERRY_DASHBOARD_VIEWER_PASSWORD',
-    'REDIS_URL',
-    'REDIS_PASSWORD',
-    'REDIS_SENTINEL_PASSWORD',
-    'PGPASSWORD',
-    'GOOGLE_APPLICATION_CREDENTIALS',
-    'SNOWFLAKE_PRIVATE_KEY_PASSPHRASE',
-    'SNOWFLAKE_TOKEN',
-  ]
-  for (const secret of secrets) delete process.env[secret]
+  // A path, for whose content libraries look by themselves.
+  for (const secret of [...secretNames, 'GOOGLE_APPLICATION_CREDENTIALS']) delete process.env[secret]
 }
 
 /** The environment for a worker process: keys travel here, never in its arguments. */
@@ -446,8 +473,11 @@ export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
     SNOWFLAKE_PRIVATE_KEY_PASSPHRASE: __________,
     SNOWFLAKE_TOKEN: ___________,
     SNOWFLAKE_TOKEN_FILE_PATH: ____________,
+    // One listener to a port; `heapferry run` sees its workers die.
+    HEAPFERRY_HEALTH_PORT: _____________,
     ...needed
   } = settings
+  const unread = secretNames.map((name) => [`${name}_FILE`, undefined])
   const own = Object.entries(needed).map(([name, value]) => [name, String(value)])
-  return { ...process.env, ...Object.fromEntries(own) }
+  return { ...process.env, ...Object.fromEntries(unread), ...Object.fromEntries(own) }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type RunId } from '@heapferry/domain'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import type { QueueTelemetry } from './queue-telemetry.ts'
 import type { Redis } from './redis-client.ts'
 import { shownFailure } from './shown-failure.ts'
 import { keysOf, queueName } from './keys.ts'
@@ -94,6 +95,8 @@ export interface ConsumerOptions {
   phase: Phase
   /** Chunks at once: while one waits for PostHog's answer, another is converted. */
   concurrency: number
+  /** Told of its jobs. */
+  telemetry?: QueueTelemetry | undefined
   process(job: ChunkJob, signal: AbortSignal): Promise<ChunkOutcome>
   onError(error: Error): void
 }
@@ -115,7 +118,7 @@ async function pauseAfterError({ attemptsMade, opts }: Job, signal: AbortSignal)
 export class ChunkConsumer {
   readonly #worker: Worker
 
-  constructor({ redis, run, phase, concurrency, process, onError }: ConsumerOptions) {
+  constructor({ redis, run, phase, concurrency, telemetry, process, onError }: ConsumerOptions) {
     // BullMQ hands the signal over only to functions that declare three parameters.
     const handle = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
       if (token === undefined || signal === undefined) throw new Error('BullMQ gave no lock token or signal')
@@ -153,6 +156,7 @@ export class ChunkConsumer {
       prefix: keysOf(redis).queuePrefix(run),
       autorun: false,
       concurrency,
+      ...(telemetry && { telemetry }),
       lockDuration: lockMs,
       skipLockRenewal: true,
       stalledInterval: 5000,

@@ -1,6 +1,7 @@
 export { ChunkConsumer, type ChunkJob, ChunkQueue } from './chunk-queue.ts'
+export { type QueueTelemetry, queueTelemetry } from './queue-telemetry.ts'
 export type { OnRefusal } from './refused-commands.ts'
-export { connectRedis, redisAnswer, redisMemory } from './redis.ts'
+export { connectRedis, redisAnswer, redisFacts, redisMemory } from './redis.ts'
 export { type RedisLedger, redisLedger } from './redis-ledger.ts'
 export { redisPacer, type RunPacer } from './redis-pacer.ts'
 export { fetchedRedisServer, fetchRedisServer } from './fetch-redis-server.ts'

@@ -245,3 +245,20 @@ export async function redisAnswer(
   )
   return Promise.race([answer, sleep(answerSoonMs, none, { ref: false })])
 }
+
+const facts = [
+  'redis_version,valkey_version,server_name,redis_mode,os,arch_bits,uptime_in_seconds,io_threads_active',
+  'connected_clients,blocked_clients,maxclients,used_memory,used_memory_peak,used_memory_rss,maxmemory,maxmemory_policy',
+  'mem_fragmentation_ratio,loading,aof_enabled,aof_last_write_status,aof_last_bgrewrite_status,rdb_last_bgsave_status',
+  'rdb_changes_since_last_save,total_connections_received,total_commands_processed,instantaneous_ops_per_sec',
+  'rejected_connections,expired_keys,evicted_keys,total_error_replies,role,connected_slaves,master_link_status',
+  'used_cpu_sys,used_cpu_user,cluster_enabled',
+].flatMap((line) => line.split(','))
+
+/** What Redis says of its version, memory, persistence and refusals; nothing that names a machine or a path. */
+export async function redisFacts(redis: Redis): Promise<Record<string, string>> {
+  const info = await redis.info()
+  const all = new Map([...info.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, field = '', value = '']) => [field, value]))
+  const told = [...all].filter(([field]) => facts.includes(field) || /^errorstat_[A-Z]+$/.test(field))
+  return Object.fromEntries(told)
+}

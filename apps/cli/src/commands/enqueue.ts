@@ -12,6 +12,7 @@ import { openScratch } from '../open-scratch.ts'
 import { options, settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { requestOf, type RunFlags } from '../run-request.ts'
+import { serveHealth } from '../serve-health.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
@@ -48,7 +49,9 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const request = requestOf(source, flags, { settings, destination })
   const logger = createLogger({ level: settings.LOG_LEVEL, role: 'producer' })
   const stop = stopSignal('Stopping. The same command goes on.')
+  const health = await serveHealth(settings.HEAPFERRY_HEALTH_PORT)
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
+  health.askFrom(() => redis.ping())
   try {
     const production = await openRun(request, ledger, {
       s3: s3OptionsOf(settings),
@@ -76,6 +79,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
     if (stop.aborted) process.exitCode = exitCodes.stopped
     else answer(run.id)
   } finally {
+    health.close()
     await close()
   }
 }

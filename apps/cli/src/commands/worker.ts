@@ -16,7 +16,9 @@ import { startWorker } from '@heapferry/worker'
 import { keyCheckSkipped } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
+import { openTracing } from '../open-tracing.ts'
 import { options, parseRunId, type ProjectFlags, settingsFrom } from '../options.ts'
+import { serveHealth } from '../serve-health.ts'
 
 export function workerCommand(command: Command): void {
   command
@@ -40,7 +42,7 @@ SIGTERM and Ctrl-C hand its chunks over to other workers.`,
 }
 
 /** What handing chunks over may take: what is left of a request in flight (3 s at most) and its commit. */
-const handOverMs = 5000
+export const handOverMs = 5000
 
 const preflightEveryMs = 5000
 
@@ -85,11 +87,14 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
     forced = setTimeout(() => process.exit(exitCodes.failed), handOverMs).unref()
   })
 
+  const health = await serveHealth(settings.HEAPFERRY_HEALTH_PORT)
   if (destination.kind === 'posthog' && apiKey !== null) {
     if (settings.HEAPFERRY_SKIP_KEY_CHECK) logger.warn(keyCheckSkipped)
     else await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   }
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
+  health.askFrom(() => redis.ping())
+  const { tracing, closeTracing } = await openTracing(settings, logger)
   const name = `${hostname()}:${process.pid}`
   const { HEAPFERRY_TRANSPORT: transport } = settings
   const worker = startWorker({
@@ -103,11 +108,14 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
     store: workStoreOf(settings),
     s3: s3OptionsOf(settings),
     only: flags.run,
+    tracing,
     logger,
   })
   logger.info({ name, settings: shownSettings(settings) }, 'worker started')
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   await worker.close()
+  await closeTracing()
+  health.close()
   await close()
   clearTimeout(forced)
   logger.info('worker ended')
