@@ -82,8 +82,8 @@ test('a support bundle tells how a run stands, and no secret, name or cell that 
   expect(bundle.status.tables).toMatchObject([{ table: 'table 1', rejected_by_reason: { missing_user_id: 1 } }])
   expect(bundle.files).toMatchObject([{ path: 'file 1', table: 'table 1', kind: 'event', columns: 4 }])
   expect(bundle.timeline[0]).toMatchObject({ kind: 'created', by: 'person 1' })
-  expect(bundle.redis).toMatchObject({ maxmemory_policy: 'noeviction', aof_enabled: '1' })
-  expect(bundle.logs.worker).toContainEqual(expect.objectContaining({ level: 'info', msg: 'worker started' }))
+  expect(bundle.redis).toMatchObject([{ maxmemory_policy: 'noeviction', aof_enabled: '1' }])
+  expect(bundle.logs.run).toContainEqual(expect.objectContaining({ level: 'info', msg: 'run', run: 'this run' }))
   const [failed, paused] = bundle.logs.worker.slice(-2)
   expect(failed).toMatchObject({ level: 'error', time: line.time, msg: 'a chunk failed', run: 'this run' })
   expect(failed.err).toMatchObject({

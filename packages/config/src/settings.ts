@@ -237,7 +237,10 @@ export function loadSettings(
     const value = [flag[name], env[name], file[name]].find((text) => text !== undefined && text !== '')
     if (value !== undefined) given[name] = value
   }
-  for (const name of secretNames) given[name] ??= secretInFile(`${name}_FILE`, { ...file, ...env }, folder)
+  for (const name of secretNames) {
+    const secret = given[name] ?? secretInFile(`${name}_FILE`, { ...file, ...env }, folder)
+    if (secret !== undefined) given[name] = secret
+  }
   const parsed = settingsSchema.safeParse(given)
   if (parsed.success) {
     const { HEAPFERRY_HOME: home, HEAPFERRY_WORK_STORE: store, REDIS_URL: redis } = parsed.data

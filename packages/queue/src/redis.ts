@@ -255,9 +255,13 @@ const facts = [
   'used_cpu_sys,used_cpu_user,cluster_enabled',
 ].flatMap((line) => line.split(','))
 
-/** What Redis says of its version, memory, persistence and refusals; nothing that names a machine or a path. */
-export async function redisFacts(redis: Redis): Promise<Record<string, string>> {
-  const info = await redis.info()
+/** What every primary says of its version, memory, persistence and refusals; nothing that names a machine or a path. */
+export async function redisFacts(redis: Redis): Promise<Record<string, string>[]> {
+  return Promise.all(primariesOf(redis).map(factsOf))
+}
+
+async function factsOf(node: OneRedis): Promise<Record<string, string>> {
+  const info = await node.info()
   const all = new Map([...info.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, field = '', value = '']) => [field, value]))
   const told = [...all].filter(([field]) => facts.includes(field) || /^errorstat_[A-Z]+$/.test(field))
   return Object.fromEntries(told)

@@ -51,7 +51,7 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const stop = stopSignal('Stopping. The same command goes on.')
   const health = await serveHealth(settings.HEAPFERRY_HEALTH_PORT)
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
-  health.askFrom(() => redis.ping())
+  health.askFrom(redis)
   try {
     const production = await openRun(request, ledger, {
       s3: s3OptionsOf(settings),

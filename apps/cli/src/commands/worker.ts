@@ -93,7 +93,7 @@ async function work(flags: ProjectFlags & { run?: RunId }): Promise<void> {
     else await untilKeyIsKnown({ host: destination.host, apiKey, logger, signal: stop.signal })
   }
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
-  health.askFrom(() => redis.ping())
+  health.askFrom(redis)
   const { tracing, closeTracing } = await openTracing(settings, logger)
   const name = `${hostname()}:${process.pid}`
   const { HEAPFERRY_TRANSPORT: transport } = settings
