@@ -55,9 +55,13 @@ const peers: readonly Peer[] = [
     install: () => npmInstalled('mixpanel-import@3.1.43'),
     command: async ({ file, host }) => ({
       argv: [
-        ...[process.execPath, '--require', path.join(here, 'send-to-bench.cjs')],
-        ...['node_modules/mixpanel-import/index.js', file, '--token', 'bench', '--secret', 'bench'],
-        ...['--format', 'csv', '--vendor', 'heap', '--abridged', '--compress', '--logs', 'false', '--verbose', 'false'],
+        process.execPath,
+        '--require',
+        path.join(here, 'send-to-bench.cjs'),
+        'node_modules/mixpanel-import/index.js',
+        file,
+        ...'--token bench --secret bench --format csv --vendor heap'.split(' '),
+        ...'--abridged --compress --logs false --verbose false'.split(' '),
       ],
       env: { BENCH_SERVER: host },
       cwd: installed,
@@ -97,8 +101,13 @@ function heapferry(workers: number): Peer {
       const bin = path.resolve(import.meta.dirname, '../dist/heapferry.mjs')
       return {
         argv: [
-          ...[process.execPath, bin, 'run', file, '--run', 'bench', '--mapping', mapping],
-          ...['--workers', String(workers), '--no-dashboard'],
+          process.execPath,
+          bin,
+          'run',
+          file,
+          ...`--run bench --workers ${workers} --no-dashboard`.split(' '),
+          '--mapping',
+          mapping,
         ],
         env: {
           POSTHOG_HOST: host,

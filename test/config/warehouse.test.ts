@@ -50,10 +50,10 @@ test('the password is in no log and reaches no worker', () => {
 })
 
 test('BigQuery is reached without TLS on this machine alone', () => {
-  expect(endpoint('http://127.0.0.1:9050')).toBe('http://127.0.0.1:9050')
-  expect(endpoint('https://bigquery.example.com')).toBe('https://bigquery.example.com')
+  expect(bigqueryEndpoint('http://127.0.0.1:9050')).toBe('http://127.0.0.1:9050')
+  expect(bigqueryEndpoint('https://bigquery.example.com')).toBe('https://bigquery.example.com')
   for (const text of ['http://bigquery.example.com', 'http://127.0.0.1:x@evil.example', 'ftp://127.0.0.1'])
-    expect(() => endpoint(text)).toThrow(/HEAPFERRY_BIGQUERY_ENDPOINT/)
+    expect(() => bigqueryEndpoint(text)).toThrow(/HEAPFERRY_BIGQUERY_ENDPOINT/)
 })
 
 test('workers are not told where the credentials of Google are', () => {
@@ -126,6 +126,6 @@ test('tokens and passphrases of Snowflake are in no log and reach no worker', ()
   expect(Object.values(environmentFor(settings))).not.toContain('s3cret')
 })
 
-function endpoint(text: string): string | undefined {
+function bigqueryEndpoint(text: string): string | undefined {
   return warehouseOptionsOf(loadSettings({}, { HEAPFERRY_BIGQUERY_ENDPOINT: text })).bigquery.endpoint
 }

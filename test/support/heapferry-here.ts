@@ -31,7 +31,7 @@ export function heapferryAnswer(args: readonly string[], surroundings: Surroundi
   if (args[0] !== 'run') return heapferryHere(args, surroundings)
   return inside(surroundings, async ({ setEnv, said, listenersToCome }) => {
     const over = new AbortController()
-    let stopWorker = () => {}
+    let stopWorker: (() => void) | undefined
     const working = (async () => {
       const name = await said(/^Run (\S+): |^\{"run":"([^"]+)"/m, over.signal)
       if (name === null) return
@@ -47,7 +47,7 @@ export function heapferryAnswer(args: readonly string[], surroundings: Surroundi
     // It is the run's, and would be the worker's too.
     process.exitCode = undefined
     over.abort()
-    stopWorker()
+    stopWorker?.()
     await working
     return code
   })
