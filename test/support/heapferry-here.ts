@@ -34,7 +34,7 @@ export function heapferryAnswer(args: readonly string[], surroundings: Surroundi
     let stopWorker: (() => void) | undefined
     const working = (async () => {
       const name = await said(/^Run (\S+): |^\{"run":"([^"]+)"/m, over.signal)
-      if (name === null) return
+      if (name === null || over.signal.aborted) return
       // Of a key nothing is left there once it was read.
       setEnv()
       stopWorker = listenersToCome()
@@ -85,6 +85,14 @@ async function inside({ env, cwd }: Surroundings, execution: (inside: Inside) =>
   process.argv = [process.execPath, bin]
   process.execArgv = []
   process.chdir(cwd)
+  const come: NodeJS.SignalsListener[] = []
+  let isStopped = false
+  const onNewListener = (event: string | symbol, listener: NodeJS.SignalsListener): void => {
+    if (event !== 'SIGTERM') return
+    // A worker that is asked to end before it listens would stay.
+    if (isStopped) queueMicrotask(() => listener('SIGTERM'))
+    else come.push(listener)
+  }
   try {
     const code = await execution({
       setEnv,
@@ -96,9 +104,10 @@ async function inside({ env, cwd }: Surroundings, execution: (inside: Inside) =>
         }
       },
       listenersToCome() {
-        const here = new Set(process.listeners('SIGTERM'))
+        process.on('newListener', onNewListener)
         return () => {
-          for (const listener of process.listeners('SIGTERM')) if (!here.has(listener)) listener('SIGTERM')
+          isStopped = true
+          for (const listener of come) listener('SIGTERM')
         }
       },
     })
@@ -110,6 +119,7 @@ async function inside({ env, cwd }: Surroundings, execution: (inside: Inside) =>
     stdout.release()
     stderr.release()
     vi.unstubAllEnvs()
+    process.off('newListener', onNewListener)
     for (const { signal, known } of listeners)
       for (const listener of process.listeners(signal)) if (!known.has(listener)) process.off(signal, listener)
   }
