@@ -5,7 +5,7 @@ import { startFakePostHog } from '@heapferry/fake-posthog'
 import { Report } from '@heapferry/migration'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
-import { heapferryAnswer } from '../support/heapferry-here.ts'
+import { heapferryHere } from '../support/heapferry-here.ts'
 
 const apiKey = 'phc_report00000000000000000000000000000000000'
 const planted = `<script>alert(1)</script>`
@@ -17,11 +17,12 @@ test('a run leaves a report of itself, and no script of an export runs in it', a
   const home = path.join(folder, 'home')
   const env = { POSTHOG_HOST: posthog.url, POSTHOG_API_KEY: apiKey, HEAPFERRY_HOME: home }
   const options = { cwd: folder, env }
-  const command = (...args: string[]) => heapferryAnswer(args, options)
+  const command = (...args: string[]) => heapferryHere(args, options)
   const csv = `event_id,user_id,time\n1,2,2023-01-02 03:04:05\n3,4,${planted}\n5,,2023-01-02 03:04:05\n`
   await writeFile(path.join(folder, 'clicks.csv'), csv)
 
-  const { stderr } = await command('run', 'clicks.csv', '--run', 'told')
+  // The report has what a worker of its own has told when it ended.
+  const { stderr } = await command('run', 'clicks.csv', '--run', 'told', '--workers', '1', '--no-dashboard')
   const html = /Report: (.*)/.exec(stderr)?.[1] ?? ''
   expect(path.dirname(html)).toBe(path.join(home, 'runs', 'told'))
   const report = Report.parse(JSON.parse(await readFile(html.replace(/html$/, 'json'), 'utf8')))

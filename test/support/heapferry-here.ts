@@ -25,7 +25,8 @@ export function heapferryHere(args: readonly string[], surroundings: Surrounding
 
 /**
  * The same, where `run` serves no page and its only worker is the command `worker` in this process, which begins once the run is
- * there: for tests that look at neither. To load a worker takes a process as long as all else.
+ * there: for tests that look at neither. To load a worker takes a process as long as all else. Here it ends after `run`, and not
+ * before it: what the command tells at its end may lack the last second of what workers tell of themselves.
  */
 export function heapferryAnswer(args: readonly string[], surroundings: Surroundings): Promise<Answer> {
   if (args[0] !== 'run') return heapferryHere(args, surroundings)
