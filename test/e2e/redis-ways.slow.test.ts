@@ -99,6 +99,7 @@ test('a run goes over TLS with a certificate of its own, as a user who may do no
   const { ca, client } = certificates
   const files = `tlsCa=${ca}&tlsCert=${client.cert}&tlsKey=${client.key}`
   const migration = await migrating(`rediss://heapferry:secret@127.0.0.1:${port}?${files}`)
+  await migration.untilSent(0.1)
   await migration.endsWhole()
 })
 
