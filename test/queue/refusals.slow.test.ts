@@ -176,9 +176,13 @@ test('a Redis that has another password when a connection breaks is tried again 
   )
   onTestFinished(() => redis.disconnect())
   await admin.acl('SETUSER', 'worker', 'resetpass', '>another')
-  await admin.client('KILL', 'USER', 'worker')
   let done = false
+  // On its way when the connection breaks.
+  await admin.client('PAUSE', 60_000, 'WRITE')
   const written = redis.hset('run', 'field', 'value').then(() => (done = true))
+  await until('Redis has it', async () => /cmd=hset/.test(String(await admin.client('LIST'))))
+  await admin.client('KILL', 'USER', 'worker')
+  await admin.client('UNPAUSE')
   const refused = () => errors.filter((message) => message.includes('WRONGPASS'))
   await until('it is told', () => refused().length > 0)
   // Long enough to be refused more than once.
