@@ -147,7 +147,7 @@ test('while Redis loads its data, who works waits for it and is told, and who lo
   await before.admin.mset(Object.fromEntries(Array.from({ length: 2000 }, (_, nth) => [`key ${nth}`, 'x'])))
   await before.admin.save()
   // 10 ms a key: 20 s, and answers meanwhile.
-  const slowly = ['--key-load-delay', '10000', '--loading-process-events-interval-bytes', '1024']
+  const slowly = ['--key-load-delay', '10000', '--loading-process-events-interval-bytes', '128']
   const { url } = await startRedis(['--dir', before.folder, ...slowly])
   const told: (RedisRefusal | null)[] = []
   const looks = connectRedis(url, () => {}).catch((error: unknown) => error)
