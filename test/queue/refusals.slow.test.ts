@@ -144,10 +144,10 @@ test('a connection whose other side is silently gone is replaced within 30 s, in
 
 test('while Redis loads its data, who works waits for it and is told, and who looks is told', async () => {
   const before = await startRedis()
-  await before.admin.mset(Object.fromEntries(Array.from({ length: 2000 }, (_, nth) => [`key ${nth}`, 'x'])))
+  await before.admin.mset(Object.fromEntries(Array.from({ length: 10_000 }, (_, nth) => [`key ${nth}`, 'x'])))
   await before.admin.save()
-  // 10 ms a key: 20 s, and answers meanwhile.
-  const slowly = ['--key-load-delay', '10000', '--loading-process-events-interval-bytes', '128']
+  // 2 ms a key: 20 s, and answers several times a second meanwhile.
+  const slowly = ['--key-load-delay', '2000', '--loading-process-events-interval-bytes', '1024']
   const { url } = await startRedis(['--dir', before.folder, ...slowly])
   const told: (RedisRefusal | null)[] = []
   const looks = connectRedis(url, () => {}).catch((error: unknown) => error)
