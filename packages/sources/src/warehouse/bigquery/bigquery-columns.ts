@@ -1,4 +1,5 @@
 import { timestampText } from '../../formats/cell-text.ts'
+import { columnAs } from '../column-as.ts'
 import type { Relation, WarehouseColumn } from '../warehouse.ts'
 import { NotOfKind } from '../write-avro.ts'
 
@@ -11,12 +12,7 @@ import { NotOfKind } from '../write-avro.ts'
  */
 export function bigqueryColumn(name: string, type: string): WarehouseColumn | null {
   const column = quoted(name)
-  const as = (sql: string, kind: WarehouseColumn['kind'] = 'string'): WarehouseColumn => ({
-    name: name.toLowerCase(),
-    type,
-    sql,
-    kind,
-  })
+  const as = columnAs(name, type)
   switch (type) {
     case 'INTEGER':
     case 'INT64':

@@ -1,3 +1,4 @@
+import { columnAs } from '../column-as.ts'
 import type { WarehouseColumn } from '../warehouse.ts'
 import { quoted } from './redshift-fault.ts'
 
@@ -9,12 +10,7 @@ import { quoted } from './redshift-fault.ts'
  */
 export function redshiftColumn(name: string, type: string): WarehouseColumn | null {
   const column = quoted(name)
-  const as = (sql: string, kind: WarehouseColumn['kind'] = 'string'): WarehouseColumn => ({
-    name: name.toLowerCase(),
-    type,
-    sql,
-    kind,
-  })
+  const as = columnAs(name, type)
   switch (type) {
     case 'smallint':
     case 'integer':

@@ -1,4 +1,5 @@
 import { dateText, timestampText, timeText } from '../../formats/cell-text.ts'
+import { columnAs } from '../column-as.ts'
 import type { Relation, WarehouseColumn } from '../warehouse.ts'
 import { quoted } from './snowflake-address.ts'
 
@@ -11,12 +12,7 @@ import { quoted } from './snowflake-address.ts'
  */
 export function snowflakeColumn(name: string, type: string, scale: string | null): WarehouseColumn | null {
   const column = quoted(name)
-  const as = (sql: string, kind: WarehouseColumn['kind'] = 'string'): WarehouseColumn => ({
-    name: name.toLowerCase(),
-    type,
-    sql,
-    kind,
-  })
+  const as = columnAs(name, type)
   switch (type) {
     case 'NUMBER':
       return scale === '0' ? as(column) : as(`TO_VARCHAR(${column})`)
