@@ -2,7 +2,6 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { loadSettings } from '@heapferry/config'
@@ -10,6 +9,7 @@ import { connectRedis } from '@heapferry/queue'
 import { expect, onTestFinished, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 
@@ -73,12 +73,3 @@ test('the Redis of docker-compose.yml lets nobody in without its password, whate
   expect(await known.config('GET', 'appendonly')).toContain('yes')
   await expect(connectRedis(url, () => {})).rejects.toThrow('NOAUTH')
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}

@@ -10,7 +10,8 @@ import { moveSlot, startCluster, startClusterOfOne } from '../support/redis-clus
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
-import { freePort, killRedis, type RedisProcess, startAgain, startRedis } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
+import { killRedis, type RedisProcess, startAgain, startRedis } from '../support/redis-process.ts'
 import { startSentinels } from '../support/redis-sentinels.ts'
 import { until } from '../support/until.ts'
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'v
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { noS3 } from '../support/place.ts'
-import { freePort } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { emptySchema, makeTaps, source } from './heap-in-fakesnow.ts'
 import { startFakesnow, type TestSnowflake } from './start-fakesnow.ts'
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'
-import { freePort } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { until } from '../support/until.ts'
 import { bqemulatorPython } from './install-bqemulator.ts'
 

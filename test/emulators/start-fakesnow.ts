@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import path from 'node:path'
 import { z } from 'zod'
-import { freePort } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { until } from '../support/until.ts'
 import { fakesnowPython } from './install-fakesnow.ts'
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import type { TestStore } from '../support/s3-stand-in.ts'
 import { until } from '../support/until.ts'
 import { motoServer } from './install-moto.ts'
@@ -37,14 +37,4 @@ export async function startMoto(): Promise<TestStore> {
       await ended
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  server.close()
-  await once(server, 'close')
-  return address.port
 }

@@ -4,7 +4,7 @@ import { chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
-import { freePort } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { postgresVersions } from './install-postgres.ts'
 
 /** A PostgreSQL of other authors, which speaks Redshift's protocol and most of its SQL; in processes that end with `close`. */

@@ -100,6 +100,15 @@ test('a killed server comes back by ensure with the same address and data', asyn
   expect(await ask(url, (redis) => redis.get('ledger'))).toBe('row 7')
 })
 
+test.runIf(process.platform === 'linux')(
+  'while it is away no connection of any program is given its port, not even a client’s that tries it again',
+  async () => {
+    const [least = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split('\t').map(Number)
+    expect(least).toBeGreaterThan(1024)
+    expect(Number(new URL((await open()).url).port)).toBeLessThan(least)
+  },
+)
+
 test('ensure leaves a server alone that answers', async () => {
   const server = await open()
   const { pid } = server

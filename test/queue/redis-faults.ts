@@ -3,7 +3,8 @@ import path from 'node:path'
 import type { RedisRefusal } from '@heapferry/domain'
 import { connectRedis, type Redis } from '@heapferry/queue'
 import { onTestFinished } from 'vitest'
-import { freePort, type RedisProcess } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
+import { type RedisProcess } from '../support/redis-process.ts'
 import { until } from '../support/until.ts'
 
 export interface Fault {

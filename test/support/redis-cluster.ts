@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort, type RedisProcess, startAgain, startRedis } from './redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
+import { type RedisProcess, startAgain, startRedis } from './redis-process.ts'
 import { until } from './until.ts'
 
 export interface RedisCluster {

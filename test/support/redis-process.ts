@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { Redis } from 'ioredis'
 import { onTestFinished } from 'vitest'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { temporaryFolder } from './folder.ts'
 import { serverCandidates } from './server-candidates.ts'
 import { until } from './until.ts'
@@ -69,14 +69,4 @@ async function spawnFirst(given: readonly string[], cwd: string): Promise<ChildP
     if (isThere) return child
   }
   throw new Error('no redis-server to test with')
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port')
-  return address.port
 }

@@ -1,12 +1,12 @@
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { chmod, link, mkdir, open, readFile, realpath, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { OperatorError } from '@heapferry/domain'
 import { Redis, ReplyError } from 'ioredis'
+import { freePort } from './free-port.ts'
 
 /** A redis-server of heapferry's own: on 127.0.0.1, behind a password, with its data on disk between commands. */
 export interface PrivateRedis {
@@ -389,15 +389,6 @@ async function newSettings(folder: string): Promise<Settings> {
 /** redis.conf takes C-like escapes between double quotes. */
 function quoted(path: string): string {
   return `"${path.replace(/["\\]/g, '\\$&')}"`
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((settle, fail) => server.once('error', fail).listen(0, '127.0.0.1', settle))
-  const address = server.address()
-  await new Promise((settle) => server.close(settle))
-  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port')
-  return address.port
 }
 
 /** Locks that this process holds: after a restart of a container the pid in an old lock file can be our own. */
