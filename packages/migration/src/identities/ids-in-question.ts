@@ -19,16 +19,44 @@ export function idsInQuestion({ migrations, identities, unnamed }: IdentityFacts
   return { ids, lookalikes }
 }
 
-/** Each id that rows of two ids name, ascending. */
+/**
+ * Each id that rows of two ids name, ascending. Part after part of them is gathered, sorted and kept once, so that what lies
+ * behind those that are kept is never written to, and takes no memory.
+ */
 export function migratedIds(migrations: PackedRows): BigInt64Array {
   const all = new BigInt64Array(migrations.length * 2)
   const words = wordsOf(all)
-  let next = 0
-  for (const block of migrations.blocks()) {
-    words.set(block, next)
-    next += block.length
+  const { least, width } = partsOf(migrations)
+  let kept = 0
+  for (let part = 0; part < parts; part++) {
+    let next = kept * 2
+    for (const block of migrations.blocks()) {
+      for (let id = 0; id < block.length; id += 2) {
+        const high = at(block, id + 1)
+        if (Math.floor((high - least) / width) !== part) continue
+        words[next++] = at(block, id)
+        words[next++] = high
+      }
+    }
+    kept += sortedIds(all.subarray(kept, next / 2)).length
   }
-  return sortedIds(all)
+  return all.subarray(0, kept)
+}
+
+const parts = 8
+
+/** How the high words of ids are divided, evenly, as they are nearly random. */
+function partsOf(migrations: PackedRows): { least: number; width: number } {
+  let least = Number.POSITIVE_INFINITY
+  let most = Number.NEGATIVE_INFINITY
+  for (const block of migrations.blocks()) {
+    for (let id = 0; id < block.length; id += 2) {
+      const high = at(block, id + 1)
+      least = Math.min(least, high)
+      most = Math.max(most, high)
+    }
+  }
+  return { least, width: (most - least + 1) / parts }
 }
 
 /** The numbers of the identities that are written as one of these ids is. */

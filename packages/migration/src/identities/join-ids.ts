@@ -15,25 +15,39 @@ export interface Forest {
 
 /** Uses the migrations up. */
 export function joinIds(words: Int32Array, migrations: PackedRows): Forest {
-  const pairs = sortedPairs(words, migrations)
   const count = words.length / 2
-  const firsts = new Int32Array(count).fill(-1)
   const degrees = new Int32Array(count)
   const neighbours = new Int32Array(count)
   const migratedAway = bitsFor(count)
-  // The pairs are in ascending order, whatever their order in the export was.
-  for (let pair = 0; pair < pairs.length; pair += 2) {
-    const to = at(pairs, pair)
-    const from = at(pairs, pair + 1)
+  const firsts = joinedIds(words, migrations, (from, to, joins) => {
     setBit(migratedAway, from)
-    if (!joinComponents(firsts, from, to)) continue
+    if (!joins) return
     degrees[from] = at(degrees, from) + 1
     degrees[to] = at(degrees, to) + 1
     neighbours[from] = at(neighbours, from) ^ to
     neighbours[to] = at(neighbours, to) ^ from
+  })
+  return { words, firsts, degrees, neighbours, migratedAway }
+}
+
+/**
+ * The `firsts` of a forest, for those who need no more. Uses the migrations up.
+ * @param onMigration told of each, in ascending order, whatever their order in the export was, and whether it joins two components
+ */
+export function joinedIds(
+  words: Int32Array,
+  migrations: PackedRows,
+  onMigration: (from: number, to: number, joins: boolean) => void = () => {},
+): Int32Array {
+  const pairs = sortedPairs(words, migrations)
+  const firsts = new Int32Array(words.length / 2).fill(-1)
+  for (let pair = 0; pair < pairs.length; pair += 2) {
+    const to = at(pairs, pair)
+    const from = at(pairs, pair + 1)
+    onMigration(from, to, joinComponents(firsts, from, to))
   }
   flatten(firsts)
-  return { words, firsts, degrees, neighbours, migratedAway }
+  return firsts
 }
 
 /** The first id of the component of an id. */

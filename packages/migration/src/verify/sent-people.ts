@@ -1,5 +1,5 @@
 import { migratedIds } from '../identities/ids-in-question.ts'
-import { firstIn, joinIds } from '../identities/join-ids.ts'
+import { firstIn, joinedIds } from '../identities/join-ids.ts'
 import { at, findId, wordsOf } from '../identities/packed-ids.ts'
 import { PackedRows } from '../identities/packed-rows.ts'
 import { type Hash64, hashOf } from './distinct-counter.ts'
@@ -23,7 +23,7 @@ export class SentPeople {
   /** @param merges by the hashes of their two ids; they are used up */
   constructor(merges: PackedRows) {
     this.#words = wordsOf(migratedIds(merges))
-    this.#firsts = joinIds(this.#words, merges).firsts
+    this.#firsts = joinedIds(this.#words, merges)
   }
 
   personOf(distinctId: string): PersonHash {
