@@ -20,7 +20,7 @@ const extensions = {
 } satisfies Record<keyof typeof tableWriters, string>
 const kinds = ['csv', 'csvGzip', 'jsonLines', 'jsonArray', 'avro', 'parquet'] as const
 
-const rows = 40_000
+const rows = 20_000
 
 describe.each(kinds)('of a large file, as %s', (kind) => {
   let place: ExportPlace

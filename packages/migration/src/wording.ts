@@ -19,7 +19,8 @@ export function duration(seconds: number): string {
   const minutes = Math.round(seconds / 60)
   if (seconds < 60) return `${Math.ceil(seconds)} s`
   if (minutes < 60) return `${minutes} min`
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`
 }
 
 /** What a phase brings to PostHog. */

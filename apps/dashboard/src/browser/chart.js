@@ -8,7 +8,9 @@ import { rateNames, ratesOf, stretchesOf } from './rates.js'
 /** @typedef {import('./rates.js').Point} Point */
 
 const wholeSeconds = [1, 5, 10, 15, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 604800]
+const wholeRates = Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat()
 const hour = 3600
+const day = 24 * hour
 const height = 200
 const chart = document.getElementById('chart')
 if (chart) void draw(chart)
@@ -49,14 +51,14 @@ async function draw(box) {
       width: box.clientWidth,
       height,
       series: [
-        { label: 'Time', value: (_, seconds) => (seconds == null ? '–' : new Date(seconds * 1000).toLocaleString()) },
+        { label: 'Time', value: (_, seconds) => (seconds == null ? '–' : shownTime(seconds)) },
         { ...series('rows read/s', '--going', []), fill: () => `${colour('--going')}22` },
         series('events sent/s', '--good', [6, 4]),
         series('rows rejected/s', '--bad', [2, 3]),
       ],
       axes: [
-        { ...axis, incrs: wholeSeconds },
-        { ...axis, size: 64, values: (_, values) => values.map(grouped) },
+        { ...axis, incrs: wholeSeconds, space: 80, values: (_, splits, __, ___, every) => times(splits, every) },
+        { ...axis, incrs: wholeRates, size: 64, values: (_, values) => values.map(grouped) },
       ],
       scales: { x: { auto: false, ...range(endMs()) }, y: { range: (_, __, max) => [0, Math.max(10, 1.1 * max)] } },
       cursor: {
@@ -164,6 +166,29 @@ function series(label, stroke, dash) {
     value: (_, rate) => grouped(rate),
     points: { show: false },
   }
+}
+
+/** As the page writes moments. @param {number} seconds */
+function shownTime(seconds) {
+  return new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+}
+
+/**
+ * Below the axis, short enough for a phone; the day stands where it is another.
+ * @param {readonly number[]} splits in seconds
+ * @param {number} every seconds
+ */
+function times(splits, every) {
+  let before = ''
+  return splits.map((seconds) => {
+    const at = new Date(seconds * 1000)
+    const date = at.toLocaleDateString(undefined, { month: 'short', day: 'numeric' })
+    if (every >= day) return date
+    const time = at.toLocaleTimeString(undefined, { timeStyle: every < 60 ? 'medium' : 'short' })
+    const text = date === before ? time : `${time}\n${date}`
+    before = date
+    return text
+  })
 }
 
 /** @param {string} name */
