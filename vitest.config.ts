@@ -19,7 +19,8 @@ export default defineConfig({
     globalSetup: ['test/support/make-ready.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    provide: { propertyBudget: 1 },
+    // Of the slow suites; more than 1 where somebody wants to know it of very many.
+    provide: { propertyBudget: Number(process.env.PROPERTY_BUDGET ?? 1) },
     maxWorkers: 2,
     projects: [
       {

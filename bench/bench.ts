@@ -6,6 +6,7 @@ import { benchFirstTouch } from './first-touch.ts'
 import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchLargePages } from './large-pages.ts'
+import { benchPace } from './pace.ts'
 import { benchPeople } from './people.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
@@ -36,6 +37,8 @@ const suites = {
   'first-touch': benchFirstTouch,
   /** `heapferry run`, from the file to a server that discards, with its Redis. */
   run: benchRun,
+  /** How much of a pace is used where answers take long. */
+  pace: benchPace,
   /** The same with nobody and with fifty people who look at its page. */
   pages: benchPages,
   /** Making the pages of a run of 500 tables, 20,000 files and 200 workers. */
