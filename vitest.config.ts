@@ -20,7 +20,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Of the slow suites; more than 1 where somebody wants to know it of very many.
-    provide: { propertyBudget: Number(process.env.PROPERTY_BUDGET ?? 1) },
+    provide: { propertyBudget: Number(process.env.PROPERTY_BUDGET || 1) },
     maxWorkers: 2,
     projects: [
       {
