@@ -7,6 +7,7 @@ import { benchFormats } from './formats.ts'
 import { benchIdentities } from './identities.ts'
 import { benchLargePages } from './large-pages.ts'
 import { benchPace } from './pace.ts'
+import { benchMillionChunks } from './million-chunks.ts'
 import { benchPeople } from './people.ts'
 import { benchRedisMemory } from './redis-memory.ts'
 import { benchConversion, benchSplitting } from './stages.ts'
@@ -23,6 +24,8 @@ const suites = {
   transport: benchTransport,
   /** What a chunk takes in Redis. */
   'redis-memory': benchRedisMemory,
+  /** Runs of ten thousand to a million chunks: planning and finishing them, looking at them, and Redis' memory. */
+  'million-chunks': benchMillionChunks,
   /** Reading and converting every format, and the memory it takes. */
   formats: benchFormats,
   /** Finding and looking into the files of a dump with ten thousand a table. */
