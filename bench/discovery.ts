@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { avroTable } from '../test/support/sample-dump.ts'
 import { startS3StandIn } from '../test/support/s3-stand-in.ts'
 import { fastest, inOwnProcess } from './in-own-process.ts'
@@ -11,20 +12,26 @@ const filesPerTable = 10_000
 const timesEach = 3
 const names = ['event_id', 'user_id', 'session_id', 'time', 'library', 'platform', 'country', 'path', 'query', 'title']
 
-/** A dump with ten thousand files a table, in a folder and in a bucket whose store answers at once. */
+/** A dump with ten thousand files a table, in a folder and in buckets whose stores answer at once and after 20 ms. */
 export async function benchDiscovery(): Promise<object[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'heapferry-bench-'))
-  const store = await startS3StandIn()
+  const near = await startS3StandIn()
+  const far = await startS3StandIn({ beforeAnswer: () => sleep(20) })
   try {
-    for (const file of await writeDump(folder)) await store.put(file, await readFile(path.join(folder, file)))
+    for (const file of await writeDump(folder)) {
+      const body = await readFile(path.join(folder, file))
+      for (const store of [near, far]) await store.put(file, body)
+    }
     for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) process.env[name] = 'bench'
     process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
     return [
       { place: 'folder', ...(await measured([folder])) },
-      { place: 'bucket', ...(await measured([`s3://${store.bucket}`, store.endpoint])) },
+      { place: 'bucket', ...(await measured([`s3://${near.bucket}`, near.endpoint])) },
+      { place: 'bucket, 20 ms away', ...(await measured([`s3://${far.bucket}`, far.endpoint])) },
     ]
   } finally {
-    await store.close()
+    await near.close()
+    await far.close()
     await rm(folder, { recursive: true })
   }
 }

@@ -14,6 +14,7 @@ import { ChunkQueue, redisLedger } from '@heapferry/queue'
 import { expect, test } from 'vitest'
 import { fileOf, runOf } from '../support/chunk.ts'
 import { redisForTests } from '../support/redis.ts'
+import { until } from '../support/until.ts'
 
 const server = redisForTests()
 let runs = 0
@@ -112,6 +113,38 @@ test('planning that is stopped seals nothing, and goes on when it is called agai
   expect(await plan.progress()).toMatchObject({ sealed: [false, false] })
   await plan.again([users, clicks])
   expect(await plan.progress()).toMatchObject({ sealed: [true, true] })
+})
+
+test('thirty-two small files are cut at once, for they lie far away, and four large ones, for they take memory', async () => {
+  for (const { sizeBytes, atOnce } of [
+    { sizeBytes: 1024 * 1024, atOnce: 32 },
+    { sizeBytes: 1024 * 1024 + 1, atOnce: 4 },
+  ]) {
+    const plan = await planner()
+    const run = await plan.ledger.run(plan.run)
+    if (!run) throw new Error('no run')
+    const files = Array.from({ length: 40 }, (_, nth) => {
+      return { ...fileNamed('taps', sizeBytes + nth), version: { ...clicks.version, sizeBytes } }
+    })
+    let atHand = 0
+    let most = 0
+    await planRun(run, files, {
+      ledger: plan.ledger,
+      signal: never,
+      schedule: { add: (phase, chunks) => plan.queueOf(phase).add(chunks), known: async () => new Set() },
+      source: {
+        async *cut(): AsyncGenerator<Cut> {
+          most = Math.max(most, ++atHand)
+          // Whoever cuts fewer at once waits here for ever, so not for long.
+          await until('as many are at hand', () => most >= atOnce, 5000).catch(() => {})
+          yield { range: { kind: 'whole' }, firstRow: 1, rows: 1, first: null }
+          atHand--
+        },
+      },
+    })
+    expect(atHand).toBe(0)
+    expect(most).toBe(atOnce)
+  }
 })
 
 test('a file that changed is refused by name, and so is one that is gone; one that came is welcome', () => {

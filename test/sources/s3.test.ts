@@ -1,10 +1,12 @@
 import { defaultMapping } from '@heapferry/domain'
-import { inspectFile, type S3Options } from '@heapferry/sources'
+import { discover, inspectExport, inspectFile, type S3Options, sourceAt } from '@heapferry/sources'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openBucket } from '../../packages/sources/src/places/s3/open-bucket.ts'
 import { awsForTests } from '../support/aws-for-tests.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { type StandInOptions, startS3StandIn } from '../support/s3-stand-in.ts'
+import { avroTable } from '../support/sample-dump.ts'
+import { until } from '../support/until.ts'
 import { bucketContract, bucketSource } from './bucket-contract.ts'
 import { sourceContract } from './source-contract.ts'
 
@@ -97,6 +99,47 @@ describe('a bucket', () => {
     const { files } = await inspectFile(place, { path: 'clicks.csv' }, defaultMapping)
     expect(files[0]?.version.sizeBytes).toBeGreaterThan(2_000_000)
     expect(requests).toHaveLength(2)
+  })
+
+  test('is asked for the beginnings of ninety-six files at once: far away, most of the time is waiting', async () => {
+    let asked = 0
+    let most = 0
+    let isListed = false
+    const beforeAnswer = async () => {
+      if (!isListed) return
+      most = Math.max(most, ++asked)
+      // Whoever asks for fewer at once waits here for ever, so not for long.
+      await until('all are asked for', () => most >= 96, 5000).catch(() => {})
+      asked--
+    }
+    const store = await startS3StandIn({ beforeAnswer })
+    onTestFinished(() => store.close())
+    const names = Array.from({ length: 120 }, (_, nth) => `clicks/part-${String(nth).padStart(3, '0')}.csv`)
+    for (const name of names) await store.put(name, 'event_id,user_id,time\n1,1,2023-01-02 03:04:05\n')
+    const discovery = await discover('s3://acme', {
+      endpoint: store.endpoint,
+      pathStyle: true,
+      requesterPays: false,
+    })
+    onTestFinished(() => discovery.place.close())
+    isListed = true
+    const inspected = await inspectExport(discovery, defaultMapping)
+    expect(inspected.map(({ kind, found }) => `${kind} ${found.path}`)).toEqual(
+      names.map((name) => `inspected ${name}`),
+    )
+    expect(most).toBe(96)
+  })
+
+  test('is asked once for a small file, however its reader goes about it', async () => {
+    const { place, store, requests } = await opened({})
+    const columns = ['event_id', 'user_id', 'time'].map((name) => ({ name, type: 'string', union: 'bare' }) as const)
+    await store.put('clicks.avro', avroTable(columns, [{ event_id: '1', user_id: '1', time: '2023-01-02' }], 'snappy'))
+    const { files } = await inspectFile(place, { path: 'clicks.avro' }, defaultMapping)
+    const [file] = files
+    if (!file) throw new Error('it holds nothing')
+    requests.length = 0
+    for await (const { rows } of sourceAt(place).cut(file, 1000)) expect(rows).toBe(1)
+    expect(requests).toHaveLength(1)
   })
 
   test('is not read beyond the end of an object: that is a fault of the reader', async () => {

@@ -20,6 +20,8 @@ export interface StandInOptions {
   pageKeys?: number
   /** As some compatible stores do. */
   ignoresIfMatch?: boolean
+  /** Every answer waits for this. */
+  beforeAnswer?: () => Promise<unknown>
 }
 
 /**
@@ -30,7 +32,11 @@ export interface StandInOptions {
 export async function startS3StandIn(options: StandInOptions = {}): Promise<TestStore> {
   const bucket = 'acme'
   const objects = new Map<string, StoredObject>()
-  const server = createServer((request, response) => answer(request, response, { bucket, objects, ...options }))
+  const server = createServer((request, response) => {
+    const answerIt = () => answer(request, response, { bucket, objects, ...options })
+    if (options.beforeAnswer === undefined) answerIt()
+    else void options.beforeAnswer().then(answerIt)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -1,5 +1,6 @@
 import { isTimeInWords } from '@heapferry/conversion'
 import { type ExportFile, type Mapping, type ReadRow, type Source, withNulls } from '@heapferry/domain'
+import pMap from 'p-map'
 import { dialectNotices, suspicions } from './csv-notices.ts'
 import { looksRounded } from './export-plan/looks-rounded.ts'
 import { firstRows } from './first-rows.ts'
@@ -29,8 +30,12 @@ export async function lookAtTables(
   const notices = dialectNotices(files, mapping)
   const roundedFiles: string[] = []
   const oneOfEach = new Map(files.map((file) => [file.table.name, file]))
-  for (const file of oneOfEach.values()) {
-    const rows = await firstRows(source, file, firstSlice)
+  const looked = await pMap(
+    oneOfEach.values(),
+    async (file) => ({ file, rows: await firstRows(source, file, firstSlice) }),
+    { concurrency: tablesAtOnce },
+  )
+  for (const { file, rows } of looked) {
     if (looksRounded(rows)) roundedFiles.push(file.path)
     const { table } = file
     if (!nulls.has(table.name)) nulls.set(table.name, nullsShown(rows, table, mapping))
@@ -45,6 +50,8 @@ export async function lookAtTables(
 }
 
 const firstSlice = { rows: 1000, bytes: 1024 * 1024 }
+// Over a network most of the time is waiting; the rows of each take a few megabytes.
+const tablesAtOnce = 16
 
 function timesInWords(rows: readonly ReadRow[], { table }: ExportFile): string[] {
   const columns = new Set<string>()

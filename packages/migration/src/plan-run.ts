@@ -41,8 +41,10 @@ export interface PlanWork {
 
 // BullMQ is fastest at 500 to 1000 jobs a call.
 const chunksPerCall = 500
-// Over a network most of the time is waiting; each file at hand takes a few megabytes.
+// Over a network most of the time is waiting; each file at hand takes a few megabytes, a small one a part of that.
 const filesAtOnce = 4
+const smallFilesAtOnce = 32
+const smallBytes = 1024 * 1024
 const dayMs = 86_400_000
 
 /**
@@ -78,8 +80,19 @@ export async function planRun(run: Run, files: readonly ExportFile[], work: Plan
   }
 }
 
-function planFiles(run: Run, files: readonly ExportFile[], work: PlanWork): Promise<(number | null)[]> {
-  return pMap(files, (file) => planFile(run, file, work), { concurrency: filesAtOnce })
+/** Large files first: they keep workers busy while thousands of small ones are fetched. */
+async function planFiles(run: Run, files: readonly ExportFile[], work: PlanWork): Promise<(number | null)[]> {
+  const plan = (file: ExportFile) => planFile(run, file, work)
+  const large = await pMap(
+    files.filter((file) => !isSmall(file)),
+    plan,
+    { concurrency: filesAtOnce },
+  )
+  return [...large, ...(await pMap(files.filter(isSmall), plan, { concurrency: smallFilesAtOnce }))]
+}
+
+function isSmall({ version }: ExportFile): boolean {
+  return version.sizeBytes <= smallBytes
 }
 
 /** @returns the file's number of chunks; null when the signal came before it was planned */

@@ -2,6 +2,7 @@ import type { ExportFile, Source } from '@heapferry/domain'
 import { fromFirstRow, type OpenFile, wholeFile } from './formats/file-format.ts'
 import { formatOf } from './formats/formats.ts'
 import { WantedPlaces } from './formats/wanted-places.ts'
+import { type Blob, beginningBytes, holding } from './places/blob.ts'
 import { checksumOf } from './places/checksum-of.ts'
 import type { ExportPlace } from './places/open-place.ts'
 import { contentOf } from './unpacking/content.ts'
@@ -50,8 +51,21 @@ function placeOf(file: ExportFile, { place, workStore }: Places): ExportPlace {
   return workStore
 }
 
-async function opened<T>(places: Places, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {
+/** One request fetches a small file, wherever its reader begins and however often. */
+async function blobOf(file: ExportFile, places: Places): Promise<Blob> {
   const blob = await placeOf(file, places).open(file.path, file.version)
+  const { sizeBytes } = file.version
+  if (sizeBytes === 0 || sizeBytes > beginningBytes) return blob
+  try {
+    return await holding(blob, 0, sizeBytes)
+  } catch (error) {
+    await blob.close()
+    throw error
+  }
+}
+
+async function opened<T>(places: Places, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {
+  const blob = await blobOf(file, places)
   try {
     return await use({ blob, content: contentOf(blob, file.compression, file.encoding) })
   } catch (error) {
@@ -66,7 +80,7 @@ async function* streamed<T>(
   file: ExportFile,
   use: (open: OpenFile) => AsyncGenerator<T>,
 ): AsyncGenerator<T> {
-  const blob = await placeOf(file, places).open(file.path, file.version)
+  const blob = await blobOf(file, places)
   try {
     yield* use({ blob, content: contentOf(blob, file.compression, file.encoding) })
   } catch (error) {

@@ -58,7 +58,9 @@ function byTable(files: readonly ExportFile[]): Map<string, ExportFile[]> {
   for (const file of files) {
     // A dump of Heap Connect repeats rows of those before it, and is meant to.
     if (!tables.has(file.table.kind) || file.toldBy === 'manifest') continue
-    groups.set(file.table.name, [...(groups.get(file.table.name) ?? []), file])
+    const group = groups.get(file.table.name)
+    if (group) group.push(file)
+    else groups.set(file.table.name, [file])
   }
   return groups
 }

@@ -1,8 +1,8 @@
 import { type Mapping, OperatorError } from '@heapferry/domain'
-import pMap from 'p-map'
+import pMap, { pMapIterable } from 'p-map'
 import type { Looking } from '../formats/file-format.ts'
 import type { Discovery, FoundFile } from './discover.ts'
-import { type Inspection, inspectFile } from './inspect-file.ts'
+import { beginFile, inspectBegun, type Inspection } from './inspect-file.ts'
 import { sayingSo } from './table-name.ts'
 import { fits } from './table-said-of.ts'
 import { withShownDialects } from './with-shown-dialects.ts'
@@ -12,31 +12,49 @@ export type Inspected =
   | ({ kind: 'inspected'; found: FoundFile } & Inspection)
   | { kind: 'faulty'; found: FoundFile; fault: OperatorError }
 
-// Over a network a file takes a few round trips, and an export may have ten thousand files a table.
+// Over a network a file takes a round trip, and an export may have ten thousand files a table. What is begun takes 64 KB.
+const beginningsAtOnce = 96
+// To look into one can take some megabytes more, and further round trips.
 const filesAtOnce = 16
 
 /** Looks at every file, in the order of the discovery; a faulty one does not keep the others from being looked at. */
 export async function inspectExport({ place, files }: Discovery, mapping: Mapping): Promise<readonly Inspected[]> {
-  const look = async (found: FoundFile, looking?: Looking): Promise<Inspected> => {
-    try {
-      return { kind: 'inspected', found, ...(await inspectFile(place, found, mapping, looking)) }
-    } catch (error) {
-      if (!(error instanceof OperatorError)) throw error
-      return { kind: 'faulty', found, fault: error }
-    }
-  }
-  const looked = await pMap(files, (found) => look(found), { concurrency: filesAtOnce })
-  const inspected = await withShownDialects(looked, mapping, (all, lookingAt) =>
-    pMap(
+  const lookAt = (all: readonly { found: FoundFile; looking?: Looking }[]): Promise<Inspected[]> => {
+    const begun = pMapIterable(
       all,
-      (one) => {
-        const looking = lookingAt(one)
-        return looking === null ? one : look(one.found, looking)
+      async ({ found, looking }) => ({ found, looking, blob: await unlessFaulty(beginFile(place, found)) }),
+      { concurrency: beginningsAtOnce },
+    )
+    return pMap(
+      begun,
+      async ({ found, looking, blob }): Promise<Inspected> => {
+        if (blob instanceof OperatorError) return { kind: 'faulty', found, fault: blob }
+        const inspection = await unlessFaulty(inspectBegun(blob, found, mapping, looking))
+        if (inspection instanceof OperatorError) return { kind: 'faulty', found, fault: inspection }
+        return { kind: 'inspected', found, ...inspection }
       },
       { concurrency: filesAtOnce },
-    ),
-  )
+    )
+  }
+  const looked = await lookAt(files.map((found) => ({ found })))
+  const inspected = await withShownDialects(looked, mapping, async (all, lookingAt) => {
+    const again = all.flatMap((one, index) => {
+      const looking = lookingAt(one)
+      return looking === null ? [] : [{ index, found: one.found, looking }]
+    })
+    const seen = await lookAt(again)
+    const changed = new Map(again.map(({ index }, nth) => [index, seen[nth]]))
+    return all.map((one, index) => changed.get(index) ?? one)
+  })
   return withOneUsersTable(inspected)
+}
+
+/** What is wrong with a file is told with all others. */
+function unlessFaulty<T>(work: Promise<T>): Promise<T | OperatorError> {
+  return work.catch((error: unknown) => {
+    if (error instanceof OperatorError) return error
+    throw error
+  })
 }
 
 /** A table that only its columns tell to be of people may be a segment, where the table of people itself is there too. */

@@ -51,14 +51,34 @@ export async function inspectFile(
   place: ExportPlace,
   found: FoundFile,
   mapping: Mapping,
+  looking?: Looking,
+): Promise<Inspection> {
+  return inspectBegun(await beginFile(place, found), found, mapping, looking)
+}
+
+/**
+ * A file that is open, with its beginning: fetched once, and for most files all that is.
+ * @throws OperatorError when it cannot be read
+ */
+export async function beginFile(place: ExportPlace, { path }: FoundFile): Promise<Blob> {
+  const blob = await place.open(path)
+  try {
+    return await holding(blob, 0, Math.min(beginningBytes, blob.version.sizeBytes))
+  } catch (error) {
+    await blob.close()
+    throw error
+  }
+}
+
+/** The same as `inspectFile`, of a file that was begun; closes it. */
+export async function inspectBegun(
+  near: Blob,
+  found: FoundFile,
+  mapping: Mapping,
   looking: Looking = { bytes: beginningBytes, shown: [] },
 ): Promise<Inspection> {
   const { path } = found
-  const blob = await place.open(path)
   try {
-    const { sizeBytes } = blob.version
-    // Fetched once, and for most files all that is.
-    const near = await holding(blob, 0, Math.min(beginningBytes, sizeBytes))
     const compression = await compressionOfBlob(near)
     const named = nameOf(found, mapping)
     const { table: name, called } = named
@@ -90,7 +110,7 @@ export async function inspectFile(
         columns,
         ...(inFile.types && { types: inFile.types }),
         firstRowByte,
-        version: blob.version,
+        version: near.version,
       }
       files.push(file)
       // What Heap itself has handed over holds what it says.
@@ -104,7 +124,7 @@ export async function inspectFile(
   } catch (error) {
     throw withPath(path, error)
   } finally {
-    await blob.close()
+    await near.close()
   }
 }
 

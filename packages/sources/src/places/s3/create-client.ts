@@ -1,8 +1,8 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import type { S3Options } from '../open-place.ts'
 
-// Four chunks a process, a few reads ahead of each, and sixteen files that are inspected at once.
-const maxSockets = 64
+// Four chunks a process, a few reads ahead of each; of a producer the files whose beginnings are fetched at once.
+const maxSockets = 128
 
 /**
  * Credentials, profile and region are found as by every program with the AWS SDK. A region is not needed: a bucket
