@@ -115,6 +115,28 @@ test('planning that is stopped seals nothing, and goes on when it is called agai
   expect(await plan.progress()).toMatchObject({ sealed: [true, true] })
 })
 
+test('the first chunks of a large file are in the queue while the others are being cut', async () => {
+  const plan = await planner()
+  const run = await plan.ledger.run(plan.run)
+  if (!run) throw new Error('no run')
+  const waiting: (number | undefined)[] = []
+  await planRun(run, [clicks], {
+    ledger: plan.ledger,
+    signal: never,
+    schedule: { add: (phase, chunks) => plan.queueOf(phase).add(chunks), known: async () => new Set() },
+    source: {
+      async *cut(): AsyncGenerator<Cut> {
+        for (let nth = 0; nth < 2000; nth++) {
+          if ([7, 8, 16, 32, 1500].includes(nth)) waiting.push((await plan.jobs()).events)
+          yield { range: { kind: 'bytes', start: nth, end: nth + 1 }, firstRow: nth + 1, rows: 1, first: null }
+        }
+      },
+    },
+  })
+  expect(waiting).toEqual([0, 8, 16, 32, 1012])
+  expect(await plan.jobs()).toMatchObject({ events: 2000 })
+})
+
 test('thirty-two small files are cut at once, for they lie far away, and four large ones, for they take memory', async () => {
   for (const { sizeBytes, atOnce } of [
     { sizeBytes: 1024 * 1024, atOnce: 32 },

@@ -41,6 +41,8 @@ export interface PlanWork {
 
 // BullMQ is fastest at 500 to 1000 jobs a call.
 const chunksPerCall = 500
+// The first of a file go sooner, then twice as many each time: workers need not wait for 4 GB that are far away.
+const firstCall = 8
 // Over a network most of the time is waiting; each file at hand takes a few megabytes, a small one a part of that.
 const filesAtOnce = 4
 const smallFilesAtOnce = 32
@@ -128,7 +130,7 @@ async function planFile(run: Run, file: ExportFile, work: PlanWork): Promise<num
     pending.push({ id: chunkIdOf(file.id, chunks), run: run.id, file: file.id, range, firstRow, rows: cut.rows, day })
     chunks++
     rows += cut.rows
-    if (pending.length >= chunksPerCall) await flush()
+    if (pending.length >= Math.min(chunksPerCall, Math.max(firstCall, chunks / 2))) await flush()
   }
   await flush()
   await ledger.planFile(run.id, file, { chunks, rows })
