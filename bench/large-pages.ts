@@ -4,7 +4,7 @@ import path from 'node:path'
 import { createLogger } from '@heapferry/config'
 import { startDashboard } from '@heapferry/dashboard'
 import { chunkIdOf, emptyTally, type ExportFile, FileId } from '@heapferry/domain'
-import { connectRedis, openPrivateRedis, redisLedger } from '@heapferry/queue'
+import { connectRedis, openPrivateRedis, type Redis, type RedisLedger, redisLedger } from '@heapferry/queue'
 import { runOf } from '../test/support/chunk.ts'
 import { serverCandidates } from '../test/support/server-candidates.ts'
 
@@ -39,20 +39,7 @@ export async function benchLargePages(): Promise<object[]> {
     const pulse = { atMs: nowMs, startedAtMs: nowMs, movedAtMs: nowMs, memoryBytes: 1e8, rate: 1000, awaits: null }
     await ledger.setPulse(id, { ...pulse, worker: `host-${index % 20}:${index}`, chunks })
   }
-  const dashboard = await startDashboard({
-    redis,
-    ledger,
-    s3: { pathStyle: false, requesterPays: false },
-    store: '/nowhere',
-    version: '0.0.0',
-    retry: null,
-    verify: () => null,
-    host: '127.0.0.1',
-    port: 0,
-    passwords: null,
-    trustedProxies: [],
-    logger: createLogger({ level: 'warn', role: 'dashboard' }),
-  })
+  const dashboard = await openDashboard(redis, ledger)
   try {
     const results: object[] = []
     for (const page of ['/', `/runs/${id}`, `/runs/${id}/files`, `/runs/${id}/files?state=open&page=7`, '/machines']) {
@@ -78,6 +65,24 @@ export async function benchLargePages(): Promise<object[]> {
     await server.close()
     await rm(home, { recursive: true })
   }
+}
+
+/** For whoever is on this machine, without a run's export. */
+export function openDashboard(redis: Redis, ledger: RedisLedger) {
+  return startDashboard({
+    redis,
+    ledger,
+    s3: { pathStyle: false, requesterPays: false },
+    store: '/nowhere',
+    version: '0.0.0',
+    retry: null,
+    verify: () => null,
+    host: '127.0.0.1',
+    port: 0,
+    passwords: null,
+    trustedProxies: [],
+    logger: createLogger({ level: 'warn', role: 'dashboard' }),
+  })
 }
 
 function fileOf(index: number): ExportFile {

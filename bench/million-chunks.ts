@@ -1,8 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createLogger } from '@heapferry/config'
-import { startDashboard } from '@heapferry/dashboard'
 import { type Chunk, chunkIdOf, emptyTally, type ExportFile, FileId, type Run } from '@heapferry/domain'
 import { planRun, readRunStatus } from '@heapferry/migration'
 import {
@@ -16,6 +14,7 @@ import {
 } from '@heapferry/queue'
 import { runOf } from '../test/support/chunk.ts'
 import { serverCandidates } from '../test/support/server-candidates.ts'
+import { openDashboard } from './large-pages.ts'
 
 const tables = 300
 const sizes = [
@@ -230,23 +229,6 @@ async function told(redis: Redis, section: string, name: string): Promise<string
   const value = new RegExp(`^${name}:(\\S+)`, 'm').exec(await redis.info(section))?.[1]
   if (value === undefined) throw new Error(`Redis does not tell ${name}`)
   return value
-}
-
-function openDashboard(redis: Redis, ledger: RedisLedger) {
-  return startDashboard({
-    redis,
-    ledger,
-    s3: { pathStyle: false, requesterPays: false },
-    store: '/nowhere',
-    version: '0.0.0',
-    retry: null,
-    verify: () => null,
-    host: '127.0.0.1',
-    port: 0,
-    passwords: null,
-    trustedProxies: [],
-    logger: createLogger({ level: 'warn', role: 'dashboard' }),
-  })
 }
 
 function fileOf(index: number): ExportFile {

@@ -7,7 +7,7 @@ import { openPrivateRedis } from '@heapferry/queue'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { freePort } from '../support/redis-process.ts'
+import { freePort } from '../../packages/queue/src/free-port.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
 import { until } from '../support/until.ts'
 
