@@ -75,6 +75,27 @@ export function bucketContract(name: string, start: () => Promise<WritingWarehou
     return [...new Set(await linesBelow(path.join(folder, home, 'events')))]
   }
 
+  async function attempts(): Promise<number> {
+    const text = await readFile(stageFile(), 'utf8').catch(() => '')
+    return [...text.matchAll(/"attempt":/g)].length
+  }
+
+  /** Nobody was told that a table is written. */
+  async function forget(): Promise<void> {
+    const stored = JSON.parse(await readFile(stageFile(), 'utf8'))
+    for (const { windows } of stored.tables) windows[0].parts = null
+    await writeFile(stageFile(), JSON.stringify(stored))
+    await server.redis.flushall()
+  }
+
+  async function eventsByHand(): Promise<string[]> {
+    const tables = ['users', 'user_migrations', 'pageviews', 'clicked_buy', 'nothing_yet']
+    await writing.warehouse.unloadByHand(path.join(folder, 'csv'), tables)
+    await server.redis.flushall()
+    await heapferryAnswer(['run', path.join(folder, 'csv'), ...flags('hand')], surroundings('hand'))
+    return eventsOf('hand')
+  }
+
   const signed = { headers: { authorization: 'Credential=a/20230101/us-east-1/s3/x' } }
   async function written(): Promise<Map<string, string | null>> {
     const page = await (await fetch(`${store.endpoint}/acme?list-type=2`, signed)).text()
@@ -88,14 +109,6 @@ export function bucketContract(name: string, start: () => Promise<WritingWarehou
 
   describe(`${name} that writes a schema with all that is hard to carry into a bucket`, () => {
     beforeAll(() => writing.warehouse.makeHeap())
-
-    async function eventsByHand(): Promise<string[]> {
-      const tables = ['users', 'user_migrations', 'pageviews', 'clicked_buy', 'nothing_yet']
-      await writing.warehouse.unloadByHand(path.join(folder, 'csv'), tables)
-      await server.redis.flushall()
-      await heapferryAnswer(['run', path.join(folder, 'csv'), ...flags('hand')], surroundings('hand'))
-      return eventsOf('hand')
-    }
 
     test('it becomes the same events, byte for byte, as CSV unloaded by hand; what comes after reads the bucket', async () => {
       const before = (await writing.writings()).length
@@ -152,10 +165,6 @@ export function bucketContract(name: string, start: () => Promise<WritingWarehou
 
     test('a producer that is killed goes on: its statements are found again, none is asked twice, and nothing is written over', async () => {
       const statements = (await writing.writings()).length
-      const attempts = async (): Promise<number> => {
-        const text = await readFile(stageFile(), 'utf8').catch(() => '')
-        return [...text.matchAll(/"attempt":/g)].length
-      }
       const done = async (): Promise<number> => (await writing.writings()).length - statements
       for (const [what, isThere] of [
         ['a statement is named', async () => (await attempts()) >= 1],
@@ -182,12 +191,6 @@ export function bucketContract(name: string, start: () => Promise<WritingWarehou
     test('what is whole in the bucket, and nobody was told, is not written again; what was deleted there is', async () => {
       expect((await enqueue()).code).toBe(0)
       const statements = (await writing.writings()).length
-      const forget = async (): Promise<void> => {
-        const stored = JSON.parse(await readFile(stageFile(), 'utf8'))
-        for (const { windows } of stored.tables) windows[0].parts = null
-        await writeFile(stageFile(), JSON.stringify(stored))
-        await server.redis.flushall()
-      }
       await forget()
       expect((await enqueue()).code).toBe(0)
       expect((await writing.writings()).length).toBe(statements)
@@ -216,7 +219,9 @@ export function bucketContract(name: string, start: () => Promise<WritingWarehou
     beforeAll(() => writing.warehouse.makeTaps())
 
     test('it stops, and put back it goes on; what was written before is not written again', async () => {
-      const begun = await openedOnly()
+      await writing.miscount()
+      // Planned, and stopped at the first table.
+      const begun = await enqueue()
       expect(begun.code).toBe(1)
       await writing.warehouse.alter('rename colour')
       const stopped = await enqueue()
@@ -237,11 +242,5 @@ export function bucketContract(name: string, start: () => Promise<WritingWarehou
       )
       expect(rows).toContainEqual(['taps', writing.warehouse.tapRows])
     })
-
-    /** Planned, and stopped at the first table. */
-    async function openedOnly() {
-      await writing.miscount()
-      return enqueue()
-    }
   })
 }

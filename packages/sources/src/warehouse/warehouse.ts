@@ -139,7 +139,7 @@ interface WarehouseBucket {
 }
 
 /** Attempts to have a table written. All of this is stored before it is told. */
-export interface WriteAttempts {
+interface WriteAttempts {
   /** The one whose end nobody has seen. */
   last: WriteAttempt | null
   /** Begins another, in a folder in which nothing lies. */

@@ -77,8 +77,7 @@ function noBucket({ address }: Warehouse): OperatorError {
 async function partsOf(
   { rows, fileCount, files }: WrittenTable,
   { place, table, mapping }: { place: ExportPlace; table: StagedTable; mapping: Mapping },
-): Promise<{ kind: 'whole'; parts: StagedPart[] } | { kind: 'faulty'; fault: string }> {
-  const faulty = (fault: string) => ({ kind: 'faulty' as const, fault })
+): Promise<{ kind: 'whole'; parts: StagedPart[] } | ReturnType<typeof faulty>> {
   if (fileCount !== files.length) return faulty(`it counts ${fileCount} files, and ${files.length} are there`)
   const listed = new Set(await place.list())
   const missing = files.find(({ path }) => !listed.has(path))
@@ -101,4 +100,8 @@ async function partsOf(
   const inFiles = parts.reduce((sum, part) => sum + part.rows, 0)
   if (rows !== null && rows !== inFiles) return faulty(`it counts ${rows} rows, and has written ${inFiles}`)
   return { kind: 'whole', parts }
+}
+
+function faulty(fault: string) {
+  return { kind: 'faulty' as const, fault }
 }
