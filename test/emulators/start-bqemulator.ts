@@ -1,8 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { z } from 'zod'
 import { freePort } from '../../packages/queue/src/free-port.ts'
+import type { TestStore } from '../support/s3-stand-in.ts'
 import { until } from '../support/until.ts'
 import { bqemulatorPython } from './install-bqemulator.ts'
 
@@ -25,6 +30,10 @@ export interface TestBigquery {
   requests: string[]
   /** Where it is set, nobody is let in without it. */
   token: string | null
+  /** Into which EXPORT DATA writes. */
+  store: TestStore | null
+  /** The job of which it says rows that are not so; `next`: of the next one that is asked for. */
+  miscounts: string | null
   /** How much a dry run says that a query scans. */
   dryRunBytes: number
   /** Jobs that were begun, by their ids, with what was asked. */
@@ -46,14 +55,18 @@ main()
 
 /**
  * What the front adds: a job id is taken once (409), rows of a view cannot be listed (400), a job runs for a while, tokens,
- * bytes of a dry run. What is still lacking of BigQuery: NUMERIC has three digits behind the point, results are kept as long
+ * bytes of a dry run, a bucket into which the files of EXPORT DATA are put that it writes into a folder. What is still lacking of BigQuery: NUMERIC has three digits behind the point, results are kept as long
  * as the process lives, and there are neither rights, quotas nor bills.
  */
 export async function startBqemulator(): Promise<TestBigquery> {
   const [rest, grpc, port] = [await freePort(), await freePort(), await freePort()]
   const emulator = `http://127.0.0.1:${rest}`
+  const written = mkdtempSync(path.join(tmpdir(), 'heapferry-gcs-'))
   const flags = ['start', '--rest-port', String(rest), '--grpc-port', String(grpc), '--project', project]
-  const server = spawn(bqemulatorPython, ['-c', launcher, ...flags, '--log-level', 'error'], { stdio: 'ignore' })
+  const server = spawn(bqemulatorPython, ['-c', launcher, ...flags, '--log-level', 'error'], {
+    stdio: 'ignore',
+    env: { ...process.env, BQEMU_GCS_LOCAL_ROOT: written },
+  })
   const ended = once(server, 'exit')
   const base = `${emulator}/bigquery/v2/projects/${project}`
   await until('bqemulator answers', () => {
@@ -67,6 +80,8 @@ export async function startBqemulator(): Promise<TestBigquery> {
     refusals: [],
     requests: [],
     token: null,
+    store: null,
+    miscounts: null,
     dryRunBytes: 0,
     jobs: new Map(),
   }
@@ -91,9 +106,12 @@ export async function startBqemulator(): Promise<TestBigquery> {
     const listed = /\/tables\/([^/]+)\/data/.exec(request.url ?? '')?.[1] ?? ''
     if (views.has(listed))
       return refused(response, { status: 400, reason: 'invalid', message: 'Cannot list a table of type VIEW.' })
+    let passed = body
     if (request.method === 'POST' && request.url?.endsWith('/jobs')) {
       const { jobReference, configuration } = JSON.parse(body)
-      if (configuration.dryRun !== true) {
+      // It would write files.
+      if (configuration.dryRun === true) passed = body.replace(/EXPORT DATA OPTIONS\(.*?\) AS /, '')
+      else {
         if (bigquery.jobs.has(jobReference.jobId))
           return refused(response, {
             status: 409,
@@ -104,20 +122,35 @@ export async function startBqemulator(): Promise<TestBigquery> {
       }
     }
     const passing = turn.then(async () => {
-      const passed = await fetch(new URL(request.url ?? '/', emulator), {
+      const answered = await fetch(new URL(request.url ?? '/', emulator), {
         method: request.method ?? 'GET',
         headers: { 'content-type': 'application/json' },
-        ...(body !== '' && { body }),
+        ...(passed !== '' && { body: passed }),
       })
-      return { status: passed.status, text: await passed.text() }
+      return { status: answered.status, text: await answered.text() }
     })
     turn = passing.catch(() => {})
     const { status, text } = await passing
+    await putWritten()
+    if (request.method === 'GET' && bigquery.miscounts === 'next' && /"rowCount":"\d+"/.test(text))
+      bigquery.miscounts = request.url ?? ''
+    const isMiscounted = request.url === bigquery.miscounts
+    const miscounted = isMiscounted ? text.replace(/"rowCount":"(\d+)"/, '"rowCount":"$13"') : text
     const said = Buffer.from(
-      text.replaceAll('"totalBytesProcessed":"0"', `"totalBytesProcessed":"${bigquery.dryRunBytes}"`),
+      miscounted.replaceAll('"totalBytesProcessed":"0"', `"totalBytesProcessed":"${bigquery.dryRunBytes}"`),
     )
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': said.length })
     response.end(said)
+  }
+
+  async function putWritten(): Promise<void> {
+    for (const file of await readdir(written, { recursive: true, withFileTypes: true })) {
+      if (!file.isFile()) continue
+      const at = path.join(file.parentPath, file.name)
+      const [, ...key] = path.relative(written, at).split(path.sep)
+      await bigquery.store?.put(key.join('/'), await readFile(at))
+      await rm(at)
+    }
   }
 
   async function run(...statements: string[]): Promise<void> {
@@ -142,6 +175,7 @@ export async function startBqemulator(): Promise<TestBigquery> {
       front.close()
       server.kill('SIGTERM')
       await ended
+      rmSync(written, { recursive: true })
     },
   })
 }

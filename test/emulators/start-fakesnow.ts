@@ -7,7 +7,11 @@ import { freePort } from '../../packages/queue/src/free-port.ts'
 import { until } from '../support/until.ts'
 import { fakesnowPython } from './install-fakesnow.ts'
 
-const Told = z.object({ statements: z.array(z.string()), bodies: z.array(z.record(z.string(), z.unknown())) })
+const Told = z.object({
+  statements: z.array(z.string()),
+  bodies: z.array(z.record(z.string(), z.unknown())),
+  copies: z.array(z.string()),
+})
 
 /** fakesnow with a SQL API of ours before it, in a process that ends with `close`. */
 export interface TestSnowflake {
@@ -23,6 +27,10 @@ export interface TestSnowflake {
     token?: string
     public_key?: string
     who?: string
+    /** Where the bucket is that it copies into. */
+    store?: string
+    /** The next COPY INTO tells more rows of a file than are in it. */
+    miscounts?: true
     statements?: []
     bodies?: []
   }): Promise<z.infer<typeof Told>>

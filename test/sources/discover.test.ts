@@ -151,6 +151,7 @@ describe.each(['folder', 'bucket'] as const)('in a %s', (world) => {
 
 test('an address without a bucket is refused', async () => {
   await expect(discover('s3://', noS3)).rejects.toThrow('s3:// is no address in S3')
+  await expect(discover('gs://', noS3)).rejects.toThrow('gs:// is no address in Google Cloud Storage')
 })
 
 test('a file of this machine is not taken from S3, whatever it is called', async () => {

@@ -22,8 +22,8 @@ export const options = {
     ),
   stage: () =>
     new Option(
-      '--stage <s3://BUCKET/PREFIX>',
-      'of a warehouse: have it write the tables into this bucket itself, as Parquet; nothing is deleted or replaced there',
+      '--stage <BUCKET>',
+      'of a warehouse: have it write the tables into this bucket itself, as Parquet; s3://bucket/prefix of a Redshift or a Snowflake, gs://bucket/prefix of a BigQuery; nothing is deleted or replaced there',
     ),
   run: () =>
     new Option('--run <NAME>', 'a name for the run; else it is made from source and project').argParser(parseRunId),

@@ -51,6 +51,7 @@ import {
   type Discovery,
   inspectExport,
   type Inspected,
+  isBucket,
   isPausedForGrant,
   isWarehouse,
   noticesOf,
@@ -344,7 +345,7 @@ const sayEveryMs = 2000
 
 /** A source is known by one name, wherever the command is typed. */
 function sourceName(source: string): string {
-  return source.startsWith('s3://') ? source : path.resolve(source)
+  return isBucket(source) ? source : path.resolve(source)
 }
 
 /** `<folder or file name>-<8 hex digits>`, e.g. `heap-export-3fa2c1d0`. */

@@ -135,6 +135,8 @@ export const settingsSchema = z.object({
   /** The role and the warehouse to read it with, as in SQL; without them: those of the user. */
   SNOWFLAKE_ROLE: z.string().min(1).optional(),
   SNOWFLAKE_WAREHOUSE: z.string().min(1).optional(),
+  /** By which a Snowflake writes into the bucket of --stage. */
+  SNOWFLAKE_STORAGE_INTEGRATION: z.string().min(1).optional(),
   /** A PEM file with the private key of that user. */
   SNOWFLAKE_PRIVATE_KEY_FILE: z.string().min(1).optional(),
   /** Of an encrypted private key. Never printed, never stored. */

@@ -23,6 +23,7 @@ export function warehouseOptionsOf(settings: Settings): {
   snowflake: {
     role: string | undefined
     warehouse: string | undefined
+    storageIntegration: string | undefined
     endpoint: string | undefined
     /** @throws OperatorError when there are none */
     credentials(): SnowflakeLogin
@@ -41,6 +42,7 @@ export function warehouseOptionsOf(settings: Settings): {
     snowflake: {
       role: settings.SNOWFLAKE_ROLE,
       warehouse: settings.SNOWFLAKE_WAREHOUSE,
+      storageIntegration: settings.SNOWFLAKE_STORAGE_INTEGRATION,
       endpoint: settings.HEAPFERRY_SNOWFLAKE_ENDPOINT,
       credentials: () => snowflakeLogin(settings),
     },

@@ -19,7 +19,7 @@ export function enqueueCommand(command: Command): void {
   command
     .argument(
       '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
     )
     .addOption(options.host())
     .addOption(options.apiKeyFile())

@@ -17,7 +17,7 @@ export function mappingCommand(command: Command): void {
     .description('write a commented mapping file for the tables of an export')
     .argument(
       '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
     )
     .option('--out <FILE>', 'where to write it', 'heapferry.yaml')
     .option('--force', 'write over a file that is there', false)

@@ -27,7 +27,7 @@ export function planCommand(command: Command): void {
   command
     .argument(
       '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, redshift://user@host/db/schema or bigquery://project/dataset',
+      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
     )
     .option('--full', 'read every row instead of samples: exact figures, rejected rows by place', false)
     .option('--rate <N>', 'events per second to reckon with', perSecond, defaultRate)

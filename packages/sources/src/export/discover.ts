@@ -3,7 +3,7 @@ import path from 'node:path'
 import { OperatorError, isSlowPattern } from '@heapferry/domain'
 import picomatch from 'picomatch'
 import { glob, isDynamicPattern } from 'tinyglobby'
-import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
+import { type ExportPlace, isBucket, openPlace, type S3Options } from '../places/open-place.ts'
 import { dumpsOf, type PlannedWith } from './dumps.ts'
 import { type NamedTable, namedTables } from './table-name.ts'
 
@@ -54,13 +54,13 @@ export async function discover(
   s3: S3Options,
   plannedWith: PlannedWith = async () => undefined,
 ): Promise<Discovery> {
-  if (source.startsWith('s3://')) return discoverInBucket(source, s3, plannedWith)
+  if (isBucket(source)) return discoverInBucket(source, s3, plannedWith)
   const found = await stat(source).catch(() => null)
   if (!found && isDynamicPattern(source)) return ofGlob(assertQuick(source), s3)
   if (!found) {
     throw new OperatorError(
       `${source}: no such file or folder`,
-      'Give the path of a file of a table, of a folder with such files, a glob in quotes such as "export/*.csv", or s3://bucket/prefix.',
+      'Give the path of a file of a table, of a folder with such files, a glob in quotes such as "export/*.csv", s3://bucket/prefix or gs://bucket/prefix.',
     )
   }
   if (!found.isDirectory()) {
@@ -97,7 +97,7 @@ async function ofGlob(pattern: string, s3: S3Options): Promise<Discovery> {
 async function discoverInBucket(source: string, s3: S3Options, plannedWith: PlannedWith): Promise<Discovery> {
   const place = await openPlace(source, s3)
   const found = await place.list()
-  if (found.length > 0 || isBucket(place.root)) return choose(source, place, found, plannedWith)
+  if (found.length > 0 || isWholeBucket(place.root)) return choose(source, place, found, plannedWith)
   place.close()
   try {
     return await ofObject(place.root, s3)
@@ -155,7 +155,7 @@ async function choose(
 
 function filesAt({ root }: ExportPlace, paths: readonly string[]): FoundFile[] {
   // A bucket is not named for a table, a folder may be.
-  const folder = isBucket(root) ? '' : path.posix.basename(root)
+  const folder = isWholeBucket(root) ? '' : path.posix.basename(root)
   const tables = namedTables(paths, folder)
   return paths.map((file, index) => {
     const named = tables[index]
@@ -163,8 +163,8 @@ function filesAt({ root }: ExportPlace, paths: readonly string[]): FoundFile[] {
   })
 }
 
-function isBucket(root: string): boolean {
-  return /^s3:\/\/[^/]+$/.test(root)
+function isWholeBucket(root: string): boolean {
+  return /^(?:s3|gs):\/\/[^/]+$/.test(root)
 }
 
 // A checksum beside each of ten thousand files need not be read one by one.

@@ -7,7 +7,7 @@ import { openFolder } from './open-folder.ts'
  * to its root, with `/`.
  */
 export interface ExportPlace {
-  /** As a run stores it: an absolute path, or `s3://bucket/prefix`. */
+  /** As a run stores it: an absolute path, `s3://bucket/prefix` or `gs://bucket/prefix`. */
   readonly root: string
   /** The path of every file below the root, sorted. */
   list(): Promise<string[]>
@@ -32,8 +32,13 @@ export interface S3Options {
   requesterPays: boolean
 }
 
+/** Whether a place is a bucket, and no folder. */
+export function isBucket(root: string): boolean {
+  return /^(?:s3|gs):\/\//.test(root)
+}
+
 export async function openPlace(root: string, s3: S3Options): Promise<ExportPlace> {
-  if (!root.startsWith('s3://')) return openFolder(root)
+  if (!isBucket(root)) return openFolder(root)
   // The AWS SDK takes 80 ms and 20 MB to load: only those who need it pay for it.
   const { openBucket } = await import('./s3/open-bucket.ts')
   return openBucket(root, s3)

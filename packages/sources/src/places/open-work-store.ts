@@ -1,12 +1,12 @@
 import { chmod, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { OperatorError, unwritable, type WorkStore } from '@heapferry/domain'
-import { openPlace, type S3Options } from './open-place.ts'
+import { isBucket, openPlace, type S3Options } from './open-place.ts'
 import { readBytes } from './read-bytes.ts'
 
 export async function openWorkStore(root: string, s3: S3Options): Promise<WorkStore> {
   const place = await openPlace(root, s3)
-  const isFolder = !place.root.startsWith('s3://')
+  const isFolder = !isBucket(place.root)
 
   async function put(path: string, parts: readonly Uint8Array[]): Promise<void> {
     await place.put(path, parts).catch((error: unknown) => {

@@ -14,6 +14,7 @@ const StagedPart = z.object({
   rows: Count,
   bytes: Count,
 })
+export type StagedPart = z.infer<typeof StagedPart>
 
 const StagedWindow = z.object({
   window: Window,
@@ -36,6 +37,8 @@ const StagedTable = z.object({
   query: z.uuid().optional(),
   /** Where the warehouse writes into a bucket: the number of the folder that it was last told to write into. */
   attempt: Count.optional(),
+  /** The statement that writes there, as warehouses know it whose statements take names; none where it is of no use any more. */
+  statement: z.uuid().optional(),
   /** What the warehouse calls it, where it has names of its own. */
   handle: z.string().optional(),
 })
@@ -48,7 +51,7 @@ export type StagedTable = z.infer<typeof StagedTable>
 export const Stage = z.object({
   version: z.literal(1),
   address: z.string(),
-  /** Where the files are, if not beside it: `s3://bucket/prefix`, into which the warehouse writes itself. */
+  /** Where the files are, if not beside it: `s3://bucket/prefix` or `gs://bucket/prefix`, into which the warehouse writes itself. */
   bucket: z.string().optional(),
   /** In the order in which they are unloaded. */
   tables: z.array(StagedTable),

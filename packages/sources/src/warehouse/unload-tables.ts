@@ -200,8 +200,7 @@ export async function openUnloading(
               warehouse: open,
               place: filesPlace,
               mapping,
-              async began(attempt) {
-                table.attempt = attempt
+              async store() {
                 await holding()
                 await putStage(place, stage)
               },
@@ -336,7 +335,7 @@ function numbered(index: number): string {
 /** What is to be said of a table that is unloaded: its rows now are counted once more. */
 async function tableTold(warehouse: Warehouse, table: StagedTable): Promise<UnloadedWindow['told']> {
   const rows = table.windows.reduce((sum, { parts }) => sum + rowsOf(parts ?? []), 0)
-  const isOneSnapshot = (table.windows.length === 1 && table.attempt === undefined) || table.query !== undefined
+  const isOneSnapshot = (table.windows.length === 1 && table.attempt === undefined) || warehouse.queries !== undefined
   const now = isOneSnapshot ? rows : await warehouse.count(relationOf(table))
   const differs =
     now < rows

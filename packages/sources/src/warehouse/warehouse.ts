@@ -30,6 +30,8 @@ export interface SnowflakeOptions {
   /** As SQL writes names; without them: those of the user. */
   role: string | undefined
   warehouse: string | undefined
+  /** As whom it writes into a bucket, as SQL writes it. */
+  storageIntegration: string | undefined
   /** Without it: the account's own, by https. */
   endpoint: string | undefined
   /** Asked before every request, since a token may have been renewed. @throws OperatorError when there are none */
@@ -125,26 +127,44 @@ interface WarehouseBucket {
   address: RegExp
   /** The same for people. */
   form: string
+  /** @throws OperatorError when a setting lacks that it needs for it */
+  assertSet?(): void
   /**
-   * Has all rows of a table written, in one snapshot, and waits for it. No file is replaced or deleted.
+   * Has all rows of a table written, in one snapshot, and waits for it; what an attempt has left whole of which nobody was told
+   * is taken. No file is replaced or deleted.
    * @param place the bucket, below the prefix of the run
-   * @param nextFolder an empty folder there, e.g. `pageviews/1`; to be asked anew for every statement
    * @throws SourceChanged when the table is not what it was
    */
-  write(relation: Relation, place: ExportPlace, nextFolder: () => Promise<string>): Promise<WrittenTable>
-  /**
-   * What stands in a folder where somebody was killed who had it written; null where it is not all, or cannot be told.
-   * Without it such a folder is never taken.
-   */
-  found?(relation: Relation, place: ExportPlace, folder: string): Promise<WrittenTable | null>
+  write(relation: Relation, place: ExportPlace, attempts: WriteAttempts): Promise<WrittenTable>
+}
+
+/** Attempts to have a table written. All of this is stored before it is told. */
+interface WriteAttempts {
+  /** The one whose end nobody has seen. */
+  last: WriteAttempt | null
+  /** Begins another, in a folder in which nothing lies. */
+  next(): Promise<WriteAttempt>
+  /** Stores what the warehouse calls the statement of this attempt, where it has names of its own. */
+  called(handle: string): Promise<void>
+}
+
+export interface WriteAttempt {
+  /** Below the place, e.g. `pageviews/1`. */
+  folder: string
+  /** A random UUID: the same one, the same statement, where the warehouse takes names for them. */
+  uuid: string
+  /** What the warehouse calls the statement. */
+  handle: string | null
 }
 
 /** What a warehouse says that it has written. */
 export interface WrittenTable {
-  /** As it counts them in the snapshot that it has written; null where that is over. */
+  /** As it counts them in the snapshot that it has written; null where it does not say, or that is over. */
   rows: number | null
-  /** Paths below the place. */
-  files: { path: string; rows: number; bytes: number }[]
+  /** How many files it says there are. */
+  fileCount: number
+  /** Paths below the place, and what it says of them. */
+  files: { path: string; rows?: number; bytes?: number }[]
 }
 
 /** Queries whose results the warehouse keeps for a while. */

@@ -10,7 +10,7 @@ import { parseS3Address } from './s3-address.ts'
 
 /**
  * A bucket, or what lies below a prefix of it, as the place of an export. Nothing is asked of the store yet.
- * @param root `s3://bucket` or `s3://bucket/prefix`
+ * @param root `s3://bucket` or `s3://bucket/prefix`; of `gs` the same, by the interface of S3 that Google Cloud Storage has
  * @throws OperatorError when it is neither
  */
 export async function openBucket(
@@ -18,13 +18,14 @@ export async function openBucket(
   options: S3Options,
   patience: Patience = usualPatience,
 ): Promise<ExportPlace> {
-  const { bucket, key } = parseS3Address(root)
+  const { scheme, bucket, key } = parseS3Address(root)
+  const store = `${scheme}://${bucket}`
   const prefix = key === '' ? '' : `${key}/`
   const payer = options.requesterPays ? ({ RequestPayer: 'requester' } as const) : {}
-  const client = await createClient(options, patience.stallMs)
+  const client = await createClient(scheme === 'gs' ? ofGoogle(options) : options, patience.stallMs)
 
   return {
-    root: key === '' ? `s3://${bucket}` : `s3://${bucket}/${key}`,
+    root: key === '' ? store : `${store}/${key}`,
     async list() {
       const paths: string[] = []
       let after: string | undefined
@@ -42,7 +43,11 @@ export async function openBucket(
     },
     async open(path, expected) {
       assertBelow(path)
-      return openObject(client, { Bucket: bucket, Key: prefix + path, ...payer }, { path, patience, expected })
+      return openObject(
+        client,
+        { Bucket: bucket, Key: prefix + path, ...payer },
+        { address: `${store}/${prefix}${path}`, path, patience, expected },
+      )
     },
     async put(path, parts) {
       assertBelow(path)
@@ -59,7 +64,7 @@ export async function openBucket(
           }),
         )
       await retried(put, { patience }).catch((error: unknown) => {
-        throw operatorFault(`s3://${bucket}/${prefix}${path} cannot be written`, error)
+        throw operatorFault(`${store}/${prefix}${path} cannot be written`, error)
       })
     },
     close() {
@@ -72,7 +77,7 @@ export async function openBucket(
     try {
       return await retried(() => client.send(new ListObjectsV2Command(wanted)), { patience })
     } catch (error) {
-      throw operatorFault(`s3://${bucket}/${prefix} cannot be listed`, error)
+      throw operatorFault(`${store}/${prefix} cannot be listed`, error)
     }
   }
 
@@ -80,8 +85,13 @@ export async function openBucket(
   function assertBelow(path: string): void {
     if (path !== '' && !path.startsWith('/') && !path.split('/').some((part) => part === '.' || part === '..')) return
     throw new OperatorError(
-      `${path} leads out of the export (s3://${bucket}/${prefix})`,
+      `${path} leads out of the export (${store}/${prefix})`,
       'Paths of an export are relative to it. Copy the object under a name without "..".',
     )
   }
+}
+
+/** Its keys are HMAC keys, and a region says nothing there. https://docs.cloud.google.com/storage/docs/interoperability */
+function ofGoogle(options: S3Options): S3Options {
+  return { ...options, endpoint: options.endpoint ?? 'https://storage.googleapis.com', pathStyle: true }
 }

@@ -17,16 +17,20 @@ export interface ObjectName {
 /**
  * An object as bytes. Every read asks for the version that was planned (If-Match), so that no byte of a replaced object is
  * handed out. A connection that breaks or stalls is replaced, and reading goes on where it broke.
- * @param path of the export, for messages
+ * @param address for messages, and the path of the export
  * @param expected spares the request that asks for the version
  * @throws OperatorError when there is no such object, or it may not be read
  */
 export async function openObject(
   client: S3Client,
   object: ObjectName,
-  { path, patience, expected }: { path: string; patience: Patience; expected: FileVersion | undefined },
+  {
+    address,
+    path,
+    patience,
+    expected,
+  }: { address: string; path: string; patience: Patience; expected: FileVersion | undefined },
 ): Promise<Blob> {
-  const address = `s3://${object.Bucket}/${object.Key}`
   const closing = new AbortController()
   const { signal } = closing
   // Every request in flight listens, and a reader may have more than ten.

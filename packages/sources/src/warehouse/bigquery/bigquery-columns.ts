@@ -47,9 +47,18 @@ export function bigqueryColumn(name: string, type: string): WarehouseColumn | nu
  * All rows of a table as they are unloaded, whichever way: the one SELECT, without an end.
  * @param from the table in SQL
  */
-export function bigquerySelect({ columns }: Relation, from: string): string {
-  const listed = columns.map(({ name, sql }) => `${sql} AS ${quoted(name)}`).join(', ')
+export function bigquerySelect(
+  { columns }: Relation,
+  from: string,
+  sqlOf: (column: WarehouseColumn) => string = ({ sql }) => sql,
+): string {
+  const listed = columns.map((column) => `${sqlOf(column)} AS ${quoted(column.name)}`).join(', ')
   return `SELECT ${listed} FROM ${from}`
+}
+
+/** A column in Parquet: a time of no zone is one of UTC, as everywhere else, whatever Parquet would make of it. */
+export function exportedSql({ type, sql }: WarehouseColumn): string {
+  return type === 'DATETIME' ? `CAST(${sql} AS TIMESTAMP)` : sql
 }
 
 /** Whether rows that were listed, and not queried, have the text of this column. */
@@ -84,4 +93,9 @@ export function bigqueryText({ type }: WarehouseColumn, value: string | null): s
 /** A name in SQL. */
 export function quoted(name: string): string {
   return `\`${name.replaceAll(/[\\`]/g, String.raw`\$&`)}\``
+}
+
+/** A text in SQL. */
+export function literal(text: string): string {
+  return `'${text.replaceAll(/[\\']/g, String.raw`\$&`)}'`
 }

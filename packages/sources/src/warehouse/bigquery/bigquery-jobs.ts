@@ -13,6 +13,13 @@ const Job = z.object({
   }),
 })
 
+// https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/Job#ExportDataStatistics
+const Exported = z.object({
+  statistics: z.object({
+    query: z.object({ exportDataStatistics: z.object({ fileCount: Count, rowCount: Count.optional() }) }),
+  }),
+})
+
 const DryRun = z.object({
   statistics: z.object({
     totalBytesProcessed: Count.optional(),
@@ -30,6 +37,8 @@ export interface BigqueryJobs {
    * @returns the name of the job whose result is there
    */
   done(id: string, sqlOf: (job: string) => string): Promise<string>
+  /** How much a job has exported; rows where it says so. */
+  exportedBy(job: string): Promise<{ files: number; rows: number | null }>
   /** Where the rows of a job's result are found, below `projects/`. */
   resultOf(job: string): string
 }
@@ -107,5 +116,11 @@ export function bigqueryJobs(
     }
   }
 
-  return { bytesOf, done, resultOf: (job) => `${encodeURIComponent(project)}/queries/${job}?${at}` }
+  async function exportedBy(job: string): Promise<{ files: number; rows: number | null }> {
+    const { statistics } = await api.get(`${jobs}/${job}?${at}`, Exported)
+    const { fileCount, rowCount } = statistics.query.exportDataStatistics
+    return { files: fileCount, rows: rowCount ?? null }
+  }
+
+  return { bytesOf, done, exportedBy, resultOf: (job) => `${encodeURIComponent(project)}/queries/${job}?${at}` }
 }

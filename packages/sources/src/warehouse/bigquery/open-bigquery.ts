@@ -1,12 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { OperatorError, SourceChanged } from '@heapferry/domain'
 import { z } from 'zod'
-import type { Relation, Warehouse, WarehouseOptions, WarehouseRow, WarehouseWork } from '../warehouse.ts'
+import type { ExportPlace } from '../../places/open-place.ts'
+import type {
+  Relation,
+  Warehouse,
+  WarehouseOptions,
+  WarehouseRow,
+  WarehouseWork,
+  WriteAttempt,
+  WrittenTable,
+} from '../warehouse.ts'
 import { NotOfKind } from '../write-avro.ts'
 import { type Dataset, parseBigqueryAddress, parseScratch } from './bigquery-address.ts'
 import { bigqueryApi } from './bigquery-api.ts'
 import { type BigqueryCatalogue, bigqueryCatalogue } from './bigquery-catalogue.ts'
-import { bigquerySelect, bigqueryText, quoted } from './bigquery-columns.ts'
+import { bigquerySelect, bigqueryText, exportedSql, literal, quoted } from './bigquery-columns.ts'
 import { alteredHint, asAltered, faultOf, isForbidden, isNotThere } from './bigquery-fault.ts'
 import { type BigqueryJobs, bigqueryJobs } from './bigquery-jobs.ts'
 import { type BigqueryRow, goneOf, readRows, totalOf } from './bigquery-rows.ts'
@@ -53,8 +62,8 @@ export function openBigquery(source: string, options: WarehouseOptions, work: Wa
   const jobs = (): Promise<BigqueryJobs> => (connected ??= connect())
   const catalogue = (): Promise<BigqueryCatalogue> => (looked = bigqueryCatalogue(api, address, given))
   const stored = async ({ name }: Relation) => (await (looked ?? catalogue())).stored.get(name)
-  const selected = (relation: Relation): string =>
-    bigquerySelect(relation, [address.project, address.dataset, relation.name].map(quoted).join('.'))
+  const named = ({ name }: Relation): string => [address.project, address.dataset, name].map(quoted).join('.')
+  const selected = (relation: Relation): string => bigquerySelect(relation, named(relation))
 
   /** Where the rows of a query are, that nobody looks for afterwards. */
   async function queried(sql: string): Promise<string> {
@@ -95,6 +104,27 @@ export function openBigquery(source: string, options: WarehouseOptions, work: Wa
     }
   }
 
+  /** Its job is known by a name, and so are its files: of a job that was tried again they lie beside those of the first. */
+  async function exported(
+    relation: Relation,
+    place: ExportPlace,
+    { folder, uuid }: WriteAttempt,
+  ): Promise<WrittenTable> {
+    const { done, exportedBy } = await jobs()
+    const filesOf = (job: string): string => `${folder}/${job}-`
+    const select = bigquerySelect(relation, named(relation), exportedSql)
+    const job = await done(
+      uuid,
+      (name) =>
+        `EXPORT DATA OPTIONS(uri=${literal(`${place.root}/${filesOf(name)}*.parquet`)}, format='PARQUET', compression='SNAPPY', overwrite=false) AS ${select}`,
+    ).catch((error: unknown) => {
+      throw asAltered(error, relation.name)
+    })
+    const { files, rows } = await exportedBy(job)
+    const there = (await place.list()).filter((path) => path.startsWith(filesOf(job)))
+    return { rows, fileCount: files, files: there.map((path) => ({ path })) }
+  }
+
   return {
     address: address.text,
     catalogue: () => told(catalogue()),
@@ -128,6 +158,13 @@ export function openBigquery(source: string, options: WarehouseOptions, work: Wa
           if (!isNotThere(error) && !isForbidden(error)) throw faultOf(error, address, given)
         }
       },
+    },
+
+    bucket: {
+      // A * stands for the number of a file.
+      address: /^gs:\/\/[^*]+$/,
+      form: 'gs://bucket/prefix',
+      write: async (relation, place, { last, next }) => told(exported(relation, place, last ?? (await next()))),
     },
 
     async read(relation, window, { onStart, onRows }) {

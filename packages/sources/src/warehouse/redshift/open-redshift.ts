@@ -97,11 +97,13 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
       }),
 
     bucket: {
-      address: /^s3:\/\//i,
+      address: /^s3:\/\//,
       form: 's3://bucket/prefix',
 
-      write: (relation, place, nextFolder) =>
-        withSession(async (open) => {
+      async write(relation, place, { last, next }) {
+        const left = last && (await redshiftManifest(place, last.folder))
+        if (left) return { rows: null, fileCount: left.length, files: left }
+        return withSession(async (open) => {
           const select = `select ${relation.columns.map(unloaded).join(', ')} from ${named(relation)}`
           // In a text of SQL it may stand for itself or for the sign behind it, as the cluster is set.
           if (select.includes('\\'))
@@ -109,7 +111,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
               `${relation.name} or a column of it has a \\ in its name, which UNLOAD may take for something else`,
               'Start the command without --stage, under another name with --run.',
             )
-          const folder = await own(nextFolder())
+          const { folder } = await own(next())
           try {
             await open.query('begin transaction isolation level repeatable read')
             const [[counted] = []] = await open.query(`select count(*) from ${named(relation)}`)
@@ -119,7 +121,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
             )
             await open.query('commit')
             const files = await own(redshiftManifest(place, folder))
-            if (files !== null) return { rows: Number(counted), files }
+            if (files !== null) return { rows: Number(counted), fileCount: files.length, files }
           } catch (error) {
             throw isOfAlteredTable(error) ? altered(relation, error) : error
           }
@@ -127,11 +129,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
             `${address.text} has written ${relation.name}, and there is no ${place.root}/${folder}/manifest`,
             'Check that HEAPFERRY_S3_ENDPOINT and the credentials of this machine lead to the bucket that the cluster writes into.',
           )
-        }),
-
-      async found(_, place, folder) {
-        const files = await redshiftManifest(place, folder)
-        return files && { rows: null, files }
+        })
       },
     },
 

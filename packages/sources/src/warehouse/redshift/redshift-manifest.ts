@@ -2,7 +2,7 @@ import { errorMessage, OperatorError } from '@heapferry/domain'
 import { z } from 'zod'
 import type { ExportPlace } from '../../places/open-place.ts'
 import { readBytes } from '../../places/read-bytes.ts'
-import type { WrittenTable } from '../warehouse.ts'
+import type { StagedPart } from '../stage.ts'
 
 const Count = z.number().int().nonnegative()
 const Meta = z.object({ content_length: Count, record_count: Count })
@@ -11,7 +11,7 @@ const Meta = z.object({ content_length: Count, record_count: Count })
 const Manifest = z.object({ entries: z.array(z.object({ url: z.string(), meta: Meta })), meta: Meta })
 
 /** Null where there is none, as an UNLOAD that was cut off, or is still at it, has not written it. */
-export async function redshiftManifest(place: ExportPlace, folder: string): Promise<WrittenTable['files'] | null> {
+export async function redshiftManifest(place: ExportPlace, folder: string): Promise<StagedPart[] | null> {
   const path = `${folder}/manifest`
   if (!(await place.list()).includes(path)) return null
   const address = `${place.root}/${path}`

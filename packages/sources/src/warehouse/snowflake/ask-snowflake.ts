@@ -51,6 +51,8 @@ export interface SnowflakeApi {
   submit(sql: string, id: RequestId): Promise<string>
   /** Waits for a statement to end. @throws ResultGone, QueryFailed */
   result(handle: string): Promise<SnowflakeResult>
+  /** Waits for a statement to end, for all that it has told: names in lower case. @throws ResultGone, QueryFailed */
+  told(handle: string): Promise<{ names: string[]; rows: WarehouseRow[] }>
   /** @throws ResultGone */
   partition(handle: string, partition: number): Promise<WarehouseRow[]>
 }
@@ -194,6 +196,21 @@ export function askSnowflake(
     return data ?? []
   }
 
+  /** @param first the rows of the first partition, where they are here */
+  async function rowsOf(
+    handle: string,
+    ended: SnowflakeResult,
+    first?: WarehouseRow[] | null,
+  ): Promise<WarehouseRow[]> {
+    const rows: WarehouseRow[] = []
+    for (const [number, { rowCount }] of ended.partitionInfo.entries()) {
+      const isHere = number === 0 && first?.length === rowCount
+      rows.push(...(isHere ? first : await partition(handle, number)))
+    }
+    if (rows.length !== ended.numRows) throw rowsMissing('A statement', ended.numRows, rows.length)
+    return rows
+  }
+
   return {
     context,
     result,
@@ -202,15 +219,13 @@ export function askSnowflake(
 
     async query(sql) {
       const { handle, answer } = await post(sql, { query: {}, timeoutS: Math.ceil(timeoutMs / 1000) })
-      const ended = answer.resultSetMetaData ?? (await result(handle))
-      const rows: WarehouseRow[] = []
       // The first answer has the first partition alone, if any.
-      for (const [number, { rowCount }] of ended.partitionInfo.entries()) {
-        const isHere = number === 0 && answer.data?.length === rowCount
-        rows.push(...(isHere ? (answer.data ?? []) : await partition(handle, number)))
-      }
-      if (rows.length !== ended.numRows) throw rowsMissing('A statement', ended.numRows, rows.length)
-      return rows
+      return rowsOf(handle, answer.resultSetMetaData ?? (await result(handle)), answer.data)
+    },
+
+    async told(handle) {
+      const ended = await result(handle)
+      return { names: ended.rowType.map(({ name }) => name.toLowerCase()), rows: await rowsOf(handle, ended) }
     },
   }
 }

@@ -2,19 +2,23 @@ import { errorMessage, OperatorError, SourceChanged } from '@heapferry/domain'
 import {
   QueryFailed,
   type Relation,
+  ResultGone,
   type SnowflakeOptions,
   type Warehouse,
   type WarehouseOptions,
   type WarehouseRow,
   type WarehouseWork,
   type Window,
+  type WriteAttempt,
+  type WrittenTable,
 } from '../warehouse.ts'
 import { NotOfKind } from '../write-avro.ts'
-import { askSnowflake, rowsMissing, type SnowflakeResult } from './ask-snowflake.ts'
-import { parseSnowflakeAddress, quoted } from './snowflake-address.ts'
+import type { ExportPlace } from '../../places/open-place.ts'
+import { askSnowflake, rowsMissing, type SnowflakeApi, type SnowflakeResult } from './ask-snowflake.ts'
+import { literal, nameOf, parseSnowflakeAddress, quoted } from './snowflake-address.ts'
 import { snowflakeCatalogue } from './snowflake-catalogue.ts'
-import { cellText, isOfType, NotATime, selectListOf } from './snowflake-columns.ts'
-import { isOfAlteredTable } from './snowflake-fault.ts'
+import { cellText, copiedSql, isOfType, NotATime, selectListOf } from './snowflake-columns.ts'
+import { isOfAlteredTable, SnowflakeRefusal } from './snowflake-fault.ts'
 
 /** A Snowflake, by its SQL API. @throws OperatorError when the address is none */
 export function openSnowflake(source: string, options: WarehouseOptions, work: WarehouseWork): Warehouse {
@@ -35,6 +39,31 @@ export function openSnowflake(source: string, options: WarehouseOptions, work: W
     return read.result
   }
 
+  function integration(): string {
+    if (snowflake.storageIntegration !== undefined) return quoted(nameOf(snowflake.storageIntegration))
+    throw new OperatorError(
+      'A Snowflake writes into a bucket by a storage integration, and SNOWFLAKE_STORAGE_INTEGRATION is not set',
+      'Set it, in the environment or in .env, to the name of an integration that may write there and that the role may use (GRANT USAGE ON INTEGRATION … TO ROLE …), or start the command without --stage. docs/warehouses.md has the statements.',
+    )
+  }
+
+  /** Its files have the name of the statement in theirs: no other one's are taken for them, and none is in its way. */
+  async function copied(
+    relation: Relation,
+    place: ExportPlace,
+    { attempt, isAgain, called }: { attempt: WriteAttempt; isAgain: boolean; called(handle: string): Promise<void> },
+  ): Promise<WrittenTable> {
+    const { folder, uuid } = attempt
+    let { handle } = attempt
+    if (handle === null) {
+      const to = literal(`${place.root}/${folder}/`)
+      const sql = `COPY INTO ${to} FROM (SELECT ${selectListOf(relation, copiedSql)} FROM ${named(relation)}) STORAGE_INTEGRATION = ${integration()} FILE_FORMAT = (TYPE = PARQUET) HEADER = TRUE MAX_FILE_SIZE = 268435456 INCLUDE_QUERY_ID = TRUE DETAILED_OUTPUT = TRUE`
+      handle = await api.submit(sql, { uuid, isAgain })
+      await called(handle)
+    }
+    return writtenFiles(folder, await api.told(handle))
+  }
+
   return {
     address: address.text,
     catalogue: () => snowflakeCatalogue(api.context(), api.query),
@@ -49,6 +78,23 @@ export function openSnowflake(source: string, options: WarehouseOptions, work: W
       windows: async (relation, handle) =>
         windowsOf(relation, handle, await ofPlannedTable(relation, resultOf(handle))),
       async drop() {},
+    },
+
+    bucket: {
+      address: /^s3:\/\//,
+      form: 's3://bucket/prefix',
+      assertSet: () => void integration(),
+      async write(relation, place, { last, next, called }) {
+        const left =
+          last && (await copied(relation, place, { attempt: last, isAgain: true, called }).catch(nothingLeft))
+        if (left) return left
+        const attempt = await next()
+        try {
+          return await ofPlannedTable(relation, copied(relation, place, { attempt, isAgain: false, called }))
+        } catch (error) {
+          throw error instanceof QueryFailed ? error.told : error
+        }
+      },
     },
 
     async read(relation, window, { onStart, onRows }) {
@@ -75,11 +121,38 @@ const batchRows = 1000
 
 const withoutLogin: SnowflakeOptions = {
   role: undefined,
+  storageIntegration: undefined,
   warehouse: undefined,
   endpoint: undefined,
   credentials() {
     throw new OperatorError('Snowflake needs a key pair or a token', 'See docs/warehouses.md.')
   },
+}
+
+/** Of a statement that has come to nothing, or of which Snowflake knows nothing any more. */
+function nothingLeft(error: unknown): null {
+  const refusal = error instanceof OperatorError ? error.cause : undefined
+  if (error instanceof QueryFailed || error instanceof ResultGone) return null
+  if (refusal instanceof SnowflakeRefusal && refusal.status === 422) return null
+  throw error
+}
+
+/**
+ * What COPY INTO tells with DETAILED_OUTPUT: a line for each file.
+ * https://docs.snowflake.com/en/sql-reference/sql/copy-into-location
+ */
+function writtenFiles(folder: string, { names, rows }: Awaited<ReturnType<SnowflakeApi['told']>>): WrittenTable {
+  const cells = ['file_name', 'file_size', 'row_count'].map((name) => names.indexOf(name))
+  const files = rows.map((row) => {
+    const [name = '', bytes, count] = cells.map((at) => row[at] ?? '')
+    // Below the folder, or below the bucket.
+    return { path: `${folder}/${name.slice(name.lastIndexOf('/') + 1)}`, bytes: Number(bytes), rows: Number(count) }
+  })
+  if (rows.length === 0 || !cells.includes(-1)) return { rows: null, fileCount: files.length, files }
+  throw new OperatorError(
+    `Snowflake tells ${names.join(', ')} of what it has written, and neither names, sizes nor rows of files`,
+    'Tell the maintainers of heapferry. Without --stage, under another name with --run, the tables are read by heapferry itself.',
+  )
 }
 
 /** What is asked of a table, which may not be there any more as it was planned. */

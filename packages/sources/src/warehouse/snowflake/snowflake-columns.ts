@@ -46,8 +46,35 @@ export function snowflakeColumn(name: string, type: string, scale: string | null
 }
 
 /** What stands behind SELECT, for whoever reads a table: each column as it is read, under the name that it has in files. */
-export function selectListOf({ columns }: Relation): string {
-  return columns.map(({ name, sql }) => `${sql} AS ${quoted(name)}`).join(', ')
+export function selectListOf(
+  { columns }: Relation,
+  sqlOf: (column: WarehouseColumn) => string = ({ sql }) => sql,
+): string {
+  return columns.map((column) => `${sqlOf(column)} AS ${quoted(column.name)}`).join(', ')
+}
+
+/**
+ * A column in Parquet, as the text that `cellText` makes: Snowflake writes times there in milliseconds, and a NUMBER as one
+ * of several types, as small as its values allow.
+ * https://docs.snowflake.com/en/user-guide/data-unload-considerations
+ */
+export function copiedSql({ type, sql }: WarehouseColumn): string {
+  switch (type) {
+    case 'NUMBER':
+      return sql.startsWith('"') ? `TO_VARCHAR(${sql})` : sql
+    case 'TIMESTAMP_NTZ':
+    case 'TIMESTAMP_TZ':
+    case 'TIMESTAMP_LTZ':
+      return withoutLastZeros(`TO_VARCHAR(${sql}, 'YYYY-MM-DD HH24:MI:SS.FF9')`)
+    case 'TIME':
+      return withoutLastZeros(`TO_VARCHAR(${sql}, 'HH24:MI:SS.FF9')`)
+    default:
+      return sql
+  }
+}
+
+function withoutLastZeros(sql: string): string {
+  return `RTRIM(RTRIM(${sql}, '0'), '.')`
 }
 
 /** What the result of a statement says that a column is, for what it was when the table was planned. */
