@@ -74,7 +74,7 @@ export function copiedSql({ type, sql }: WarehouseColumn): string {
 }
 
 function withoutLastZeros(sql: string): string {
-  return `RTRIM(RTRIM(${sql}, '0'), '.')`
+  return `REGEXP_REPLACE(${sql}, '[.]?0+$', '')`
 }
 
 /** What the result of a statement says that a column is, for what it was when the table was planned. */
