@@ -12,7 +12,7 @@ import type { People } from '../identities/people.ts'
 import { Places } from './places.ts'
 import { SaidOfPeople } from './said-of-people.ts'
 import { asEvents, heapPlaceColumns, touchFiles } from './touch-files.ts'
-import { rowKey, Touches } from './touches.ts'
+import { everybody, rowKey, Touches } from './touches.ts'
 
 export interface TouchSource {
   /** The rows of a whole file, the same whenever it is read. */
@@ -22,6 +22,8 @@ export interface TouchSource {
   context: ConversionContext
   /** As rows of people are; asked for only where they are read. */
   contextOfPeople(): Promise<ConversionContext>
+  /** How many people there is memory for. */
+  peopleAtOnce?: number
   /** Looked at between slices. */
   signal: AbortSignal
 }
@@ -41,15 +43,28 @@ export interface FirstTouch {
  * The first row of every person, and what PostHog would have lifted from it; the place of the last row that has one is the
  * current one. What rows of `users` say under such a name is left to them, so that it does not matter what arrives first.
  *
- * Reads rows of users where they say such things, and the files that tell twice: what was first, and then those rows. Ends
- * early when the signal comes. The same files give the same answer, in whatever order they and their rows come.
+ * Reads rows of users where they say such things, and the files that tell twice: what was first, and then those rows; all of
+ * it once more for every part of the people for whom there is no memory at once. Ends early when the signal comes. The same
+ * files give the same answer, in whatever order they and their rows come.
  */
 export async function* findTouches(files: readonly ExportFile[], source: TouchSource): AsyncGenerator<FirstTouch> {
+  const telling = touchFiles(files, source.context.mapping).files
+  if (telling.length === 0) return
+  const parts = [everybody]
+  for (let part = parts.pop(); part; part = parts.pop()) {
+    const touches = new Touches(part, source.peopleAtOnce)
+    yield* touchesOf(touches, { files, telling }, source)
+    parts.push(...touches.rest)
+  }
+}
+
+async function* touchesOf(
+  touches: Touches,
+  { files, telling }: { files: readonly ExportFile[]; telling: readonly ExportFile[] },
+  source: TouchSource,
+): AsyncGenerator<FirstTouch> {
   const { read, people, context, signal } = source
   const { mapping } = context
-  const telling = touchFiles(files, mapping).files
-  if (telling.length === 0) return
-  const touches = new Touches()
   const places = new Places()
   const said = new SaidOfPeople()
   await said.read(files, touches, source)
@@ -64,8 +79,10 @@ export async function* findTouches(files: readonly ExportFile[], source: TouchSo
       const seen = ofColumns.sightings.see(row.values, row.types)
       if (seen === null || (isPersonless && !people.isKnown(seen.userId))) continue
       const person = people.personOf(seen.userId)
+      const number = touches.numberOf(person)
+      if (number === -1) continue
       const key = (): number => rowKey(table.name, ofColumns.sightings.content(row.values))
-      yield { row, timeMs: seen.timeMs, person, number: touches.numberOf(person), key, ofColumns }
+      yield { row, timeMs: seen.timeMs, person, number, key, ofColumns }
     }
   }
 

@@ -36,6 +36,7 @@ export class SaidOfPeople {
           const names = namesIn(conversion.event.properties)
           if (names.length === 0) continue
           const number = touches.numberOf(people.personOf(id))
+          if (number === -1) continue
           touches.setSaid(number, this.#numberOf([...this.namesOf(touches.saidOf(number)), ...names]))
         }
       }

@@ -28,6 +28,8 @@ export interface FirstTouchWork {
   store: WorkStore
   /** Who is who, as rows of people are converted by; asked for only where such rows are read. */
   identities(): Promise<Identities>
+  /** How many people there is memory for: of more the files are read more often. */
+  peopleAtOnce?: number
   signal: AbortSignal
 }
 
@@ -51,7 +53,7 @@ export async function saveFirstTouch(
   run: Run,
   files: readonly ExportFile[],
   source: PeopleSource,
-  { store, identities, signal }: FirstTouchWork,
+  { store, identities, peopleAtOnce, signal }: FirstTouchWork,
 ): Promise<{ files: ExportFile[]; notices: string[] } | null> {
   if (!sendsFirstTouch(run)) return { files: [], notices: [] }
   const before = await madeBefore(run, store)
@@ -91,6 +93,7 @@ export async function saveFirstTouch(
     people,
     context: contextWith(noIdentities),
     contextOfPeople: async () => contextWith(await identities()),
+    ...(peopleAtOnce !== undefined && { peopleAtOnce }),
     signal,
   })
   for await (const touch of touches) {

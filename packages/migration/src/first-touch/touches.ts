@@ -1,11 +1,28 @@
 import { hash } from 'node:crypto'
 import { at, writeId } from '../identities/packed-ids.ts'
 
+/** Those of all people whose ids have a hash of this remainder. */
+export interface PartOfPeople {
+  nth: number
+  /** A power of two. */
+  of: number
+}
+
+export const everybody: PartOfPeople = { nth: 0, of: 1 }
+
+// 260 MB, beside some 450 for who ten million people are.
+const usualLimit = 6_000_000
+
 /**
  * Of each person the first row and the last place that were seen, and what their rows of `users` say already: 36 bytes each,
- * and 5 to 11 to find them by. No object or string is held for a person.
+ * and 5 to 11 to find them by. No object or string is held for a person. When there are too many it forgets one half, which
+ * is left to be looked at by itself.
  */
 export class Touches {
+  /** What was forgotten. */
+  readonly rest: PartOfPeople[] = []
+  #part: PartOfPeople
+  readonly #limit: number
   /** Open addressing: number + 1, 0 where a slot is free. At least a quarter of the slots is. */
   #slots = new Int32Array(1 << 12)
   #people = 0
@@ -17,17 +34,31 @@ export class Touches {
   readonly #said = new Blocks(Int32Array, none)
   readonly #wanted = new Int32Array(2)
 
-  /** @param person canonical decimal id that stands for the person @returns the person's number, of those before or a new one */
+  constructor(part = everybody, limit = usualLimit) {
+    this.#part = part
+    this.#limit = limit
+  }
+
+  /**
+   * @param person canonical decimal id that stands for the person
+   * @returns the person's number, which holds until the next is asked for; -1 for those of another part
+   */
   numberOf(person: string): number {
     writeId(person, this.#wanted)
-    const slot = this.#slotOf(at(this.#wanted, 0), at(this.#wanted, 1))
+    const [low, high] = [at(this.#wanted, 0), at(this.#wanted, 1)]
+    if (!isIn(this.#part, low, high)) return -1
+    const slot = this.#slotOf(low, high)
     const known = at(this.#slots, slot)
     if (known > 0) return known - 1
+    if (this.#people === this.#limit) {
+      this.#halve()
+      return this.numberOf(person)
+    }
     const number = this.#people++
-    this.#ids.set(number * 2, at(this.#wanted, 0))
-    this.#ids.set(number * 2 + 1, at(this.#wanted, 1))
+    this.#ids.set(number * 2, low)
+    this.#ids.set(number * 2 + 1, high)
     this.#slots[slot] = this.#people
-    if (this.#people * 4 >= this.#slots.length * 3) this.#rehash()
+    if (this.#people * 4 >= this.#slots.length * 3) this.#rehash(this.#slots.length * 2)
     return number
   }
 
@@ -81,8 +112,28 @@ export class Touches {
     }
   }
 
-  #rehash(): void {
-    this.#slots = new Int32Array(this.#slots.length * 2)
+  #halve(): void {
+    const { nth, of } = this.#part
+    this.#part = { nth, of: of * 2 }
+    this.rest.push({ nth: nth + of, of: of * 2 })
+    const fields = [this.#firstMs, this.#firstKeys, this.#lastMs, this.#places, this.#said]
+    let kept = 0
+    for (let number = 0; number < this.#people; number++) {
+      const [low, high] = [this.#ids.at(number * 2), this.#ids.at(number * 2 + 1)]
+      if (!isIn(this.#part, low, high)) continue
+      this.#ids.set(kept * 2, low)
+      this.#ids.set(kept * 2 + 1, high)
+      for (const field of fields) field.move(number, kept)
+      kept++
+    }
+    this.#ids.cut(kept * 2)
+    for (const field of fields) field.cut(kept)
+    this.#people = kept
+    this.#rehash(this.#slots.length)
+  }
+
+  #rehash(slots: number): void {
+    this.#slots = new Int32Array(slots)
     for (let number = 0; number < this.#people; number++)
       this.#slots[this.#slotOf(this.#ids.at(number * 2), this.#ids.at(number * 2 + 1))] = number + 1
   }
@@ -93,6 +144,11 @@ const none = -1
 /** 32 bits of a row's content: enough to tell the few rows of a person's first moment apart. */
 export function rowKey(table: string, content: string): number {
   return Number.parseInt(hash('sha256', `${table}\0${content}`, 'hex').slice(0, 8), 16)
+}
+
+function isIn({ nth, of }: PartOfPeople, low: number, high: number): boolean {
+  // Other bits than those that choose a slot: a part of all people would else use a part of all slots.
+  return ((Math.imul(mixed(low, high), 0xc2b2ae35) >>> 16) & (of - 1)) === nth
 }
 
 /** Ids are drawn at random, or counted up. */
@@ -121,6 +177,17 @@ class Blocks {
   set(index: number, value: number): void {
     const block = (this.#blocks[index >>> blockBits] ??= this.#make())
     block[index & mask] = value
+  }
+
+  move(from: number, to: number): void {
+    const value = this.at(from)
+    if (value !== this.at(to)) this.set(to, value)
+  }
+
+  /** Leaves only what is below an index. */
+  cut(length: number): void {
+    this.#blocks[length >>> blockBits]?.fill(this.#initial, length & mask)
+    this.#blocks.length = Math.min(this.#blocks.length, (length >>> blockBits) + 1)
   }
 }
 
