@@ -7,6 +7,7 @@ import {
   atOfPage,
   atOfSession,
   compareKeys,
+  encodeBlocks,
   encodeHead,
   fileName,
   type IndexBlock,
@@ -174,8 +175,10 @@ class IndexWriter {
   readonly #folder: string
   readonly #sizes: IndexSizes
   readonly #content = createHash('sha256')
-  readonly #blocks: IndexBlock[] = []
+  /** Of the blocks of files that are written, as the head has them. */
+  readonly #heads: Buffer[] = []
   readonly #files: number[] = []
+  #blocks: IndexBlock[] = []
   #packed: Buffer[] = []
   #unpackedBytes = 0
   #sessions = 0
@@ -221,6 +224,8 @@ class IndexWriter {
     if (this.#packed.length === 0 || (when !== 'now' && this.#unpackedBytes < this.#sizes.fileBytes)) return
     await this.#store.put(fileName(this.#folder, this.#files.length), this.#packed)
     this.#files.push(this.#packed.length)
+    this.#heads.push(encodeBlocks(this.#blocks))
+    this.#blocks = []
     this.#packed = []
     this.#unpackedBytes = 0
   }
@@ -235,7 +240,7 @@ class IndexWriter {
       pages: this.#pages,
       files: this.#files,
     }
-    await this.#store.put(`${this.#folder}/head`, encodeHead(head, this.#blocks))
+    await this.#store.put(`${this.#folder}/head`, encodeHead(head, this.#heads))
     return head.content
   }
 }

@@ -149,10 +149,8 @@ export interface IndexBlock {
 
 const blockEntryBytes = 18
 
-export function encodeHead(head: IndexHead, blocks: readonly IndexBlock[]): Buffer[] {
-  const json = Buffer.from(JSON.stringify(head))
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(json.length)
+/** What a head says of blocks, 18 bytes each: there may be millions, and as objects they would take ten times that. */
+export function encodeBlocks(blocks: readonly IndexBlock[]): Buffer {
   const entries = Buffer.alloc(blocks.length * blockEntryBytes)
   for (const [index, { high, low, at, packedBytes }] of blocks.entries()) {
     const to = index * blockEntryBytes
@@ -161,7 +159,15 @@ export function encodeHead(head: IndexHead, blocks: readonly IndexBlock[]): Buff
     entries.writeUIntBE(at, to + 8, 6)
     entries.writeUInt32BE(packedBytes, to + 14)
   }
-  return [length, json, entries]
+  return entries
+}
+
+/** @param blocks of `encodeBlocks`, in the order of the blocks */
+export function encodeHead(head: IndexHead, blocks: readonly Buffer[]): Buffer[] {
+  const json = Buffer.from(JSON.stringify(head))
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(json.length)
+  return [length, json, ...blocks]
 }
 
 export function decodeHead(bytes: Uint8Array): { head: IndexHead; blocks: BlockTable } {
