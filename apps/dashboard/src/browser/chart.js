@@ -50,6 +50,8 @@ async function draw(box) {
     {
       width: box.clientWidth,
       height,
+      // Half of the last time below the axis.
+      padding: [null, 36, null, null],
       series: [
         { label: 'Time', value: (_, seconds) => (seconds == null ? '–' : shownTime(seconds)) },
         { ...series('rows read/s', '--going', []), fill: () => `${colour('--going')}22` },
