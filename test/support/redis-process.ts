@@ -31,6 +31,9 @@ export async function startRedis(
   const folder = setting('--dir') ?? (await temporaryFolder())
   const port = Number(setting('--port') ?? (await freePort()))
   const given = [...first, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
+  // Its own choice, the port and 10,000, may be somebody's connection.
+  if (settings.includes('--cluster-enabled') && !settings.includes('--cluster-port'))
+    given.push('--cluster-port', String(await freePort()))
   // A Sentinel saves nothing.
   if (first.length === 0) given.push('--save', '', ...settings)
   const child = await spawnFirst(given, folder)
