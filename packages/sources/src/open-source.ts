@@ -2,7 +2,7 @@ import type { ExportFile, Source } from '@heapferry/domain'
 import { fromFirstRow, type OpenFile, wholeFile } from './formats/file-format.ts'
 import { formatOf } from './formats/formats.ts'
 import { WantedPlaces } from './formats/wanted-places.ts'
-import { type Blob, beginningBytes, holding } from './places/blob.ts'
+import { begun, type Blob, beginningBytes } from './places/blob.ts'
 import { checksumOf } from './places/checksum-of.ts'
 import type { ExportPlace } from './places/open-place.ts'
 import { contentOf } from './unpacking/content.ts'
@@ -55,13 +55,7 @@ function placeOf(file: ExportFile, { place, workStore }: Places): ExportPlace {
 async function blobOf(file: ExportFile, places: Places): Promise<Blob> {
   const blob = await placeOf(file, places).open(file.path, file.version)
   const { sizeBytes } = file.version
-  if (sizeBytes === 0 || sizeBytes > beginningBytes) return blob
-  try {
-    return await holding(blob, 0, sizeBytes)
-  } catch (error) {
-    await blob.close()
-    throw error
-  }
+  return sizeBytes === 0 || sizeBytes > beginningBytes ? blob : begun(blob, sizeBytes)
 }
 
 async function opened<T>(places: Places, file: ExportFile, use: (open: OpenFile) => Promise<T>): Promise<T> {

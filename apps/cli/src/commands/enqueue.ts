@@ -9,7 +9,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
 import { openQueues } from '../open-queues.ts'
 import { openScratch } from '../open-scratch.ts'
-import { options, settingsFrom } from '../options.ts'
+import { options, settingsFrom, sourceForms } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { requestOf, type RunFlags } from '../run-request.ts'
 import { serveHealth } from '../serve-health.ts'
@@ -17,10 +17,7 @@ import { stopSignal } from '../stop-signal.ts'
 
 export function enqueueCommand(command: Command): void {
   command
-    .argument(
-      '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
-    )
+    .argument('<SOURCE>', sourceForms)
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.to())

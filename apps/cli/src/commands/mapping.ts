@@ -6,7 +6,7 @@ import { OperatorError, visible, visibleJson } from '@heapferry/domain'
 import { mappingFingerprint } from '@heapferry/migration'
 import { exitCodes } from '../exit-codes.ts'
 import { mappingTemplate } from '../mapping-template.ts'
-import { options, settingsFrom } from '../options.ts'
+import { options, settingsFrom, sourceForms } from '../options.ts'
 import { planSource } from '../plan-source.ts'
 import { answer, say } from '../print.ts'
 import { stopSignal } from '../stop-signal.ts'
@@ -15,10 +15,7 @@ export function mappingCommand(command: Command): void {
   command
     .command('init')
     .description('write a commented mapping file for the tables of an export')
-    .argument(
-      '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
-    )
+    .argument('<SOURCE>', sourceForms)
     .option('--out <FILE>', 'where to write it', 'heapferry.yaml')
     .option('--force', 'write over a file that is there', false)
     .addOption(options.mapping())

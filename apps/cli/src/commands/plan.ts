@@ -2,7 +2,7 @@ import { visibleJson } from '@heapferry/domain'
 import { Command, InvalidArgumentError } from 'commander'
 import { hashSaltFor, loadMapping } from '@heapferry/config'
 import { exitCodes } from '../exit-codes.ts'
-import { options, settingsFrom } from '../options.ts'
+import { options, settingsFrom, sourceForms } from '../options.ts'
 import { planSource } from '../plan-source.ts'
 import { planText } from '../plan-text.ts'
 import { answer } from '../print.ts'
@@ -25,10 +25,7 @@ const defaultRate = 5000
 
 export function planCommand(command: Command): void {
   command
-    .argument(
-      '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
-    )
+    .argument('<SOURCE>', sourceForms)
     .option('--full', 'read every row instead of samples: exact figures, rejected rows by place', false)
     .option('--rate <N>', 'events per second to reckon with', perSecond, defaultRate)
     .option('--table <NAME>', 'show one table with all its columns and whole samples')

@@ -15,7 +15,7 @@ import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
-import { options, settingsFrom, upTo999 } from '../options.ts'
+import { options, settingsFrom, sourceForms, upTo999 } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
 import { progressView } from '../progress-view.ts'
@@ -32,10 +32,7 @@ interface Flags extends RunFlags {
 
 export function runCommand(command: Command): void {
   command
-    .argument(
-      '<SOURCE>',
-      'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema',
-    )
+    .argument('<SOURCE>', sourceForms)
     .addOption(options.host())
     .addOption(options.apiKeyFile())
     .addOption(options.skipKeyCheck())

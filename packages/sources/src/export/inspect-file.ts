@@ -17,7 +17,7 @@ import {
 } from '@heapferry/domain'
 import type { Looking, TableInFile, UnknownFile } from '../formats/file-format.ts'
 import { formatOf, inspectors } from '../formats/formats.ts'
-import { type Blob, beginningBytes, holding } from '../places/blob.ts'
+import { begun, type Blob, beginningBytes } from '../places/blob.ts'
 import type { ExportPlace } from '../places/open-place.ts'
 import { compressionOf } from '../unpacking/compression-of.ts'
 import { beginningOf, contentOf } from '../unpacking/content.ts'
@@ -62,12 +62,7 @@ export async function inspectFile(
  */
 export async function beginFile(place: ExportPlace, { path }: FoundFile): Promise<Blob> {
   const blob = await place.open(path)
-  try {
-    return await holding(blob, 0, Math.min(beginningBytes, blob.version.sizeBytes))
-  } catch (error) {
-    await blob.close()
-    throw error
-  }
+  return begun(blob, Math.min(beginningBytes, blob.version.sizeBytes))
 }
 
 /** The same as `inspectFile`, of a file that was begun; closes it. */

@@ -14,6 +14,16 @@ export interface Blob {
 /** What most files tell of themselves takes less: a header of 450 columns 10 kB as CSV and 40 kB as Avro. */
 export const beginningBytes = 64 * 1024
 
+/** With so many of its first bytes at hand; closed where they cannot be fetched. */
+export async function begun(blob: Blob, bytes: number): Promise<Blob> {
+  try {
+    return await holding(blob, 0, bytes)
+  } catch (error) {
+    await blob.close()
+    throw error
+  }
+}
+
 /** With some of its bytes at hand, fetched at once. */
 export async function holding(blob: Blob, start: number, end: number): Promise<Blob> {
   const held = Buffer.allocUnsafe(end - start)
