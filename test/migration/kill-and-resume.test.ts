@@ -238,7 +238,7 @@ async function migrated(folder: string, files: readonly CutFile[], { deaths, sli
       },
       converterFor: convertersOf(run, identities, null),
       findSessions: findNoSessions,
-      limits: { rows, bytes: 100_000 },
+      limits: { rows, bytes: 100_000, slicesAtOnce: 1 },
     }
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import {
   type Checkpoint,
   emptyTally,
@@ -33,9 +34,12 @@ test('whatever accidents happen between reading, sending and committing, every r
     fc.asyncProperty(
       fc.integer({ min: 0, max: 30 }),
       fc.integer({ min: 1, max: 7 }),
+      fc.integer({ min: 1, max: 5 }),
       fc.array(accident, { maxLength: 20 }),
-      async (rows, sliceRows, accidents) => {
-        const bench = workbench(rows, sliceRows, [...accidents])
+      fc.infiniteStream(fc.integer({ min: 0, max: 4 })),
+      async (rows, sliceRows, slicesAtOnce, accidents, turns) => {
+        const bench = workbench(rows, sliceRows, [...accidents], slicesAtOnce)
+        bench.onRequest = () => anyTurns(turns.next().value ?? 0)
         await bench.untilFinished()
         expect(bench.stored()).toEqual(rowsSent(rows))
         expect(await bench.tally()).toEqual({ ...emptyTally, read: rows, sent: rows })
@@ -44,6 +48,91 @@ test('whatever accidents happen between reading, sending and committing, every r
     ),
     { numRuns: tries(500) },
   )
+})
+
+test('as many slices as may are on their way at once, and are committed in their order, whichever is answered first', async () => {
+  const bench = workbench(20, 2, [], 3)
+  const answers: (() => void)[] = []
+  bench.onRequest = () => new Promise((resolve) => answers.push(resolve))
+  const ended = bench.once()
+  await expect.poll(() => answers.length, { interval: 1 }).toBe(3)
+  answers[2]?.()
+  answers[1]?.()
+  await anyTurns(5)
+  // Nothing moves on past the first.
+  expect(bench.requests).toHaveLength(3)
+  expect(await bench.tally()).toBeUndefined()
+  answers[0]?.()
+  await expect.poll(() => answers.length, { interval: 1 }).toBe(6)
+  expect(await bench.tally()).toMatchObject({ read: 6 })
+  bench.onRequest = () => Promise.resolve()
+  for (const answer of answers) answer()
+  expect(await ended).toEqual({ kind: 'finished' })
+  expect(bench.requests).toHaveLength(10)
+})
+
+test('a slice is sent when the one before it has left, and no sooner', async () => {
+  const bench = workbench(20, 2, [], 3)
+  const waiting: (() => void)[] = []
+  const answers: (() => void)[] = []
+  bench.leave = (onLeft) => waiting.push(onLeft)
+  bench.onRequest = () => new Promise((resolve) => answers.push(resolve))
+  const ended = bench.once()
+  await expect.poll(() => waiting.length, { interval: 1 }).toBe(1)
+  await anyTurns(5)
+  expect(bench.requests).toHaveLength(1)
+  waiting[0]?.()
+  await expect.poll(() => bench.requests.length, { interval: 1 }).toBe(2)
+  bench.onRequest = () => Promise.resolve()
+  for (const answer of answers) answer()
+  expect(await ended).toEqual({ kind: 'finished' })
+})
+
+test('of two rows with one uuid, the later is sent when the first is answered, however many may be on their way', async () => {
+  const bench = workbench(8, 2, [], 4)
+  bench.uuid = (id) => (id === '5' ? '2' : id)
+  const answers: (() => void)[] = []
+  bench.onRequest = () => new Promise((resolve) => answers.push(resolve))
+  const ended = bench.once()
+  await expect.poll(() => answers.length, { interval: 1 }).toBe(2)
+  await anyTurns(5)
+  expect(bench.requests).toEqual([
+    ['1', '2'],
+    ['3', '4'],
+  ])
+  answers[0]?.()
+  await expect.poll(() => answers.length, { interval: 1 }).toBe(4)
+  expect(bench.requests[2]).toEqual(['2', '6'])
+  for (const answer of answers) answer()
+  expect(await ended).toEqual({ kind: 'finished' })
+})
+
+test('what cannot be read costs nothing that was on its way before it', async () => {
+  const bench = workbench(20, 4, [], 4)
+  bench.readFailsAt = 12
+  bench.onRequest = () => anyTurns(3)
+  await expect(bench.once()).rejects.toThrow('the disk is gone')
+  expect(await bench.tally()).toMatchObject({ read: 12, sent: 12 })
+})
+
+test('behind a slice that fails nothing is committed, and nothing is on its way when the chunk is given back', async () => {
+  const bench = workbench(20, 4, ['none', 'before_send'], 4)
+  bench.onRequest = () => anyTurns(5)
+  await expect(bench.once()).rejects.toThrow(Crash)
+  expect(await bench.tally()).toMatchObject({ read: 4 })
+  expect(bench.inFlight()).toBe(0)
+  await bench.untilFinished()
+  expect(bench.stored()).toEqual(rowsSent(20))
+})
+
+test('after a pause no slice is begun, and what has arrived by then is committed', async () => {
+  const bench = workbench(40, 4, [], 3)
+  bench.onRequest = () => anyTurns(2)
+  bench.isPaused = () => bench.requests.length >= 5
+  expect(await bench.once()).toEqual({ kind: 'interrupted' })
+  const begun = bench.requests.length
+  expect(begun).toBeLessThan(10)
+  expect(await bench.tally()).toMatchObject({ read: begun * 4, sent: begun * 4 })
 })
 
 test('when the ledger goes back in time, what it has forgotten is sent, counted and listed again', async () => {
@@ -136,6 +225,11 @@ test('an interruption while PostHog is awaited commits nothing, so that the batc
   expect(await bench.ledger.checkpoint(bench.chunk)).toBeNull()
 })
 
+/** Lets others go first, so many times. */
+async function anyTurns(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await setImmediate()
+}
+
 function rowsSent(rows: number): string[] {
   return Array.from({ length: rows }, (_, index) => String(index + 1)).toSorted()
 }
@@ -157,12 +251,14 @@ function rowsByDay(rows: number): Map<string, number> {
 type Accident = 'before_send' | 'after_send' | 'before_commit' | 'after_commit' | 'stop' | 'none'
 
 /** A chunk of rows 1 to n, a sink that keeps what it gets, and accidents that happen to one batch after the other. */
-function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
+function workbench(rowCount: number, sliceRows: number, accidents: Accident[], slicesAtOnce = 1) {
   const run = RunId.parse('r')
   const chunk = chunkOf(run, file, 0, rowCount)
   const ledger = new MemoryLedger()
   const requests: string[][] = []
-  let current: Accident = 'none'
+  /** What is to happen to the slice that begins there. */
+  const due = new Map<number, Accident>()
+  let inFlight = 0
   let stopping = new AbortController()
 
   const bench = {
@@ -179,6 +275,11 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
     }),
     convert: (_id: string): ReturnType<ReturnType<ChunkWork['converterFor']>> | undefined => undefined,
     padding: (_id: string): string => '',
+    uuid: (id: string): string => id,
+    leave: (onLeft: () => void): void => onLeft(),
+    readFailsAt: Number.POSITIVE_INFINITY,
+    isPaused: (): boolean => false,
+    inFlight: () => inFlight,
     refused: [] as Refusal[],
     warned: {} as Tally['warned'],
     interrupted: false,
@@ -204,21 +305,30 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
   }
 
   const sink: EventSink = {
-    async send(events: readonly OutgoingEvent[]) {
-      current = accidents.shift() ?? 'none'
-      crashAt('before_send')
-      if (bench.interrupted) return { kind: 'interrupted' }
-      requests.push(events.map(({ uuid }) => uuid))
-      await bench.onRequest()
-      if (current === 'stop') stopping.abort()
-      crashAt('after_send')
-      return { kind: 'acknowledged', refused: bench.refused, warned: bench.warned }
+    async send(events: readonly OutgoingEvent[], signal, { name }, onLeft = () => {}) {
+      if (signal.aborted) return { kind: 'interrupted' }
+      const from = Number(name.slice(name.lastIndexOf('-') + 1))
+      due.set(from, accidents.shift() ?? 'none')
+      inFlight++
+      try {
+        crashAt('before_send', from)
+        if (bench.interrupted) return { kind: 'interrupted' }
+        requests.push(events.map(({ uuid }) => uuid))
+        bench.leave(onLeft)
+        await bench.onRequest()
+        if (due.get(from) === 'stop') stopping.abort()
+        crashAt('after_send', from)
+        return { kind: 'acknowledged', refused: bench.refused, warned: bench.warned }
+      } finally {
+        inFlight--
+      }
     },
   }
   const work: ChunkWork = {
     source: {
       async *read(_file, _chunk, from): AsyncGenerator<Slice> {
         for (let at = from.cursor; at < rowCount; at += sliceRows) {
+          if (at >= bench.readFailsAt) throw new Error('the disk is gone')
           const next = Math.min(rowCount, at + sliceRows)
           yield await Promise.resolve({ columns, rows: bench.rows.slice(at, next), next })
         }
@@ -229,10 +339,12 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
       isPlanned: () => ledger.isPlanned(),
       checkpoint: (of) => ledger.checkpoint(of),
       async commit(...what) {
-        crashAt('before_commit')
+        const { from } = what[3]
+        crashAt('before_commit', from)
         const answer = await ledger.commit(...what)
-        crashAt('after_commit')
-        return answer
+        crashAt('after_commit', from)
+        if (answer.kind !== 'committed' || !bench.isPaused()) return answer
+        return { ...answer, intent: { kind: 'pause', by: 'test', reason: '', hint: '' } }
       },
     },
     converterFor: () =>
@@ -242,17 +354,23 @@ function workbench(rowCount: number, sliceRows: number, accidents: Accident[]) {
         return (
           bench.convert(id) ?? {
             kind: 'event',
-            event: { uuid: id, event: 'e', distinct_id: '7', timestamp: timestampOf(Number(id)), properties },
+            event: {
+              uuid: bench.uuid(id),
+              event: 'e',
+              distinct_id: '7',
+              timestamp: timestampOf(Number(id)),
+              properties,
+            },
           }
         )
       }),
     findSessions: findNoSessions,
-    limits: { rows: sliceRows, bytes: 1000 },
+    limits: { rows: sliceRows, bytes: 1000, slicesAtOnce },
   }
 
-  function crashAt(moment: Accident): void {
-    if (current !== moment) return
-    current = 'none'
+  function crashAt(moment: Accident, from: number): void {
+    if (due.get(from) !== moment) return
+    due.delete(from)
     throw new Crash()
   }
   return bench

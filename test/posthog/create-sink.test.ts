@@ -1,7 +1,15 @@
 import { afterEach, expect, onTestFinished, test } from 'vitest'
 import { OperatorError, type OutgoingEvent, type Pacer, type Waiting } from '@heapferry/domain'
 import { type FakePostHog, isAbout, startFakePostHog } from '@heapferry/fake-posthog'
-import { batchTransport, createSink, type SinkOptions, v1Transport } from '@heapferry/posthog'
+import {
+  batchTransport,
+  createSink,
+  openTransport,
+  type SinkOptions,
+  type Transport,
+  type TransportOptions,
+  v1Transport,
+} from '@heapferry/posthog'
 import { setClock } from '../support/set-clock.ts'
 import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
 import { posthogLike } from './posthog-like.ts'
@@ -15,9 +23,11 @@ const never = new AbortController().signal
 const unpaced: Pacer = { take: ({ length }) => Promise.resolve(length), later: () => Promise.resolve() }
 const taken = { kind: 'acknowledged', refused: [], warned: {} }
 
-async function start(options: Partial<SinkOptions> = {}, open = batchTransport) {
+type Open = (options: TransportOptions) => Transport | Promise<Transport>
+
+async function start(options: Partial<SinkOptions> = {}, open: Open = batchTransport) {
   const posthog = await startFakePostHog()
-  const transport = open({ host: posthog.url, apiKey: 'phc_test', timeoutMs: 5000 })
+  const transport = await open({ host: posthog.url, apiKey: 'phc_test', timeoutMs: 5000 })
   cleanups.push(
     () => posthog.stop(),
     () => transport.close(),
@@ -158,6 +168,36 @@ test('a request holds the events that the pacer allows, and each refusal still n
   // The second request held five of the nine that were left; it was refused, and its halves were allowed bit by bit.
   expect(posthog.batches.slice(0, 3).map((batch) => batch.events)).toEqual([3, 5, 1])
   expect([...posthog.stored.values()].every(({ times }) => times === 1)).toBe(true)
+})
+
+test('a call says when all of its events are out, while their answers are still awaited', async () => {
+  let takes = 0
+  const take: Pacer['take'] = ({ length }) => {
+    // Longer than this test may take.
+    if (++takes === 3) posthog.fault({ kind: 'latency', ms: 600_000 })
+    return Promise.resolve(Math.min(length, 4))
+  }
+  const { posthog, sink } = await start({ pacer: { ...unpaced, take }, graceMs: 0 })
+  const abort = new AbortController()
+  const takesWhenLeft: number[] = []
+  const sent = sink.send(outgoingEvents(12), abort.signal, () => takesWhenLeft.push(takes))
+  await expect.poll(() => takesWhenLeft, { interval: 5 }).toEqual([3])
+  abort.abort()
+  expect(await sent).toEqual({ kind: 'interrupted' })
+})
+
+test('nothing is taken of the pace before it is known how events are sent', async () => {
+  const choices: string[] = []
+  const knownWhenTaken: number[] = []
+  const take: Pacer['take'] = ({ length }) => {
+    knownWhenTaken.push(choices.length)
+    return Promise.resolve(length)
+  }
+  const open = (options: TransportOptions) => openTransport('auto', options, (chosen) => choices.push(chosen))
+  const { posthog, sink } = await start({ pacer: { ...unpaced, take } }, open)
+  posthog.fault({ kind: 'status', status: 503, next: 2 })
+  expect(await Promise.all([1, 2, 3].map((n) => sink.send([outgoingEvent(n)], never)))).toEqual([taken, taken, taken])
+  expect(knownWhenTaken).toEqual([1, 1, 1])
 })
 
 test('the pacer is asked before every request, and told of every answer that means later', async () => {

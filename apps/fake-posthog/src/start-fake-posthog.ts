@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { z } from 'zod'
 import { faultOfToken } from './capture.ts'
@@ -63,6 +64,8 @@ export async function startFakePostHog(options: FakePostHogOptions = {}): Promis
     options.queries && createQueryApi(options.queries, { projectKey: apiKey ?? '', stored: store.stored, persons })
   const faults = createFaultBox()
   const stopping = new AbortController()
+  // Every request that a fault holds up listens to it.
+  setMaxListeners(0, stopping.signal)
   const receiver = new Receiver(faults, stopping.signal)
   const isKnown = (token: string) => apiKey === undefined || token === apiKey
   const keeper: Keeper = {

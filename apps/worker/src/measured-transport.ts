@@ -12,7 +12,23 @@ export function measuredTransport(transport: Transport, tracing: Tracing): Measu
   let byStatus: Record<string, number> = {}
   let byTime = [...noAnswers.byTime]
   let totalMs = 0
+
+  function count(status: string, sinceMs: number): void {
+    const ms = performance.now() - sinceMs
+    byStatus[status] = (byStatus[status] ?? 0) + 1
+    const bucket = answerSeconds.findIndex((seconds) => ms <= seconds * 1000)
+    const index = bucket === -1 ? answerSeconds.length : bucket
+    byTime[index] = (byTime[index] ?? 0) + 1
+    totalMs += Math.round(ms)
+  }
+
   return {
+    async ready() {
+      const askedAtMs = performance.now()
+      const readiness = (await transport.ready?.()) ?? { kind: 'ready' }
+      if (readiness.kind === 'later') count(statusOf(readiness), askedAtMs)
+      return readiness
+    },
     async send(events) {
       const sentAtMs = performance.now()
       const [answer, status] = await tracing.span('request', { events: events.length }, async (tell) => {
@@ -21,12 +37,7 @@ export function measuredTransport(transport: Transport, tracing: Tracing): Measu
         tell({ status: answeredStatus })
         return [answered, answeredStatus] as const
       })
-      const ms = performance.now() - sentAtMs
-      byStatus[status] = (byStatus[status] ?? 0) + 1
-      const bucket = answerSeconds.findIndex((seconds) => ms <= seconds * 1000)
-      const index = bucket === -1 ? answerSeconds.length : bucket
-      byTime[index] = (byTime[index] ?? 0) + 1
-      totalMs += Math.round(ms)
+      count(status, sentAtMs)
       return answer
     },
     close: () => transport.close(),

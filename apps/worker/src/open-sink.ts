@@ -46,5 +46,9 @@ export async function openSink(
   const { host } = destination
   const transport = measuredTransport(await openTransport(access.transport, { host, apiKey }, onTransport), tracing)
   const sink = createSink({ transport, pacer, onWaiting, onOtherWarning })
-  return { sink, answers: transport.taken, closeSink: () => transport.close() }
+  return {
+    sink: { send: (events, signal, _origin, onLeft) => sink.send(events, signal, onLeft) },
+    answers: transport.taken,
+    closeSink: () => transport.close(),
+  }
 }

@@ -4,15 +4,16 @@ import {
   type ConverterFor,
   type ChunkLedger,
   type ChunkOutcome,
+  type DeliveryLimits,
   type Destination,
   type EventSink,
   type ExportFile,
   type FileId,
   type FileLedger,
+  largestUnpaced,
   type Run,
   type RunLedger,
   type SessionIndex,
-  type SliceLimits,
   type Source,
   type WorkStore,
 } from '@heapferry/domain'
@@ -26,8 +27,8 @@ import {
 } from '@heapferry/migration'
 import type { ChunkJob, RunPacer } from '@heapferry/queue'
 
-/** How many rows are sent, and then committed, at once. Asked for at every slice: the pace may have changed. */
-export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer, 'largestBatch'>): SliceLimits {
+/** How many rows are sent, and then committed, at once. Looked at for every slice: the pace may have changed. */
+export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer, 'largestBatch'>): DeliveryLimits {
   switch (kind) {
     case 'posthog':
       // One request's worth: so much is sent again when a worker is stopped.
@@ -36,15 +37,21 @@ export function limitsFor({ kind }: Destination, { largestBatch }: Pick<RunPacer
           return Math.max(leastSliceRows, largestBatch())
         },
         bytes: 1_500_000,
+        get slicesAtOnce() {
+          return largestBatch() < largestUnpaced ? pacedSlicesAtOnce : 1
+        },
       }
     case 'json_lines':
       // A whole chunk of most exports becomes one file.
-      return { rows: 20_000, bytes: 10_000_000 }
+      return { rows: 20_000, bytes: 10_000_000, slicesAtOnce: 1 }
   }
 }
 
 // A commit for every row would cost more than reading it, where rows are skipped.
 const leastSliceRows = 20
+// A pace is forty requests a second. Where an answer takes a second, forty are on their way, of the four chunks that one
+// worker has in hand; the rest is for slices that wait for their turn.
+const pacedSlicesAtOnce = 14
 const reportEveryMs = 1000
 
 /** Everything that the chunks of a run share in this process. */
@@ -64,7 +71,7 @@ export function runWork(
     sink: EventSink
     source: Source
     store: WorkStore
-    limits: SliceLimits
+    limits: DeliveryLimits
     /** What hashes are keyed with; null where none is set. */
     hashSalt: string | null
     /** Around what reads who is who, and which sessions there are. */

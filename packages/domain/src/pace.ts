@@ -38,7 +38,7 @@ export function defaultPace(destination: Destination): Pace {
 // Requests of a paced run hold what it may send in this part of a second: one that is late on its way is 2.5 %.
 const requestsPerSecond = 40
 // PostHog's own importers send up to 1000 events at once.
-const largestUnpaced = 1000
+export const largestUnpaced = 1000
 
 /** How many events one request may hold. */
 export function largestRequest(pace: Pace): number {

@@ -57,3 +57,9 @@ export interface SliceLimits {
   /** Of input. A single row may be larger. */
   bytes: number
 }
+
+/** How a chunk is delivered. Looked at before every slice: the pace may have changed. */
+export interface DeliveryLimits extends SliceLimits {
+  /** Slices of one chunk that may be on their way at once. */
+  slicesAtOnce: number
+}

@@ -44,7 +44,13 @@ export const allTaken: Extract<Delivery, { kind: 'acknowledged' }> = { kind: 'ac
 export interface EventSink {
   /**
    * Sends until PostHog has answered for every event, through outages of any length.
+   * @param onLeft may be called, once or more, when all of the events are out and only answers are awaited
    * @throws OperatorError when only a person can help (key refused, quota)
    */
-  send(events: readonly OutgoingEvent[], signal: AbortSignal, origin: BatchOrigin): Promise<Delivery>
+  send(
+    events: readonly OutgoingEvent[],
+    signal: AbortSignal,
+    origin: BatchOrigin,
+    onLeft?: () => void,
+  ): Promise<Delivery>
 }

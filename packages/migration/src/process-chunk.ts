@@ -1,19 +1,19 @@
 import {
-  allTaken,
   addTallies,
   type Checkpoint,
   type ChunkLedger,
   type ChunkOutcome,
   type Claim,
   type ConverterFor,
+  type DeliveryLimits,
   emptyTally,
   type EventSink,
   type ReadRow,
-  type SliceLimits,
   type Source,
 } from '@heapferry/domain'
 import { convertSlice } from './convert-slice.ts'
 import { endOfRow, type RowEnd } from './end-of-row.ts'
+import { sendInOrder } from './send-in-order.ts'
 import type { FindSessions } from './sessions/find-sessions.ts'
 
 export interface ChunkWork {
@@ -22,7 +22,7 @@ export interface ChunkWork {
   ledger: ChunkLedger
   converterFor: ConverterFor
   findSessions: FindSessions
-  limits: SliceLimits
+  limits: DeliveryLimits
   /** Told after every commit. */
   onCommit?(checkpoint: Checkpoint): void
 }
@@ -56,24 +56,37 @@ async function goOn(
 
   const endOf = (row: ReadRow): RowEnd => endOfRow(row, file.table, work.converterFor)
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
-  for await (const slice of work.source.read(file, chunk, position, work.limits)) {
-    const rows = await work.findSessions(slice.rows, file.table)
-    const batch = convertSlice(claim, { ...slice, rows }, endOf)
-    const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${checkpoint.cursor}` }
-    const delivery = batch.events.length > 0 ? await work.sink.send(batch.events, signal, origin) : allTaken
+  const stop = new AbortController()
+  const untilStopped = AbortSignal.any([signal, stop.signal])
+  const sent = sendInOrder(work.source.read(file, chunk, position, work.limits), {
+    from: position.cursor,
+    async convert(slice) {
+      const rows = await work.findSessions(slice.rows, file.table)
+      return convertSlice(claim, { ...slice, rows }, endOf)
+    },
+    send(events, from, onLeft) {
+      const origin = { table: file.table, day: chunk.day, name: `${chunk.id}-${from}` }
+      return work.sink.send(events, untilStopped, origin, onLeft)
+    },
+    atOnce: () => work.limits.slicesAtOnce,
+    signal: untilStopped,
+    giveUp: () => stop.abort(),
+  })
+  for await (const { slice, batch, delivery } of sent) {
     if (delivery.kind === 'interrupted') return delivery
 
     for (const refusal of delivery.refused) batch.refuse(refusal.index, refusal.detail)
-    const sent = { from: checkpoint.cursor, counts: batch.counts() }
+    const counts = { from: checkpoint.cursor, counts: batch.counts() }
     const tally = { ...batch.tally, warned: delivery.warned }
     checkpoint = { cursor: slice.next, tally: addTallies(checkpoint.tally, tally), done: false }
-    const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, sent)
+    const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, counts)
     if (answer.kind !== 'committed') return answer
     work.onCommit?.(checkpoint)
 
-    // The only place that looks at the signal and at what is wanted: between batches, nothing is half done.
-    if (signal.aborted || answer.intent.kind !== 'run') return { kind: 'interrupted' }
+    // What is on its way behind this slice may arrive yet, and is committed then.
+    if (answer.intent.kind !== 'run') stop.abort()
   }
+  if (untilStopped.aborted) return { kind: 'interrupted' }
 
   // The producer has counted the rows of every chunk: a chunk whose place was altered must not end as done.
   if (checkpoint.tally.read !== chunk.rows) {

@@ -10,7 +10,7 @@ import {
 } from '@heapferry/domain'
 import { Backoff, waitUntil } from './backoff.ts'
 import { eventsOf, halvesOf, type RequestPart, requestParts } from './request-parts.ts'
-import type { EventResult, Transport, TransportAnswer } from './transport.ts'
+import type { EventResult, Later, Readiness, Transport, TransportAnswer } from './transport.ts'
 
 export interface SinkOptions {
   transport: Transport
@@ -33,7 +33,8 @@ const maxOtherWarnings = 100
 
 /** An `EventSink` that asks for no origin: PostHog tells events by their uuids. */
 export interface PostHogSink {
-  send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery>
+  /** @param onLeft called when all of the events are out, as some may be once more, and only answers are awaited */
+  send(events: readonly OutgoingEvent[], signal: AbortSignal, onLeft?: () => void): Promise<Delivery>
 }
 
 /**
@@ -60,14 +61,20 @@ export function createSink({
     onOtherWarning(words)
   }
 
-  async function send(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Delivery> {
+  async function send(
+    events: readonly OutgoingEvent[],
+    signal: AbortSignal,
+    onLeft: () => void = () => {},
+  ): Promise<Delivery> {
     // One signal stops many sends side by side; Node takes more than ten of them for a leak.
     setMaxListeners(0, signal)
     const refused: Refusal[] = []
     const warned: Tally['warned'] = {}
     const pending = requestParts(events).toReversed()
     for (let part = pending.pop(); part; part = pending.pop()) {
-      const answered = await answerFor(part, events, { transport, pacer, backoff, graceMs, signal })
+      const sending: Sending = { transport, pacer, backoff, graceMs, signal }
+      if (pending.length === 0) sending.onLeft = onLeft
+      const answered = await answerFor(part, events, sending)
       if (answered === null) {
         backoff.end()
         return { kind: 'interrupted' }
@@ -116,10 +123,12 @@ interface Sending {
   backoff: Backoff
   graceMs: number
   signal: AbortSignal
+  /** Called when all of the part is out. */
+  onLeft?: () => void
 }
 
 interface Answered {
-  answer: Exclude<TransportAnswer, { kind: 'later' }>
+  answer: Exclude<TransportAnswer, Later>
   /** The events that it is about: as many of the part, from the first on, as the pacer let go. */
   asked: RequestPart
   rest: RequestPart
@@ -129,28 +138,44 @@ interface Answered {
 async function answerFor(
   part: RequestPart,
   events: readonly OutgoingEvent[],
-  { transport, pacer, backoff, graceMs, signal }: Sending,
+  { transport, pacer, backoff, graceMs, signal, onLeft }: Sending,
 ): Promise<Answered | null> {
   const ofPart = eventsOf(part, events)
   let request = ofPart
   let { putOff } = part
+
+  async function later(answer: Later): Promise<void> {
+    await pacer.later(answer)
+    putOff = backoff.putOff(answer, putOff)
+  }
+
   for (;;) {
     if (!(await waitUntil(putOff?.retryAtMs ?? 0, signal))) return null
+    const readiness = await withinGrace(transport.ready?.() ?? Promise.resolve(ready), signal, graceMs)
+    if (readiness === null) return null
+    if (readiness.kind === 'later') {
+      await later(readiness)
+      continue
+    }
     const allowed = await pacer.take(ofPart, signal)
     if (allowed === null) return null
     // The same array is the same request to a transport.
     if (allowed !== request.length) request = ofPart.slice(0, allowed)
-    const answer = await withinGrace(transport.send(request), signal, graceMs)
+    const sent = transport.send(request)
+    if (allowed === ofPart.length) onLeft?.()
+    const answer = await withinGrace(sent, signal, graceMs)
     if (answer === null) return null
-    if (answer.kind !== 'later') {
-      if (answer.kind !== 'each' || answer.results.every(({ kind }) => kind !== 'retry')) backoff.end()
-      const asked = { ...part, indexes: part.indexes.slice(0, allowed) }
-      return { answer, asked, rest: { indexes: part.indexes.slice(allowed) } }
+    if (answer.kind === 'later') {
+      await later(answer)
+      continue
     }
-    await pacer.later(answer)
-    putOff = backoff.putOff(answer, putOff)
+    if (answer.kind !== 'each' || answer.results.every(({ kind }) => kind !== 'retry')) backoff.end()
+    const asked = { ...part, indexes: part.indexes.slice(0, allowed) }
+    return { answer, asked, rest: { indexes: part.indexes.slice(allowed) } }
   }
 }
+
+const ready: Readiness = { kind: 'ready' }
 
 interface Settled {
   /** Whether PostHog has taken any. */

@@ -13,6 +13,11 @@ export interface TransportOptions {
 
 export interface Transport {
   /**
+   * What has to be found out before events can be sent, asked before a part of the pace is taken for them: an answer that
+   * takes long would otherwise let all of them go at one moment.
+   */
+  ready?(): Promise<Readiness>
+  /**
    * One request with all of the events, of which no two different ones have the same uuid. The same array again is the
    * same request, sent again. Rejects only for a bug.
    */
@@ -35,6 +40,10 @@ export type TransportAnswer =
   | { kind: 'refused'; detail: string }
   /** Only a person can help: key, quota, host. */
   | { kind: 'operator'; status: number; detail: string }
+
+export type Later = Extract<TransportAnswer, { kind: 'later' }>
+
+export type Readiness = { kind: 'ready' } | Later
 
 /** `detail` as in `TransportAnswer`. */
 export type EventResult =
