@@ -167,7 +167,7 @@ export function rowsToWrite(rows: number): fc.Arbitrary<RowsToWrite> {
         table: fc.constant(table),
         columns: fc.constant(columns),
         mapping: fc.constant(mapping),
-        rows: fc.array(row, { minLength: 1, maxLength: rows }),
+        rows: fc.array(row, { minLength: 1, maxLength: rows, size: 'max' }),
       })
     })
 }
