@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Chunk, type ChunkId, type ChunkOutcome, type Phase, type RunId } from '@heapferry/domain'
 import { type Job, type JobProgress, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import pMap from 'p-map'
 import type { QueueTelemetry } from './queue-telemetry.ts'
 import type { Redis } from './redis-client.ts'
 import { shownFailure } from './shown-failure.ts'
@@ -61,7 +62,7 @@ export class ChunkQueue {
 
   /** Forgets failed chunks, so that planning again adds them with all their attempts. */
   async removeFailed(): Promise<void> {
-    for (const job of await this.queue.getFailed()) await job.remove()
+    await pMap(await this.queue.getFailed(), (job) => job.remove(), { concurrency: 100 })
   }
 
   /** Enqueues failed chunks again, each for one more attempt. */
