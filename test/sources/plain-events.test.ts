@@ -36,12 +36,12 @@ test.each([
         const { table, sent } = await sentOf(root, made, sliceRows)
         expect(sent).toEqual(plainly(text, table, made))
       }),
-      { numRuns: tries(30) },
+      { numRuns: tries(20) },
     )
   },
 )
 
-const eventRows = rowsToWrite(300).filter(({ table }) => table.kind !== 'users')
+const eventRows = rowsToWrite(100).filter(({ table }) => table.kind !== 'users')
 
 const ids = ['user_id', 'event_id', 'session_id']
 // Times of people have another form in each kind of file, and rows of JSON that have an identity are not events.
