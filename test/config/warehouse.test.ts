@@ -1,7 +1,13 @@
 import { chmod, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { environmentFor, loadSettings, shownSettings, warehouseOptionsOf } from '@heapferry/config'
-import { expect, test, vi } from 'vitest'
+import {
+  environmentFor,
+  loadSettings,
+  shownSettings,
+  takeSecretsOutOfEnvironment,
+  warehouseOptionsOf,
+} from '@heapferry/config'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 
 const login = { host: 'cluster.example.com', port: 5439, database: 'heap', user: 'ann' }
@@ -56,10 +62,22 @@ test('BigQuery is reached without TLS on this machine alone', () => {
     expect(() => bigqueryEndpoint(text)).toThrow(/HEAPFERRY_BIGQUERY_ENDPOINT/)
 })
 
-test('workers are not told where the credentials of Google are', () => {
-  const settings = loadSettings({}, { GOOGLE_APPLICATION_CREDENTIALS: '/key.json' })
+test('workers are not told where the credentials of a warehouse are, and nothing of it stays in the environment', () => {
+  const files = {
+    PGPASSFILE: '/pgpass',
+    GOOGLE_APPLICATION_CREDENTIALS: '/key.json',
+    SNOWFLAKE_PRIVATE_KEY_FILE: '/key.p8',
+    SNOWFLAKE_TOKEN_FILE_PATH: '/token',
+  }
+  for (const [name, file] of Object.entries(files)) vi.stubEnv(name, file)
+  onTestFinished(() => {
+    vi.unstubAllEnvs()
+  })
+  const settings = loadSettings()
   expect(warehouseOptionsOf(settings).bigquery.keyFile).toBe('/key.json')
-  expect(Object.keys(environmentFor(settings))).not.toContain('GOOGLE_APPLICATION_CREDENTIALS')
+  takeSecretsOutOfEnvironment()
+  const ofWorkers = { ...process.env, ...environmentFor(settings) }
+  expect(Object.keys(files).filter((name) => ofWorkers[name] !== undefined)).toEqual([])
 })
 
 function credentialsOf(env: Record<string, string>) {

@@ -457,9 +457,16 @@ function withoutPassword(text: string): string {
 
 /** Child processes inherit the environment, and a redis-server that outlives this command would keep its secrets. */
 export function takeSecretsOutOfEnvironment(): void {
-  // A path, for whose content libraries look by themselves.
-  for (const secret of [...secretNames, 'GOOGLE_APPLICATION_CREDENTIALS']) delete process.env[secret]
+  for (const secret of [...secretNames, ...credentialFiles]) delete process.env[secret]
 }
+
+/** Of warehouses, which only the producer meets. Libraries look into some of them by themselves. */
+const credentialFiles = [
+  'PGPASSFILE',
+  'GOOGLE_APPLICATION_CREDENTIALS',
+  'SNOWFLAKE_PRIVATE_KEY_FILE',
+  'SNOWFLAKE_TOKEN_FILE_PATH',
+] as const satisfies readonly SettingName[]
 
 /** The environment for a worker process: keys travel here, never in its arguments. */
 export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
