@@ -10,17 +10,20 @@ import { openPrivateRedis } from '@heapferry/queue'
 import { writeBenchCsv } from '@heapferry/sample-export'
 import { z } from 'zod'
 import { serverCandidates } from '../test/support/server-candidates.ts'
+import { type Bar, pictureOf } from './peers/picture.ts'
 import { usageOfTree } from './usage.ts'
 
 /**
  * `npm run bench:peers`: what a person would use instead, on the same file and the same receiving server, by turns. The peers are
- * installed below `.heapferry/peers`, from npm and PyPI; one that cannot be is named and left out.
+ * installed below `.heapferry/peers`, from npm and PyPI; one that cannot be is named and left out. `--picture FILE` draws the first
+ * table as an SVG.
  */
 const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '200000' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', multiple: true },
+    picture: { type: 'string' },
   },
 })
 const rows = Number(values.rows)
@@ -230,6 +233,7 @@ try {
     print(`\n${rows.toLocaleString('en-US')} pageviews, ${kind}; the median of ${rounds} rounds by turns\n`)
     print('| | events/s | CPU µs/event | peak MB | delivered | after kill -9 and again | 429 for 10 s |')
     print('|---|---|---|---|---|---|---|')
+    const bars: Bar[] = []
     for (const [peer, measured] of results) {
       const taken = peer.sendsNothing ? rows : median(measured.map(({ events }) => events))
       const seconds = median(measured.map((one) => one.seconds))
@@ -251,6 +255,11 @@ try {
         ...faults,
       ]
       print(`| ${cells.join(' | ')} |`)
+      const [rowsPerSecond, cpuUsPerRow] = [rows / seconds, (cpuSeconds * 1e6) / rows]
+      if (!peer.sendsNothing) bars.push({ name: peer.name, rowsPerSecond, cpuUsPerRow, delivered: taken / rows })
+    }
+    if (values.picture && kind === 'plain') {
+      await writeFile(values.picture, pictureOf(`${rows.toLocaleString('en-US')} pageviews on two cores`, bars))
     }
   }
 } finally {
