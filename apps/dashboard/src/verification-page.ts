@@ -77,7 +77,7 @@ export function verdictOf(
       : html`<p><span class="state ${last.verdict}">${last.verdict}</span> ${last.message}</p>
 <p class="facts">Compared ${moment(Date.parse(last.verified_at))} by ${last.by}.${last.look_again_at === null ? html`` : html` Look again from ${moment(Date.parse(last.look_again_at))} on.`}</p>`
   }
-${underWay === null ? html`` : html`<p role="status"><strong>Verifying:</strong> ${progressText(underWay)} <span class="facts">By ${underWay.by}, since ${moment(underWay.sinceMs)}</span></p>`}
+${underWay === null ? html`` : html`<p><strong role="status">Verifying:</strong> ${progressText(underWay)} <span class="facts">By ${underWay.by}, since ${moment(underWay.sinceMs)}</span></p>`}
 ${failure === null || underWay !== null ? html`` : html`<p class="bad">What ${failure.by} wanted verified ${moment(failure.atMs)} could not be: ${failure.detail}</p>`}`
 }
 
