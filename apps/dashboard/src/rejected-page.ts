@@ -109,8 +109,8 @@ ${retriable ? html`<a id="${retryId({ table, reason })}" class="button" href="/r
 }</li>`
 }
 
-function retryId({ table = '', reason = undefined }: Meant): string {
-  return `retry-${reason ?? ''}-${table}`
+function retryId({ table, reason }: Meant): string {
+  return `retry-${reason ?? ''}-${table ?? ''}`
 }
 
 /** Asks before rows are sent again. */

@@ -46,7 +46,7 @@ ${script('/chart.js', 'module')}`,
 <p class="choice"><button class="plain" data-view="whole" aria-pressed="true">Whole run</button> <button class="plain" data-view="hour" aria-pressed="false">Last hour</button> <span class="hint">Drag, or open a time in the table, to look closer.</span></p>
 <div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected per second; the table below says the same"></div>
-<p class="hint"><span class="mark waited"></span> waited for PostHog <span class="mark paused"></span> paused <span class="mark phase"></span> a phase ends</p>
+<p class="hint legend"><span><span class="mark waited"></span> waited for PostHog</span><span><span class="mark paused"></span> paused</span><span><span class="mark phase"></span> a phase ends</span></p>
 <details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', ...rateNames, 'happened'], [])}</details></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
 <section id="tables"><h2>Tables</h2>${tablesOf(status)}

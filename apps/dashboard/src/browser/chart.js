@@ -59,7 +59,7 @@ async function draw(box) {
         series('rows rejected/s', '--bad', [2, 3]),
       ],
       axes: [
-        { ...axis, incrs: wholeSeconds, space: 80, values: (_, splits, __, ___, every) => times(splits, every) },
+        { ...axis, incrs: wholeSeconds, space: 100, values: (_, splits, __, ___, every) => times(splits, every) },
         { ...axis, incrs: wholeRates, size: 64, values: (_, values) => values.map(grouped) },
       ],
       scales: { x: { auto: false, ...range(endMs()) }, y: { range: (_, __, max) => [0, Math.max(10, 1.1 * max)] } },
