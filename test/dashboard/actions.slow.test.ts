@@ -61,6 +61,11 @@ browserTest(
     await page.getByRole('cell', { name: 'fine' }).waitFor()
     await page.goBack()
     await clicks.getByRole('link', { name: 'Retry…' }).click()
+    await page.getByRole('button', { name: 'Retry' }).waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByText('The rows themselves').waitFor()
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Retry… refused_by_posthog of clicks')
+    await page.keyboard.press('Enter')
     await page.getByRole('button', { name: 'Retry' }).click()
     // In place, on the page of rejected rows.
     await page.getByText('(2 refused_by_posthog): 2 sent, 0 skipped, 0 still rejected').waitFor()

@@ -8,13 +8,13 @@ import { heapferry } from '../support/heapferry.ts'
 import { until } from '../support/until.ts'
 import { browserTest } from './browser-test.ts'
 import { faultless } from './faultless.ts'
-import { dashboardProcess } from './support.ts'
+import { ask, dashboardProcess } from './support.ts'
 
 const apiKey = 'phc_journey000000000000000000000000000000000000'
 const passwords = { operator: 'operator-password', viewer: 'viewer-password' }
 
 browserTest(
-  'a run is watched from its start to its end, paused, paced and resumed by keyboard, through faults, and the page says what status says',
+  'a run is watched from its start to its end, paused, paced and resumed by keyboard, through faults, and the page says what status and the metrics say',
   async (page, trouble) => {
     const { url, posthog, command, statusOf } = await started()
     await page.goto(`${url}/runs/journey`)
@@ -27,6 +27,19 @@ browserTest(
 
     await act(page, 'Pause…', 'Pause')
     await page.getByText('Paused by Ada: on request.').waitFor()
+    const stood = countsOf((await statusOf()).totals)
+    const { text: metrics } = await ask(`${url}/metrics`, {
+      headers: { authorization: `Bearer ${passwords.viewer}` },
+    })
+    await expect.poll(() => shownCounts(page)).toEqual(stood)
+    expect(
+      ['planned', 'read_total', 'sent_total', 'skipped_total', 'rejected_total'].map((metric) =>
+        [...metrics.matchAll(new RegExp(`^heapferry_rows_${metric}{run="journey",.*} (\\d+)$`, 'gm'))].reduce(
+          (sum, [, rows]) => sum + Number(rows),
+          0,
+        ),
+      ),
+    ).toEqual(stood)
     await page.getByRole('link', { name: 'Change pace…' }).focus()
     await page.keyboard.press('Enter')
     await page.getByLabel(/Events a second/).fill('50000')
@@ -39,14 +52,7 @@ browserTest(
     await command.ended
     await page.getByText('Completed, but some rows were rejected.').waitFor()
     const { totals } = await statusOf()
-    const shown = await page.locator('#tables tfoot td').allTextContents()
-    expect(shown.map((text) => Number(text.replaceAll(',', '')))).toEqual([
-      totals.planned,
-      totals.read,
-      totals.sent,
-      totals.skipped,
-      totals.rejected,
-    ])
+    expect(await shownCounts(page)).toEqual(countsOf(totals))
     await page.getByText('paused by Ada: on request').waitFor()
     expect(trouble).toEqual([])
   },
@@ -113,6 +119,15 @@ async function started() {
       return JSON.parse(stdout)
     },
   }
+}
+
+async function shownCounts(page: Page): Promise<number[]> {
+  const shown = await page.locator('#tables tfoot td').allTextContents()
+  return shown.map((text) => Number(text.replaceAll(',', '')))
+}
+
+function countsOf({ planned, read, sent, skipped, rejected }: Record<string, number>) {
+  return [planned, read, sent, skipped, rejected]
 }
 
 async function signIn(page: Page, password: string, name: string): Promise<void> {

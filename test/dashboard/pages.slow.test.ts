@@ -167,6 +167,8 @@ browserTest('of a hundred tables those in trouble come first, and any is found b
   await page.goto(`${await open(server.redis)}/runs/many`)
   const shown = () => page.locator('#tables tbody tr:visible th').allInnerTexts()
   expect(await shown()).toEqual(['zz_broken', 'works'])
+  // Heard with every cell of its line, so without how far it is.
+  await page.getByRole('rowheader', { name: 'works', exact: true }).waitFor()
   await page.getByText('97 tables done without a rejected row').click()
   expect(await shown()).toHaveLength(99)
   await page.getByLabel('Show tables whose name has').fill('Event_1')
@@ -175,4 +177,93 @@ browserTest('of a hundred tables those in trouble come first, and any is found b
   await page.getByText('1,000 of 1,040 rows').first().waitFor()
   expect(await shown()).toHaveLength(11)
   expect(await page.locator('#done-tables').getAttribute('open')).toBe('')
+})
+
+browserTest(
+  'by keyboard the chart is looked at closer, in a table that stays where it is while time goes on',
+  async (page) => {
+    const run = await seedRun(server.redis, 'closer')
+    const nowMs = await run.ledger.nowMs(run.id)
+    const points = Array.from({ length: 1200 }, (_, at) => `${nowMs - 1_200_000 + at * 1000}:${100 * at}:${50 * at}:0`)
+    await server.redis.rpush('heapferry-ledger:run:closer:history', ...points)
+    await page.clock.install({ time: nowMs })
+    await page.goto(`${await open(server.redis)}/runs/closer`)
+    await page.getByText('The chart as a table').focus()
+    await page.keyboard.press('Enter')
+    const times = page.getByRole('button', { name: 'look closer' })
+    await times.nth(20).waitFor()
+    const lines = await times.count()
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Tab')
+    const second = await focused()
+    expect(second).toBe(await times.nth(1).textContent())
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('#chart-table td'))")
+    for (let minute = 0; minute < 2; minute++) await page.clock.runFor('01:00')
+    await expect.poll(() => times.count()).toBeGreaterThan(lines)
+    expect([await focused(), await times.nth(1).textContent()]).toEqual([second, second])
+    expect(await page.evaluate('String(getSelection())')).toBe('100')
+
+    await page.keyboard.press('Enter')
+    expect(await focused()).toBe(second)
+    expect(await page.locator('#chart-table tbody tr').count()).toBe(30)
+    await page.keyboard.press('Space')
+    // A second is no longer looked at closer.
+    expect([await focused(), await times.count()]).toEqual(['The chart as a table', 0])
+    await page.getByRole('button', { name: 'Whole run' }).focus()
+    await page.keyboard.press('Enter')
+    expect(await times.nth(1).textContent()).toBe(second)
+
+    function focused() {
+      return page.evaluate('document.activeElement.textContent')
+    }
+  },
+)
+
+browserTest('Escape leaves a question, and leads back to what asked it', async (page) => {
+  const run = await seedRun(server.redis, 'asked')
+  await run.table('clicks', 10, [tallyOf({ read: 10, rejected: { missing_time: 10 } }), null])
+  const url = await open(server.redis, { retry: () => {}, verify: () => () => Promise.resolve() })
+  for (const [where, link] of [
+    ['/runs/asked', 'Pause…'],
+    ['/runs/asked', 'Change pace…'],
+    ['/runs/asked', 'Cancel for good…'],
+  ] as const) {
+    await page.goto(url + where)
+    await page.getByRole('link', { name: link }).focus()
+    await page.keyboard.press('Enter')
+    await page.locator('#form').waitFor()
+    await page.keyboard.press('Escape')
+    await page.waitForURL(new RegExp(`${where}#`))
+    expect(await page.evaluate('document.activeElement.textContent')).toContain(link)
+    expect(await page.locator('h1').isVisible()).toBe(true)
+  }
+})
+
+browserTest('those who hear a page hear of another state, and not of every second', async (page) => {
+  const run = await seedRun(server.redis, 'heard')
+  const unloading = {
+    table: 'pageviews',
+    of: 5000,
+    sinceMs: await run.ledger.nowMs(run.id),
+    sinceRows: 0,
+    waiting: null,
+  }
+  await run.ledger.setUnloading(run.id, { ...unloading, rows: 1000 })
+  await page.goto(`${await open(server.redis)}/runs/heard`)
+  await page.evaluate(`globalThis.spoken = []
+new MutationObserver((changes) => {
+  for (const { target } of changes) {
+    const status = (target.nodeType === Node.TEXT_NODE ? target.parentElement : target).closest('[role=status]')
+    if (status) spoken.push(status.textContent)
+  }
+}).observe(document.body, { subtree: true, childList: true, characterData: true })`)
+  for (const rows of [2000, 3000, 4000]) {
+    await run.ledger.producing(run.id)
+    await run.ledger.setUnloading(run.id, { ...unloading, rows })
+    await page.locator('#message', { hasText: `${rows.toLocaleString('en-US')} of 5,000 rows` }).waitFor()
+  }
+  expect(await page.evaluate('spoken')).toEqual([])
+  await run.ledger.setIntent(run.id, { kind: 'pause', by: 'ada', reason: 'on request', hint: 'Resume it to go on.' })
+  await page.locator('#message', { hasText: 'Paused by ada' }).waitFor()
+  expect(await page.evaluate('spoken.at(-1)')).toBe('paused')
 })

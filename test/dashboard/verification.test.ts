@@ -79,6 +79,8 @@ test('a run is verified from its page, which then shows what the command finds: 
   expect(months.length).toBe(verification.unique_people?.compared)
   expect(months.every(({ expected, found, outcome }) => expected === found && outcome === 'same')).toBe(true)
   expect(text).toContain('people in Heap people in PostHog')
+  // Nobody reads a screenful of what agrees.
+  expect(text).toContain(` ${months.length} counts the same event month people in Heap`)
 })
 
 test('what PostHog lost is missing on its day, in the sum of all and on the page, or pending while it may come', async () => {

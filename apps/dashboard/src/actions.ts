@@ -27,12 +27,14 @@ export interface Change {
 const actions = {
   pause: {
     verb: 'Pause',
+    question: (run: string) => `Pause ${run}?`,
     text: 'Workers finish their current batches and stop. Nothing is lost; the run goes on when it is resumed.',
     apply: async ({ run, ledger, by }: Change) =>
       ledger.setIntent(run.id, { kind: 'pause', by, reason: 'on request', hint: 'Resume it to go on.' }),
   },
   resume: {
     verb: 'Resume',
+    question: (run: string) => `Resume ${run}?`,
     text: 'Workers go on from the last checkpoints. The rejected rows that paused the run are left out from now on.',
     apply: async ({ run, ledger, board, by }: Change) => {
       // Somebody may have paused them by BullMQ's own means.
@@ -42,6 +44,7 @@ const actions = {
   },
   again: {
     verb: 'Try again',
+    question: (run: string) => `Try ${run} again?`,
     text: 'The chunks that failed go back to the queue, each from its last checkpoint. Nothing is sent twice.',
     apply: async ({ run, ledger, board, by }: Change) => {
       for (const phase of phases) {
@@ -53,6 +56,7 @@ const actions = {
   },
   cancel: {
     verb: 'Cancel for good',
+    question: (run: string) => `Cancel ${run} for good?`,
     text: 'The run ends and cannot be resumed. What was sent stays in PostHog, which cannot delete events selectively. To migrate the rest, start another run: no event is duplicated.',
     apply: async ({ run, ledger, board, by }: Change) => {
       await ledger.setIntent(run.id, { kind: 'cancel', by })
@@ -103,14 +107,14 @@ export function actionBar(run: Run, possible: readonly ActionName[]): Html {
   if (possible.length === 0) return html``
   const others = possible.filter((name) => name !== 'cancel')
   const mayChangePace = run.destination.kind === 'posthog' && others.length > 0
-  return html`<p class="actions">${others.map((name) => actionLink(run, name))}${mayChangePace ? html`<a class="button" href="/runs/${run.id}/pace">Change pace…</a>` : html``}
+  return html`<p class="actions">${others.map((name) => actionLink(run, name))}${mayChangePace ? html`<a id="pace" class="button" href="/runs/${run.id}/pace">Change pace…</a>` : html``}
 ${possible.includes('cancel') ? actionLink(run, 'cancel') : html``}</p>`
 }
 
 /** What cannot be taken back stands apart, and is red. */
 function actionLink(run: Run, name: ActionName): Html {
   const { verb } = actions[name]
-  return html`<a class="button${name === 'cancel' ? ' grave' : ''}" href="/runs/${run.id}/${name}">${verb}…</a> `
+  return html`<a id="${name}" class="button${name === 'cancel' ? ' grave' : ''}" href="/runs/${run.id}/${name}">${verb}…</a> `
 }
 
 /** Asks how fast the run may send. @param wrong what was wrong with the last answer */
@@ -122,7 +126,7 @@ export function paceQuestion(run: Run, limit: Pace, wrong: string | null): Conte
 ${wrong === null ? html`` : html`<p class="bad" role="alert">${wrong}</p>`}
 <label>Events a second (empty for no limit) <input name="pace" inputmode="numeric" value="${limit === null ? '' : String(limit)}"></label>`,
     button: 'Change pace',
-    leave: leaveIt(run),
+    leave: leaveIt(run, 'pace'),
   })
 }
 
@@ -138,17 +142,17 @@ export const PaceForm = z.object({
 
 /** Asks before it is done. */
 export function confirmation(run: Run, name: ActionName): Content {
-  const { verb, text } = actions[name]
+  const { verb, question, text } = actions[name]
   return questionPage({
-    title: `${verb} ${run.id}?`,
+    title: question(run.id),
     address: `/runs/${run.id}/${name}`,
     body: html`<p>${text}</p>`,
     button: verb,
     grave: name === 'cancel',
-    leave: leaveIt(run),
+    leave: leaveIt(run, name),
   })
 }
 
-function leaveIt(run: Run): { address: string; text: string } {
-  return { address: `/runs/${run.id}`, text: 'Leave it as it is' }
+function leaveIt(run: Run, link: ActionName | 'pace'): { address: string; text: string } {
+  return { address: `/runs/${run.id}#${link}`, text: 'Leave it as it is' }
 }

@@ -55,7 +55,7 @@ function paceOf({ pace: { limit, effective, reason } }: RunStatus): string {
 
 function rejectedOf(run: string, { totals: { rejected, read } }: RunStatus): string | Html {
   if (rejected === 0) return '0'
-  return html`<a class="bad" href="/runs/${run}/rejected">${grouped(rejected)} (${shareText(rejected, read)})</a>`
+  return html`<a class="bad" href="/runs/${run}/rejected">${grouped(rejected)} (${shareText(rejected, read)})<span class="heard"> rows rejected</span></a>`
 }
 
 /** Never 0 % of something. */

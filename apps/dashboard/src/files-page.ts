@@ -75,7 +75,7 @@ function listOf(files: readonly ShownFile[]): Html {
       const { file, plan, read } = shown
       const { path, table, format, compression, version } = file
       return {
-        name: html`${path}${bar({ state: isDone(shown) ? 'completed' : 'running', done: read, of: plan?.rows ?? 0, label: `Rows of ${path} read` })}`,
+        name: html`${path}${bar({ state: isDone(shown) ? 'completed' : 'running', done: read, of: plan?.rows ?? 0 })}`,
         cells: [
           { text: table.name, kind: 'words' },
           { text: compression === 'none' ? format.kind : `${format.kind}, ${compression}`, kind: 'words' },

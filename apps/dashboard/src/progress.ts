@@ -36,9 +36,10 @@ export function progressOf({ state, totals: { read, planned }, unloading }: RunS
 <p><strong>${percent(read, planned)}</strong> <span>${grouped(read)} of ${grouped(planned)} rows</span></p></div>`
 }
 
-export function bar({ state, done, of, label }: { state: string; done: number; of: number; label: string }): Html {
+/** Without a label it is for the eye alone: the numbers stand beside it, and the name of a line is heard with every cell. */
+export function bar({ state, done, of, label }: { state: string; done: number; of: number; label?: string }): Html {
   const share = of === 0 ? 0 : Math.min(done / of, 1)
-  return html`<progress class="${state}" value="${share}" aria-label="${label}"></progress>`
+  return html`<progress class="${state}" value="${share}"${label === undefined ? html` aria-hidden="true"` : html` aria-label="${label}"`}></progress>`
 }
 
 /** How far each phase is, in rows, or where an older version planned it in chunks. What is done is green whatever goes on behind it; what has nothing to do has no bar. */

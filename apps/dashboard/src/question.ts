@@ -9,7 +9,7 @@ interface Question {
   button: string
   /** What is asked for cannot be taken back. */
   grave?: boolean
-  /** The way back, without an answer. */
+  /** The way back, without an answer: to what led here, which has the focus then. */
   leave: { address: string; text: string }
 }
 
@@ -21,7 +21,7 @@ export function questionPage({ title, address, body, button, grave = false, leav
     main: html`<h1 id="title">${title}</h1>
 <form id="form" class="sheet" method="post" action="${address}">
 ${body}
-<p class="actions"><button${grave ? html` class="grave"` : html``}>${button}</button> <a class="button" href="${leave.address}">${leave.text}</a></p>
+<p class="actions"><button${grave ? html` class="grave"` : html``}>${button}</button> <a id="leave" class="button" href="${leave.address}">${leave.text}</a></p>
 </form>`,
   }
 }

@@ -97,15 +97,20 @@ function groupItem(
   { mayRead, retriable }: { mayRead: boolean; retriable: boolean },
 ): Html {
   const { table, reason, rows, first } = group
+  const heard = html`<span class="heard"> ${reason} of ${table}</span>`
   const command = `heapferry retry ${run.id} --reason ${reason} --table ${table}`
   return html`<li><p><strong>${grouped(rows)}</strong> of ${table}</p>
 ${firstOf(group)}
 ${
   mayRead
-    ? html`<p class="actions"><a class="button" href="/runs/${run.id}/rejected/row?${query({ file: first.file, row: String(first.row), byte: String(first.byte) })}">Show that row</a>
-${retriable ? html`<a class="button" href="/runs/${run.id}/retry?${query({ table, reason })}">Retry…</a>` : html`<span class="hint">After a fix: <code>${command}</code></span>`}</p>`
+    ? html`<p class="actions"><a class="button" href="/runs/${run.id}/rejected/row?${query({ file: first.file, row: String(first.row), byte: String(first.byte) })}">Show that row${heard}</a>
+${retriable ? html`<a id="${retryId({ table, reason })}" class="button" href="/runs/${run.id}/retry?${query({ table, reason })}">Retry…${heard}</a>` : html`<span class="hint">After a fix: <code>${command}</code></span>`}</p>`
     : html``
 }</li>`
+}
+
+function retryId({ table, reason }: Meant): string {
+  return `retry-${reason ?? ''}-${table ?? ''}`
 }
 
 /** Asks before rows are sent again. */
@@ -116,7 +121,10 @@ export function retryQuestion(run: Run, { table, reason }: Meant): Content {
     address: `/runs/${run.id}/retry?${query({ table, reason })}`,
     body: html`<p>Rows ${which.filter((part) => part !== false).join(' ')} are read from the export again and sent according to the mapping of the run. Those that still cannot be sent stay rejected. To send them with another mapping, or after fixing rows, use <code>heapferry retry</code>.</p>`,
     button: 'Retry',
-    leave: { address: `/runs/${run.id}/rejected`, text: 'Leave them as they are' },
+    leave: {
+      address: `/runs/${run.id}/rejected#${encodeURIComponent(retryId({ table, reason }))}`,
+      text: 'Leave them as they are',
+    },
   })
 }
 

@@ -36,17 +36,17 @@ export function runPage(view: RunView, { queues, actions, offersVerification }: 
     head: html`<link rel="stylesheet" href="/uplot.css">
 ${script('/uplot.js')}
 ${script('/chart.js', 'module')}`,
-    main: html`<header id="title"><h1>${run.id}</h1>${stateBadge(status)}</header>
-<p id="message" role="status"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
+    main: html`<header id="title"><h1>${run.id}</h1><span role="status">${stateBadge(status)}</span></header>
+<p id="message"${isBad(status) ? html` class="banner"` : html``}>${status.message}</p>
 <div id="actions">${actions}</div>
 <section id="next" aria-label="What next">${nextSteps(view, offersVerification)}</section>
 <section id="retry" aria-label="Retry">${retryUnderWay(view.retry)}</section>
 <section id="progress" aria-label="Progress">${progressOf(status)}${factsOf(view)}</section>
 <section id="rate" data-still="yes"><h2>Rate</h2>
-<p class="choice"><button class="plain" data-view="whole" aria-pressed="true">Whole run</button> <button class="plain" data-view="hour" aria-pressed="false">Last hour</button> <span class="hint">Drag to look closer.</span></p>
+<p class="choice"><button class="plain" data-view="whole" aria-pressed="true">Whole run</button> <button class="plain" data-view="hour" aria-pressed="false">Last hour</button> <span class="hint">Drag, or open a time in the table, to look closer.</span></p>
 <div id="chart" data-history="/api/runs/${run.id}/history" role="img"
  aria-label="Rows read, events sent and rows rejected per second; the table below says the same"></div>
-<p class="hint"><span class="mark waited"></span> waited for PostHog <span class="mark paused"></span> paused <span class="mark phase"></span> a phase ends</p>
+<p class="hint legend"><span><span class="mark waited"></span> waited for PostHog</span><span><span class="mark paused"></span> paused</span><span><span class="mark phase"></span> a phase ends</span></p>
 <details id="chart-table"><summary>The chart as a table</summary>${tableOf(['from', ...rateNames, 'happened'], [])}</details></section>
 <section id="phases"><h2>Phases</h2>${phasesOf(status)}</section>
 <section id="tables"><h2>Tables</h2>${tablesOf(status)}
@@ -80,7 +80,7 @@ function verificationOf({ run, status, timeline, verification: last, verifying }
   return html`<h2>Verification</h2>
 ${verdictOf(last, verifying, newest?.kind === 'verification_failed' ? newest : null)}
 ${last !== null && more > 0 ? html`<p>${counted(more, 'event was', 'events were')} sent since then.</p>` : html``}
-<p class="actions">${last === null && verifying === null ? html`` : html`<a class="button" href="/runs/${run.id}/verification">By event and day</a> `}${offers && verifying === null ? html`<a class="button" href="/runs/${run.id}/verify">${last === null ? 'Verify…' : 'Verify again…'}</a>` : html``}</p>`
+<p class="actions">${last === null && verifying === null ? html`` : html`<a class="button" href="/runs/${run.id}/verification">By event and day</a> `}${offers && verifying === null ? html`<a id="verify" class="button" href="/runs/${run.id}/verify">${last === null ? 'Verify…' : 'Verify again…'}</a>` : html``}</p>`
 }
 
 function answersOf({ byStatus, byTime, totalMs }: Answers): Html {

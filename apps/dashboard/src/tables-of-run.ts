@@ -13,7 +13,7 @@ const shownTables = 30
 export function tablesOf({ tables, totals, state }: RunStatus): Html {
   if (tables.length === 0) return html`<p>No table has been planned yet.</p>`
   const lineOf = (table: TableStatus, name: string): Line => ({
-    name: html`${name}${bar({ state: isDone(table) ? 'completed' : state, done: table.read, of: table.planned, label: `Rows of ${name} read` })}`,
+    name: html`${name}${bar({ state: isDone(table) ? 'completed' : state, done: table.read, of: table.planned })}`,
     cells: counters.map((counter): Cell => ({ text: grouped(table[counter]), ...emphasis(counter, table[counter]) })),
   })
   const listed = (some: readonly TableStatus[], foot?: Line): Html =>

@@ -77,7 +77,7 @@ export function verdictOf(
       : html`<p><span class="state ${last.verdict}">${last.verdict}</span> ${last.message}</p>
 <p class="facts">Compared ${moment(Date.parse(last.verified_at))} by ${last.by}.${last.look_again_at === null ? html`` : html` Look again from ${moment(Date.parse(last.look_again_at))} on.`}</p>`
   }
-${underWay === null ? html`` : html`<p role="status"><strong>Verifying:</strong> ${progressText(underWay)} <span class="facts">By ${underWay.by}, since ${moment(underWay.sinceMs)}</span></p>`}
+${underWay === null ? html`` : html`<p><strong role="status">Verifying:</strong> ${progressText(underWay)} <span class="facts">By ${underWay.by}, since ${moment(underWay.sinceMs)}</span></p>`}
 ${failure === null || underWay !== null ? html`` : html`<p class="bad">What ${failure.by} wanted verified ${moment(failure.atMs)} could not be: ${failure.detail}</p>`}`
 }
 
@@ -283,25 +283,28 @@ function peopleOf(
   const [first] = steps
   const end = steps.at(-1)
   const named = new Map(differing.map((one) => [`${one.event} ${one.from}`, one.people]))
-  const lines = events.flatMap(({ event, people }) =>
-    (people ?? []).flatMap(({ from, to, expected, found, outcome }): Line[] => {
-      if (event === null || !first || !end || to < first.from || from > end.to) return []
-      if (unit === 'year' && outcome !== 'differs') return []
-      const who = showsIds ? (named.get(`${event} ${dayText(from)}`) ?? []) : []
-      const text = [peopleTexts[outcome], ...who.map(whoText)].join('; ')
-      return [
-        {
-          name: event,
-          cells: [
-            { text: monthText({ from: dayText(from), to: dayText(to) }), kind: 'words' },
-            { text: grouped(expected) },
-            { text: grouped(found) },
-            { text: outcome === 'differs' ? html`<span class="bad">${text}</span>` : text, kind: 'words' },
-          ],
-        },
-      ]
-    }),
-  )
+  const linesOf = (isMeant: (outcome: VerifiedPeople['outcome']) => boolean): Line[] =>
+    events.flatMap(({ event, people }) =>
+      (people ?? []).flatMap(({ from, to, expected, found, outcome }): Line[] => {
+        if (!isMeant(outcome)) return []
+        if (event === null || !first || !end || to < first.from || from > end.to) return []
+        if (unit === 'year' && outcome !== 'differs') return []
+        const who = showsIds ? (named.get(`${event} ${dayText(from)}`) ?? []) : []
+        const text = [peopleTexts[outcome], ...who.map(whoText)].join('; ')
+        return [
+          {
+            name: event,
+            cells: [
+              { text: monthText({ from: dayText(from), to: dayText(to) }), kind: 'words' },
+              { text: grouped(expected) },
+              { text: grouped(found) },
+              { text: outcome === 'differs' ? html`<span class="bad">${text}</span>` : text, kind: 'words' },
+            ],
+          },
+        ]
+      }),
+    )
+  const same = linesOf((outcome) => outcome === 'same')
   const agreeing = compared - differing.length - more_differing
   const ofSample =
     sample === null
@@ -309,5 +312,15 @@ function peopleOf(
       : ` Of ${counted(sample.people, 'sampled person', 'sampled people')}, ${grouped(sample.people - sample.differing.length)} have their events in PostHog.`
   return html`<p>By event and month, after all merges: ${grouped(agreeing)} of ${counted(compared, 'count')} the same.${ofSample}</p>
 ${unit === 'year' ? html`<p class="hint">Open a year to see all of its counts.</p>` : html``}
-${lines.length === 0 ? html`` : tableOf(['event', 'month', 'people in Heap', 'people in PostHog', 'outcome'], lines)}`
+${tableOfPeople(linesOf((outcome) => outcome !== 'same'))}
+${same.length <= calmLines ? tableOfPeople(same) : html`<details id="same-people"><summary>${counted(same.length, 'count')} the same</summary>${tableOfPeople(same)}</details>`}`
+}
+
+// As many fit on a screen.
+const calmLines = 12
+
+function tableOfPeople(lines: readonly Line[]): Html {
+  return lines.length === 0
+    ? html``
+    : tableOf(['event', 'month', 'people in Heap', 'people in PostHog', 'outcome'], lines)
 }

@@ -58,7 +58,7 @@ export function addVerificationRoutes(app: Express, { ledger, hub, verifications
         address: `/runs/${run.id}/verify`,
         body: html`<p>PostHog is asked what it holds of this run, with the dashboard’s personal key, and that is compared with what was sent, by event and day. Where it differs, and to count people in a small run, the export is read again, which may take minutes. Nothing is sent.</p>`,
         button: 'Verify',
-        leave: { address: `/runs/${run.id}`, text: 'Leave it' },
+        leave: { address: `/runs/${run.id}#verify`, text: 'Leave it' },
       }),
     )
   })

@@ -2,12 +2,11 @@
  * Draws how fast a run was, from the history that the ledger keeps, and goes on with what the open page is told. uPlot is
  * served beside it.
  */
-import { rateNames, ratesOf, stretchesOf } from './rates.js'
+import { rateNames, ratesOf, stretchesOf, wholeSeconds } from './rates.js'
 
 /** @typedef {import('../live-page.ts').ChartMark} Mark */
 /** @typedef {import('./rates.js').Point} Point */
 
-const wholeSeconds = [1, 5, 10, 15, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 604800]
 const wholeRates = Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat()
 const hour = 3600
 const day = 24 * hour
@@ -29,6 +28,7 @@ async function draw(box) {
   const history = await answer.json()
   /** @type {'whole' | 'hour' | { min: number, max: number }} */
   let view = 'whole'
+  const table = document.getElementById('chart-table')
 
   const endMs = () => {
     const lastMs = history.points.at(-1)?.atMs ?? 0
@@ -59,7 +59,7 @@ async function draw(box) {
         series('rows rejected/s', '--bad', [2, 3]),
       ],
       axes: [
-        { ...axis, incrs: wholeSeconds, space: 80, values: (_, splits, __, ___, every) => times(splits, every) },
+        { ...axis, incrs: wholeSeconds, space: 100, values: (_, splits, __, ___, every) => times(splits, every) },
         { ...axis, incrs: wholeRates, size: 64, values: (_, values) => values.map(grouped) },
       ],
       scales: { x: { auto: false, ...range(endMs()) }, y: { range: (_, __, max) => [0, Math.max(10, 1.1 * max)] } },
@@ -123,7 +123,6 @@ async function draw(box) {
       plot.setScale('x', range(end))
     })
     showLatest(plot)
-    const table = document.getElementById('chart-table')
     if (table instanceof HTMLDetailsElement && table.open) fill(table, plot.data, range(end), history.marks)
   }
 
@@ -132,7 +131,14 @@ async function draw(box) {
       if (button instanceof HTMLElement) show(button.dataset.view === 'hour' ? 'hour' : 'whole')
     })
   }
-  document.getElementById('chart-table')?.addEventListener('toggle', update)
+  table?.addEventListener('toggle', update)
+  table?.addEventListener('click', ({ target }) => {
+    if (!(target instanceof HTMLButtonElement)) return
+    show({ min: Number(target.dataset.from), max: Number(target.dataset.to) })
+    // What was pressed is gone, unless it begins the stretch that is shown now.
+    const next = table.querySelector('tbody button') ?? table.querySelector('summary')
+    if (next instanceof HTMLElement) next.focus()
+  })
   new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height })).observe(box)
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plot.redraw())
   document.addEventListener('chart', (event) => {
@@ -204,34 +210,56 @@ function grouped(value) {
 }
 
 /**
+ * Lines keep what is focused and selected in them while others come.
  * @param {HTMLDetailsElement} details
  * @param {uPlot.AlignedData} data
  * @param {import('./rates.js').Range} range
  * @param {readonly Mark[]} marks
  */
 function fill(details, data, range, marks) {
-  const lines = stretchesOf(data, range, marks).map(({ fromMs, means, happened }) => [
-    new Date(fromMs).toLocaleTimeString(),
-    ...means.map(grouped),
-    happened,
-  ])
-  details.querySelector('tbody')?.replaceChildren(
-    ...lines.map(([time = '', ...cells]) => {
-      const line = document.createElement('tr')
-      const head = document.createElement('th')
-      head.scope = 'row'
-      head.textContent = time
-      line.append(
-        head,
-        ...cells.map((text, index) => {
-          const cell = document.createElement('td')
-          cell.textContent = text
-          cell.dataset.name = rateNames[index] ?? 'happened'
-          if (index === rateNames.length) cell.className = 'words'
-          return cell
-        }),
-      )
-      return line
-    }),
-  )
+  const stretches = stretchesOf(data, range, marks)
+  const days = new Set(stretches.map(({ fromMs }) => new Date(fromMs).toDateString()))
+  const lines = stretches.map(({ fromMs, toMs, means, happened }) => {
+    const time = days.size > 1 ? shownTime(fromMs / 1000) : new Date(fromMs).toLocaleTimeString()
+    const line = part('tr', 'row')
+    line.id = `from-${fromMs}`
+    const head = part('th', 'rowheader')
+    head.setAttribute('scope', 'row')
+    head.append(toMs - fromMs > 1000 ? closer(fromMs, toMs, time) : time)
+    const cells = [...means.map(grouped), happened].map((text, index) => {
+      const cell = part('td', 'cell')
+      cell.textContent = text
+      cell.dataset.name = rateNames[index] ?? 'happened'
+      if (index === rateNames.length) cell.className = 'words'
+      return cell
+    })
+    line.append(head, ...cells)
+    return line
+  })
+  const body = details.querySelector('tbody')
+  const fresh = part('tbody', 'rowgroup')
+  fresh.append(...lines)
+  if (body) void Idiomorph.morph(body, fresh)
+}
+
+/** What dragging does, for who does not drag. @type {(fromMs: number, toMs: number, time: string) => HTMLElement} */
+function closer(fromMs, toMs, time) {
+  const button = document.createElement('button')
+  button.className = 'plain'
+  button.id = `closer-${fromMs}`
+  button.dataset.from = String(fromMs / 1000)
+  button.dataset.to = String(toMs / 1000)
+  button.textContent = time
+  const heard = document.createElement('span')
+  heard.className = 'heard'
+  heard.textContent = ': look closer'
+  button.append(heard)
+  return button
+}
+
+/** The role keeps it a table where a phone shows it as blocks. @type {(name: string, role: string) => HTMLElement} */
+function part(name, role) {
+  const element = document.createElement(name)
+  element.setAttribute('role', role)
+  return element
 }

@@ -141,6 +141,10 @@ function localTimes() {
   }
 }
 
+/** A question that is not answered leads back to where it was asked. */
+document.addEventListener('keydown', ({ key }) => {
+  if (key === 'Escape') document.getElementById('leave')?.click()
+})
 document.addEventListener('visibilitychange', () => (document.hidden ? rest() : listen()))
 document.addEventListener('input', filter)
 localTimes()

@@ -56,24 +56,31 @@ function usualStep(points) {
   return steps.toSorted((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 1000
 }
 
-const shownSteps = 24
+/** Steps between times that people count in. */
+export const wholeSeconds = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800,
+]
+const shownSteps = 30
 
 /**
- * What is drawn, for those who cannot see or point: means of equal stretches, and what happened in each.
+ * What is drawn, for those who cannot see or point: means of stretches between round times, and what happened in each. So
+ * a line stays what it is while a run goes on, and only the last one changes.
  * @param {ArrayLike<ArrayLike<number | null | undefined>>} rates
  * @param {Range} range
  * @param {readonly Mark[]} marks
- * @returns {{ fromMs: number, means: (number | null)[], happened: string }[]}
+ * @returns {{ fromMs: number, toMs: number, means: (number | null)[], happened: string }[]}
  */
 export function stretchesOf(rates, { min, max }, marks) {
-  const steps = Math.max(1, Math.min(shownSteps, Math.floor(max - min)))
-  const step = (max - min) / steps
+  const step = wholeSeconds.find((seconds) => (max - min) / seconds <= shownSteps) ?? (max - min) / shownSteps
+  const first = Math.floor(min / step)
+  const steps = Math.max(1, Math.ceil(max / step) - first)
   return Array.from({ length: steps }, (_, index) => {
-    const from = min + index * step
+    const from = (first + index) * step
     const to = from + step
     const happened = marks.filter(({ fromMs, toMs }) => fromMs / 1000 < to && (toMs ?? Infinity) / 1000 >= from)
     return {
       fromMs: from * 1000,
+      toMs: to * 1000,
       means: rateNames.map((_name, rate) => mean(rates, rate + 1, from, to)),
       happened: happened.map(({ text }) => text).join('; '),
     }
