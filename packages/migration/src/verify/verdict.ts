@@ -168,7 +168,7 @@ export function notesOf(
         ]
       : []),
     ...(leftOut > 0
-      ? [`People were not compared in ${countsOfPeople(leftOut)}, as not the events that were sent are there.`]
+      ? [`People were not compared in ${countsOfPeople(leftOut)}, because the events there are not those that were sent.`]
       : []),
     ...(isUnsure
       ? ['Rows were sent by retries, perhaps with another user id: counts of people may differ by as many.']
