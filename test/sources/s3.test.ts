@@ -1,6 +1,7 @@
 import { defaultMapping } from '@heapferry/domain'
 import { discover, inspectExport, inspectFile, type S3Options, sourceAt } from '@heapferry/sources'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { createClient } from '../../packages/sources/src/places/s3/create-client.ts'
 import { openBucket } from '../../packages/sources/src/places/s3/open-bucket.ts'
 import { awsForTests } from '../support/aws-for-tests.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
@@ -31,6 +32,20 @@ describe('a bucket', () => {
     const { place, requests } = await opened({ region: 'eu-central-1' })
     await place.list()
     expect(requests).toHaveLength(1)
+  })
+
+  test.each([
+    ['gs', undefined, 'https://storage.googleapis.com/', true],
+    ['gs', 'http://127.0.0.1:1', 'http://127.0.0.1:1/', true],
+    ['s3', 'http://127.0.0.1:1', 'http://127.0.0.1:1/', false],
+    ['s3', undefined, undefined, false],
+  ] as const)('of %s:// with the endpoint %s is asked at %s', async (scheme, endpoint, asked, pathStyle) => {
+    const options = { ...(endpoint && { endpoint }), pathStyle: false, requesterPays: false }
+    const client = await createClient(scheme, options, 1000)
+    onTestFinished(() => client.destroy())
+    const { protocol = '', hostname, port, path } = (await client.config.endpoint?.()) ?? {}
+    const said = hostname && `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`
+    expect([said, client.config.forcePathStyle]).toEqual([asked, pathStyle])
   })
 
   test('whose readers pay is refused to those who did not say that they do, with what to say', async () => {

@@ -4,16 +4,21 @@ import type { S3Options } from '../open-place.ts'
 // Four chunks a process, a few reads ahead of each; of a producer the files whose beginnings are fetched at once.
 const maxSockets = 128
 
+const google = 'https://storage.googleapis.com'
+
 /**
  * Credentials, profile and region are found as by every program with the AWS SDK. A region is not needed: a bucket
  * elsewhere tells where it is, and is believed from then on.
+ * @param scheme `gs`: the same, by the interface of S3 that Google Cloud Storage has. Its keys are HMAC keys, and a region says
+ *   nothing there. https://docs.cloud.google.com/storage/docs/interoperability
  * @param stallMs without a byte for so long, a connection is given up
  */
-export async function createClient(options: S3Options, stallMs: number): Promise<S3Client> {
+export async function createClient(scheme: string, options: S3Options, stallMs: number): Promise<S3Client> {
   const agent = { maxSockets }
+  const endpoint = options.endpoint ?? (scheme === 'gs' ? google : undefined)
   const config: S3ClientConfig = {
-    ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
-    forcePathStyle: options.pathStyle,
+    ...(endpoint !== undefined && { endpoint }),
+    forcePathStyle: scheme === 'gs' || options.pathStyle,
     maxAttempts: 1, // see `retried`
     // Else the SDK writes to the console when an upload fails that is about to be tried again.
     logger: { debug: silence, info: silence, warn: silence, error: silence },

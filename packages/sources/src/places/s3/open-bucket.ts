@@ -22,7 +22,7 @@ export async function openBucket(
   const store = `${scheme}://${bucket}`
   const prefix = key === '' ? '' : `${key}/`
   const payer = options.requesterPays ? ({ RequestPayer: 'requester' } as const) : {}
-  const client = await createClient(scheme === 'gs' ? ofGoogle(options) : options, patience.stallMs)
+  const client = await createClient(scheme, options, patience.stallMs)
 
   return {
     root: key === '' ? store : `${store}/${key}`,
@@ -89,9 +89,4 @@ export async function openBucket(
       'Paths of an export are relative to it. Copy the object under a name without "..".',
     )
   }
-}
-
-/** Its keys are HMAC keys, and a region says nothing there. https://docs.cloud.google.com/storage/docs/interoperability */
-function ofGoogle(options: S3Options): S3Options {
-  return { ...options, endpoint: options.endpoint ?? 'https://storage.googleapis.com', pathStyle: true }
 }

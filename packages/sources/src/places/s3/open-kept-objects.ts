@@ -13,9 +13,9 @@ export async function openKeptObjects(
   options: S3Options,
   patience: Patience = usualPatience,
 ): Promise<KeptFiles> {
-  const { bucket, key } = parseS3Address(root)
+  const { scheme, bucket, key } = parseS3Address(root)
   const prefix = key === '' ? '' : `${key}/`
-  const client = await createClient(options, patience.stallMs)
+  const client = await createClient(scheme, options, patience.stallMs)
 
   return {
     root,
