@@ -267,6 +267,8 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
         harmed = true
         proxy.faults.push(
           { on, kind: 'reset', afterBytes: 20 },
+          // In the middle of rows, of which some were taken by then.
+          { on, kind: 'truncated', bytes: 70_000 },
           { on, kind: 'status', status: 503, code: 'SlowDown' },
           warehouse.busy(on),
         )

@@ -1,6 +1,8 @@
 import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto'
 import { openWarehouse } from '@heapferry/sources'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { NoAnswer, readAnswer } from '../../packages/sources/src/warehouse/snowflake/read-answer.ts'
 import { parseSnowflakeAddress } from '../../packages/sources/src/warehouse/snowflake/snowflake-address.ts'
 import {
   cellText,
@@ -8,6 +10,7 @@ import {
   snowflakeColumn,
 } from '../../packages/sources/src/warehouse/snowflake/snowflake-columns.ts'
 import { snowflakeToken } from '../../packages/sources/src/warehouse/snowflake/snowflake-token.ts'
+import { tries } from '../support/tries.ts'
 
 test('an address is one text, however it is typed', () => {
   const typed = [
@@ -115,4 +118,76 @@ test('a key of another kind than RSA is refused with how to make one', () => {
   })
   const login = { kind: 'key' as const, user: 'ann', pem: privateKey, passphrase: undefined }
   expect(() => snowflakeToken('a', login)).toThrow(/of the kind ed25519/)
+})
+
+const cells = fc.option(
+  fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('', 'null', '],["', '\\', '"data":[', '🎉', 'a\tb"c\n')),
+)
+const answers = fc.record({
+  statement: fc.constantFrom('', '"data":[[', '{"data": ['),
+  about: fc.array(fc.record({ name: fc.constantFrom('data', ']', '\\"'), data: fc.constant([['a']]) }), {
+    maxLength: 1,
+  }),
+  data: fc.oneof(fc.array(fc.array(cells, { maxLength: 4 }), { maxLength: 8 }), fc.constant(null)),
+  indent: fc.constantFrom('', ' ', '\n'),
+})
+type Said = typeof answers extends fc.Arbitrary<infer T> ? T : never
+
+function textOf({ indent, ...answer }: Said): Buffer {
+  return Buffer.from(JSON.stringify(answer, null, indent))
+}
+
+/** What is read of an answer that comes in pieces of so many bytes. */
+async function read(bytes: Buffer, pieceBytes: number): Promise<unknown> {
+  async function* pieces(): AsyncGenerator<Buffer> {
+    for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes)
+  }
+  const rows: unknown[] = []
+  const rest = await readAnswer(pieces(), async (more) => void rows.push(...more))
+  return { rest, rows }
+}
+
+/** The same by JSON.parse; null where it is none. */
+function parsed(bytes: Buffer): unknown {
+  try {
+    const answer = JSON.parse(bytes.toString('utf8'))
+    const isList = Array.isArray(answer.data)
+    return { rest: isList ? { ...answer, data: [] } : answer, rows: isList ? answer.data : [] }
+  } catch {
+    return null
+  }
+}
+
+test('an answer that comes in pieces, cut anywhere, has the rows and the rest that it has as a whole', async () => {
+  await fc.assert(
+    fc.asyncProperty(answers, fc.integer({ min: 1, max: 60 }), async (answer, pieceBytes) => {
+      const bytes = textOf(answer)
+      expect(await read(bytes, pieceBytes)).toEqual(parsed(bytes))
+    }),
+    { numRuns: tries(500) },
+  )
+})
+
+test('an answer with a sign too few or another one in it is refused, or is what JSON says that it is', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      answers,
+      fc.nat(),
+      fc.constantFrom('', ...',[]{}"\\n \n1'.split('')),
+      async (answer, where, sign) => {
+        const bytes = textOf(answer)
+        const signs = [...bytes.keys()].filter((index) => ',[]"\\'.includes(String.fromCharCode(bytes[index] ?? 0)))
+        const at = signs[where % signs.length] ?? 0
+        const harmed = Buffer.concat([bytes.subarray(0, at), Buffer.from(sign), bytes.subarray(at + 1)])
+        const seen = await read(harmed, 7).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(NoAnswer)
+          return 'refused'
+        })
+        if (seen !== 'refused') expect(seen).toEqual(parsed(harmed))
+        for (const end of [at, bytes.length - 1])
+          await expect(read(bytes.subarray(0, end), 7)).rejects.toThrow(NoAnswer)
+      },
+    ),
+    { numRuns: tries(4000) },
+  )
 })

@@ -14,7 +14,7 @@ import {
 import { parseRedshiftAddress } from '../../packages/sources/src/warehouse/redshift/redshift-address.ts'
 import { redshiftColumn } from '../../packages/sources/src/warehouse/redshift/redshift-columns.ts'
 import { tablesToUnload } from '../../packages/sources/src/warehouse/unload-tables.ts'
-import { AvroWriter, type CellKind } from '../../packages/sources/src/warehouse/write-avro.ts'
+import { AvroMemory, AvroWriter, type CellKind } from '../../packages/sources/src/warehouse/write-avro.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'
 
@@ -58,6 +58,26 @@ test('what a warehouse says is read again as the same text, with the types that 
     ['0', null, null, null, null, null],
     ['-1', null, '\u{fffd}', 'false', '0', '1.0000000116860974e-7'],
   ])
+})
+
+test('a file that is written where another one was, larger or broken off, is the same as anywhere else', async () => {
+  const memory = new AvroMemory()
+  const sync = randomBytes(16)
+  const noise = Array.from({ length: 2500 }, () => [randomBytes(1000).toString('base64')])
+  const files = [noise, noise.slice(0, 1500), noise.slice(0, 3), noise].map(async (rows) => {
+    const alone = new AvroWriter([{ name: 'noise', kind: 'string' }], sync)
+    await alone.add(rows)
+    return { rows, bytes: Buffer.concat(await alone.end()) }
+  })
+  for (const { rows, bytes } of await Promise.all(files)) {
+    expect(bytes.length).toBeGreaterThan(rows.length * 1000)
+    const broken = new AvroWriter(columns, sync, memory)
+    await broken.add(hard)
+    const writer = new AvroWriter([{ name: 'noise', kind: 'string' }], sync, memory)
+    await writer.add(rows)
+    expect(Buffer.concat(await writer.end()).equals(bytes)).toBe(true)
+    expect(writer.sizeBytes).toBe(bytes.length)
+  }
 })
 
 test('a reader of other authors reads the same, of thousands of rows too, and of those in which nothing stands', async () => {

@@ -21,7 +21,7 @@ import { singular } from '../export/known-tables.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { folderOf, putStage, readStage, type Stage, type StagedTable } from './stage.ts'
 import { type Catalogue, QueryFailed, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
-import { AvroWriter } from './write-avro.ts'
+import { AvroMemory, AvroWriter } from './write-avro.ts'
 import { assertWritesInto, writtenIntoBucket } from './write-into-bucket.ts'
 
 /** Rows of sealed windows, and how many there are to be in all. */
@@ -121,6 +121,7 @@ export async function openUnloading(
     return planned
   }
 
+  const memory = new AvroMemory()
   const handedOut = new Set(stage.tables.flatMap((table) => filesOf(table)).map(({ path }) => path))
   const isSealed = (): boolean => stage.tables.every(isTableSealed)
   const newFilesOf = (table: StagedTable): FoundFile[] => {
@@ -193,7 +194,7 @@ export async function openUnloading(
       onProgress(before)
       const parts =
         stage.bucket === undefined
-          ? await partsOf(open, { place, table, window: staged.window, index }, (rows) =>
+          ? await partsOf(open, { place, table, window: staged.window, index, memory }, (rows) =>
               onProgress({ ...before, rows: before.rows + rows, of: Math.max(before.of, before.rows + rows) }),
             )
           : await writtenIntoBucket(table, {
@@ -289,11 +290,18 @@ export function stageOf(store: string, run: RunId): string {
 /** Reads a window whole; nobody knows of its files before it is. */
 async function partsOf(
   warehouse: Warehouse,
-  { place, table, window, index }: { place: ExportPlace; table: StagedTable; window: Window; index: number },
+  {
+    place,
+    table,
+    window,
+    index,
+    memory,
+  }: { place: ExportPlace; table: StagedTable; window: Window; index: number; memory: AvroMemory },
   onRows: (rows: number) => void,
 ): Promise<NonNullable<StagedTable['windows'][number]['parts']>> {
+  const newWriter = (): AvroWriter => new AvroWriter(table.columns, randomBytes(16), memory)
   let parts: { path: string; rows: number; bytes: number }[] = []
-  let writer = newWriter(table)
+  let writer = newWriter()
   let rowsTaken = 0
 
   const put = async (): Promise<void> => {
@@ -302,14 +310,14 @@ async function partsOf(
     const path = `${folderOf(table.table)}/${numbered(index)}-${numbered(parts.length)}-${randomBytes(4).toString('hex')}.avro`
     await place.put(path, bytes)
     parts.push({ path, rows: writer.rows, bytes: writer.sizeBytes })
-    writer = newWriter(table)
+    writer = newWriter()
   }
 
   const rows = await warehouse.read(relationOf(table), window, {
     onStart() {
       parts = []
       rowsTaken = 0
-      writer = newWriter(table)
+      writer = newWriter()
     },
     async onRows(batch) {
       await writer.add(batch)
@@ -322,10 +330,6 @@ async function partsOf(
   if (writer.rows > 0 || (parts.length === 0 && table.windows.length === 1)) await put()
   if (rowsOf(parts) !== rows) throw new Error(`${rows} rows of ${table.relation} became ${rowsOf(parts)}`)
   return parts
-}
-
-function newWriter({ columns }: StagedTable): AvroWriter {
-  return new AvroWriter(columns, randomBytes(16))
 }
 
 function numbered(index: number): string {

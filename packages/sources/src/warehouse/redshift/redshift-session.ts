@@ -53,7 +53,10 @@ export async function connectRedshift(address: RedshiftAddress, options: Warehou
       try {
         // One of several statements would have several answers; only single ones are asked.
         const answer = await client.query<(string | null)[]>({ text, rowMode: 'array', types: asText })
-        return answer.rows
+        const { rows } = answer
+        // What pg answers hangs together: rows in it that nobody needs any more would lie about until all is collected, 60 MB of them.
+        answer.rows = []
+        return rows
       } catch (error) {
         throw broken === undefined || hasCode(error) ? error : broken
       }

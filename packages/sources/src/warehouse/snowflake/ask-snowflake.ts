@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { QueryFailed, ResultGone, type SnowflakeOptions, type WarehouseRow, type WarehouseWork } from '../warehouse.ts'
 import { nameOf, type SnowflakeAddress } from './snowflake-address.ts'
 import { type FaultContext, isOfOldToken, refusedText, SnowflakeRefusal } from './snowflake-fault.ts'
+import { NoAnswer, readAnswer, type TakeRows } from './read-answer.ts'
 import { clockOffS, snowflakeToken } from './snowflake-token.ts'
 
 const Count = z.number().int().nonnegative()
@@ -21,16 +22,9 @@ const Answer = z.object({
       partitionInfo: z.array(z.object({ rowCount: Count })),
     })
     .nullish(),
-  /** Of the first partition, or of the one that was asked for. */
-  data: z.custom<WarehouseRow[]>(areRows, 'expected rows of text').nullish(),
+  /** Rows of the first partition, or of the one that was asked for, are taken out of it before. */
+  data: z.array(z.unknown()).max(0).nullish(),
 })
-/** By hand: a copy of a million cells would be made otherwise. */
-function areRows(data: unknown): boolean {
-  return (
-    Array.isArray(data) &&
-    data.every((row) => Array.isArray(row) && row.every((cell) => cell === null || typeof cell === 'string'))
-  )
-}
 type Answer = z.infer<typeof Answer>
 /** What a statement has come to. */
 export type SnowflakeResult = NonNullable<Answer['resultSetMetaData']>
@@ -39,7 +33,7 @@ const firstWaitMs = 1000
 const longestWaitMs = 60_000
 const firstPollMs = 200
 const longestPollMs = 5000
-// A partition is in memory as a whole. The least that Snowflake takes, in MB.
+// What a broken connection costs. The least that Snowflake takes, in MB.
 const partitionMb = 16
 
 /** Snowflake's SQL API, asked as often as it takes. */
@@ -53,8 +47,8 @@ export interface SnowflakeApi {
   result(handle: string): Promise<SnowflakeResult>
   /** Waits for a statement to end, for all that it has told: names in lower case. @throws ResultGone, QueryFailed */
   told(handle: string): Promise<{ names: string[]; rows: WarehouseRow[] }>
-  /** @throws ResultGone */
-  partition(handle: string, partition: number): Promise<WarehouseRow[]>
+  /** All rows of a partition, as they come. @throws ResultGone */
+  partition(handle: string, partition: number, take: TakeRows): Promise<void>
 }
 
 /** By which Snowflake knows a statement that it was asked for already. */
@@ -82,11 +76,16 @@ export function askSnowflake(
   let offS: number | null = null
   const context = (): FaultContext => ({ address, role, warehouse, clockOffS: offS })
 
-  async function ask(request: Request, { uuid: requestId, isAgain }: RequestId = newId()): Promise<Answer> {
+  async function ask(
+    request: Request,
+    take: TakeRows,
+    { uuid: requestId, isAgain }: RequestId = newId(),
+  ): Promise<Answer> {
     for (let waitMs = firstWaitMs, again = isAgain; ; again = true) {
       const credentials = options.credentials()
       try {
-        const answer = await askOnce(request, { requestId, again, token: snowflakeToken(address.account, credentials) })
+        const token = snowflakeToken(address.account, credentials)
+        const answer = await askOnce(request, take, { requestId, again, token })
         if (waitMs > firstWaitMs) work.onWait?.(null)
         return answer
       } catch (error) {
@@ -103,12 +102,13 @@ export function askSnowflake(
 
   async function askOnce(
     { method, path, query, body }: Request,
+    take: TakeRows,
     { requestId, again, token }: { requestId: string; again: boolean; token: { type: string; text: string } },
   ): Promise<Answer> {
     const url = new URL(`${base}/api/v2/statements${path}`)
     for (const [name, value] of Object.entries({ ...query, requestId, ...(again && { retry: 'true' }) }))
       url.searchParams.set(name, value)
-    const { response, text } = await fetched(url, {
+    const { response, chunks } = await fetched(url, {
       method,
       headers: {
         accept: 'application/json',
@@ -118,13 +118,17 @@ export function askSnowflake(
         'x-snowflake-authorization-token-type': token.type,
       },
       ...(body && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(timeoutMs),
     })
     const { status } = response
-    if (status === 408 || status === 429 || status >= 500) throw Passing.of(response)
+    if (status === 408 || status === 429 || status >= 500) {
+      await response.body?.cancel()
+      throw Passing.of(response)
+    }
     offS = clockOffS(response.headers.get('date'))
-    const answer = answerIn(text)
-    if (status === 200 || status === 202) {
+    const isAnswer = status === 200 || status === 202
+    if (isAnswer) take.onStart()
+    const answer = await answerIn(chunks, isAnswer ? take.onRows : nobody.onRows)
+    if (isAnswer) {
       // What ends too early, behind a proxy, is no JSON either.
       if (answer === null) throw new Passing('its answer is not what the SQL API answers')
       hasAnswered = true
@@ -133,13 +137,35 @@ export function askSnowflake(
     throw new SnowflakeRefusal(status, answer?.code ?? '', answer?.message ?? `HTTP ${status}`)
   }
 
-  async function fetched(url: URL, init: RequestInit): Promise<{ response: Response; text: string }> {
-    try {
-      const response = await fetch(url, init)
-      return { response, text: await response.text() }
-    } catch (error) {
-      throw new Passing(reasonOf(error, timeoutMs), { cause: error })
+  async function fetched(url: URL, init: RequestInit): Promise<{ response: Response; chunks: AsyncGenerator<Buffer> }> {
+    const ending = new AbortController()
+    /** What takes long here does not count: only silence there. */
+    async function heard<T>(coming: Promise<T>): Promise<T> {
+      const silence = setTimeout(() => ending.abort(new Silence()), timeoutMs)
+      try {
+        return await coming
+      } catch (error) {
+        throw new Passing(reasonOf(error, timeoutMs), { cause: error })
+      } finally {
+        clearTimeout(silence)
+      }
     }
+    const response = await heard(fetch(url, { ...init, signal: ending.signal }))
+
+    async function* chunksOf(): AsyncGenerator<Buffer> {
+      const reader = response.body?.getReader()
+      try {
+        for (;;) {
+          const next = reader && (await heard(reader.read()))
+          if (!next || next.done) return
+          yield Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength)
+        }
+      } finally {
+        // Nobody wants the rest of it.
+        ending.abort()
+      }
+    }
+    return { response, chunks: chunksOf() }
   }
 
   function unreachable(error: unknown): unknown {
@@ -151,7 +177,11 @@ export function askSnowflake(
     )
   }
 
-  async function post(sql: string, more: { query: Request['query']; timeoutS?: number }, id?: RequestId) {
+  async function post(
+    sql: string,
+    more: { query: Request['query']; timeoutS?: number },
+    { take = nobody, id }: { take?: TakeRows; id?: RequestId },
+  ) {
     const request: Request = {
       method: 'POST',
       path: '',
@@ -164,16 +194,16 @@ export function askSnowflake(
         parameters: { timezone: 'UTC', query_tag: 'heapferry', client_result_chunk_size: partitionMb },
       },
     }
-    const answer = await ask(request, id)
+    const answer = await ask(request, take, id)
     const { statementHandle: handle } = answer
     if (typeof handle !== 'string') throw new Error('Snowflake has given no handle for a statement')
     return { handle, answer }
   }
 
   /** Of a statement that was begun. */
-  async function askFor(handle: string, query: Readonly<Record<string, string>>): Promise<Answer> {
+  async function askFor(handle: string, query: Readonly<Record<string, string>>, take: TakeRows): Promise<Answer> {
     try {
-      return await ask({ method: 'GET', path: `/${encodeURIComponent(handle)}`, query })
+      return await ask({ method: 'GET', path: `/${encodeURIComponent(handle)}`, query }, take)
     } catch (error) {
       const refusal = error instanceof OperatorError ? error.cause : undefined
       if (refusal instanceof SnowflakeRefusal && isGone(refusal)) throw goneOf(refusal)
@@ -185,27 +215,24 @@ export function askSnowflake(
 
   async function result(handle: string): Promise<SnowflakeResult> {
     for (let waitMs = firstPollMs; ; waitMs = Math.min(waitMs * 2, longestPollMs)) {
-      const { resultSetMetaData: ended } = await askFor(handle, {})
+      const { resultSetMetaData: ended } = await askFor(handle, {}, nobody)
       if (ended) return ended
       await sleep(waitMs, undefined, work.signal && { signal: work.signal })
     }
   }
 
-  async function partition(handle: string, number: number): Promise<WarehouseRow[]> {
-    const { data } = await askFor(handle, { partition: String(number) })
-    return data ?? []
+  async function partition(handle: string, number: number, take: TakeRows): Promise<void> {
+    await askFor(handle, { partition: String(number) }, take)
   }
 
   /** @param first the rows of the first partition, where they are here */
-  async function rowsOf(
-    handle: string,
-    ended: SnowflakeResult,
-    first?: WarehouseRow[] | null,
-  ): Promise<WarehouseRow[]> {
+  async function rowsOf(handle: string, ended: SnowflakeResult, first: WarehouseRow[] = []): Promise<WarehouseRow[]> {
     const rows: WarehouseRow[] = []
     for (const [number, { rowCount }] of ended.partitionInfo.entries()) {
-      const isHere = number === 0 && first?.length === rowCount
-      rows.push(...(isHere ? first : await partition(handle, number)))
+      const taken = new Taken()
+      const isHere = number === 0 && first.length === rowCount
+      if (!isHere) await partition(handle, number, taken)
+      rows.push(...(isHere ? first : taken.rows))
     }
     if (rows.length !== ended.numRows) throw rowsMissing('A statement', ended.numRows, rows.length)
     return rows
@@ -215,12 +242,14 @@ export function askSnowflake(
     context,
     result,
     partition,
-    submit: async (sql, id) => (await post(sql, { query: { async: 'true' } }, id)).handle,
+    submit: async (sql, id) => (await post(sql, { query: { async: 'true' } }, { id })).handle,
 
     async query(sql) {
-      const { handle, answer } = await post(sql, { query: {}, timeoutS: Math.ceil(timeoutMs / 1000) })
       // The first answer has the first partition alone, if any.
-      return rowsOf(handle, answer.resultSetMetaData ?? (await result(handle)), answer.data)
+      const first = new Taken()
+      const more = { query: {}, timeoutS: Math.ceil(timeoutMs / 1000) }
+      const { handle, answer } = await post(sql, more, { take: first })
+      return rowsOf(handle, answer.resultSetMetaData ?? (await result(handle)), first.rows)
     },
 
     async told(handle) {
@@ -254,12 +283,32 @@ function isGone({ status, code }: SnowflakeRefusal): boolean {
   return status === 404 || status === 410 || code === '390404' || code === '000709'
 }
 
-function answerIn(text: string): Answer | null {
+async function answerIn(chunks: AsyncIterable<Buffer>, onRows: TakeRows['onRows']): Promise<Answer | null> {
   try {
-    return Answer.parse(JSON.parse(text))
-  } catch {
-    return null
+    return Answer.parse(await readAnswer(chunks, onRows))
+  } catch (error) {
+    if (error instanceof NoAnswer || error instanceof z.ZodError) return null
+    throw error
   }
+}
+
+const nobody: TakeRows = { onStart() {}, async onRows() {} }
+
+/** Rows that are few. */
+class Taken implements TakeRows {
+  readonly rows: WarehouseRow[] = []
+
+  onStart(): void {
+    this.rows.length = 0
+  }
+
+  onRows = async (rows: readonly WarehouseRow[]): Promise<void> => {
+    this.rows.push(...rows)
+  }
+}
+
+class Silence extends Error {
+  override name = 'TimeoutError'
 }
 
 /** It goes over by itself: connections break, and there are too many requests. */

@@ -15,6 +15,7 @@ import {
 import { NotOfKind } from '../write-avro.ts'
 import type { ExportPlace } from '../../places/open-place.ts'
 import { askSnowflake, rowsMissing, type SnowflakeApi, type SnowflakeResult } from './ask-snowflake.ts'
+import type { TakeRows } from './read-answer.ts'
 import { literal, nameOf, parseSnowflakeAddress, quoted } from './snowflake-address.ts'
 import { snowflakeCatalogue } from './snowflake-catalogue.ts'
 import { cellText, copiedSql, isOfType, NotATime, selectListOf } from './snowflake-columns.ts'
@@ -69,7 +70,8 @@ export function openSnowflake(source: string, options: WarehouseOptions, work: W
     catalogue: () => snowflakeCatalogue(api.context(), api.query),
     windows: async (relation) => [{ window: { kind: 'whole' }, rows: await count(relation) }],
     count,
-    sample: async (relation, rows) => textOf(relation, await api.query(`${select(relation)} LIMIT ${rows}`)),
+    sample: async (relation, rows) =>
+      (await api.query(`${select(relation)} LIMIT ${rows}`)).map((row) => textOf(relation, row)),
     cost: async (relations) =>
       `Snowflake is paid by the second that the warehouse ${snowflake.warehouse ?? 'of the user'} runs, at least 60 each time that it starts, and as long as it takes then to fall asleep (AUTO_SUSPEND): ${relations.length} statements, which read each table once, minutes of an XS (a credit an hour) for a hundred million rows. Fetching what they gave needs no warehouse.`,
 
@@ -99,17 +101,32 @@ export function openSnowflake(source: string, options: WarehouseOptions, work: W
 
     async read(relation, window, { onStart, onRows }) {
       if (window.kind !== 'result') throw new Error(`Snowflake is not read by windows of the kind ${window.kind}`)
-      onStart()
+      let batch: WarehouseRow[] = []
+      let taken = 0
+      const take: TakeRows = {
+        onStart() {
+          batch = []
+          taken = 0
+          onStart()
+        },
+        async onRows(rows) {
+          taken += rows.length
+          for (const row of rows) {
+            batch.push(textOf(relation, row))
+            if (batch.length === batchRows) await onRows(batch.splice(0))
+          }
+        },
+      }
+      take.onStart()
       const rows = (await resultOf(window.result)).partitionInfo[window.from]?.rowCount ?? 0
-      const cells = rows === 0 ? [] : await api.partition(window.result, window.from)
-      if (cells.length !== rows) throw rowsMissing(`Part ${window.from + 1} of ${relation.name}`, rows, cells.length)
       try {
-        for (let at = 0; at < cells.length; at += batchRows)
-          await onRows(textOf(relation, cells.slice(at, at + batchRows)))
+        if (rows > 0) await api.partition(window.result, window.from, take)
+        if (batch.length > 0) await onRows(batch)
       } catch (error) {
         if (!(error instanceof NotOfKind) && !(error instanceof NotATime)) throw error
         throw changed(relation, error)
       }
+      if (taken !== rows) throw rowsMissing(`Part ${window.from + 1} of ${relation.name}`, rows, taken)
       return rows
     },
 
@@ -199,12 +216,10 @@ function changed(relation: Relation, cause: unknown): SourceChanged {
   )
 }
 
-function textOf({ name, columns }: Relation, rows: readonly WarehouseRow[]): WarehouseRow[] {
-  return rows.map((row) => {
-    if (row.length !== columns.length) throw new Error(`a row of ${name} has ${row.length} of ${columns.length} cells`)
-    return columns.map((column, at) => {
-      const cell = row[at] ?? null
-      return cell === null ? null : cellText(column, cell)
-    })
+function textOf({ name, columns }: Relation, row: WarehouseRow): WarehouseRow {
+  if (row.length !== columns.length) throw new Error(`a row of ${name} has ${row.length} of ${columns.length} cells`)
+  return columns.map((column, at) => {
+    const cell = row[at] ?? null
+    return cell === null ? null : cellText(column, cell)
   })
 }
