@@ -12,8 +12,8 @@ import { latenessFromNow, usedShare, worstSecond } from '../test/support/through
 const apiKey = 'phc_bench000000000000000000000000000000000000'
 const pace = 5000
 const latenciesMs = [50, 200, 1000]
-const files = 100
-const rowsPerFile = 1500
+const files = 20
+const rowsPerFile = 7500
 // Until every lane has its first chunk.
 const warmUpMs = 5000
 

@@ -23,9 +23,9 @@ export function measuredTransport(transport: Transport, tracing: Tracing): Measu
   }
 
   return {
-    async ready() {
+    async ready(events) {
       const askedAtMs = performance.now()
-      const readiness = (await transport.ready?.()) ?? { kind: 'ready' }
+      const readiness = (await transport.ready?.(events)) ?? { kind: 'ready' }
       if (readiness.kind === 'later') count(statusOf(readiness), askedAtMs)
       return readiness
     },

@@ -4,7 +4,7 @@ import { Agent, type Dispatcher } from 'undici'
 import { z } from 'zod'
 import { batchTransport } from './batch-transport.ts'
 import { post, type Reply } from './post.ts'
-import { answerOf, type Later, parseJson, type Readiness, type Transport, type TransportOptions } from './transport.ts'
+import { answerOf, isReady, type Later, parseJson, type Transport, type TransportOptions } from './transport.ts'
 import { v1Headers, v1Path, v1Transport } from './v1-transport.ts'
 
 /** Told how events are sent from now on, and why so. */
@@ -58,20 +58,20 @@ export function autoTransport(options: TransportOptions, onChosen: OnChosen): Tr
     onChosen(transport === v1 ? 'v1' : 'batch', reason)
   }
 
-  async function ready(): Promise<Readiness> {
-    if (chosen === null) {
-      asking ??= ask()
-      const later = await asking
-      if (later !== null) return later
-    }
-    return { kind: 'ready' }
+  /** Null when it is known how to send. */
+  async function known(): Promise<Later | null> {
+    if (chosen !== null) return null
+    asking ??= ask()
+    return asking
   }
 
   return {
-    ready,
+    async ready(events) {
+      return (await known()) ?? chosen?.ready?.(events) ?? isReady
+    },
     async send(events) {
-      const readiness = await ready()
-      if (readiness.kind === 'later') return readiness
+      const later = await known()
+      if (later !== null) return later
       if (chosen === batch) return batch.send(events)
       const answer = await v1.send(events)
       if (answer.kind !== 'operator' || !statusesWithoutV1.includes(answer.status)) return answer

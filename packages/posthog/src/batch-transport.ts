@@ -1,7 +1,8 @@
+import type { OutgoingEvent } from '@heapferry/domain'
 import { Agent } from 'undici'
 import { post } from './post.ts'
 import { requestBody } from './request-body.ts'
-import { answerOf, type Transport, type TransportOptions } from './transport.ts'
+import { answerOf, isReady, type Transport, type TransportOptions } from './transport.ts'
 
 /**
  * `POST /batch/`, which every PostHog has. The body is put together from the events' ready JSON. It never has `sent_at`:
@@ -13,9 +14,21 @@ export function batchTransport({ host, apiKey, timeoutMs = 60_000 }: TransportOp
   const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
   const head = Buffer.from(`{"api_key":${JSON.stringify(apiKey)},"historical_migration":true,"batch":[`)
 
+  const bodies = new WeakMap<readonly OutgoingEvent[], Buffer>()
+
+  async function bodyOf(events: readonly OutgoingEvent[]): Promise<Buffer> {
+    const body = bodies.get(events) ?? (await requestBody(head, events))
+    bodies.set(events, body)
+    return body
+  }
+
   return {
+    async ready(events) {
+      await bodyOf(events)
+      return isReady
+    },
     async send(events) {
-      const body = await requestBody(head, events)
+      const body = await bodyOf(events)
       return answerOf(await post(`${host}/batch/`, { dispatcher, body, headers, timeoutMs }), apiKey)
     },
     close: () => dispatcher.destroy(),

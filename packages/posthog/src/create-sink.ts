@@ -10,7 +10,7 @@ import {
 } from '@heapferry/domain'
 import { Backoff, waitUntil } from './backoff.ts'
 import { eventsOf, halvesOf, type RequestPart, requestParts } from './request-parts.ts'
-import type { EventResult, Later, Readiness, Transport, TransportAnswer } from './transport.ts'
+import { type EventResult, isReady, type Later, type Transport, type TransportAnswer } from './transport.ts'
 
 export interface SinkOptions {
   transport: Transport
@@ -151,7 +151,7 @@ async function answerFor(
 
   for (;;) {
     if (!(await waitUntil(putOff?.retryAtMs ?? 0, signal))) return null
-    const readiness = await withinGrace(transport.ready?.() ?? Promise.resolve(ready), signal, graceMs)
+    const readiness = await withinGrace(transport.ready?.(request) ?? Promise.resolve(isReady), signal, graceMs)
     if (readiness === null) return null
     if (readiness.kind === 'later') {
       await later(readiness)
@@ -174,8 +174,6 @@ async function answerFor(
     return { answer, asked, rest: { indexes: part.indexes.slice(allowed) } }
   }
 }
-
-const ready: Readiness = { kind: 'ready' }
 
 interface Settled {
   /** Whether PostHog has taken any. */

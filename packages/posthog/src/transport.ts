@@ -13,10 +13,11 @@ export interface TransportOptions {
 
 export interface Transport {
   /**
-   * What has to be found out before events can be sent, asked before a part of the pace is taken for them: an answer that
-   * takes long would otherwise let all of them go at one moment.
+   * Finds out what has to be known before these events can be sent, and makes what can be made of them, before a part of the
+   * pace is taken for them: what takes long afterwards would let them go too late, and too close to those behind them.
+   * @param events what `send` will be given, the same array, unless it is fewer of them
    */
-  ready?(): Promise<Readiness>
+  ready?(events: readonly OutgoingEvent[]): Promise<Readiness>
   /**
    * One request with all of the events, of which no two different ones have the same uuid. The same array again is the
    * same request, sent again. Rejects only for a bug.
@@ -44,6 +45,8 @@ export type TransportAnswer =
 export type Later = Extract<TransportAnswer, { kind: 'later' }>
 
 export type Readiness = { kind: 'ready' } | Later
+
+export const isReady: Readiness = { kind: 'ready' }
 
 /** `detail` as in `TransportAnswer`. */
 export type EventResult =

@@ -7,6 +7,7 @@ import { requestBody } from './request-body.ts'
 import {
   answerOf,
   type EventResult,
+  isReady,
   parseJson,
   shown,
   type Transport,
@@ -38,10 +39,19 @@ export function v1Transport({ host, apiKey, timeoutMs = 60_000 }: TransportOptio
   const dispatcher = new Agent()
   const requests = new WeakMap<readonly OutgoingEvent[], Request>()
 
+  async function requestOf(events: readonly OutgoingEvent[]): Promise<Request> {
+    const request = requests.get(events) ?? { id: randomUUID(), body: await bodyOf(events), attempts: 0 }
+    requests.set(events, request)
+    return request
+  }
+
   return {
+    async ready(events) {
+      await requestOf(events)
+      return isReady
+    },
     async send(events) {
-      const request = requests.get(events) ?? { id: randomUUID(), body: await bodyOf(events), attempts: 0 }
-      requests.set(events, request)
+      const request = await requestOf(events)
       request.attempts += 1
       const headers = {
         ...v1Headers({ apiKey, requestId: request.id, attempt: request.attempts }),

@@ -168,7 +168,9 @@ export function notesOf(
         ]
       : []),
     ...(leftOut > 0
-      ? [`People were not compared in ${countsOfPeople(leftOut)}, because the events there are not those that were sent.`]
+      ? [
+          `People were not compared in ${countsOfPeople(leftOut)}, because the events there are not those that were sent.`,
+        ]
       : []),
     ...(isUnsure
       ? ['Rows were sent by retries, perhaps with another user id: counts of people may differ by as many.']
