@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { startFakePostHog } from '@heapferry/fake-posthog'
 import { batchTransport, sdkTransport, v1Transport } from '@heapferry/posthog'
 import { retryAfterMs } from '../../packages/posthog/src/post.ts'
-import { outgoingEvent, outgoingEvents } from './outgoing-events.ts'
+import { outgoingEvent, outgoingEvents, uuidsOf } from './outgoing-events.ts'
 import { transportContract } from './transport-contract.ts'
 
 transportContract('batch', batchTransport, { adds: {}, answersFor: 'requests' })
@@ -22,6 +22,29 @@ test('the batch transport never says when it sent', async () => {
   await transport.close()
   await posthog.stop()
 })
+
+test.each([
+  ['batch', batchTransport],
+  ['v1', v1Transport],
+])(
+  'the %s transport packs a body before it is sent, and fewer of its events as a body of their own',
+  async (_, open) => {
+    const posthog = await startFakePostHog()
+    onTestFinished(() => posthog.stop())
+    const transport = open({ host: posthog.url, apiKey: 'phc_test' })
+    onTestFinished(() => transport.close())
+    const events = outgoingEvents(5)
+    const asGiven = [...events]
+    expect(await transport.ready?.(events)).toEqual({ kind: 'ready' })
+    expect(posthog.batches).toEqual([])
+    // Nobody alters what was given; here it tells when the body was made.
+    events.splice(0)
+    expect(await transport.send(events)).toMatchObject({ kind: expect.stringMatching(/stored|each/) })
+    expect([...posthog.stored.keys()]).toEqual(uuidsOf(asGiven))
+    await transport.send(asGiven.slice(3))
+    expect(posthog.batches.map((batch) => batch.events)).toEqual([5, 2])
+  },
+)
 
 test('the sdk transport fails loudly where the SDK would replace a uuid', async () => {
   const posthog = await startFakePostHog()
