@@ -46,12 +46,17 @@ const eventRows = rowsToWrite(100).filter(({ table }) => table.kind !== 'users')
 const ids = ['user_id', 'event_id', 'session_id']
 // Times of people have another form in each kind of file, and rows of JSON that have an identity are not events.
 const ofPeople = ['joindate', 'last_modified', 'identity']
+// It becomes `plan_name`, or `plan_name_2` beside a column of that name, which a row of JSON lines may leave out.
+const notInEveryRow = 'plan.name'
 
 /** The rows as every kind of file can hold them: no name twice, no half of a character, null for an empty text. */
 function storable({ columns, rows }: RowsToWrite, names: RegExp): TextTable {
   const kept = columns.filter(
     (name, index) =>
-      names.test(name) && name.isWellFormed() && columns.indexOf(name) === index && !ofPeople.includes(name),
+      names.test(name) &&
+      name.isWellFormed() &&
+      columns.indexOf(name) === index &&
+      ![...ofPeople, notInEveryRow].includes(name),
   )
   return {
     columns: kept,
