@@ -46,22 +46,22 @@ const eventRows = rowsToWrite(100).filter(({ table }) => table.kind !== 'users')
 const ids = ['user_id', 'event_id', 'session_id']
 // Times of people have another form in each kind of file, and rows of JSON that have an identity are not events.
 const ofPeople = ['joindate', 'last_modified', 'identity']
-// It becomes `plan_name`, or `plan_name_2` beside a column of that name, which a row of JSON lines may leave out.
-const notInEveryRow = 'plan.name'
 
-/** The rows as every kind of file can hold them: no name twice, no half of a character, null for an empty text. */
+/**
+ * The rows as every kind of file can hold them: no name twice, no half of a character, null for an empty text, and no column
+ * that is empty in all rows, of which JSON lines do not tell that there is one.
+ */
 function storable({ columns, rows }: RowsToWrite, names: RegExp): TextTable {
-  const kept = columns.filter(
-    (name, index) =>
+  const valueOf = (name: string, row: number): string | null =>
+    cellOf(name, rows[row]?.values[columns.indexOf(name)] ?? null, row)
+  const kept = [...new Set(columns)].filter(
+    (name) =>
       names.test(name) &&
       name.isWellFormed() &&
-      columns.indexOf(name) === index &&
-      ![...ofPeople, notInEveryRow].includes(name),
+      !ofPeople.includes(name) &&
+      rows.some((_, row) => valueOf(name, row) !== null),
   )
-  return {
-    columns: kept,
-    rows: rows.map(({ values }, row) => kept.map((name) => cellOf(name, values[columns.indexOf(name)] ?? null, row))),
-  }
+  return { columns: kept, rows: rows.map((_, row) => kept.map((name) => valueOf(name, row))) }
 }
 
 function cellOf(name: string, value: string | null, row: number): string | null {
