@@ -2,11 +2,11 @@ import { InvalidArgumentError, Option } from 'commander'
 import { loadSettings, readKeyFile, type Settings, takeSecretsOutOfEnvironment } from '@heapferry/config'
 import { type Pace, RejectReason, RunId } from '@heapferry/domain'
 
-/** Options that several commands share, so that they read the same everywhere. */
 /** What a SOURCE may be. */
 export const sourceForms =
   'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema'
 
+/** Options that several commands share, so that they read the same everywhere. */
 export const options = {
   host: () => new Option('--host <us|eu|URL>', 'PostHog Cloud US or EU, or the URL of another PostHog (POSTHOG_HOST)'),
   apiKeyFile: () => new Option('--api-key-file <FILE>', 'a file that holds the project key, phc_… (POSTHOG_API_KEY)'),

@@ -25,7 +25,7 @@ export function measuredTransport(transport: Transport, tracing: Tracing): Measu
   return {
     async ready(events) {
       const askedAtMs = performance.now()
-      const readiness = (await transport.ready?.(events)) ?? { kind: 'ready' }
+      const readiness = await transport.ready(events)
       if (readiness.kind === 'later') count(statusOf(readiness), askedAtMs)
       return readiness
     },

@@ -96,7 +96,6 @@ function labelOf(name: string): Label {
 const noLabel = labelOf('')
 
 /** The same as `JSON.stringify`, which takes four times as long for a text that needs no escapes. */
-export function jsonOf(value: unknown): string {
-  if (typeof value !== 'string') return value === true ? 'true' : JSON.stringify(value)
-  return isPlain.test(value) ? `"${value}"` : JSON.stringify(value)
+export function jsonOf(text: string): string {
+  return isPlain.test(text) ? `"${text}"` : JSON.stringify(text)
 }

@@ -58,7 +58,7 @@ async function goOn(
   const position = { cursor: checkpoint.cursor, rows: checkpoint.tally.read }
   const stop = new AbortController()
   const untilStopped = AbortSignal.any([signal, stop.signal])
-  const sent = sendInOrder(work.source.read(file, chunk, position, work.limits), {
+  const answered = sendInOrder(work.source.read(file, chunk, position, work.limits), {
     from: position.cursor,
     async convert(slice) {
       const rows = await work.findSessions(slice.rows, file.table)
@@ -72,14 +72,14 @@ async function goOn(
     signal: untilStopped,
     giveUp: () => stop.abort(),
   })
-  for await (const { slice, batch, delivery } of sent) {
+  for await (const { slice, batch, delivery } of answered) {
     if (delivery.kind === 'interrupted') return delivery
 
     for (const refusal of delivery.refused) batch.refuse(refusal.index, refusal.detail)
-    const counts = { from: checkpoint.cursor, counts: batch.counts() }
+    const sent = { from: checkpoint.cursor, counts: batch.counts() }
     const tally = { ...batch.tally, warned: delivery.warned }
     checkpoint = { cursor: slice.next, tally: addTallies(checkpoint.tally, tally), done: false }
-    const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, counts)
+    const answer = await work.ledger.commit(claim, checkpoint, batch.rejected, sent)
     if (answer.kind !== 'committed') return answer
     work.onCommit?.(checkpoint)
 

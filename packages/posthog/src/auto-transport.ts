@@ -67,7 +67,7 @@ export function autoTransport(options: TransportOptions, onChosen: OnChosen): Tr
 
   return {
     async ready(events) {
-      return (await known()) ?? chosen?.ready?.(events) ?? isReady
+      return (await known()) ?? chosen?.ready(events) ?? isReady
     },
     async send(events) {
       const later = await known()

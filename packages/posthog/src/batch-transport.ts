@@ -1,7 +1,6 @@
-import type { OutgoingEvent } from '@heapferry/domain'
 import { Agent } from 'undici'
 import { post } from './post.ts'
-import { requestBody } from './request-body.ts'
+import { madeOnce, requestBody } from './request-body.ts'
 import { answerOf, isReady, type Transport, type TransportOptions } from './transport.ts'
 
 /**
@@ -14,13 +13,7 @@ export function batchTransport({ host, apiKey, timeoutMs = 60_000 }: TransportOp
   const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
   const head = Buffer.from(`{"api_key":${JSON.stringify(apiKey)},"historical_migration":true,"batch":[`)
 
-  const bodies = new WeakMap<readonly OutgoingEvent[], Buffer>()
-
-  async function bodyOf(events: readonly OutgoingEvent[]): Promise<Buffer> {
-    const body = bodies.get(events) ?? (await requestBody(head, events))
-    bodies.set(events, body)
-    return body
-  }
+  const bodyOf = madeOnce((events) => requestBody(head, events))
 
   return {
     async ready(events) {

@@ -10,7 +10,7 @@ import {
 } from '@heapferry/domain'
 import { Backoff, waitUntil } from './backoff.ts'
 import { eventsOf, halvesOf, type RequestPart, requestParts } from './request-parts.ts'
-import { type EventResult, isReady, type Later, type Transport, type TransportAnswer } from './transport.ts'
+import type { EventResult, Later, Transport, TransportAnswer } from './transport.ts'
 
 export interface SinkOptions {
   transport: Transport
@@ -151,7 +151,7 @@ async function answerFor(
 
   for (;;) {
     if (!(await waitUntil(putOff?.retryAtMs ?? 0, signal))) return null
-    const readiness = await withinGrace(transport.ready?.(request) ?? Promise.resolve(isReady), signal, graceMs)
+    const readiness = await withinGrace(transport.ready(request), signal, graceMs)
     if (readiness === null) return null
     if (readiness.kind === 'later') {
       await later(readiness)

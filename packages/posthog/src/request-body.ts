@@ -12,6 +12,18 @@ const comma = 0x2c
 const closing = Buffer.from(']}')
 const noFields = Buffer.from('}')
 
+/** What `make` makes of an array of events, once for the same array. */
+export function madeOnce<T>(
+  make: (events: readonly OutgoingEvent[]) => Promise<T>,
+): (events: readonly OutgoingEvent[]) => Promise<T> {
+  const known = new WeakMap<readonly OutgoingEvent[], Promise<T>>()
+  return (events) => {
+    const made = known.get(events) ?? make(events)
+    known.set(events, made)
+    return made
+  }
+}
+
 /**
  * A body of events, gzipped: `head`, the events' ready JSON with commas between them, and the end of array and object.
  * `fields` takes the place of each event's closing brace: `,"name":value}` gives it one more field.

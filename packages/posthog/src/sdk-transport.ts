@@ -2,7 +2,7 @@ import type { OutgoingEvent, PostHogEvent } from '@heapferry/domain'
 import { PostHog } from 'posthog-node'
 import { Agent } from 'undici'
 import { post, type Reply } from './post.ts'
-import { answerOf, type Transport, type TransportAnswer, type TransportOptions } from './transport.ts'
+import { answerOf, isReady, type Transport, type TransportAnswer, type TransportOptions } from './transport.ts'
 
 interface Client {
   /** @throws Error when the SDK sends anything but these events */
@@ -21,6 +21,7 @@ export function sdkTransport({ host, apiKey, timeoutMs = 60_000 }: TransportOpti
   const idle: Client[] = []
 
   return {
+    ready: async () => isReady,
     async send(events) {
       const client = idle.pop() ?? createClient({ host, apiKey, timeoutMs, dispatcher })
       const answer = await client.send(events)

@@ -17,7 +17,7 @@ export interface Transport {
    * pace is taken for them: what takes long afterwards would let them go too late, and too close to those behind them.
    * @param events what `send` will be given, the same array, unless it is fewer of them
    */
-  ready?(events: readonly OutgoingEvent[]): Promise<Readiness>
+  ready(events: readonly OutgoingEvent[]): Promise<Readiness>
   /**
    * One request with all of the events, of which no two different ones have the same uuid. The same array again is the
    * same request, sent again. Rejects only for a bug.

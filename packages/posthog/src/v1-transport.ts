@@ -3,7 +3,7 @@ import type { OutgoingEvent } from '@heapferry/domain'
 import { Agent } from 'undici'
 import { z } from 'zod'
 import { post, type Reply } from './post.ts'
-import { requestBody } from './request-body.ts'
+import { madeOnce, requestBody } from './request-body.ts'
 import {
   answerOf,
   type EventResult,
@@ -37,13 +37,9 @@ interface Request {
  */
 export function v1Transport({ host, apiKey, timeoutMs = 60_000 }: TransportOptions): Transport {
   const dispatcher = new Agent()
-  const requests = new WeakMap<readonly OutgoingEvent[], Request>()
-
-  async function requestOf(events: readonly OutgoingEvent[]): Promise<Request> {
-    const request = requests.get(events) ?? { id: randomUUID(), body: await bodyOf(events), attempts: 0 }
-    requests.set(events, request)
-    return request
-  }
+  const requestOf = madeOnce(
+    async (events): Promise<Request> => ({ id: randomUUID(), body: await bodyOf(events), attempts: 0 }),
+  )
 
   return {
     async ready(events) {
