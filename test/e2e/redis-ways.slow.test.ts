@@ -161,7 +161,7 @@ async function migrating(redisUrl: string) {
   await writeSampleExport({ folder: source, seed: 17, ...shares, traps: true })
   // Slow answers and a pace, so that what happens to Redis finds work in flight.
   posthog.fault({ kind: 'latency', ms: 500 })
-  all.start(source, 2, ['--pace', '800'])
+  all.start(source, 2, ['--pace', '400'])
   const isUnderWay = async () => expect(await all.isComplete()).toBe(false)
   return {
     crew: all,
