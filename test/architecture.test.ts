@@ -39,6 +39,7 @@ const owners: Record<string, string> = {
   undici: 'packages/posthog',
   'csv-parse': 'packages/sources',
   pg: 'packages/sources',
+  '@aws-sdk': 'packages/sources',
   'google-auth-library': 'packages/sources',
   yaml: 'packages/config',
   pino: 'packages/config',

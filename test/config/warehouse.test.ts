@@ -80,6 +80,14 @@ test('workers are not told where the credentials of a warehouse are, and nothing
   expect(Object.keys(files).filter((name) => ofWorkers[name] !== undefined)).toEqual([])
 })
 
+test('the cluster behind a tunnel is named as AWS names its host, and as nothing else', () => {
+  expect(clusterNamed('Heap.abc123.eu-west-1.redshift.amazonaws.com')).toBe(
+    'heap.abc123.eu-west-1.redshift.amazonaws.com',
+  )
+  for (const text of ['heap', 'heap.example.com', 'heap.abc123.eu-west-1.redshift.amazonaws.com:5439'])
+    expect(() => clusterNamed(text)).toThrow(/HEAPFERRY_REDSHIFT_CLUSTER: expected the own host name/)
+})
+
 function credentialsOf(env: Record<string, string>) {
   return warehouseOptionsOf(loadSettings({}, env)).snowflake.credentials
 }
@@ -143,6 +151,10 @@ test('tokens and passphrases of Snowflake are in no log and reach no worker', ()
   expect(Object.keys(environmentFor(settings))).not.toContain('SNOWFLAKE_TOKEN')
   expect(Object.values(environmentFor(settings))).not.toContain('s3cret')
 })
+
+function clusterNamed(text: string): string | undefined {
+  return warehouseOptionsOf(loadSettings({}, { HEAPFERRY_REDSHIFT_CLUSTER: text })).redshift.cluster
+}
 
 function bigqueryEndpoint(text: string): string | undefined {
   return warehouseOptionsOf(loadSettings({}, { HEAPFERRY_BIGQUERY_ENDPOINT: text })).bigquery.endpoint

@@ -11,7 +11,7 @@ import {
   bigquerySelect,
   bigqueryText,
 } from '../../packages/sources/src/warehouse/bigquery/bigquery-columns.ts'
-import { parseRedshiftAddress } from '../../packages/sources/src/warehouse/redshift/redshift-address.ts'
+import { parseRedshiftAddress, redshiftNameOf } from '../../packages/sources/src/warehouse/redshift/redshift-address.ts'
 import { redshiftColumn } from '../../packages/sources/src/warehouse/redshift/redshift-columns.ts'
 import { tablesToUnload } from '../../packages/sources/src/warehouse/unload-tables.ts'
 import { AvroMemory, AvroWriter, type CellKind } from '../../packages/sources/src/warehouse/write-avro.ts'
@@ -125,6 +125,10 @@ test('an address is one text, however it is typed', () => {
     'redshift://Ann@host.example.com:5439/heap/main',
     'redshift://Ann@host.example.com:5439/heap/main',
   ])
+  expect(parseRedshiftAddress('redshift://Host.example.com/heap/main')).toMatchObject({
+    user: null,
+    text: 'redshift://host.example.com:5439/heap/main',
+  })
   expect(parseRedshiftAddress('redshift://a%40b@[::1]:1/x%2Fy/z')).toMatchObject({
     host: '::1',
     port: 1,
@@ -153,12 +157,26 @@ test.each([
   expect(JSON.stringify([String(refused), refused])).not.toContain('s3cret')
 })
 
-test.each(['redshift://host/heap/main', 'redshift://ann@host/heap', 'redshift://ann@/heap/main', 'redshift:heap'])(
+test.each(['redshift:///heap/main', 'redshift://ann@host/heap', 'redshift://ann@/heap/main', 'redshift:heap'])(
   'an address that lacks something is refused with its form: %s',
   (address) => {
     expect(() => parseRedshiftAddress(address)).toThrow(/is no address of a Redshift/)
   },
 )
+
+test.each([
+  ['heap.abc123xyz.eu-west-1.redshift.amazonaws.com', { kind: 'cluster', name: 'heap', region: 'eu-west-1' }],
+  [
+    'wg-1.123456789012.us-east-1.redshift-serverless.amazonaws.com',
+    { kind: 'workgroup', name: 'wg-1', region: 'us-east-1' },
+  ],
+  ['heap.abc.cn-north-1.redshift.amazonaws.com.cn', { kind: 'cluster', name: 'heap', region: 'cn-north-1' }],
+  ['redshift.amazonaws.com', null],
+  ['heap.abc.eu-west-1.redshift.amazonaws.com.evil.example', null],
+  ['127.0.0.1', null],
+])('the host %s tells what AWS knows the warehouse by', (host, name) => {
+  expect(redshiftNameOf(host)).toEqual(name)
+})
 
 test('an address of a BigQuery is one text, however it is typed; a scratch dataset is of the same project unless it names one', () => {
   const address = parseBigqueryAddress('BigQuery://My-Project/Main_Production/')

@@ -130,6 +130,15 @@ export const settingsSchema = z.object({
       'expected default or arn:aws:iam::123456789012:role/NAME',
     )
     .default('default'),
+  /** Whose temporary password is asked for where the host of a `redshift://` address is a tunnel, or a name of one's own. */
+  HEAPFERRY_REDSHIFT_CLUSTER: z
+    .string()
+    .toLowerCase()
+    .regex(
+      /^[a-z0-9-]+\.[a-z0-9-]+\.[a-z0-9-]+\.redshift(?:-serverless)?\.amazonaws\.com(?:\.cn)?$/,
+      'expected the own host name of a cluster or workgroup, such as NAME.abc123.eu-west-1.redshift.amazonaws.com',
+    )
+    .optional(),
   /** Who reads a Snowflake with a key pair. */
   SNOWFLAKE_USER: z.string().min(1).optional(),
   /** The role and the warehouse to read it with, as in SQL; without them: those of the user. */

@@ -19,7 +19,7 @@ export function warehouseOptionsOf(settings: Settings): {
   tls: 'verify' | 'unverified' | 'off' | undefined
   timeoutMs: number
   bigquery: { scratch: string | undefined; endpoint: string | undefined; keyFile: string | undefined }
-  redshift: { role: string }
+  redshift: { role: string; cluster: string | undefined }
   snowflake: {
     role: string | undefined
     warehouse: string | undefined
@@ -38,7 +38,7 @@ export function warehouseOptionsOf(settings: Settings): {
       endpoint: settings.HEAPFERRY_BIGQUERY_ENDPOINT,
       keyFile: settings.GOOGLE_APPLICATION_CREDENTIALS,
     },
-    redshift: { role: settings.HEAPFERRY_REDSHIFT_ROLE },
+    redshift: { role: settings.HEAPFERRY_REDSHIFT_ROLE, cluster: settings.HEAPFERRY_REDSHIFT_CLUSTER },
     snowflake: {
       role: settings.SNOWFLAKE_ROLE,
       warehouse: settings.SNOWFLAKE_WAREHOUSE,
@@ -101,7 +101,7 @@ function passwordInFile(login: WarehouseLogin, named: string | undefined): strin
   if (password !== undefined) return password
   throw new OperatorError(
     `There is no password of ${login.user} for ${login.host}`,
-    `Set PGPASSWORD in the environment or in .env, or write a line ${wanted.join(':')}:PASSWORD into ${file} (chmod 600).`,
+    `Set PGPASSWORD in the environment or in .env, or write a line ${wanted.join(':')}:PASSWORD into ${file} (chmod 600). To log in to a Redshift by IAM, leave the user out of the address.`,
   )
 }
 

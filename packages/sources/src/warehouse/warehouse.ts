@@ -22,6 +22,8 @@ export interface WarehouseOptions {
   redshift?: {
     /** As whom it writes into a bucket: ARNs of roles, or `default`. */
     role: string
+    /** The host name by which AWS knows it, where the address has another one. */
+    cluster?: string | undefined
   }
   snowflake?: SnowflakeOptions
 }

@@ -14,19 +14,33 @@ export function operatorFault(what: string, cause: unknown): OperatorError {
   return new OperatorError(`${what}: ${said.join(', ')}`, hintFor(name, cause), { cause })
 }
 
-function hintFor(name: string, cause: unknown): string {
+/** What to do where an error of AWS is of the credentials themselves, whatever was asked for with them. */
+export function credentialsHint(name: string): string | undefined {
   switch (name) {
     case 'CredentialsProviderError':
     case 'TokenProviderError':
       return 'Give credentials in one of the ways of the AWS SDK: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE with ~/.aws, `aws sso login`, or the role of the machine. They are read from the environment, not from .env.'
     case 'ExpiredToken':
+    case 'RequestExpired':
     case 'ExpiredTokenException':
     case 'TokenRefreshRequired':
       return 'Renew the credentials (`aws sso login`, or new AWS_* variables), then start the same command again.'
     case 'InvalidAccessKeyId':
+    case 'InvalidClientTokenId':
+    case 'UnrecognizedClientException':
     case 'SignatureDoesNotMatch':
+    case 'InvalidSignatureException':
     case 'InvalidToken':
       return 'Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile that AWS_PROFILE names.'
+    default:
+      return undefined
+  }
+}
+
+function hintFor(name: string, cause: unknown): string {
+  const ofCredentials = credentialsHint(name)
+  if (ofCredentials !== undefined) return ofCredentials
+  switch (name) {
     case 'NoSuchBucket':
       return 'Check the name of the bucket; for a store other than AWS also HEAPFERRY_S3_ENDPOINT.'
     case 'InvalidObjectState':

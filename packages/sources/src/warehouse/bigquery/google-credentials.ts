@@ -1,4 +1,5 @@
 import { errorMessage, OperatorError } from '@heapferry/domain'
+import { loadPeer } from '../load-peer.ts'
 
 /** What a request is signed with; renewed before it ends. */
 export type Authorize = (url: string) => Promise<Iterable<[string, string]>>
@@ -11,7 +12,10 @@ const scope = 'https://www.googleapis.com/auth/bigquery'
  * @throws OperatorError when there are none, or none that can be used: then, or when a request is to be signed
  */
 export async function googleCredentials(keyFile: string | undefined): Promise<Authorize> {
-  const { GoogleAuth } = await loadLibrary()
+  const { GoogleAuth } = await loadPeer(() => import('google-auth-library'), {
+    what: 'A BigQuery is read by the npm package google-auth-library',
+    install: 'google-auth-library@10',
+  })
   const auth = new GoogleAuth({ scopes: [scope], ...(keyFile !== undefined && { keyFilename: keyFile }) })
   const client = await auth.getClient().catch((cause: unknown) => {
     throw unusable(cause, keyFile)
@@ -46,18 +50,4 @@ function unusable(cause: unknown, keyFile: string | undefined): OperatorError {
     'Run gcloud auth application-default login, or name the key file of a service account in GOOGLE_APPLICATION_CREDENTIALS (environment or .env), which nobody else may read.',
     isQuoted ? {} : { cause },
   )
-}
-
-/** Loaded when a BigQuery is read, by the one process that does. */
-async function loadLibrary(): Promise<Pick<typeof import('google-auth-library'), 'GoogleAuth'>> {
-  try {
-    return await import('google-auth-library')
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
-    throw new OperatorError(
-      `A BigQuery is read by the npm package google-auth-library, which is not installed: ${errorMessage(cause).split('\n', 1)[0]}`,
-      'Install it beside heapferry: npm i google-auth-library@10 (npm i -g where heapferry was installed with -g).',
-      { cause },
-    )
-  }
 }

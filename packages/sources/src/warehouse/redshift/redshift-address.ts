@@ -5,9 +5,17 @@ export interface RedshiftAddress {
   port: number
   database: string
   schema: string
-  user: string
-  /** `redshift://user@host:port/database/schema`: all of it, and no secret. */
+  /** Null: whoever the credentials of AWS are of. */
+  user: string | null
+  /** `redshift://user@host:port/database/schema`, or without `user@`: all of it, and no secret. */
   text: string
+}
+
+/** What the APIs of AWS know it by. */
+export interface RedshiftName {
+  kind: 'cluster' | 'workgroup'
+  name: string
+  region: string
 }
 
 const defaultPort = 5439
@@ -24,10 +32,10 @@ export function parseRedshiftAddress(source: string): RedshiftAddress {
   }
   const [database, schema, ...more] = (url?.pathname ?? '').split('/').slice(1).map(decoded)
   const user = decoded(url?.username ?? '')
-  if (!url || url.hostname === '' || !user || !database || !schema || more.some((part) => part !== '')) {
+  if (!url || url.hostname === '' || user === undefined || !database || !schema || more.some((part) => part !== '')) {
     throw new OperatorError(
       `${source} is no address of a Redshift`,
-      `Give ${form}: the schema is the one that Heap writes to, such as main_production.`,
+      `Give ${form}: the schema is the one that Heap writes to, such as main_production. Without user@ it is logged in by IAM.`,
     )
   }
   const port = url.port === '' ? defaultPort : Number(url.port)
@@ -38,12 +46,23 @@ export function parseRedshiftAddress(source: string): RedshiftAddress {
     port,
     database,
     schema,
-    user,
-    text: `redshift://${encodeURIComponent(user)}@${host}:${port}/${encodeURIComponent(database)}/${encodeURIComponent(schema)}`,
+    user: user === '' ? null : user,
+    text: `redshift://${user === '' ? '' : `${encodeURIComponent(user)}@`}${host}:${port}/${encodeURIComponent(database)}/${encodeURIComponent(schema)}`,
   }
 }
 
 const form = 'redshift://user@host:5439/database/schema'
+
+/**
+ * AWS names hosts `CLUSTER.ID.REGION.redshift.amazonaws.com` and `WORKGROUP.ACCOUNT.REGION.redshift-serverless.amazonaws.com`,
+ * in China with `.cn` behind; Amazon's own drivers go by that too. Null for any other host.
+ */
+export function redshiftNameOf(host: string): RedshiftName | null {
+  const [, name, region, service] =
+    /^([a-z0-9-]+)\.[a-z0-9-]+\.([a-z0-9-]+)\.(redshift(?:-serverless)?)\.amazonaws\.com(?:\.cn)?$/.exec(host) ?? []
+  if (name === undefined || region === undefined) return null
+  return { kind: service === 'redshift' ? 'cluster' : 'workgroup', name, region }
+}
 
 function decoded(part: string): string | undefined {
   try {

@@ -10,7 +10,7 @@ import { grantsText, isOfAlteredTable, literal, reasonOf } from './redshift-faul
  * @throws OperatorError that names what may not be read and the statement which allows it
  */
 export async function redshiftCatalogue(
-  { schema, user, database, text }: RedshiftAddress,
+  { schema, user: named, database, text }: RedshiftAddress,
   query: (sql: string) => Promise<WarehouseRow[]>,
 ): Promise<Catalogue> {
   // The columns of views that are bound late are told by Redshift's own catalogue alone, which PostgreSQL does not have.
@@ -32,6 +32,9 @@ export async function redshiftCatalogue(
     `select c.relname::varchar, has_table_privilege(c.oid, 'select')::varchar from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = ${literal(schema)} and c.relkind in ('r', 'v', 'm', 'p', 'f')`,
   )
   const forbidden = relations.flatMap(([name, may]) => (name && !may?.startsWith('t') ? [name] : [])).toSorted()
+  const isRefused = forbidden.length > 0 || byTable.size === 0
+  const [[whoami] = []] = isRefused && named === null ? await query('select current_user::varchar') : []
+  const user = named ?? whoami ?? null
   if (forbidden.length > 0) {
     const shown = forbidden.slice(0, 5).join(', ')
     throw new OperatorError(

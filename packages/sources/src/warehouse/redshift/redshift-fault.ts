@@ -1,4 +1,5 @@
 import { errorMessage, OperatorError } from '@heapferry/domain'
+import { isThrottledByAws, passesAtAws } from './ask-aws.ts'
 import type { RedshiftAddress } from './redshift-address.ts'
 
 /**
@@ -7,6 +8,7 @@ import type { RedshiftAddress } from './redshift-address.ts'
  */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (passesAtAws(error)) return true
   const code = codeOf(error)
   if (code === undefined) return /connection (?:terminated|ended)|timeout exceeded|read timeout/i.test(error.message)
   return (
@@ -20,7 +22,7 @@ export function isPassing(error: unknown): boolean {
 
 /** Whether the warehouse is there, and has no room for now. */
 export function isThrottled(error: unknown): boolean {
-  return error instanceof Error && /^(?:53300|57P03)$/.test(codeOf(error) ?? '')
+  return error instanceof Error && (/^(?:53300|57P03)$/.test(codeOf(error) ?? '') || isThrottledByAws(error))
 }
 
 /** The table, or a column of it, is not what it was when it was planned. */
@@ -73,7 +75,9 @@ const hints: Readonly<Record<string, (address: RedshiftAddress) => string>> = {
   '53200': ofRoom,
 }
 
-function ofLogin({ user }: RedshiftAddress): string {
+function ofLogin({ user, host }: RedshiftAddress): string {
+  if (user === null)
+    return `A temporary password of AWS was not taken. Check that ${host} leads to the cluster that it is for, which HEAPFERRY_REDSHIFT_CLUSTER names where that is set.`
   return `Check the user ${user} in the address, and its password in PGPASSWORD or ~/.pgpass.`
 }
 
@@ -81,9 +85,13 @@ function ofRoom(): string {
   return 'The cluster has no room for the result. Start the same command again when less is going on there: what is unloaded stays.'
 }
 
-/** What the owner of a schema runs for a user who may not read it. */
-export function grantsText(schema: string, user: string): string {
-  return `Have its owner run: GRANT USAGE ON SCHEMA ${quoted(schema)} TO ${quoted(user)}; GRANT SELECT ON ALL TABLES IN SCHEMA ${quoted(schema)} TO ${quoted(user)};`
+/**
+ * What the owner of a schema runs for a user who may not read it.
+ * @param user null where only AWS knows who it is
+ */
+export function grantsText(schema: string, user: string | null): string {
+  const who = quoted(user ?? 'IAMR:ROLE')
+  return `Have its owner run: GRANT USAGE ON SCHEMA ${quoted(schema)} TO ${who}; GRANT SELECT ON ALL TABLES IN SCHEMA ${quoted(schema)} TO ${who};${user === null ? ' ROLE is the role of AWS that this is; of a user of AWS it is "IAM:USER".' : ''}`
 }
 
 function isSqlState(code: string | undefined): boolean {

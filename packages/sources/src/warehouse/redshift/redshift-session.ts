@@ -1,9 +1,10 @@
 import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { errorMessage, OperatorError } from '@heapferry/domain'
+import { loadPeer } from '../load-peer.ts'
 import type { WarehouseRow, WarehouseOptions } from '../warehouse.ts'
-import type { RedshiftAddress } from './redshift-address.ts'
+import { type RedshiftAddress, redshiftNameOf } from './redshift-address.ts'
 import { faultOf } from './redshift-fault.ts'
+import { iamLogin, type Login, unnamed } from './redshift-iam.ts'
 
 /** One connection, on which one statement is asked after the other. */
 export interface RedshiftSession {
@@ -25,16 +26,20 @@ const goodbyeMs = 1000
  * @throws OperatorError when there is nothing to connect to, or nobody is let in
  */
 export async function connectRedshift(address: RedshiftAddress, options: WarehouseOptions): Promise<RedshiftSession> {
-  const { Client } = await loadPg()
-  const { host, port, database, user } = address
+  const { default: pg } = await loadPeer(() => import('pg'), {
+    what: 'A Redshift is read by the npm package pg',
+    install: 'pg',
+  })
+  const { host, port, database } = address
+  const { user, password } = await loginOf(address, options)
   const tls = options.tls ?? (isLoopback(host) ? 'off' : 'verify')
   const socket = new Socket()
-  const client = new Client({
+  const client = new pg.Client({
     host,
     port,
     database,
     user,
-    password: options.passwordFor({ host, port, database, user }),
+    password,
     ssl: tls === 'off' ? false : { rejectUnauthorized: tls === 'verify' },
     stream: () => socket,
     application_name: 'heapferry',
@@ -96,16 +101,11 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 }
 
-/** Loaded when a Redshift is read, by the one process that does. */
-async function loadPg(): Promise<Pick<typeof import('pg'), 'Client'>> {
-  try {
-    return (await import('pg')).default
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
-    throw new OperatorError(
-      `A Redshift is read by the npm package pg, which is not installed: ${errorMessage(cause).split('\n', 1)[0]}`,
-      'Install it beside heapferry: npm i pg (npm i -g pg where heapferry was installed with -g).',
-      { cause },
-    )
-  }
+/** Asked anew for every connection: temporary passwords are old soon. */
+async function loginOf(address: RedshiftAddress, options: WarehouseOptions): Promise<Login> {
+  const { host, port, database, user } = address
+  if (user !== null) return { user, password: options.passwordFor({ host, port, database, user }) }
+  const named = redshiftNameOf(options.redshift?.cluster ?? host)
+  if (named === null) throw unnamed(address)
+  return iamLogin(address, named)
 }
