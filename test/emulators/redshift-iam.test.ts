@@ -216,7 +216,7 @@ test('where AWS is not there, that is said, and not that the cluster is away', a
 test('a host that does not tell of which cluster it is asks for the name', async () => {
   const { warehouse } = await opened(null)
   await expect(warehouse.catalogue()).rejects.toMatchObject({
-    message: `${source()} names no user, so it is logged in by IAM, and 127.0.0.1 does not tell of which cluster`,
+    message: `${source()} is logged in to by IAM, and 127.0.0.1 does not tell of which cluster`,
     hint: expect.stringContaining('HEAPFERRY_REDSHIFT_CLUSTER'),
   })
   expect(iam.asked).toEqual([])

@@ -146,6 +146,8 @@ test.each([
   'redshift:ann:s3cret@host/heap/main',
   'redshift://ann:s3#c/r?s3cret@host/heap/main',
   'REDSHIFT://ann:s3cret@host/heap/main',
+  'redshift-data://ann:s3cret@host/heap/main',
+  'redshift-data:ann:s3cret@host/heap/main',
 ])('an address with a password is refused, and not repeated: %#', async (address) => {
   const options = { passwordFor: () => '', tls: undefined, timeoutMs: 1 }
   const refused = await openWarehouse(address, options).catch((error: unknown) => error)
@@ -157,12 +159,15 @@ test.each([
   expect(JSON.stringify([String(refused), refused])).not.toContain('s3cret')
 })
 
-test.each(['redshift:///heap/main', 'redshift://ann@host/heap', 'redshift://ann@/heap/main', 'redshift:heap'])(
-  'an address that lacks something is refused with its form: %s',
-  (address) => {
-    expect(() => parseRedshiftAddress(address)).toThrow(/is no address of a Redshift/)
-  },
-)
+test.each([
+  'redshift:///heap/main',
+  'redshift://ann@host/heap',
+  'redshift://ann@/heap/main',
+  'redshift:heap',
+  'redshift-data://heap/main',
+])('an address that lacks something is refused with its form: %s', (address) => {
+  expect(() => parseRedshiftAddress(address)).toThrow(/is no address of a Redshift/)
+})
 
 test.each([
   ['heap.abc123xyz.eu-west-1.redshift.amazonaws.com', { kind: 'cluster', name: 'heap', region: 'eu-west-1' }],
@@ -171,11 +176,25 @@ test.each([
     { kind: 'workgroup', name: 'wg-1', region: 'us-east-1' },
   ],
   ['heap.abc.cn-north-1.redshift.amazonaws.com.cn', { kind: 'cluster', name: 'heap', region: 'cn-north-1' }],
-  ['redshift.amazonaws.com', null],
-  ['heap.abc.eu-west-1.redshift.amazonaws.com.evil.example', null],
-  ['127.0.0.1', null],
 ])('the host %s tells what AWS knows the warehouse by', (host, name) => {
-  expect(redshiftNameOf(host)).toEqual(name)
+  expect(redshiftNameOf(parseRedshiftAddress(`redshift://${host}/heap/main`), undefined)).toEqual(name)
+  expect(redshiftNameOf(parseRedshiftAddress('redshift-data://127.0.0.1/heap/main'), host)).toEqual(name)
+})
+
+test.each(['redshift.amazonaws.com', 'heap.abc.eu-west-1.redshift.amazonaws.com.evil.example', '127.0.0.1'])(
+  'the host %s tells no cluster',
+  (host) => {
+    expect(() => redshiftNameOf(parseRedshiftAddress(`redshift-data://${host}/heap/main`), undefined)).toThrow(
+      `redshift-data://${host}/heap/main is logged in to by IAM, and ${host} does not tell of which cluster`,
+    )
+  },
+)
+
+test.each([
+  'redshift-data://ann@heap.abc.eu-west-1.redshift.amazonaws.com/heap/main',
+  'redshift-data://heap.abc.eu-west-1.redshift.amazonaws.com:5439/heap/main',
+])('the Data API has no user and no port: %s', (address) => {
+  expect(() => parseRedshiftAddress(address)).toThrow('names a user or a port, and the Data API has neither')
 })
 
 test('an address of a BigQuery is one text, however it is typed; a scratch dataset is of the same project unless it names one', () => {

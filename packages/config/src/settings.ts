@@ -383,12 +383,9 @@ export function hashSaltFor(mapping: Mapping, { HEAPFERRY_HASH_SALT: salt }: Set
   )
 }
 
-/**
- * How S3 and its kin are reached. Region, profile and credentials are AWS's own variables and files, which its SDK reads
- * itself; the one variable that this sets keeps the SDK from printing when it will give up which Node.js.
- */
+/** How S3 and its kin are reached. Region, profile and credentials are AWS's own variables and files, which its SDK reads itself. */
 export function s3OptionsOf(settings: Settings): { endpoint?: string; pathStyle: boolean; requesterPays: boolean } {
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
+  quietenAwsSdk()
   const { HEAPFERRY_S3_ENDPOINT: endpoint, HEAPFERRY_S3_PATH_STYLE: pathStyle } = settings
   return {
     ...(endpoint !== undefined && { endpoint }),
@@ -396,6 +393,11 @@ export function s3OptionsOf(settings: Settings): { endpoint?: string; pathStyle:
     pathStyle: pathStyle ?? endpoint !== undefined,
     requesterPays: settings.HEAPFERRY_S3_REQUESTER_PAYS,
   }
+}
+
+/** Keeps AWS's SDK from printing when it will give up which Node.js. */
+export function quietenAwsSdk(): void {
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true'
 }
 
 /**

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { OperatorError } from '@heapferry/domain'
-import type { Settings } from './settings.ts'
+import { quietenAwsSdk, type Settings } from './settings.ts'
 
 /** Who logs in, and where. */
 export interface WarehouseLogin {
@@ -29,6 +29,7 @@ export function warehouseOptionsOf(settings: Settings): {
     credentials(): SnowflakeLogin
   }
 } {
+  quietenAwsSdk()
   return {
     passwordFor: (login) => settings.PGPASSWORD ?? passwordInFile(login, settings.PGPASSFILE),
     tls: settings.HEAPFERRY_WAREHOUSE_TLS,

@@ -215,6 +215,7 @@ export interface WarehouseWork {
 const opened: Readonly<Record<string, () => Promise<OpenWarehouse>>> = {
   bigquery: async () => (await import('./bigquery/open-bigquery.ts')).openBigquery,
   redshift: async () => (await import('./redshift/open-redshift.ts')).openRedshift,
+  'redshift-data': async () => (await import('./redshift/open-redshift.ts')).openRedshift,
   snowflake: async () => (await import('./snowflake/open-snowflake.ts')).openSnowflake,
 }
 
@@ -240,6 +241,6 @@ export async function openWarehouse(
 }
 
 function loaderOf(source: string): (() => Promise<OpenWarehouse>) | undefined {
-  const scheme = /^(\w+):/.exec(source)?.[1]?.toLowerCase() ?? ''
+  const scheme = /^([\w-]+):/.exec(source)?.[1]?.toLowerCase() ?? ''
   return Object.hasOwn(opened, scheme) ? opened[scheme] : undefined
 }

@@ -33,7 +33,7 @@ function hintOf(error: Error, { name, region, actions }: Asked): string {
   const ofCredentials = credentialsHint(error.name)
   if (ofCredentials !== undefined) return ofCredentials
   if (/NotFound|ValidationException/.test(error.name))
-    return `Check the host in the address: it stands for ${name} in ${region}. The credentials have to be of the account that has it.`
+    return `Check what it says, and the host in the address: it stands for ${name} in ${region}. The credentials have to be of the account that has it.`
   if (statusOf(error) === 403 || /^(?:AccessDenied|Unauthorized)/.test(error.name))
     return `Allow ${actions.join(', ')} to the user or role of AWS that this is. The policy to paste is in docs/warehouses.md.`
   if (statusOf(error) === undefined)
@@ -51,5 +51,5 @@ export function isThrottledByAws(error: Error): boolean {
 
 /** Whether asking AWS again may help. */
 export function passesAtAws(error: Error): boolean {
-  return isThrottledByAws(error) || (statusOf(error) ?? 0) >= 500
+  return isThrottledByAws(error) || error.name === 'TimeoutError' || (statusOf(error) ?? 0) >= 500
 }

@@ -5,18 +5,18 @@ import { NotOfKind } from '../write-avro.ts'
 import { parseRedshiftAddress } from './redshift-address.ts'
 import { redshiftCatalogue } from './redshift-catalogue.ts'
 import { faultOf, isOfAlteredTable, isPassing, isThrottled, literal, quoted, reasonOf } from './redshift-fault.ts'
-import { connectRedshift, type RedshiftSession } from './redshift-session.ts'
+import { openDataApi } from './redshift-data-api.ts'
 import { redshiftManifest } from './redshift-manifest.ts'
+import { connectRedshift, type RedshiftSession } from './redshift-session.ts'
 import { redshiftWindows, whereOf } from './redshift-windows.ts'
 
-// A cluster of one node hands out no more at a time.
-const fetchRows = 1000
 const firstWaitMs = 1000
 const longestWaitMs = 60_000
 
-/** A Redshift, or what speaks like one. @throws OperatorError when the address is none */
+/** A Redshift, or what speaks like one, on a connection or by the Data API. @throws OperatorError when the address is none */
 export function openRedshift(source: string, options: WarehouseOptions, work: WarehouseWork): Warehouse {
   const address = parseRedshiftAddress(source)
+  const opened = address.by === 'data_api' ? openDataApi : connectRedshift
   let session: RedshiftSession | null = null
   let hasAnswered = false
   /** What failed here and not in the warehouse. */
@@ -26,7 +26,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
   async function withSession<T>(use: (session: RedshiftSession) => Promise<T>): Promise<T> {
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       try {
-        session ??= await connectRedshift(address, options)
+        session ??= await opened(address, options)
         hasAnswered = true
         const answer = await use(session)
         if (waitMs > firstWaitMs) work.onWait?.(null)
@@ -70,22 +70,20 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
       const rows = await query(`select event_table_name, count(*) from ${named(allEvents)} group by 1`)
       return new Map(rows.flatMap(([name, count]) => (name ? [[name, Number(count)]] : [])))
     },
-    sample: (relation, rows) => query(`select ${listed(relation)} from ${named(relation)} limit ${rows}`),
+    sample: (relation, rows) =>
+      withSession((open) => open.query(`select ${listed(relation, open)} from ${named(relation)} limit ${rows}`)),
 
     read: (relation, window, { onStart, onRows }) =>
       withSession(async (open) => {
         onStart()
-        const where = whereOf(relation, window)
+        const from = `${named(relation)}${whereOf(relation, window)}`
         try {
-          // Redshift knows one level above all snapshots; PostgreSQL needs to be told that all statements see the same one.
-          await open.query('begin transaction isolation level repeatable read read only')
-          const [[counted] = []] = await open.query(`select count(*) from ${named(relation)}${where}`)
-          await open.query(`declare heapferry cursor for select ${listed(relation)} from ${named(relation)}${where}`)
-          const rows = await fetchAll(open, (batch) => own(onRows(batch)))
-          await open.query('close heapferry')
-          await open.query('commit')
+          const { counted, rows } = await open.read(
+            { count: `select count(*) from ${from}`, select: `select ${listed(relation, open)} from ${from}` },
+            (batch) => own(onRows(batch)),
+          )
           // An answer that ends too early looks like the end: only the number tells.
-          if (rows !== Number(counted))
+          if (rows !== counted)
             throw new OperatorError(
               `${relation.name} has ${counted} rows here, and the warehouse handed out ${rows}`,
               'Nothing of them was taken. Start the same command again; if it is the same then, tell the maintainers of heapferry.',
@@ -113,15 +111,13 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
             )
           const { folder } = await own(next())
           try {
-            await open.query('begin transaction isolation level repeatable read')
-            const [[counted] = []] = await open.query(`select count(*) from ${named(relation)}`)
             const role = options.redshift?.role ?? 'default'
-            await open.query(
-              `unload (${literal(select)}) to ${literal(`${place.root}/${folder}/`)} iam_role ${role === 'default' ? role : literal(role)} format parquet maxfilesize 256 mb manifest verbose`,
-            )
-            await open.query('commit')
+            const rows = await open.run({
+              count: `select count(*) from ${named(relation)}`,
+              statement: `unload (${literal(select)}) to ${literal(`${place.root}/${folder}/`)} iam_role ${role === 'default' ? role : literal(role)} format parquet maxfilesize 256 mb manifest verbose`,
+            })
             const files = await own(redshiftManifest(place, folder))
-            if (files !== null) return { rows: Number(counted), fileCount: files.length, files }
+            if (files !== null) return { rows, fileCount: files.length, files }
           } catch (error) {
             throw isOfAlteredTable(error) ? altered(relation, error) : error
           }
@@ -153,28 +149,6 @@ function unloaded({ name, sql, kind }: Relation['columns'][number]): string {
   return `${kind === 'float' ? `(${sql})::real` : sql} as ${quoted(name)}`
 }
 
-function listed({ columns }: Relation): string {
-  return columns.map(({ sql }) => sql).join(', ')
-}
-
-/** The next rows are on their way while those before them are written. */
-async function fetchAll(
-  open: RedshiftSession,
-  onRows: (rows: readonly WarehouseRow[]) => Promise<void>,
-): Promise<number> {
-  const fetch = (): Promise<WarehouseRow[]> => {
-    const next = open.query(`fetch forward ${fetchRows} from heapferry`)
-    // Somebody awaits it, but later.
-    next.catch(() => {})
-    return next
-  }
-  let rows = 0
-  let next = fetch()
-  for (;;) {
-    const batch = await next
-    if (batch.length === 0) return rows
-    next = fetch()
-    rows += batch.length
-    await onRows(batch)
-  }
+function listed({ columns }: Relation, open: RedshiftSession): string {
+  return columns.map((column) => open.selected(column)).join(', ')
 }

@@ -1,4 +1,3 @@
-import { OperatorError } from '@heapferry/domain'
 import { loadPeer } from '../load-peer.ts'
 import { askAws } from './ask-aws.ts'
 import type { RedshiftAddress, RedshiftName } from './redshift-address.ts'
@@ -64,12 +63,4 @@ async function ask(text: string, database: string, { kind, name, region }: Redsh
 
 function peer(name: string): { what: string; install: string } {
   return { what: `Logging in to a Redshift by IAM is done by the npm package ${name}`, install: name }
-}
-
-/** @throws OperatorError when it is not known which cluster AWS is to be asked about */
-export function unnamed({ text, host }: RedshiftAddress): OperatorError {
-  return new OperatorError(
-    `${text} names no user, so it is logged in by IAM, and ${host} does not tell of which cluster`,
-    'Give the host name that AWS shows for the cluster or workgroup, such as NAME.abc123.eu-west-1.redshift.amazonaws.com; where the address is that of a tunnel, set HEAPFERRY_REDSHIFT_CLUSTER to it. To log in with a password, give redshift://user@…',
-  )
 }

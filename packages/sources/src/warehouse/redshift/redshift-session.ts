@@ -1,17 +1,32 @@
 import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadPeer } from '../load-peer.ts'
-import type { WarehouseRow, WarehouseOptions } from '../warehouse.ts'
+import type { WarehouseColumn, WarehouseOptions, WarehouseRow } from '../warehouse.ts'
 import { type RedshiftAddress, redshiftNameOf } from './redshift-address.ts'
 import { faultOf } from './redshift-fault.ts'
-import { iamLogin, type Login, unnamed } from './redshift-iam.ts'
+import { iamLogin, type Login } from './redshift-iam.ts'
 
-/** One connection, on which one statement is asked after the other. */
+/** Where one statement is asked after the other; of no use any more after one that has failed. */
 export interface RedshiftSession {
   /** The rows as text: nothing is made a number, a time or a boolean of. */
   query(sql: string): Promise<WarehouseRow[]>
+  /** How a column is selected, so that its text comes whole. */
+  selected(column: WarehouseColumn): string
+  /**
+   * The rows of `select`, some at a time, and what `count` counts in the same snapshot.
+   * @throws what `onRows` throws, too
+   */
+  read(
+    statements: { count: string; select: string },
+    onRows: (rows: readonly WarehouseRow[]) => Promise<void>,
+  ): Promise<{ counted: number; rows: number }>
+  /** Does what `statement` says, which gives no rows. @returns what `count` counts in the same snapshot */
+  run(statements: { count: string; statement: string }): Promise<number>
   close(): Promise<void>
 }
+
+// A cluster of one node hands out no more at a time.
+const fetchRows = 1000
 
 // The server ends a statement itself; only when it says nothing at all somebody else has to.
 const graceMs = 15_000
@@ -53,18 +68,37 @@ export async function connectRedshift(address: RedshiftAddress, options: Warehou
   client.on('error', (error) => {
     broken = error
   })
+  async function query(text: string): Promise<WarehouseRow[]> {
+    try {
+      // One of several statements would have several answers; only single ones are asked.
+      const answer = await client.query<(string | null)[]>({ text, rowMode: 'array', types: asText })
+      const { rows } = answer
+      // What pg answers hangs together: rows in it that nobody needs any more would lie about until all is collected, 60 MB of them.
+      answer.rows = []
+      return rows
+    } catch (error) {
+      throw broken === undefined || hasCode(error) ? error : broken
+    }
+  }
   const session: RedshiftSession = {
-    async query(text) {
-      try {
-        // One of several statements would have several answers; only single ones are asked.
-        const answer = await client.query<(string | null)[]>({ text, rowMode: 'array', types: asText })
-        const { rows } = answer
-        // What pg answers hangs together: rows in it that nobody needs any more would lie about until all is collected, 60 MB of them.
-        answer.rows = []
-        return rows
-      } catch (error) {
-        throw broken === undefined || hasCode(error) ? error : broken
-      }
+    query,
+    selected: ({ sql }) => sql,
+    async read({ count, select }, onRows) {
+      // Redshift knows one level above all snapshots; PostgreSQL needs to be told that all statements see the same one.
+      await query('begin transaction isolation level repeatable read read only')
+      const [[counted] = []] = await query(count)
+      await query(`declare heapferry cursor for ${select}`)
+      const rows = await fetchAll(query, onRows)
+      await query('close heapferry')
+      await query('commit')
+      return { counted: Number(counted), rows }
+    },
+    async run({ count, statement }) {
+      await query('begin transaction isolation level repeatable read')
+      const [[counted] = []] = await query(count)
+      await query(statement)
+      await query('commit')
+      return Number(counted)
     },
     async close() {
       if (broken === undefined) await Promise.race([client.end(), sleep(goodbyeMs)])
@@ -73,7 +107,7 @@ export async function connectRedshift(address: RedshiftAddress, options: Warehou
   }
   try {
     await client.connect()
-    for (const setting of settings(options.timeoutMs)) await session.query(setting)
+    for (const setting of redshiftSettings(options.timeoutMs)) await query(setting)
   } catch (error) {
     socket.destroy()
     throw faultOf(error, address, tls)
@@ -82,7 +116,7 @@ export async function connectRedshift(address: RedshiftAddress, options: Warehou
 }
 
 /** So that every value is the same text whatever the user's or the cluster's own settings are, digits and zones included. */
-function settings(timeoutMs: number): string[] {
+export function redshiftSettings(timeoutMs: number): string[] {
   return [
     "set timezone to 'UTC'",
     "set datestyle to 'ISO, YMD'",
@@ -105,7 +139,27 @@ function isLoopback(host: string): boolean {
 async function loginOf(address: RedshiftAddress, options: WarehouseOptions): Promise<Login> {
   const { host, port, database, user } = address
   if (user !== null) return { user, password: options.passwordFor({ host, port, database, user }) }
-  const named = redshiftNameOf(options.redshift?.cluster ?? host)
-  if (named === null) throw unnamed(address)
-  return iamLogin(address, named)
+  return iamLogin(address, redshiftNameOf(address, options.redshift?.cluster))
+}
+
+/** The next rows are on their way while those before them are written. */
+async function fetchAll(
+  query: (sql: string) => Promise<WarehouseRow[]>,
+  onRows: (rows: readonly WarehouseRow[]) => Promise<void>,
+): Promise<number> {
+  const fetch = (): Promise<WarehouseRow[]> => {
+    const next = query(`fetch forward ${fetchRows} from heapferry`)
+    // Somebody awaits it, but later.
+    next.catch(() => {})
+    return next
+  }
+  let rows = 0
+  let next = fetch()
+  for (;;) {
+    const batch = await next
+    if (batch.length === 0) return rows
+    next = fetch()
+    rows += batch.length
+    await onRows(batch)
+  }
 }
