@@ -17,6 +17,8 @@ awsForTests()
 const cluster = 'heap.abc123xyz.eu-west-1.redshift.amazonaws.com'
 const workgroup = 'heap-wg.123456789012.eu-central-1.redshift-serverless.amazonaws.com'
 
+const secretKey = 's3cret-of-aws-5f1c'
+
 const server = redisForTests()
 let postgres: TestPostgres
 let iam: TestIam
@@ -53,7 +55,7 @@ function surroundings(home = 'home', named = cluster) {
       REDIS_URL: server.server.url,
       HEAPFERRY_REDSHIFT_CLUSTER: named,
       AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: 'test',
+      AWS_SECRET_ACCESS_KEY: secretKey,
       AWS_ENDPOINT_URL_REDSHIFT: iam.endpoint,
       AWS_ENDPOINT_URL_REDSHIFT_SERVERLESS: iam.endpoint,
     },
@@ -110,7 +112,7 @@ test('an address without a user is migrated by a temporary password, which is no
   for (const file of files.filter((one) => one.isFile()))
     said.push((await readFile(path.join(file.parentPath, file.name))).toString('latin1'))
   expect(files.map(({ name }) => name)).toContain('stage.json')
-  for (const password of iam.passwords) expect(said.filter((text) => text.includes(password))).toEqual([])
+  for (const secret of [...iam.passwords, secretKey]) expect(said.filter((text) => text.includes(secret))).toEqual([])
   expect(said.filter((text) => text.includes(source())).length).toBeGreaterThan(0)
 
   const ours = await linesBelow(path.join(folder, 'home/events'))

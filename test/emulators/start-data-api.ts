@@ -30,8 +30,8 @@ interface Batch {
 }
 
 const Target = z.union([
-  z.object({ ClusterIdentifier: z.string() }).transform((one) => one.ClusterIdentifier),
-  z.object({ WorkgroupName: z.string() }).transform((one) => one.WorkgroupName),
+  z.object({ ClusterIdentifier: z.string() }).transform((one) => `cluster ${one.ClusterIdentifier}`),
+  z.object({ WorkgroupName: z.string() }).transform((one) => `workgroup ${one.WorkgroupName}`),
 ])
 const Execute = z.object({ Sqls: z.array(z.string()).min(1).max(40), Database: z.string(), ClientToken: z.string() })
 const OfStatement = z.object({ Id: z.string(), NextToken: z.string().optional() })

@@ -4,7 +4,7 @@ import { type Pace, RejectReason, RunId } from '@heapferry/domain'
 
 /** What a SOURCE may be. */
 export const sourceForms =
-  'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, bigquery://project/dataset or snowflake://account/db/schema'
+  'a file, a folder, a glob in quotes, s3://bucket/prefix, gs://bucket/prefix, redshift://user@host/db/schema, redshift-data://host/db/schema, bigquery://project/dataset or snowflake://account/db/schema'
 
 /** Options that several commands share, so that they read the same everywhere. */
 export const options = {

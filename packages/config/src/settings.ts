@@ -130,7 +130,7 @@ export const settingsSchema = z.object({
       'expected default or arn:aws:iam::123456789012:role/NAME',
     )
     .default('default'),
-  /** Whose temporary password is asked for where the host of a `redshift://` address is a tunnel, or a name of one's own. */
+  /** Which Redshift AWS is asked for where the host of the address is a tunnel, or a name of one's own. */
   HEAPFERRY_REDSHIFT_CLUSTER: z
     .string()
     .toLowerCase()
