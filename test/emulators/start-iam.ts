@@ -30,6 +30,7 @@ export const iamUser = 'IAMR:heapferry'
  * Redshift (AWS Query, XML) and GetCredentials of Redshift Serverless (AWS JSON 1.1), made after Amazon's models of them. Each
  * password is really that of a user of a PostgreSQL, and the one before it is good no longer. AWS's own SDK asks for them.
  *
+ * moto, which serves S3 here, has neither of the two (only GetClusterCredentials, with passwords that nothing takes).
  * It checks that a request is signed for a service and a region, not by whom, and knows no policies: a refusal is what a test says.
  */
 export async function startIam(postgres: Pick<TestPostgres, 'query'>): Promise<TestIam> {
