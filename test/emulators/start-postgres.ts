@@ -64,6 +64,7 @@ export async function startPostgres(
   )
   const ended = once(server, 'exit')
   const client = await connected(port, () => server.exitCode)
+  await refuseCastsOfBooleans(client)
   if (auth !== 'trust') {
     await client.query(
       `copy (select 'host all postgres 127.0.0.1/32 trust' union all select 'host all all 127.0.0.1/32 ${auth}') to '${data}/pg_hba.conf'`,
@@ -97,6 +98,15 @@ function unprivileged(): { uid: number; gid: number } {
 
 function idOfNobody(flag: string): number {
   return Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }))
+}
+
+/** As Redshift does, with these words. https://github.com/dbt-labs/dbt-utils/issues/1016 */
+async function refuseCastsOfBooleans(client: pg.Client): Promise<void> {
+  for (const type of ['varchar', 'text'])
+    await client.query(`
+      create function no_cast_to_${type}(boolean) returns ${type} language plpgsql as
+        $$ begin raise exception 'cannot cast type boolean to character varying' using errcode = '42846'; end $$;
+      update pg_cast set castfunc = 'no_cast_to_${type}(boolean)'::regprocedure where castsource = 'boolean'::regtype and casttarget = '${type}'::regtype`)
 }
 
 async function connected(port: number, exitCode: () => number | null): Promise<pg.Client> {

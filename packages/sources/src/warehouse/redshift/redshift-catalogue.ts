@@ -28,10 +28,11 @@ export async function redshiftCatalogue(
     byTable.set(table, [...(byTable.get(table) ?? []), { name, type: type ?? '' }])
   }
 
+  // Redshift casts no boolean to text.
   const relations = await query(
-    `select c.relname::varchar, has_table_privilege(c.oid, 'select')::varchar from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = ${literal(schema)} and c.relkind in ('r', 'v', 'm', 'p', 'f')`,
+    `select c.relname::varchar, case when has_table_privilege(c.oid, 'select') then 'may' end from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = ${literal(schema)} and c.relkind in ('r', 'v', 'm', 'p', 'f')`,
   )
-  const forbidden = relations.flatMap(([name, may]) => (name && !may?.startsWith('t') ? [name] : [])).toSorted()
+  const forbidden = relations.flatMap(([name, may]) => (name && may !== 'may' ? [name] : [])).toSorted()
   const isRefused = forbidden.length > 0 || byTable.size === 0
   const [[whoami] = []] = isRefused && named === null ? await query('select current_user::varchar') : []
   const user = named ?? whoami ?? null
