@@ -46,7 +46,6 @@ export default defineConfig({
             'test/emulators/install-fakesnow.ts',
           ],
           hookTimeout: 300_000,
-          fileParallelism: false,
         },
       },
       // They wait for locks, latencies and processes more than they work: two at a time.
