@@ -21,6 +21,8 @@ interface TestTable {
   name: string
   /** In how many files its rows come; none where a warehouse writes none of a table without rows. */
   files: number
+  /** Of an event, by file: a row with each. */
+  prices?: readonly (readonly string[])[]
 }
 
 const people: TestTable = { kind: 'users', name: 'users', files: 1 }
@@ -33,7 +35,7 @@ const columns = {
   users: ['user_id', 'identity'],
   sessions: ['user_id', 'session_id', 'time', 'referrer'],
   pageviews: ['event_id', 'user_id', 'session_id', 'time', 'path'],
-  event: ['event_id', 'user_id', 'session_id', 'time'],
+  event: ['event_id', 'user_id', 'session_id', 'time', 'price'],
 }
 const cells: Record<string, string> = {
   identity: 'ada',
@@ -98,9 +100,10 @@ async function unloaded(tables: readonly TestTable[], mapping: Mapping = default
       })),
     async *files(isWanted) {
       for (const table of tables.filter(({ name }) => isWanted(name) && !whole.has(name))) {
-        for (const file of filesOf(table)) {
+        for (const [index, file] of filesOf(table).entries()) {
           await ask(file)
-          const rows = [columns[table.kind], row(table)].map((values) => values.join(','))
+          const values = (table.prices?.[index] ?? ['2']).map((price) => row(table, price))
+          const rows = [columns[table.kind], ...values].map((cellsOfRow) => cellsOfRow.join(','))
           await place.put(file, [Buffer.from(`${rows.join('\n')}\n`)])
           handedOut.add(file)
           yield { place, files: [{ path: file, table: table.name }], notices: [] }
@@ -109,8 +112,8 @@ async function unloaded(tables: readonly TestTable[], mapping: Mapping = default
       }
     },
   }
-  function row({ kind }: TestTable): string[] {
-    return columns[kind].map((column) => cells[column] ?? String(handedOut.size + 1))
+  function row({ kind }: TestTable, price: string): string[] {
+    return columns[kind].map((column) => (column === 'price' ? price : (cells[column] ?? String(handedOut.size + 1))))
   }
 
   const source = sourceAt(place, await folderPlace(path.join(folder, 'work')))
@@ -181,4 +184,13 @@ test('an event that is called first_touch, and comes after first touch is made, 
       ['first_touch_of_people', 2],
     ]),
   )
+})
+
+test('all windows of a table that is unloaded whole are read alike: what its first one writes for nothing is nothing in the others', async () => {
+  const { run, ledger } = await unloaded([people, { ...taps, prices: [['NULL', '1.5'], ['2.5']] }])
+  const files = (await ledger.files(run)).filter(({ table }) => table.name === 'taps')
+  expect(files.map(({ table }) => ('nulls' in table ? table.nulls : undefined))).toEqual([
+    [{ text: 'NULL' }],
+    [{ text: 'NULL' }],
+  ])
 })
