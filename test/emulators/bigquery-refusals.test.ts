@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { defaultMapping, phases } from '@heapferry/domain'
+import { defaultMapping } from '@heapferry/domain'
 import { openPlace, openUnloading, openWarehouse } from '@heapferry/sources'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
@@ -44,14 +44,13 @@ async function unloaded(scratch?: string) {
   const unloading = await openUnloading(place, { warehouse, mapping: defaultMapping })
   const { signal } = new AbortController()
   const notices: string[] = []
-  for (const phase of phases)
-    for await (const { told } of unloading.unload(phase, {
-      warehouse,
-      holding: async () => {},
-      signal,
-      onProgress: () => {},
-    }))
-      if (told?.notice) notices.push(told.notice)
+  for await (const { told } of unloading.unload(() => true, {
+    warehouse,
+    holding: async () => {},
+    signal,
+    onProgress: () => {},
+  }))
+    if (told?.notice) notices.push(told.notice)
   return { waits, unloading, notices }
 }
 

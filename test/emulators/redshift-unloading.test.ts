@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { defaultMapping, type Mapping, type Phase, phases } from '@heapferry/domain'
+import { defaultMapping, type Mapping } from '@heapferry/domain'
 import {
   inspectExport,
   openPlace,
@@ -77,13 +77,12 @@ type Opened = Awaited<ReturnType<typeof opened>>
 
 async function* unloaded({ unloading, warehouse }: Opened, onRows: (rows: number) => void = () => {}) {
   const signal = new AbortController().signal
-  for (const phase of phases satisfies readonly Phase[])
-    yield* unloading.unload(phase, {
-      warehouse,
-      holding: async () => {},
-      signal,
-      onProgress: ({ rows }) => onRows(rows),
-    })
+  yield* unloading.unload(() => true, {
+    warehouse,
+    holding: async () => {},
+    signal,
+    onProgress: ({ rows }) => onRows(rows),
+  })
 }
 
 async function toEnd(open: Opened): Promise<string[]> {

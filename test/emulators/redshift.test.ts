@@ -92,6 +92,7 @@ describe('a schema with all that is hard to carry', () => {
     expect(plan.notices).toEqual([
       expect.stringContaining('6 tables with 4748 rows, to be unloaded in 6 windows into about 1 MB'),
       expect.stringContaining('all_events, big_spenders'),
+      'Unloaded whole before anything is sent: pageviews, user_migrations, users. Other tables are sent while they are unloaded',
     ])
     const pageviews = plan.tables.find(({ table }: { table: string }) => table === 'pageviews')
     expect(pageviews.columns.map(({ column }: { column: string }) => column)).toContain('plan name')

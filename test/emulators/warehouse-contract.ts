@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { defaultMapping, phases } from '@heapferry/domain'
+import { defaultMapping } from '@heapferry/domain'
 import {
   inspectExport,
   openPlace,
@@ -188,13 +188,12 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
 
   async function* unloaded({ unloading, open }: Opened, onRows: (rows: number) => void = () => {}) {
     const { signal } = new AbortController()
-    for (const phase of phases)
-      yield* unloading.unload(phase, {
-        warehouse: open,
-        holding: async () => {},
-        signal,
-        onProgress: ({ rows }) => onRows(rows),
-      })
+    yield* unloading.unload(() => true, {
+      warehouse: open,
+      holding: async () => {},
+      signal,
+      onProgress: ({ rows }) => onRows(rows),
+    })
   }
 
   async function toEnd(open: Opened, onRows?: (rows: number) => void): Promise<string[]> {
@@ -303,17 +302,16 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       const open = await opened()
       const stopped = new AbortController()
       const handedOut: string[] = []
-      for (const phase of phases)
-        for await (const { files } of open.unloading.unload(phase, {
-          warehouse: open.open,
-          holding: async () => {},
-          signal: stopped.signal,
-          onProgress: () => {
-            const taps = open.unloading.stage.tables.find(({ table }) => table === 'taps')
-            if (taps?.windows.some(({ parts }) => parts !== null)) stopped.abort()
-          },
-        }))
-          handedOut.push(...files.map(({ table = '' }) => table))
+      for await (const { files } of open.unloading.unload(() => true, {
+        warehouse: open.open,
+        holding: async () => {},
+        signal: stopped.signal,
+        onProgress: () => {
+          const taps = open.unloading.stage.tables.find(({ table }) => table === 'taps')
+          if (taps?.windows.some(({ parts }) => parts !== null)) stopped.abort()
+        },
+      }))
+        handedOut.push(...files.map(({ table = '' }) => table))
       expect(handedOut).not.toContain('taps')
       const before = await sealedFiles()
       const queries = await warehouse.queries()

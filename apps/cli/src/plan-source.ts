@@ -1,6 +1,12 @@
 import { s3OptionsOf, type Settings, warehouseOptionsOf } from '@heapferry/config'
-import { type Mapping, OperatorError } from '@heapferry/domain'
-import { type ExportPlan, type ExportPlanWork, type FoundExport, planExport } from '@heapferry/migration'
+import { type ExportFile, type Mapping, OperatorError } from '@heapferry/domain'
+import {
+  type ExportPlan,
+  type ExportPlanWork,
+  type FoundExport,
+  planExport,
+  readBeforeEvents,
+} from '@heapferry/migration'
 import {
   discover,
   type Discovery,
@@ -46,11 +52,20 @@ async function planWarehouse(source: string, settings: Settings, wanted: Wanted)
   const found = foundExport(address, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping)
   const files = sampled.files(found.files)
   return planned(
-    { ...found, files, counted: sampled.rows },
+    { ...found, files, counted: sampled.rows, notices: [...found.notices, sendingNotice(files, wanted.mapping)] },
     discovery,
     sampled.source(sourceAt(discovery.place)),
     wanted,
   )
+}
+
+/** What is unloaded before anything is sent. */
+function sendingNotice(files: readonly ExportFile[], mapping: Mapping): string {
+  const first = readBeforeEvents({ mapping }, files)
+  if (first.some(({ table }) => table.kind === 'event'))
+    return 'All is unloaded before anything is sent: what was first of people is looked for in all events, as no sessions or pageviews tell it. first_touch: skip in the mapping file has events sent while it is unloaded'
+  const names = first.map(({ table }) => table.name).toSorted()
+  return `Unloaded whole before anything is sent: ${names.join(', ') || 'nothing'}. Other tables are sent while they are unloaded`
 }
 
 async function samplesOf(source: string, settings: Settings, { mapping, signal, stage }: Wanted) {

@@ -29,7 +29,6 @@ import {
   changeText,
   fingerprintOfSalt,
   loadIdentities,
-  indexesSessions,
   lookAtTables,
   madeFiles,
   mappingChanges,
@@ -37,9 +36,9 @@ import {
   mappingNotices,
   paceText,
   planRun,
+  readBeforeEvents,
   repeatedFileNotices,
   saveFirstTouch,
-  sendsFirstTouch,
   saveIdentities,
   saveSessions,
   type Scratch,
@@ -194,11 +193,19 @@ async function assertNotCleaned(id: RunId, ledger: Pick<TimelineLedger, 'timelin
   )
 }
 
-/** What is found in files that are there. */
+/**
+ * What is found in files that are there.
+ * @param known other files of the export: those of one table are read alike
+ */
 async function filesOf(
   discovery: Discovery,
   mapping: Mapping,
-  { source, run, ledger }: { source: Source; run: RunId; ledger: RunLedger & FileLedger },
+  {
+    source,
+    run,
+    ledger,
+    known = [],
+  }: { source: Source; run: RunId; ledger: RunLedger & FileLedger; known?: readonly ExportFile[] },
 ): Promise<{ files: ExportFile[]; notices: string[] }> {
   const inspected = await inspectExport(discovery, mapping)
   assertReadable(inspected)
@@ -206,7 +213,7 @@ async function filesOf(
   if (new Set(found.map(({ id }) => id)).size < found.length) throw new Error('two files of the export have one id')
   // A file of the run is read as it was planned, whatever light others that have come cast on its name and dialect.
   const planned = await plannedFiles(run, ledger)
-  const looked = await lookAtTables(found, source, mapping, [...planned.values()])
+  const looked = await lookAtTables(found, source, mapping, [...known, ...planned.values()])
   const files = withGroupFiles(
     looked.files.map((file) => asPlanned(file, planned.get(file.id))),
     mapping,
@@ -259,8 +266,9 @@ export interface ProductionWork {
 }
 
 /**
- * Resolves identities, indexes sessions, then cuts and enqueues everything that is not done. May be killed and called again. Of a warehouse it
- * unloads what is missing, people first, and cuts each window's files when they are whole.
+ * Resolves identities, indexes sessions, finds what was first of people, then cuts and enqueues everything that is not done. May
+ * be killed and called again. Of a warehouse it first unloads what all that is made from, whole; then the rest, of which it
+ * cuts each window's files when they are there.
  * @throws OperatorError when the run cannot go on as it is: cancelled, or its files are not what they were
  */
 export async function produce(production: Production, work: ProductionWork): Promise<void> {
@@ -270,27 +278,22 @@ export async function produce(production: Production, work: ProductionWork): Pro
   // What goes wrong with Redis is told by what waits for it below.
   const saying = setInterval(() => void ledger.producing(run.id).catch(() => {}), sayEveryMs)
   try {
+    // One that was killed may have said it. One that unloads now says it again.
+    if (production.unloading !== null) await ledger.setUnloading(run.id, null)
     for (const phase of phases) {
       await queueOf(phase).removeFailed()
       await queueOf(phase).resume()
     }
-    const people = comingFiles(production, 'identities', work)
-    while (!(await people.next()).done);
-    // All people are needed at once.
+    await unloadWhatIsReadFirst(production, work)
     if (signal.aborted && production.unloading !== null) return
     const rows = { read: source.readAll, hashSalt }
     for (const notice of await saveIdentities(run, files, rows, { ledger, store })) onNotice?.(notice)
-    if (indexesSessions(run.mapping) || sendsFirstTouch(run)) {
-      // Nothing of events is enqueued before all sessions are indexed, and what was first of people is known.
-      const all = comingFiles(production, 'events', work)
-      while (!(await all.next()).done);
-      if (signal.aborted && production.unloading !== null) return
-    }
     for (const notice of await saveSessions(run, files, { source, scratch, signal }, { ledger, store }))
       onNotice?.(notice)
     if (signal.aborted) return
     const identities = (): Promise<Identities> => loadIdentities(run, { ledger, store })
-    const made = await saveFirstTouch(run, files, rows, { store, identities, signal })
+    const tableNames = production.unloading?.tables().map(({ table }) => table.name) ?? []
+    const made = await saveFirstTouch(run, files, rows, { store, tableNames, identities, signal })
     if (made === null) return
     for (const notice of made.notices) onNotice?.(notice)
     const all = [...files, ...made.files]
@@ -304,7 +307,7 @@ export async function produce(production: Production, work: ProductionWork): Pro
         known: (phase, chunks) => queueOf(phase).known(chunks),
       },
       source,
-      coming: comingFiles(production, 'events', work),
+      coming: comingFiles(production, () => true, work),
       signal,
       ...(onFile && { onFile }),
     })
@@ -313,23 +316,37 @@ export async function produce(production: Production, work: ProductionWork): Pro
   }
 }
 
+/** Returns early when the signal comes. */
+async function unloadWhatIsReadFirst(production: Production, work: ProductionWork): Promise<void> {
+  const { run, unloading } = production
+  for (;;) {
+    // One that is whole without a file had no rows: what was first of people is told by another one then.
+    const tables = unloading?.tables().filter(({ isWhole, fileCount }) => !isWhole || fileCount > 0) ?? []
+    const missing = readBeforeEvents(run, tables).filter(({ isWhole }) => !isWhole)
+    if (missing.length === 0 || work.signal.aborted) return
+    const names = new Set(missing.map(({ table }) => table.name))
+    const come = comingFiles(production, (name) => names.has(name), work)
+    while (!(await come.next()).done);
+  }
+}
+
 /** Files of a warehouse that were not there when the run was opened; each may be read when it is handed out. */
 async function* comingFiles(
   { run, source, files, unloading, by }: Production,
-  phase: Phase,
+  isWanted: (table: string) => boolean,
   { ledger, store, signal, onNotice }: ProductionWork,
 ): AsyncGenerator<ExportFile[]> {
   if (unloading === null) return
   const told = new Set<string>()
   const made = await madeFiles(run, store)
-  for await (const discovery of unloading.files(phase, {
+  for await (const discovery of unloading.files(isWanted, {
     run: run.id,
     by,
     ledger,
     signal,
     ...(onNotice && { onNotice }),
   })) {
-    const come = await filesOf(discovery, run.mapping, { source, run: run.id, ledger })
+    const come = await filesOf(discovery, run.mapping, { source, run: run.id, ledger, known: files })
     // Files of one table say the same.
     for (const notice of come.notices.filter((one) => !told.has(one))) {
       told.add(notice)

@@ -1,13 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Mapping,
-  OperatorError,
-  type Phase,
-  type RunId,
-  type RunLedger,
-  type TimelineLedger,
-} from '@heapferry/domain'
+import { type Mapping, OperatorError, type RunId, type RunLedger, type TimelineLedger } from '@heapferry/domain'
 import {
   type Discovery,
   openPlace,
@@ -15,6 +8,7 @@ import {
   openWarehouse,
   type S3Options,
   type Unloading,
+  type UnloadingTable,
   type WarehouseOptions,
 } from '@heapferry/sources'
 
@@ -24,9 +18,9 @@ export interface RunUnloading {
   address: string
   /** What is in files already. */
   discovery: Discovery
-  isWhole(): boolean
-  /** What comes to the files of a phase, while it comes; ends when the signal comes. */
-  files(phase: Phase, work: UnloadingWork): AsyncGenerator<Discovery>
+  tables(): UnloadingTable[]
+  /** What comes to the files of the tables that are wanted, while it comes; ends when the signal comes. */
+  files(isWanted: (table: string) => boolean, work: UnloadingWork): AsyncGenerator<Discovery>
 }
 
 interface StagePlaces {
@@ -78,12 +72,13 @@ export async function openRunUnloading(
     }
   }
 
+  let isTold = false
   return {
     address,
     discovery: { place: unloading.files, files: unloading.sealed(), notices: unloading.stage.notices },
-    isWhole: unloading.isWhole,
+    tables: unloading.tables,
 
-    async *files(phase, { run, by, ledger, signal, onNotice }) {
+    async *files(isWanted, { run, by, ledger, signal, onNotice }) {
       if (unloading.isWhole()) return
       const holder = randomUUID()
       if (!(await untilHeld(holder, { run, ledger, signal, onNotice }))) return
@@ -92,7 +87,8 @@ export async function openRunUnloading(
       const sinceMs = await ledger.nowMs(run)
       const sinceRows = now.rows
       const say = (): Promise<void> => ledger.setUnloading(run, { ...now, sinceMs, sinceRows, waiting })
-      if (phase === 'identities') {
+      if (!isTold) {
+        isTold = true
         const { tables } = unloading.stage
         await ledger.record(run, {
           kind: 'unloading',
@@ -118,7 +114,7 @@ export async function openRunUnloading(
         },
       })
       try {
-        for await (const { files, told } of unloading.unload(phase, {
+        for await (const { files, told } of unloading.unload(isWanted, {
           warehouse,
           signal,
           async holding() {
@@ -149,7 +145,8 @@ export async function openRunUnloading(
         await warehouse.close()
         await ledger.releaseUnloading(run, holder)
       }
-      if (unloading.isWhole()) await ledger.setUnloading(run, null)
+      // Also where more is to come: until then nothing is unloaded.
+      if (!signal.aborted || unloading.isWhole()) await ledger.setUnloading(run, null)
     },
   }
 }

@@ -155,7 +155,7 @@ export interface RunProgress {
   wantedAtMs: number
   /** When a producer last said that it plans the run; null where none has, or one of an older version. */
   producedAtMs: number | null
-  /** Of a warehouse that is not unloaded whole; else null. */
+  /** Of a warehouse that is being unloaded; else null. */
   unloading: Unloaded | null
 }
 
@@ -192,7 +192,7 @@ export interface RunLedger {
   holdUnloading(run: RunId, holder: string): Promise<boolean>
   /** Gives it back, if it has it. */
   releaseUnloading(run: RunId, holder: string): Promise<void>
-  /** Stores how far a warehouse is unloaded; null: whole. */
+  /** Stores how far a warehouse is unloaded; null: nothing of it is, now. */
   setUnloading(run: RunId, unloaded: Unloaded | null): Promise<void>
   /** Changes how fast all workers of the run send together, within a second, and says who did in the timeline. */
   setPace(run: RunId, pace: Pace, by: string): Promise<void>

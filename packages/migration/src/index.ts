@@ -26,7 +26,7 @@ export {
   type TablePlan,
 } from './export-plan/export-plan.ts'
 export { repeatedFileNotices } from './export-plan/repeated-files.ts'
-export { madeFiles, saveFirstTouch, sendsFirstTouch } from './first-touch/save-first-touch.ts'
+export { madeFiles, saveFirstTouch } from './first-touch/save-first-touch.ts'
 export { lookAtTables } from './look-at-tables.ts'
 export { type ExportPlanWork, type FoundExport, planExport, type PlanProgress } from './export-plan/plan-export.ts'
 export {
@@ -39,6 +39,7 @@ export { mappingNotices } from './mapping-notices.ts'
 export { shownRow } from './hidden-columns.ts'
 export { fingerprintOfSalt } from './salt-fingerprint.ts'
 export { assertSameFiles, planRun } from './plan-run.ts'
+export { readBeforeEvents } from './read-before-events.ts'
 export { type ChunkWork, processChunk } from './process-chunk.ts'
 export { checkCorrected, type CorrectedFile, correctedRows } from './retry/corrected-rows.ts'
 export { exportRejected, leadingColumns } from './retry/export-rejected.ts'
@@ -79,7 +80,7 @@ export {
   type TableStatus,
 } from './run-state.ts'
 export { findNoSessions, type FindSessions, findSessionsIn } from './sessions/find-sessions.ts'
-export { openSessions, indexesSessions, saveSessions } from './sessions/run-sessions.ts'
+export { openSessions, saveSessions } from './sessions/run-sessions.ts'
 export type { Scratch } from './scratch.ts'
 export type { CountOfPeople, DayOfEvent, Look } from './verify/posthog-verification.ts'
 export { monthText, whoText } from './verify/people-text.ts'

@@ -54,7 +54,7 @@ export interface RunStatus {
   totals: TableStatus
   /** Rows a second over the last 15 s, or since the pace was changed; null where nothing was read of late. */
   rate: number | null
-  /** Of a warehouse: how far it is unloaded; null where it is whole, or the source is none. */
+  /** Of a warehouse: how far it is unloaded; null while nothing of it is, or the source is none. */
   unloading: UnloadingStatus | null
   /** Seconds until all planned rows have been read, at that rate and at the pace; null while it cannot be told. */
   eta_s: number | null
@@ -277,7 +277,7 @@ function messageOf(state: RunState, phase: Phase, progress: RunProgress): string
   const damages = totalOf(tables).tally.rejected.file_damaged ?? 0
   switch (state.kind) {
     case 'planning':
-      return 'Planning: files are being cut into chunks.'
+      return 'Planning: people are resolved, sessions are put in order, and files are cut into chunks.'
     case 'unloading':
       return unloadingText(progress)
     case 'running': {

@@ -9,5 +9,11 @@ export { type ExportPlace, isBucket, openPlace, type S3Options } from './places/
 export { openKeptFiles } from './places/open-kept-files.ts'
 export { openWorkStore } from './places/open-work-store.ts'
 export { sampleWarehouse } from './warehouse/sample-warehouse.ts'
-export { discoverStage, openUnloading, stageOf, type Unloading } from './warehouse/unload-tables.ts'
+export {
+  discoverStage,
+  openUnloading,
+  stageOf,
+  type Unloading,
+  type UnloadingTable,
+} from './warehouse/unload-tables.ts'
 export { isWarehouse, openWarehouse, type Warehouse, type WarehouseOptions } from './warehouse/warehouse.ts'

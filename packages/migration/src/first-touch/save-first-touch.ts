@@ -26,6 +26,8 @@ const fileBytes = 8 * 1024 * 1024
 
 export interface FirstTouchWork {
   store: WorkStore
+  /** Names of all tables of the export, where files of some are still to come. */
+  tableNames?: Iterable<string>
   /** Who is who, as rows of people are converted by; asked for only where such rows are read. */
   identities(): Promise<Identities>
   /** How many people there is memory for: of more the files are read more often. */
@@ -53,7 +55,7 @@ export async function saveFirstTouch(
   run: Run,
   files: readonly ExportFile[],
   source: PeopleSource,
-  { store, identities, peopleAtOnce, signal }: FirstTouchWork,
+  { store, tableNames = [], identities, peopleAtOnce, signal }: FirstTouchWork,
 ): Promise<{ files: ExportFile[]; notices: string[] } | null> {
   if (!sendsFirstTouch(run)) return { files: [], notices: [] }
   const before = await madeBefore(run, store)
@@ -62,7 +64,10 @@ export async function saveFirstTouch(
   if (telling.length === 0) return { files: [], notices: [] }
   const contextWith = (known: Identities): ConversionContext => contextOf(run, known, source.hashSalt)
   const people = await peopleOfRun(run, files, source)
-  const table = { kind: 'first_touch', name: tableName(files) } as const
+  const table = {
+    kind: 'first_touch',
+    name: tableName(new Set([...tableNames, ...files.map((file) => file.table.name)])),
+  } as const
   const made: Made = { createdAtMs: run.createdAtMs, people: 0, from, files: [] }
   let rows: Uint8Array[] = []
   let bytes = 0
@@ -128,8 +133,7 @@ function listPath(run: Run): string {
 }
 
 /** Tables are counted by name, and an event of Heap may be called so. */
-function tableName(files: readonly ExportFile[]): string {
-  const taken = new Set(files.map(({ table }) => table.name))
+function tableName(taken: ReadonlySet<string>): string {
   let name = 'first_touch'
   while (taken.has(name)) name += '_of_people'
   return name

@@ -1,5 +1,6 @@
 import { wantsTable } from '@heapferry/conversion'
-import type { ExportFile, Mapping, Table, TableKind } from '@heapferry/domain'
+import type { Mapping, Table, TableKind } from '@heapferry/domain'
+import type { FoundTable } from '../mapping-notices.ts'
 
 /** What tells when people came first: a session says more of it than a page, and a page more than an event. */
 const inOrder: readonly (readonly TableKind[])[] = [['sessions'], ['pageviews'], ['event', 'raw_events']]
@@ -7,8 +8,8 @@ const inOrder: readonly (readonly TableKind[])[] = [['sessions'], ['pageviews'],
 /** Heap's columns of where somebody was. */
 export const heapPlaceColumns: readonly string[] = ['city', 'region', 'country']
 
-/** The files that tell when people came first, and what that is called; empty where no file does. */
-export function touchFiles(files: readonly ExportFile[], mapping: Mapping): { from: string; files: ExportFile[] } {
+/** The files (or tables) that tell when people came first, and what that is called; empty where none does. */
+export function touchFiles<T extends FoundTable>(files: readonly T[], mapping: Mapping): { from: string; files: T[] } {
   for (const kinds of inOrder) {
     const found = files.filter((file) => kinds.includes(file.table.kind) && tells(file, mapping))
     const [first] = found
@@ -18,7 +19,7 @@ export function touchFiles(files: readonly ExportFile[], mapping: Mapping): { fr
 }
 
 /** Sessions are no events: a filter of those leaves them in. */
-function tells({ table, columns }: ExportFile, mapping: Mapping): boolean {
+function tells({ table, columns }: FoundTable, mapping: Mapping): boolean {
   if (table.kind === 'sessions') return columns.includes('user_id') && columns.includes('time')
   return table.kind === 'raw_events' || wantsTable(mapping, table.name)
 }

@@ -11,6 +11,7 @@ import {
   type SessionIndex,
   type SessionsRecord,
   type Source,
+  type Table,
   type WorkStore,
 } from '@heapferry/domain'
 import { byColumns } from '../identities/by-columns.ts'
@@ -96,15 +97,18 @@ export async function openSessions(run: Run, { ledger, store }: KeptSessions): P
 }
 
 /** Whether a run looks for sessions: one of an earlier conversion, or that wants nothing of them, does not. */
-export function indexesSessions(mapping: Mapping): boolean {
+function indexesSessions(mapping: Mapping): boolean {
   return enrichesFrom(mapping, 'sessions') || enrichesFrom(mapping, 'pages')
+}
+
+/** Whether the index is made from rows of the table. */
+export function isIndexed({ kind }: Table, mapping: Mapping): boolean {
+  return indexesSessions(mapping) && (kind === 'sessions' || (kind === 'pageviews' && enrichesFrom(mapping, 'pages')))
 }
 
 /** In an order that does not depend on how they were found. */
 function indexedFiles(mapping: Mapping, files: readonly ExportFile[]): ExportFile[] {
-  const isWanted = ({ table }: ExportFile): boolean =>
-    table.kind === 'sessions' || (table.kind === 'pageviews' && enrichesFrom(mapping, 'pages'))
-  return files.filter(isWanted).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  return files.filter(({ table }) => isIndexed(table, mapping)).toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 async function build(

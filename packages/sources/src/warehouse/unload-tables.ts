@@ -3,7 +3,6 @@ import {
   isHelperOfHeap,
   type Mapping,
   OperatorError,
-  type Phase,
   phaseOf,
   requiredColumns,
   SourceChanged,
@@ -31,21 +30,35 @@ interface UnloadProgress {
   of: number
 }
 
+/** A table that is unloaded, or is to be. */
+export interface UnloadingTable {
+  table: Table
+  /** As the mapping calls them. */
+  columns: readonly string[]
+  /** All of it is in files, and all its files were handed out. */
+  isWhole: boolean
+  /** How many files it is in by now: of a table without rows a warehouse may write none. */
+  fileCount: number
+}
+
 /** A warehouse that is unloaded, or was. */
 export interface Unloading {
   readonly stage: Stage
   /** Where its files are. */
   readonly files: ExportPlace
+  /** In the order in which they are unloaded. */
+  tables(): UnloadingTable[]
   /** Files of all windows that are sealed. */
   sealed(): FoundFile[]
   /** All is in files, and all files were handed out. */
   isWhole(): boolean
   progress(): UnloadProgress
   /**
-   * Unloads what is missing of the tables of a phase, a window at a time; ends when the signal comes.
+   * Unloads what is missing of the tables that are wanted, a window at a time; ends when the signal comes.
+   * @param isWanted asked by the name that the run calls a table
    * @throws OperatorError when the warehouse or the place does not let it go on: the next call does, with the next window
    */
-  unload(phase: Phase, work: UnloadWork): AsyncGenerator<UnloadedWindow>
+  unload(isWanted: (table: string) => boolean, work: UnloadWork): AsyncGenerator<UnloadedWindow>
 }
 
 interface UnloadWork {
@@ -124,6 +137,8 @@ export async function openUnloading(
   const memory = new AvroMemory()
   const handedOut = new Set(stage.tables.flatMap((table) => filesOf(table)).map(({ path }) => path))
   const isSealed = (): boolean => stage.tables.every(isTableSealed)
+  const isHandedOut = (table: StagedTable): boolean =>
+    isTableSealed(table) && filesOf(table).every(({ path }) => handedOut.has(path))
   const newFilesOf = (table: StagedTable): FoundFile[] => {
     const files = filesOf(table).filter(({ path }) => !handedOut.has(path))
     for (const { path } of files) handedOut.add(path)
@@ -222,23 +237,30 @@ export async function openUnloading(
   return {
     stage,
     files: filesPlace,
+    tables: () =>
+      stage.tables.map((staged) => ({
+        table: tableNamed(staged.table, staged.columns, mapping),
+        columns: columnsIn(staged.table, staged.columns, mapping),
+        isWhole: isHandedOut(staged),
+        fileCount: filesOf(staged).length,
+      })),
     sealed: () => stage.tables.flatMap((table) => filesOf(table)),
-    isWhole: () => isSealed() && stage.tables.every((table) => filesOf(table).every(({ path }) => handedOut.has(path))),
+    isWhole: () => stage.tables.every(isHandedOut),
     progress,
 
-    async *unload(phase, work) {
+    async *unload(isWanted, work) {
       const { warehouse: open } = work
       await work.holding()
       // Another command may have unloaded since this one looked.
       Object.assign(stage, await readStage(place))
       for (const table of stage.tables) {
-        if (phaseOf(kindOf(table, mapping)) !== phase) continue
+        if (!isWanted(table.table)) continue
         const ofOthers = newFilesOf(table)
         if (ofOthers.length > 0) yield { files: ofOthers, told: null }
         yield* unloadTable(table, work)
         if (work.signal.aborted) return
       }
-      if (phase !== 'events' || !isSealed()) return
+      if (!isSealed()) return
       const catalogue = await open.catalogue()
       if (stage.synced !== null && (await syncedOf(open, catalogue)) !== stage.synced)
         yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
@@ -249,7 +271,7 @@ export async function openUnloading(
 }
 
 const syncedMeanwhile =
-  'Heap synced into the warehouse while it was unloaded. No event is lost or doubled by it; but people whom it merged meanwhile may be known under the older id in what was read before.'
+  'Heap synced into the warehouse while it was unloaded. No event is lost or doubled by it; but people whom it merged meanwhile may be known under the older id in what was read before, and events get nothing from sessions that came after those were read.'
 
 /** Heap keeps every event in a table of all too: what that counts otherwise is told. */
 async function allEventsDiffer(warehouse: Warehouse, { relations }: Catalogue, stage: Stage): Promise<string | null> {
