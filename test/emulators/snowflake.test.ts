@@ -98,6 +98,7 @@ describe('a schema of Heap', () => {
       ),
       expect.stringContaining('all_events, big_spenders'),
       expect.stringMatching(/warehouse "Little One" runs, at least 60 .* 6 statements/),
+      'Unloaded whole before anything is sent: pageviews, user_migrations, users. Other tables are sent while they are unloaded',
     ])
     const pageviews = plan.tables.find(({ table }: { table: string }) => table === 'pageviews')
     expect(pageviews.columns.map(({ column }: { column: string }) => column)).toContain('plan name')
