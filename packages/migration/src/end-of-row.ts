@@ -52,16 +52,6 @@ function isLarge(end: RowEnd): boolean {
     : end.kind === 'reject' && end.reason === 'event_too_large'
 }
 
-/** How a row ends that was converted. */
-export function endOf(conversion: Conversion): RowEnd {
-  if (conversion.kind !== 'event') return conversion
-  const { uuid, event, distinct_id, timestamp } = conversion.event
-  return endOfWritten({
-    kind: 'event',
-    event: { uuid, event, distinct_id, timestamp, json: JSON.stringify(conversion.event) },
-  })
-}
-
 function endOfWritten(written: Written): RowEnd {
   if (written.kind !== 'event') return written
   const { uuid, event, distinct_id, timestamp } = written.event

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { Cast } from '@heapferry/conversion'
 import {
+  type Conversion,
   type ConverterFor,
   conversionVersion,
   type ExportFile,
@@ -33,7 +34,7 @@ import { planOf } from './plan-of.ts'
 import { repeatedFileNotices } from './repeated-files.ts'
 import { RepeatedIds } from './repeated-ids.ts'
 import { type TextKinds, textKindsOf } from './text-kinds.ts'
-import { type RowSurvey, type SurveyedRow, type SurveyWork, surveyRows, wholeEndOf } from './survey-rows.ts'
+import { becomesOf, type RowSurvey, type SurveyWork, surveyRows } from './survey-rows.ts'
 
 /** What is known of an export before any of its rows was read. */
 export interface FoundExport {
@@ -110,6 +111,8 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
   const converterFor = convertersOf(madeUpRun(mapping, work), people.identities, hashSalt, (...cell) =>
     uncast.add(...cell),
   )
+  // It counts nothing: rows are converted once more for those who look at them.
+  const shownBy = convertersOf(madeUpRun(mapping, work), people.identities, hashSalt)
   const otherPeople =
     against === null || against.identity === mapping.identity ? people : await resolvePeople(found, against, work)
   if (signal.aborted) return null
@@ -120,7 +123,7 @@ export async function planExport(given: FoundExport, work: ExportPlanWork): Prom
   const onEventId = (table: string, id: string): void => repeated.add(table, id)
   const surveyWork = { converterFor, nowMs, onEventId }
   for (const files of byTable(found.files)) {
-    const sampled = await surveySamples(files, people.rowCounts, { ...surveyWork, otherConverterFor }, work)
+    const sampled = await surveySamples(files, people.rowCounts, { ...surveyWork, shownBy, otherConverterFor }, work)
     tables.push({ ...sampled, uncast: uncast.take() })
     if (signal.aborted) return null
   }
@@ -231,7 +234,11 @@ const countedBytes = 32 * 1024 * 1024
 async function surveySamples(
   files: readonly ExportFile[],
   rowCounts: ReadonlyMap<FileId, Figure>,
-  { otherConverterFor, ...surveyWork }: SurveyWork & { otherConverterFor: ConverterFor | null },
+  {
+    shownBy,
+    otherConverterFor,
+    ...surveyWork
+  }: SurveyWork & { shownBy: ConverterFor; otherConverterFor: ConverterFor | null },
   work: ExportPlanWork,
 ): Promise<Omit<SurveyedTable, 'uncast'>> {
   const [first] = files
@@ -252,11 +259,11 @@ async function surveySamples(
     for (const row of sample.rows) {
       // Where rows were passed over, numbers count from anywhere.
       const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
-      const surveyed = add(row, file.table, place)
+      const { timeMs, end } = add(row, file.table, place)
       if (row.kind !== 'row') continue
-      candidates.push({ row, place, ...surveyed })
-      if (otherConverterFor)
-        comparison.add(place, surveyed.becomes, wholeEndOf(row, file.table, otherConverterFor).becomes)
+      const becomes = becomesOf(row, file.table, shownBy, end)
+      candidates.push({ row, place, timeMs, becomes })
+      if (otherConverterFor) comparison.add(place, becomes, becomesOf(row, file.table, otherConverterFor))
     }
     if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
     if (sample.whole) wholeFiles++
@@ -304,9 +311,11 @@ async function rowsOf(
   return { count: Math.round(count), exact }
 }
 
-interface Candidate extends SurveyedRow {
+interface Candidate {
   row: ReadRow & { kind: 'row' }
   place: PlannedPlace
+  timeMs: number | undefined
+  becomes: Conversion
 }
 
 const samplesShown = 3

@@ -10,7 +10,7 @@ import {
   type TableKind,
   type Tally,
 } from '@heapferry/domain'
-import { conversionOf, countEnd, endOf, type RowEnd } from '../end-of-row.ts'
+import { conversionOf, countEnd, endOfRow, type RowEnd } from '../end-of-row.ts'
 import type { PlannedPlace } from './export-plan.ts'
 
 /** What rows of one table were found to be. */
@@ -34,9 +34,9 @@ export interface RowSurvey {
 }
 
 /** What a row was found to be. */
-export interface SurveyedRow {
+interface SurveyedRow {
   timeMs: number | undefined
-  becomes: Conversion
+  end: RowEnd
 }
 
 export interface SurveyWork {
@@ -72,7 +72,7 @@ export function surveyRows(table: Table, work: SurveyWork) {
     survey,
     /** @param fileTable what the row's file says of the table: files of one table come from several dumps */
     add(row: ReadRow, fileTable: Table, place: PlannedPlace): SurveyedRow {
-      const { end, becomes } = wholeEndOf(row, fileTable, converterFor)
+      const end = endOfRow(row, fileTable, converterFor)
       const timeMs = row.kind === 'row' ? timeIn(row) : undefined
       countEnd(tally, end)
       if (end.kind === 'event') {
@@ -81,7 +81,7 @@ export function surveyRows(table: Table, work: SurveyWork) {
         if (isOfEvents && timeMs !== undefined) count(survey.days, Math.floor(timeMs / dayMs))
       }
       if (end.kind === 'reject') addPlace(end.reason, place)
-      return { timeMs, becomes }
+      return { timeMs, end }
     },
   }
 
@@ -120,15 +120,14 @@ export function surveyRows(table: Table, work: SurveyWork) {
   }
 }
 
-/** How a row ends, and what it becomes: of an event also its properties. */
-export function wholeEndOf(
+/** What a row becomes, of an event also its properties: looked for where somebody is shown them. */
+export function becomesOf(
   row: ReadRow,
   table: Table,
   converterFor: ConverterFor,
-): { end: RowEnd; becomes: Conversion } {
-  const conversion = conversionOf(row, table, converterFor)
-  const end = endOf(conversion)
-  return { end, becomes: end.kind === 'event' ? conversion : end }
+  end = endOfRow(row, table, converterFor),
+): Conversion {
+  return end.kind === 'event' ? conversionOf(row, table, converterFor) : end
 }
 
 /** The tables that say what people did. */
