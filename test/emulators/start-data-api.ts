@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import pg from 'pg'
-import { onTestFinished } from 'vitest'
 import { z } from 'zod'
+import { standInServer } from './stand-in-server.ts'
 
 type Operation = 'BatchExecuteStatement' | 'CancelStatement' | 'DescribeStatement' | 'GetStatementResult'
 
@@ -153,19 +152,7 @@ export async function startDataApi(connect: { port: number; user: string }): Pro
     response.end(JSON.stringify({ __type: refusal.code, message: refusal.message }))
   }
 
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => response.destroy(new Error(String(error))))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  told.endpoint = `http://127.0.0.1:${address.port}`
-  onTestFinished(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
+  told.endpoint = await standInServer(answer)
   return told
 }
 

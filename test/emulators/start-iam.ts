@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { onTestFinished } from 'vitest'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { z } from 'zod'
+import { standInServer } from './stand-in-server.ts'
 import type { TestPostgres } from './start-postgres.ts'
 
 /** What is answered instead, once. */
@@ -35,19 +34,7 @@ export const iamUser = 'IAMR:heapferry'
  */
 export async function startIam(postgres: Pick<TestPostgres, 'query'>): Promise<TestIam> {
   const told: TestIam = { endpoint: '', asked: [], passwords: [], refusals: [] }
-  const server = createServer((request, response) => {
-    answer(request, response, postgres, told).catch((error: unknown) => response.destroy(new Error(String(error))))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  told.endpoint = `http://127.0.0.1:${address.port}`
-  onTestFinished(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
+  told.endpoint = await standInServer((request, response) => answer(request, response, postgres, told))
   return told
 }
 
