@@ -261,9 +261,9 @@ async function surveySamples(
       const place = { file: file.path, row: sample.whole ? row.place.row : null, byte: row.place.byte }
       const { timeMs, end } = add(row, file.table, place)
       if (row.kind !== 'row') continue
-      const becomes = becomesOf(row, file.table, shownBy, end)
-      candidates.push({ row, place, timeMs, becomes })
-      if (otherConverterFor) comparison.add(place, becomes, becomesOf(row, file.table, otherConverterFor))
+      const becomes = () => becomesOf(row, file.table, shownBy, end)
+      candidates.push({ row, place, timeMs, isEvent: end.kind === 'event', becomes })
+      if (otherConverterFor) comparison.add(place, becomes(), becomesOf(row, file.table, otherConverterFor))
     }
     if (sample.bytesPerRow !== null) bytesPerRow.push(sample.bytesPerRow)
     if (sample.whole) wholeFiles++
@@ -315,14 +315,16 @@ interface Candidate {
   row: ReadRow & { kind: 'row' }
   place: PlannedPlace
   timeMs: number | undefined
-  becomes: Conversion
+  isEvent: boolean
+  /** Three rows of a table are shown. */
+  becomes: () => Conversion
 }
 
 const samplesShown = 3
 
 /** The first, the middle and the last of the rows that become events; of the others where none does. */
 function spreadOverTime(candidates: readonly Candidate[], hidden: ReadonlyMap<string, string>): PlannedRow[] {
-  const events = candidates.filter(({ becomes }) => becomes.kind === 'event')
+  const events = candidates.filter(({ isEvent }) => isEvent)
   const sorted = (events.length > 0 ? events : candidates).toSorted((a, b) => (a.timeMs ?? 0) - (b.timeMs ?? 0))
   const indexes = Array.from({ length: samplesShown }, (_, nth) =>
     Math.round((nth * (sorted.length - 1)) / (samplesShown - 1)),
@@ -338,7 +340,7 @@ function plannedRow(
     const value = values[index] ?? null
     return value === null ? [] : [[column, hidden.get(column) ?? value]]
   })
-  return { place, values: Object.fromEntries(cells), becomes }
+  return { place, values: Object.fromEntries(cells), becomes: becomes() }
 }
 
 async function surveyAll(
