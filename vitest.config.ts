@@ -16,15 +16,13 @@ const properties = readdirSync('test', { recursive: true, encoding: 'utf8' })
 
 /** They wait for locks, latencies and processes more than they work: more at a time than there are cores. */
 const waiting = { maxWorkers: 3, sequence: { groupOrder: 1 } }
-/** Minutes long, and begun first: begun last, one would keep everybody waiting. */
+/** Long ones are begun first: begun last, one would keep everybody waiting. */
 const longest =
-  /(?:redis-ways|formats|faults|crash|retry|lifecycle|chaos|refusals)\.slow|emulators\/(?:redshift|snowflake|bigquery)/
+  /(?:redis-ways|formats|faults|crash|retry|lifecycle|chaos|refusals)\.slow|e2e\/(?:run|verify)\.test|emulators\/(?:redshift|snowflake|bigquery)/
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files)
-    const isLong = ({ moduleId }: TestSpecification): boolean => longest.test(moduleId)
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+    return files.toSorted((a, b) => Number(longest.test(b.moduleId)) - Number(longest.test(a.moduleId)))
   }
 }
 
