@@ -82,7 +82,8 @@ test('a run goes through the loss of its primary in a cluster, its slot being mo
   const from = await cluster.primaryOf(slot)
   const to = await cluster.primaryOf((slot + aThirdOfTheSlots) % (3 * aThirdOfTheSlots))
   await moveSlot(slot, { from, to, nodes: cluster.nodes })
-  expect((await cluster.primaryOf(slot)).port).toBe(to.port)
+  // A replica hears of it from its primary.
+  await until('the slot is moved', async () => (await cluster.primaryOf(slot)).port === to.port)
   await migration.untilSent(0.6)
 
   for (const node of cluster.nodes.slice()) {
