@@ -72,7 +72,7 @@ test('the Redis of docker-compose.yml does not start without a password', async 
     onTestFinished(() => void redis.kill())
     const outputs = createInterface({ input: redis.stdout })
     for await (const line of outputs) expect(line).not.toContain('Ready to accept')
-    expect(redis.exitCode ?? (await once(redis, 'exit'))[0]).toBe(2)
+    expect(redis.exitCode ?? (await once(redis, 'exit'))[0]).toBeGreaterThan(0)
   }
 })
 
