@@ -45,18 +45,8 @@ test('the Redis of docker-compose.yml lets nobody in without its password, whate
   const password = `p4ss:@/%40 \\ "wörd" $HOME '; #`
   const folder = await temporaryFolder()
   await writeFile(path.join(folder, 'redis_password'), `${password}\n`)
-  const server = serverCandidates.find((candidate) => spawnSync(candidate, ['--version']).status === 0)
   const port = await freePort()
-  // Of this machine instead of the image's, and where this test may write.
-  const script = services.redis.command[2]
-    .replaceAll('$$', '$')
-    .replaceAll(/\/tmp\/|\/run\/secrets\//g, `${folder}/`)
-    .replace('exec redis-server', `exec '${server}'`)
-    .replace('/data', folder)
-    .trimEnd()
-  const redis = spawn('sh', ['-c', `${script} --port ${port} --bind 127.0.0.1`], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
+  const redis = redisIn(folder, port)
   onTestFinished(async () => {
     if (redis.exitCode !== null) return
     redis.kill()
@@ -73,3 +63,27 @@ test('the Redis of docker-compose.yml lets nobody in without its password, whate
   expect(await known.config('GET', 'appendonly')).toContain('yes')
   await expect(connectRedis(url, () => {})).rejects.toThrow('NOAUTH')
 })
+
+test('the Redis of docker-compose.yml does not start without a password', async () => {
+  const withEmptyFile = await temporaryFolder()
+  await writeFile(path.join(withEmptyFile, 'redis_password'), '')
+  for (const folder of [withEmptyFile, await temporaryFolder()]) {
+    const redis = redisIn(folder, await freePort())
+    onTestFinished(() => void redis.kill())
+    const outputs = createInterface({ input: redis.stdout })
+    for await (const line of outputs) expect(line).not.toContain('Ready to accept')
+    expect(redis.exitCode ?? (await once(redis, 'exit'))[0]).toBeGreaterThan(0)
+  }
+})
+
+/** Of this machine instead of the image's, with its secret and all that it writes in a folder. */
+function redisIn(folder: string, port: number) {
+  const server = serverCandidates.find((candidate) => spawnSync(candidate, ['--version']).status === 0)
+  const script = services.redis.command[2]
+    .replaceAll('$$', '$')
+    .replaceAll(/\/tmp\/|\/run\/secrets\//g, `${folder}/`)
+    .replace('exec redis-server', `exec '${server}'`)
+    .replace('/data', folder)
+    .trimEnd()
+  return spawn('sh', ['-c', `${script} --port ${port} --bind 127.0.0.1`], { stdio: ['ignore', 'pipe', 'ignore'] })
+}
