@@ -13,7 +13,7 @@ import {
 } from '../../packages/sources/src/warehouse/bigquery/bigquery-columns.ts'
 import { parseRedshiftAddress, redshiftNameOf } from '../../packages/sources/src/warehouse/redshift/redshift-address.ts'
 import { redshiftColumn } from '../../packages/sources/src/warehouse/redshift/redshift-columns.ts'
-import { tablesToUnload } from '../../packages/sources/src/warehouse/unload-tables.ts'
+import { tablesToUnload } from '../../packages/sources/src/warehouse/tables-to-unload.ts'
 import { AvroMemory, AvroWriter, type CellKind } from '../../packages/sources/src/warehouse/write-avro.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { folderPlace, onlyTable } from '../support/place.ts'

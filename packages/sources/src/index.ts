@@ -8,10 +8,10 @@ export { sourceAt } from './open-source.ts'
 export { type ExportPlace, isBucket, openPlace, type S3Options } from './places/open-place.ts'
 export { openKeptFiles } from './places/open-kept-files.ts'
 export { openWorkStore } from './places/open-work-store.ts'
+export type { LeftOutTable } from './warehouse/tables-to-unload.ts'
 export { sampleWarehouse } from './warehouse/sample-warehouse.ts'
 export {
   discoverStage,
-  type LeftOutTable,
   openUnloading,
   stageOf,
   type Unloading,

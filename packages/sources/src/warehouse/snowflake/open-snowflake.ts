@@ -14,12 +14,13 @@ import {
 } from '../warehouse.ts'
 import { NotOfKind } from '../write-avro.ts'
 import type { ExportPlace } from '../../places/open-place.ts'
-import { askSnowflake, rowsMissing, type SnowflakeApi, type SnowflakeResult } from './ask-snowflake.ts'
+import { askSnowflake, rowsMissing, type SnowflakeApi } from './ask-snowflake.ts'
 import type { TakeRows } from './read-answer.ts'
 import { literal, nameOf, parseSnowflakeAddress, quoted } from './snowflake-address.ts'
 import { snowflakeCatalogue } from './snowflake-catalogue.ts'
 import { cellText, copiedSql, isOfType, NotATime, selectListOf } from './snowflake-columns.ts'
 import { isOfAlteredTable, SnowflakeRefusal } from './snowflake-fault.ts'
+import type { SnowflakeResult } from './snowflake-requests.ts'
 
 /** A Snowflake, by its SQL API. @throws OperatorError when the address is none */
 export function openSnowflake(source: string, options: WarehouseOptions, work: WarehouseWork): Warehouse {
