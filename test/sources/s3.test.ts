@@ -27,6 +27,12 @@ describe('a bucket', () => {
     expect(await textAt(place, 'users.csv')).toBe('user_id\n1\n')
   })
 
+  test('elsewhere is found also where several ask for it at once', async () => {
+    const { place } = await opened({ region: 'eu-central-1' })
+    const lists = await Promise.all(Array.from({ length: 10 }, () => place.list()))
+    expect(new Set(lists.flat())).toEqual(new Set(['users.csv']))
+  })
+
   test('is asked in the region of AWS_REGION first', async () => {
     vi.stubEnv('AWS_REGION', 'eu-central-1')
     const { place, requests } = await opened({ region: 'eu-central-1' })

@@ -31,11 +31,13 @@ export async function createClient(scheme: string, options: S3Options, stallMs: 
   const client = new S3Client({ ...config, region: () => Promise.resolve(region) })
   client.middlewareStack.add(
     (next) => async (args) => {
+      const asked = region
       try {
         return await next(args)
       } catch (error) {
         const actual = regionToldBy(error)
-        if (actual === undefined || actual === region) throw error
+        // Of many that were asked at once, the first answer has told the region to all later ones.
+        if (actual === undefined || actual === asked) throw error
         region = actual
         return next(args)
       }
