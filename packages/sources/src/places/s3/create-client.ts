@@ -1,8 +1,9 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import type { S3Options } from '../open-place.ts'
 
-// Four chunks a process, a few reads ahead of each; of a producer the files whose beginnings are fetched at once.
-const maxSockets = 128
+// Four chunks a process, a few reads ahead of each; of a producer the files whose beginnings are fetched at once, and those
+// that are looked into.
+const maxSockets = 144
 
 const google = 'https://storage.googleapis.com'
 
