@@ -1,7 +1,9 @@
-import { FileId, type ExportFile, type Slice } from '@heapferry/domain'
+import { defaultMapping, type ExportFile, FileId, type Slice } from '@heapferry/domain'
+import { resolvePeople } from '@heapferry/migration'
 import { describe, expect, test } from 'vitest'
 import { readAhead } from '../../packages/migration/src/read-ahead.ts'
 import { fileOf } from '../support/chunk.ts'
+import { until } from '../support/until.ts'
 
 describe('files that are read one after another', () => {
   test('come in their order, each with all of its rows, however long one takes', async () => {
@@ -23,6 +25,17 @@ describe('files that are read one after another', () => {
       expect(file).toBe(all[0])
       break
     }
+  })
+
+  test('are so where who is who is told', async () => {
+    const begun: string[] = []
+    const read = async function* ({ path }: ExportFile): AsyncGenerator<Slice> {
+      begun.push(path)
+      await until('all are begun', () => begun.length === 5, 5000)
+      yield { rows: [], next: 1 }
+    }
+    await resolvePeople(files(5), read, { mapping: defaultMapping, hashSalt: null, listNamed: false })
+    expect(begun).toHaveLength(5)
   })
 
   test('are all begun in the end', async () => {
