@@ -100,7 +100,7 @@ describe('a schema with all that is hard to carry', () => {
     expect(await readdir(folder)).toEqual([])
   })
 
-  test('what a mapping says of tables and columns is held against all of the warehouse before any of it is unloaded, once', async () => {
+  test('what a mapping says of tables and columns is held against all of the warehouse, by a plan and before any of it is unloaded', async () => {
     await server.redis.flushall()
     const mapping = path.join(folder, 'heapferry.yaml')
     const said = {
@@ -109,16 +109,22 @@ describe('a schema with all that is hard to carry', () => {
         clicked_buy: { properties: { colour: 'drop', color: 'drop' } },
         clicked_by: {},
         big_spenders: { kind: 'skip' },
+        big_spender: { kind: 'skip' },
       },
     }
     await writeFile(mapping, JSON.stringify(said))
     const args = ['run', source(), ...flags('mapped'), '--mapping', mapping, '--workers', '1', '--no-dashboard']
     const { stderr } = await heapferry(args, surroundings('mapped')).ended
-    expect(stderr.match(/The mapping has .*/g)).toEqual([
+    const told = [
       'The mapping has properties.emial, but no table has such a column; did you mean email?',
       'The mapping has tables.clicked_buy.properties.color, but clicked_buy has no such column; did you mean colour?',
       'The mapping has tables.clicked_by, but the export has no such table; did you mean clicked_buy?',
-    ])
+      'The mapping has tables.big_spender, but the export has no such table; did you mean big_spenders?',
+    ]
+    expect(stderr.match(/The mapping has .*/g)).toEqual(told)
+    const planned = await heapferryHere(['plan', source(), '--mapping', mapping, '--json'], surroundings('mapped'))
+    const { notices } = JSON.parse(planned.stdout)
+    expect(notices.filter((notice: string) => notice.startsWith('The mapping has '))).toEqual(told)
   })
 
   test('the password is nowhere but in the process: not in Redis, files, logs, reports or what is printed', async () => {

@@ -91,6 +91,7 @@ async function unloaded(tables: readonly TestTable[], mapping: Mapping = default
   const unloading: Unloading = {
     address: 'a stand-in',
     discovery: { place, files: [], notices: [] },
+    leftOut: () => [],
     tables: () =>
       tables.map((table) => ({
         table: { kind: table.kind, name: table.name },

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
 import { cp, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -98,6 +99,20 @@ test('a killed server comes back by ensure with the same address and data', asyn
   expect(server.pid).not.toBe(pid)
   expect(server.url).toBe(url)
   expect(await ask(url, (redis) => redis.get('ledger'))).toBe('row 7')
+})
+
+test('a port whose holder cuts off who connects, as a server does that is just killed, is asked again and not left', async () => {
+  const server = await open()
+  const { pid, url } = server
+  process.kill(pid, 'SIGKILL')
+  await death(pid)
+  const dying = createServer((socket) => {
+    socket.destroy()
+    dying.close()
+  })
+  await once(dying.listen(Number(new URL(url).port), '127.0.0.1'), 'listening')
+  await server.ensure()
+  expect(server.url).toBe(url)
 })
 
 test.runIf(process.platform === 'linux')(

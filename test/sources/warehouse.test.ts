@@ -278,13 +278,18 @@ test('tables are known by their names, those of Fivetran too; what no event is m
     relation('_sync_info', 'x'),
   ]
   const mapping = Mapping.parse({ tables: { secret_taps: { kind: 'skip' }, renamed: { columns: { uid: 'user_id' } } } })
-  const { tables, notices } = tablesToUnload({ relations }, mapping)
+  const { tables, leftOut, notices } = tablesToUnload({ relations }, mapping)
   expect(tables.map(({ table, relation: of }) => [of.name, table.kind, table.name])).toEqual([
     ['Pageviews', 'pageviews', 'pageviews'],
     ['_sync_info', 'helper', '_sync_info'],
     ['clicked_2', 'event', 'clicked_2'],
     ['renamed', 'event', 'renamed'],
     ['user', 'users', 'users'],
+  ])
+  expect(leftOut.map((one) => [one.table.name, ...one.columns])).toEqual([
+    ['all_events', 'user_id', 'time'],
+    ['secret_taps', 'user_id', 'time'],
+    ['segment_vip', 'user_id'],
   ])
   expect(notices).toEqual([
     expect.stringContaining('all_events, segment_vip'),

@@ -52,7 +52,13 @@ async function planWarehouse(source: string, settings: Settings, wanted: Wanted)
   const found = foundExport(address, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping)
   const files = sampled.files(found.files)
   return planned(
-    { ...found, files, counted: sampled.rows, notices: [...found.notices, sendingNotice(files, wanted.mapping)] },
+    {
+      ...found,
+      files,
+      leftOut: sampled.leftOut,
+      counted: sampled.rows,
+      notices: [...found.notices, sendingNotice(files, wanted.mapping)],
+    },
     discovery,
     sampled.source(sourceAt(discovery.place)),
     wanted,

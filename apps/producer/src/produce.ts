@@ -122,11 +122,8 @@ export async function openRun(
   const source = sourceAt(discovery.place, await openPlace(store, s3))
   const { root } = discovery.place
   const { files, notices } = await filesOf(discovery, request.mapping, { source, run: idAt(root), ledger })
-  notices.push(
-    ...(unloading === null
-      ? mappingNotices(request.mapping, files)
-      : mappingNotices(withoutSkipped(request.mapping), unloading.tables())),
-  )
+  const tables = unloading === null ? files : [...unloading.tables(), ...unloading.leftOut()]
+  notices.push(...mappingNotices(request.mapping, tables))
   if (files.length === 0 && unloading === null) {
     throw new OperatorError(`${request.source} holds only empty files`, 'Export the tables again with their headers.')
   }
@@ -172,12 +169,6 @@ export async function openRun(
   }
   if (request.pace !== undefined) notices.push(...(await paceNotices(run, request.pace, request.by, ledger)))
   return { run, hashSalt: request.hashSalt, source, files, notices, unloading, by: request.by }
-}
-
-/** Tables that the mapping leaves out are not among those that are unloaded. */
-function withoutSkipped(mapping: Mapping): Mapping {
-  const kept = Object.entries(mapping.tables).filter(([, { kind }]) => kind !== 'skip')
-  return { ...mapping, tables: Object.fromEntries(kept) }
 }
 
 /** Where it lies is told by the run's name alone, which is known before. */

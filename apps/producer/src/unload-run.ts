@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Mapping, OperatorError, type RunId, type RunLedger, type TimelineLedger } from '@heapferry/domain'
 import {
   type Discovery,
+  type LeftOutTable,
   openPlace,
   openUnloading,
   openWarehouse,
@@ -19,6 +20,7 @@ export interface RunUnloading {
   /** What is in files already. */
   discovery: Discovery
   tables(): UnloadingTable[]
+  leftOut(): LeftOutTable[]
   /** What comes to the files of the tables that are wanted, while it comes; ends when the signal comes. */
   files(isWanted: (table: string) => boolean, work: UnloadingWork): AsyncGenerator<Discovery>
 }
@@ -77,6 +79,7 @@ export async function openRunUnloading(
     address,
     discovery: { place: unloading.files, files: unloading.sealed(), notices: unloading.stage.notices },
     tables: unloading.tables,
+    leftOut: unloading.leftOut,
 
     async *files(isWanted, { run, by, ledger, signal, onNotice }) {
       if (unloading.isWhole()) return

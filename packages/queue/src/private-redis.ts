@@ -35,6 +35,7 @@ const startMs = 60_000
 /** Loopback answers within a millisecond or so; a server that forks to rewrite its file can take a good while longer. */
 const probeMs = 2_000
 const pollMs = 20
+const strangerCutsOff = 3
 const hangUpMs = 250
 
 /**
@@ -113,11 +114,14 @@ interface Server {
 async function findOrStartServer(folder: string, candidates: readonly string[]): Promise<Server> {
   let settings = (await readSettings(folder)) ?? (await newSettings(folder))
   let child: Child | undefined
+  let cutOffs = 0
 
   for (const deadlineMs = performance.now() + startMs; performance.now() < deadlineMs; await delay(pollMs)) {
     // Asked before the probe: a server that starts, is seen by nobody and ends must not look as if it was still coming.
     const ended = child?.ended() ?? false
     const probe = await probeServer(settings, folder)
+    // A server that was killed cuts off who connects to it in its last moment, a stranger does so every time.
+    if (probe.kind === 'cut_off' && ++cutOffs < strangerCutsOff) continue
     switch (probe.kind) {
       case 'ready':
         return { settings, connection: probe.connection, pid: probe.pid }
@@ -125,12 +129,14 @@ async function findOrStartServer(folder: string, candidates: readonly string[]):
         if (ended) throw await endedAtStart(folder)
         child ??= await spawnServer(folder, candidates)
         break
+      case 'cut_off':
       case 'taken':
         // Two servers must never write the same files: one of ours that hangs is waited for, not replaced.
         if ((await livingServer(folder)) !== null) break
         // With a new password too: a stranger was just told the old one.
         settings = await newSettings(folder)
         child = undefined
+        cutOffs = 0
         break
       case 'busy':
         break
@@ -152,6 +158,8 @@ type Probe =
   | { kind: 'free' }
   /** Another program answered, or whatever has the port does not say what it is. */
   | { kind: 'taken' }
+  /** The connection broke before anything was answered. */
+  | { kind: 'cut_off' }
 
 async function probeServer(settings: Settings, folder: string): Promise<Probe> {
   const connection = new Redis({
@@ -185,7 +193,7 @@ async function probeServer(settings: Settings, folder: string): Promise<Probe> {
     connection.disconnect()
     const messages = [cause, ...faults].map(String)
     if (messages.some((message) => message.includes('ECONNREFUSED'))) return { kind: 'free' }
-    return { kind: 'taken' }
+    return { kind: cause instanceof ReplyError ? 'taken' : 'cut_off' }
   }
 }
 

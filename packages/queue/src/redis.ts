@@ -107,12 +107,17 @@ async function isLoading(redis: Redis): Promise<boolean> {
   return /^loading:1/m.test(text ?? '')
 }
 
+/** `standalone`, `sentinel` or `cluster`, as a Redis or a Valkey tells it. */
+async function modeOf(redis: Redis): Promise<string | undefined> {
+  return /^(?:redis|server)_mode:(\w+)/m.exec(await redis.info('server'))?.[1]
+}
+
 /**
  * Whether this is a connection to a node of a cluster, and to no other one.
  * @throws OperatorError where the cluster is not whole
  */
 async function isNodeOfCluster(redis: Redis): Promise<boolean> {
-  if (redis.isCluster || !/^redis_mode:cluster/m.test(await redis.info('server'))) return false
+  if (redis.isCluster || (await modeOf(redis)) !== 'cluster') return false
   const state = /^cluster_state:(\w+)/m.exec(await redis.cluster('INFO'))?.[1]
   if (state !== 'ok') throw new RedisRefused('cluster', `cluster_state:${state}`)
   return true
@@ -145,7 +150,7 @@ async function refusalAtStart(
   address: RedisAddress,
 ): Promise<{ refusal: RedisRefusal; got: string; isOfWrites: boolean } | null> {
   try {
-    if (/^redis_mode:sentinel/m.test(await redis.info('server'))) {
+    if ((await modeOf(redis)) === 'sentinel') {
       throw new OperatorError(
         `${hostsOf(address)} is a Sentinel, which holds no data`,
         'Set REDIS_URL to redis+sentinel://HOST:26379,HOST:26379?name=NAME, where NAME is what SENTINEL masters tells; or to the Redis that it watches: redis-cli -p PORT SENTINEL get-master-addr-by-name NAME tells where that is now.',
@@ -247,7 +252,7 @@ export async function redisAnswer(
 }
 
 const facts = [
-  'redis_version,valkey_version,server_name,redis_mode,os,arch_bits,uptime_in_seconds,io_threads_active',
+  'redis_version,valkey_version,server_name,redis_mode,server_mode,os,arch_bits,uptime_in_seconds,io_threads_active',
   'connected_clients,blocked_clients,maxclients,used_memory,used_memory_peak,used_memory_rss,maxmemory,maxmemory_policy',
   'mem_fragmentation_ratio,loading,aof_enabled,aof_last_write_status,aof_last_bgrewrite_status,rdb_last_bgsave_status',
   'rdb_changes_since_last_save,total_connections_received,total_commands_processed,instantaneous_ops_per_sec',

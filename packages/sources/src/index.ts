@@ -11,6 +11,7 @@ export { openWorkStore } from './places/open-work-store.ts'
 export { sampleWarehouse } from './warehouse/sample-warehouse.ts'
 export {
   discoverStage,
+  type LeftOutTable,
   openUnloading,
   stageOf,
   type Unloading,

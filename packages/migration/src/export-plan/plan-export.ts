@@ -25,6 +25,7 @@ import { lookAtTables } from '../look-at-tables.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
 import { resolvePeople as resolve } from '../identities/resolve-people.ts'
+import type { FoundTable } from '../mapping-notices.ts'
 import { readAhead } from '../read-ahead.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
@@ -44,6 +45,8 @@ export interface FoundExport {
   files: readonly ExportFile[]
   faults: ExportPlan['faults']
   notices: readonly string[]
+  /** Tables of a warehouse that have no files, since nothing of them is unloaded. */
+  leftOut?: readonly FoundTable[]
   /** By path: how many rows a warehouse says that it has, where the files hold the first of them only. */
   counted?: ReadonlyMap<string, Figure>
 }

@@ -34,6 +34,7 @@ export function planOf(
   const { tables: surveyed, people } = seen
   const full = surveyed.length > 0 && surveyed.every(sawAll)
   const tables = surveyed.map((table) => tablePlan(table, seen.heapNames.get(table.table.name), work))
+  const known = [...surveyed, ...(found.leftOut ?? [])]
   const files = new Map(found.files.map(({ path, version }) => [path, version.sizeBytes]))
   const events = sumOf(tables.map((table) => table.events))
   return {
@@ -46,8 +47,8 @@ export function planOf(
     notices: [
       ...found.notices,
       ...heapNameNotices(seen.heapNames, work.mapping),
-      ...mappingNotices(work.mapping, surveyed),
-      ...(work.against === null ? [] : mappingNotices(work.against, surveyed, 'The other mapping')),
+      ...mappingNotices(work.mapping, known),
+      ...(work.against === null ? [] : mappingNotices(work.against, known, 'The other mapping')),
     ],
     warnings: warningsOf(surveyed, tables),
     tables,

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type ExportFile, type FileVersion, type Mapping, phaseOf, type Source } from '@heapferry/domain'
 import type { Discovery } from '../export/discover.ts'
 import type { ExportPlace } from '../places/open-place.ts'
-import { costOf, tablesToUnload } from './unload-tables.ts'
+import { costOf, type LeftOutTable, tablesToUnload } from './unload-tables.ts'
 import type { Warehouse } from './warehouse.ts'
 import { AvroWriter } from './write-avro.ts'
 import { assertWritesInto } from './write-into-bucket.ts'
@@ -11,6 +11,8 @@ import { assertWritesInto } from './write-into-bucket.ts'
 export interface SampledWarehouse {
   /** The first rows, as the files that unloading would make; in memory, since they hold personal data. */
   discovery: Discovery
+  /** Tables of which nothing would be unloaded. */
+  leftOut: readonly LeftOutTable[]
   /** How many rows the warehouse itself counts, by the path of the file. */
   rows: ReadonlyMap<string, { count: number; exact: boolean }>
   /** The files with the size that they would have, were all rows in them. */
@@ -32,7 +34,7 @@ export async function sampleWarehouse(
 ): Promise<SampledWarehouse> {
   if (bucket !== undefined) assertWritesInto(warehouse, bucket)
   const catalogue = await warehouse.catalogue()
-  const { tables, notices } = tablesToUnload(catalogue, mapping)
+  const { tables, leftOut, notices } = tablesToUnload(catalogue, mapping)
   const place = placeInMemory()
   const rows = new Map<string, { count: number; exact: boolean }>()
   const held = new Map<string, number>()
@@ -69,6 +71,7 @@ export async function sampleWarehouse(
         ...(await costOf(warehouse, tables)),
       ],
     },
+    leftOut,
     rows,
     files: (inspected) =>
       inspected.map((file) => {

@@ -55,7 +55,9 @@ export const Stage = z.object({
   bucket: z.string().optional(),
   /** In the order in which they are unloaded. */
   tables: z.array(StagedTable),
-  /** Tables of which nothing is unloaded, and what else was found, for the user. */
+  /** Tables of which nothing is unloaded, with their columns as the mapping calls them. */
+  leftOut: z.array(z.object({ table: z.string(), columns: z.array(z.string()) })).default([]),
+  /** What is not unloaded, and what else was found, for the user. */
   notices: z.array(z.string()),
   /** SHA-256 of what Heap says about its last sync; null where there is no such table. */
   synced: z.string().nullable(),

@@ -41,6 +41,9 @@ export interface UnloadingTable {
   fileCount: number
 }
 
+/** A table of which nothing is unloaded, by the mapping or because no event is made of it. */
+export type LeftOutTable = Pick<UnloadingTable, 'table' | 'columns'>
+
 /** A warehouse that is unloaded, or was. */
 export interface Unloading {
   readonly stage: Stage
@@ -48,6 +51,8 @@ export interface Unloading {
   readonly files: ExportPlace
   /** In the order in which they are unloaded. */
   tables(): UnloadingTable[]
+  /** Of which nothing is unloaded. */
+  leftOut(): LeftOutTable[]
   /** Files of all windows that are sealed. */
   sealed(): FoundFile[]
   /** All is in files, and all files were handed out. */
@@ -244,6 +249,11 @@ export async function openUnloading(
         isWhole: isHandedOut(staged),
         fileCount: filesOf(staged).length,
       })),
+    leftOut: () =>
+      stage.leftOut.map(({ table, columns }) => ({
+        table: tableSaid(mapping, table) ?? tableOf(table, columns),
+        columns,
+      })),
     sealed: () => stage.tables.flatMap((table) => filesOf(table)),
     isWhole: () => stage.tables.every(isHandedOut),
     progress,
@@ -396,7 +406,7 @@ function unloadedTable({ table, relation, columns, windows, query, attempt }: St
 /** What is to be unloaded of a warehouse; no row of it is read. */
 async function plannedStage(warehouse: Warehouse, mapping: Mapping, bucket: string | undefined): Promise<Stage> {
   const catalogue = await warehouse.catalogue()
-  const { tables, notices } = tablesToUnload(catalogue, mapping)
+  const { tables, leftOut, notices } = tablesToUnload(catalogue, mapping)
   const staged: StagedTable[] = []
   for (const { table, relation } of tables) {
     const windows =
@@ -415,6 +425,7 @@ async function plannedStage(warehouse: Warehouse, mapping: Mapping, bucket: stri
     address: warehouse.address,
     ...(bucket !== undefined && { bucket }),
     tables: staged.toSorted((a, b) => orderOf(a, mapping) - orderOf(b, mapping)),
+    leftOut: leftOut.map(({ table, columns }) => ({ table: table.name, columns: [...columns] })),
     notices: [...catalogue.notices, ...notices, ...(await costOf(warehouse, tables))],
     synced: await syncedOf(warehouse, catalogue),
   }
@@ -439,11 +450,10 @@ function rowsToBeIn({ windows }: StagedTable): number {
 export function tablesToUnload(
   { relations }: Pick<Catalogue, 'relations'>,
   mapping: Mapping,
-): { tables: { table: Table; relation: Relation }[]; notices: string[] } {
+): { tables: { table: Table; relation: Relation }[]; leftOut: LeftOutTable[]; notices: string[] } {
   const names = new Set(relations.map(({ name }) => name.toLowerCase()))
   const tables: { table: Table; relation: Relation }[] = []
-  const idle: string[] = []
-  const left: string[] = []
+  const leftOut: LeftOutTable[] = []
   for (const relation of relations.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const table = tableNamed(nameOf(relation, names), relation.columns, mapping)
     if (tables.some((one) => one.table.name === table.name))
@@ -452,8 +462,7 @@ export function tablesToUnload(
         'Make a view of one of them under another name, in a schema of its own, and give that schema.',
       )
     if (table.kind === 'all_events' || (table.kind === 'helper' && !isHelperOfHeap(table.name))) {
-      if (table.kind === 'helper' && table.leftOutBy === 'mapping') left.push(table.name)
-      else idle.push(table.name)
+      leftOut.push({ table, columns: columnsIn(table.name, relation.columns, mapping) })
       continue
     }
     assertColumns(table, relation, mapping)
@@ -464,8 +473,12 @@ export function tablesToUnload(
       `None of the ${relations.length} tables of the schema holds people or events of Heap`,
       'Check the name of the schema: Heap writes to one such as main_production, in which the tables users and pageviews are.',
     )
+  const isByMapping = ({ table }: LeftOutTable) => table.kind === 'helper' && table.leftOutBy === 'mapping'
+  const left = leftOut.filter(isByMapping).map(({ table }) => table.name)
+  const idle = leftOut.filter((one) => !isByMapping(one)).map(({ table }) => table.name)
   return {
     tables,
+    leftOut,
     notices: [
       ...(idle.length === 0
         ? []
