@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { defaultMapping, type ExportFile } from '@heapferry/domain'
-import { lookAtTables, planRun, repeatedFileNotices } from '@heapferry/migration'
+import { lookAtTables, planRun, repeatedFileNotices, resolvePeople } from '@heapferry/migration'
 import { ChunkQueue, connectRedis, openPrivateRedis, redisLedger } from '@heapferry/queue'
 import { discover, inspectExport, sourceAt } from '@heapferry/sources'
 import { runOf } from '../test/support/chunk.ts'
@@ -10,12 +10,13 @@ import { serverCandidates } from '../test/support/server-candidates.ts'
 import { tell } from './in-own-process.ts'
 
 /**
- * What the producer does with files, but for who is who: list, choose, look into every one, read the first rows of some,
- * cut all and enqueue their chunks.
+ * What the producer does with files: list, choose, look into every one, read the first rows of some, tell who is who, cut all
+ * and enqueue their chunks.
  */
 const [origin = '', endpoint] = process.argv.slice(2)
 const s3 = { ...(endpoint !== undefined && { endpoint }), pathStyle: true, requesterPays: false }
 const startedMs = performance.now()
+const startedCpu = process.cpuUsage()
 const discovery = await discover(origin, s3)
 const discoveredMs = performance.now()
 const inspected = await inspectExport(discovery, defaultMapping)
@@ -25,6 +26,9 @@ const found = inspected.flatMap((one) => (one.kind === 'inspected' ? one.files :
 const { files } = await lookAtTables(found, source, defaultMapping)
 await repeatedFileNotices(source, files)
 const lookedMs = performance.now()
+const { user, system } = process.cpuUsage(startedCpu)
+await resolvePeople(files, source.readAll, { mapping: defaultMapping, hashSalt: null, listNamed: false })
+const resolvedMs = performance.now()
 const cutMs = await cut(files)
 source.close()
 tell({
@@ -33,6 +37,8 @@ tell({
   'inspecting s': (inspectedMs - discoveredMs) / 1000,
   'first rows s': (lookedMs - inspectedMs) / 1000,
   seconds: (lookedMs - startedMs) / 1000,
+  'CPU s': (user + system) / 1e6,
+  'who is who s': (resolvedMs - lookedMs) / 1000,
   'cutting and enqueueing s': cutMs / 1000,
 })
 

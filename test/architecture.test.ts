@@ -40,6 +40,7 @@ const owners: Record<string, string> = {
   'csv-parse': 'packages/sources',
   pg: 'packages/sources',
   '@aws-sdk': 'packages/sources',
+  '@smithy': 'packages/sources',
   'google-auth-library': 'packages/sources',
   yaml: 'packages/config',
   pino: 'packages/config',
@@ -116,6 +117,7 @@ const asksForTheTimeOfDay: Readonly<Record<string, string>> = {
   'apps/worker/src/start-worker.ts': 'when a worker was started',
   'packages/posthog/src/post.ts': 'where Retry-After is a date, and the other side tells no time',
   'packages/queue/src/private-redis.ts': 'how old a file is, by the clock of the machine that it is on',
+  'packages/sources/src/places/s3/object-getter.ts': 'when a request was signed, corrected by the clock of the store',
   'packages/sources/src/warehouse/snowflake/snowflake-token.ts':
     'until when a token is good, and how far a clock is away, by which Snowflake refuses one',
   'packages/sources/src/warehouse/unload-tables.ts': 'when a snapshot was taken, for the report',

@@ -18,6 +18,7 @@ import {
   type Table,
   tellsWhoIsWho,
 } from '@heapferry/domain'
+import pMap from 'p-map'
 import { convertersOf } from '../converters.ts'
 import { withGroupFiles } from '../group-files.ts'
 import { lookAtTables } from '../look-at-tables.ts'
@@ -25,6 +26,7 @@ import { hiddenColumns } from '../hidden-columns.ts'
 import { decodeIdentities, encodeIdentities } from '../identities/encoded-identities.ts'
 import { resolvePeople as resolve } from '../identities/resolve-people.ts'
 import type { FoundTable } from '../mapping-notices.ts'
+import { readAhead } from '../read-ahead.ts'
 import { compareOutcomes } from './compare-outcomes.ts'
 import type { ExportPlan, Figure, PlannedRow, PlannedPlace, TableChanges } from './export-plan.ts'
 import { firstMiddleLast } from './first-middle-last.ts'
@@ -233,6 +235,8 @@ function byTable(files: readonly ExportFile[]): ExportFile[][] {
 const sampledRows = 1500
 // Read and counted in a tenth of a second.
 const countedBytes = 32 * 1024 * 1024
+// Over a network most of the time is waiting; each takes a megabyte or two.
+const countedAtOnce = 16
 
 async function surveySamples(
   files: readonly ExportFile[],
@@ -300,18 +304,26 @@ async function rowsOf(
 ): Promise<Figure> {
   const mean = bytesPerRow.reduce((sum, bytes) => sum + bytes, 0) / bytesPerRow.length
   let bytesLeft = countedBytes
-  let count = 0
-  let exact = true
-  for (const file of files) {
+  const limited = files.map((file) => {
     // Where no sample tells how large a row is, only counting helps.
     const maxBytes = bytesPerRow.length === 0 ? Number.POSITIVE_INFINITY : bytesLeft
-    const known = rowCounts.get(file.id)
-    const counted = known?.count ?? (await source.countRows(file, maxBytes))
     bytesLeft = Math.max(0, bytesLeft - file.version.sizeBytes)
-    exact &&= known?.exact ?? counted !== null
-    count += counted ?? (file.version.sizeBytes - file.firstRowByte) / mean
+    return { file, maxBytes }
+  })
+  const counts = await pMap(
+    limited,
+    async ({ file, maxBytes }): Promise<Figure> => {
+      const known = rowCounts.get(file.id)
+      if (known) return known
+      const count = await source.countRows(file, maxBytes)
+      return { count: count ?? (file.version.sizeBytes - file.firstRowByte) / mean, exact: count !== null }
+    },
+    { concurrency: countedAtOnce },
+  )
+  return {
+    count: Math.round(counts.reduce((sum, { count }) => sum + count, 0)),
+    exact: counts.every(({ exact }) => exact),
   }
-  return { count: Math.round(count), exact }
 }
 
 interface Candidate {
@@ -352,8 +364,8 @@ async function surveyAll(
   { source, signal, onProgress }: ExportPlanWork,
 ): Promise<RowSurvey> {
   const { add, survey } = surveyRows(table, surveyWork)
-  for (const file of files) {
-    for await (const slice of source.readAll(file)) {
+  for await (const { file, slices } of readAhead(files, source.readAll)) {
+    for await (const slice of slices) {
       if (signal.aborted) return survey
       for (const row of slice.rows) add(row, file.table, { file: file.path, ...row.place })
       onProgress?.({ doing: 'reading_rows', table: table.name, rows: survey.tally.read, of: rows.count })

@@ -9,6 +9,7 @@ import {
 import type { ExportFile, Mapping, ReadRow, Slice, Values } from '@heapferry/domain'
 import { byColumns } from '../identities/by-columns.ts'
 import type { People } from '../identities/people.ts'
+import { readAhead } from '../read-ahead.ts'
 import { Places } from './places.ts'
 import { SaidOfPeople } from './said-of-people.ts'
 import { asEvents, heapPlaceColumns, touchFiles } from './touch-files.ts'
@@ -86,9 +87,9 @@ async function* touchesOf(
     }
   }
 
-  for (const file of telling) {
+  for await (const { file, slices } of readAhead(telling, read)) {
     const compiled = compile(file)
-    for await (const { rows } of read(file)) {
+    for await (const { rows } of slices) {
       if (signal.aborted) return
       for (const { row, timeMs, number, key, ofColumns } of sightingsIn(rows, file, compiled)) {
         touches.see(number, timeMs, key)
@@ -97,9 +98,9 @@ async function* touchesOf(
       }
     }
   }
-  for (const file of telling) {
+  for await (const { file, slices } of readAhead(telling, read)) {
     const compiled = compile(file)
-    for await (const { rows } of read(file)) {
+    for await (const { rows } of slices) {
       if (signal.aborted) return
       for (const { row, timeMs, person, number, key, ofColumns } of sightingsIn(rows, file, compiled)) {
         if (!touches.takeFirst(number, timeMs, key)) continue

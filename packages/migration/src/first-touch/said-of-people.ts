@@ -1,7 +1,8 @@
-import { compileConverter, type ConversionContext } from '@heapferry/conversion'
+import { compileConverter } from '@heapferry/conversion'
 import type { ExportFile, Mapping } from '@heapferry/domain'
 import { byColumns } from '../identities/by-columns.ts'
 import { idOf } from '../identities/identity-facts.ts'
+import { readAhead } from '../read-ahead.ts'
 import type { TouchSource } from './find-touches.ts'
 import { heapPlaceColumns } from './touch-files.ts'
 import type { Touches } from './touches.ts'
@@ -19,13 +20,12 @@ export class SaidOfPeople {
     touches: Touches,
     { read, people, contextOfPeople, context: { mapping }, signal }: TouchSource,
   ): Promise<void> {
-    let context: ConversionContext | undefined
-    for (const file of files) {
-      const { table } = file
-      if (table.kind !== 'users' || !maySay(file, mapping)) continue
-      const ofPeople = (context ??= await contextOfPeople())
-      const convertOf = byColumns((columns) => compileConverter(table, columns, ofPeople))
-      for await (const { rows } of read(file)) {
+    const saying = files.filter((file) => file.table.kind === 'users' && maySay(file, mapping))
+    if (saying.length === 0) return
+    const context = await contextOfPeople()
+    for await (const { file, slices } of readAhead(saying, read)) {
+      const convertOf = byColumns((columns) => compileConverter(file.table, columns, context))
+      for await (const { rows } of slices) {
         if (signal.aborted) return
         for (const row of rows) {
           if (row.kind !== 'row') continue

@@ -1,6 +1,7 @@
 import { cellsOf, compileGroupRows, compileUserRows, usersTableOf } from '@heapferry/conversion'
 import { type ExportFile, type Mapping, OperatorError, type Slice } from '@heapferry/domain'
 import { hashOf } from '../converters.ts'
+import { readAhead } from '../read-ahead.ts'
 import { grouped } from '../wording.ts'
 import { byColumns } from './by-columns.ts'
 import { at, findId, wordsOf, writeId } from './packed-ids.ts'
@@ -24,7 +25,8 @@ export async function groupValues(
   const newest = new NewestValues()
   const supersededWords = wordsOf(superseded)
   const id = new Int32Array(2)
-  for (const file of files) {
+  const ofGroups = files.filter(({ table }) => table.kind === 'groups')
+  for await (const { file, slices } of readAhead(ofGroups, read)) {
     const { table } = file
     if (table.kind !== 'groups') continue
     const users = usersTableOf(table)
@@ -39,7 +41,7 @@ export async function groupValues(
       const latest = findId(supersededWords, at(id, 0), at(id, 1))
       return latest !== -1 && table.dump < (latestDumps[latest] ?? 0)
     }
-    for await (const slice of read(file)) {
+    for await (const slice of slices) {
       for (const row of slice.rows) {
         if (row.kind !== 'row') continue
         const { people, groups, idAt } = rowsOf(row.columns)

@@ -19,6 +19,7 @@ import {
 } from '@heapferry/domain'
 import { hashOf } from '../converters.ts'
 import { hiddenColumns } from '../hidden-columns.ts'
+import { readAhead } from '../read-ahead.ts'
 import { byColumns } from './by-columns.ts'
 import { none } from './codes.ts'
 import { IdentityTexts } from './identity-texts.ts'
@@ -115,12 +116,12 @@ export async function identityFacts(
     }
   }
 
-  for (const file of files) {
+  const ofPeople = files.filter(({ table: { kind } }) => phaseOf(kind) === 'identities' && kind !== 'groups')
+  for await (const { file, slices } of readAhead(ofPeople, read)) {
     const { table } = file
-    if (phaseOf(table.kind) !== 'identities' || table.kind === 'groups') continue
     const rowIn = table.kind === 'user_migrations' ? migrationIn : claimIn
     await eachRow(
-      read(file),
+      slices,
       (columns) => ({ isDeleted: compileIsDeleted(columns, mapping), take: rowIn(columns, table) }),
       (detail) => onDamage(file, peopleMissing(file, detail)),
     )

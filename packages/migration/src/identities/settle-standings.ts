@@ -1,5 +1,6 @@
 import { cellsOf, compileUserRows, derivedEmail, isFirstColumn } from '@heapferry/conversion'
 import type { ExportFile, Mapping, Slice } from '@heapferry/domain'
+import { readAhead } from '../read-ahead.ts'
 import { byColumns } from './by-columns.ts'
 import { FilledColumns } from './filled-columns.ts'
 import { idOf, identityOf } from './identity-facts.ts'
@@ -46,12 +47,13 @@ export async function settleStandings(
   const words = wordsOf(rivals.ids)
   const supersededWords = wordsOf(superseded)
   const id = new Int32Array(2)
-  for (const file of rivals.ids.length === 0 ? [] : files) {
+  const ofUsers = files.filter(({ table }) => table.kind === 'users')
+  for await (const { file, slices } of readAhead(rivals.ids.length === 0 ? [] : ofUsers, read)) {
     const { table } = file
-    if (table.kind !== 'users') continue
+    const dump = table.kind === 'users' ? table.dump : undefined
     const rowsOf = byColumns((columns) => compileUserRows(table, columns, mapping))
     const withEmail = byColumns((columns) => [...columns, derivedEmail])
-    for await (const slice of read(file)) {
+    for await (const slice of slices) {
       for (const row of slice.rows) {
         if (row.kind !== 'row') continue
         const { columns, values } = row
@@ -62,7 +64,7 @@ export async function settleStandings(
         const index = findId(words, at(id, 0), at(id, 1))
         if (index === -1 || !rows.counts(values)) continue
         const latest = findId(supersededWords, at(id, 0), at(id, 1))
-        if (table.dump !== undefined && latest !== -1 && table.dump < (latestDumps[latest] ?? 0)) continue
+        if (dump !== undefined && latest !== -1 && dump < (latestDumps[latest] ?? 0)) continue
         const cells = rows.filled(values)
         newest.add(index, {
           lastModifiedMs: rows.lastModifiedMs(values),

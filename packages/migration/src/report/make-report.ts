@@ -8,6 +8,7 @@ import {
   type VerificationLedger,
   type WorkerLedger,
 } from '@heapferry/domain'
+import pMap from 'p-map'
 import { groupRejected } from '../retry/group-rejected.ts'
 import { completedAtMs, type RunStatus } from '../run-state.ts'
 import { timelineText } from '../timeline-text.ts'
@@ -25,6 +26,9 @@ export interface ReportWork {
   source: Pick<Source, 'checksum'> | null
 }
 
+// Over a network most of the time is waiting; each takes some megabytes.
+const filesAtOnce = 8
+
 /** Everything that the ledger knows of a run, put together for reading and for keeping. */
 export async function makeReport(run: Run, { ledger, status, version, nowMs, source }: ReportWork): Promise<Report> {
   const files = await ledger.files(run.id)
@@ -38,9 +42,9 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
     groupRejected(ledger.rejectedRows(run.id), (file) => paths.get(file) ?? file),
     ledger.verifications(run.id),
   ])
-  const inputs: Report['inputs'] = []
-  for (const file of files) {
-    inputs.push({
+  const inputs = await pMap(
+    files,
+    async (file): Promise<Report['inputs'][number]> => ({
       path: file.path,
       table: file.table.name,
       format: file.format.kind,
@@ -51,8 +55,9 @@ export async function makeReport(run: Run, { ledger, status, version, nowMs, sou
       columns: file.columns.length,
       rows: plans.get(file.id)?.rows ?? null,
       read: rows.get(file.id) ?? 0,
-    })
-  }
+    }),
+    { concurrency: filesAtOnce },
+  )
   const requests = answers.byTime.reduce((sum, count) => sum + count, 0)
   const ended = completedAtMs(status, timeline)
   return {

@@ -16,6 +16,7 @@ import {
 } from '@heapferry/domain'
 import { byColumns } from '../identities/by-columns.ts'
 import { type KeptIdentities, loadIdentities, sha256 } from '../identities/run-identities.ts'
+import { readAhead } from '../read-ahead.ts'
 import type { Scratch } from '../scratch.ts'
 import { unlessOperator } from '../unless-operator.ts'
 import { counted } from '../wording.ts'
@@ -119,9 +120,9 @@ async function build(
 ): Promise<string | null> {
   const identities = await loadIdentities(run, kept)
   const builder = new IndexBuilder(scratch)
-  for (const file of files) {
+  for await (const { file, slices } of readAhead(files, source.readAll)) {
     const readerFor = rowReaders(run, file, identities)
-    for await (const slice of source.readAll(file)) {
+    for await (const slice of slices) {
       if (signal.aborted) return null
       for (const row of slice.rows) {
         if (row.kind !== 'row') continue

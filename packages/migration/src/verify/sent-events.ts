@@ -1,5 +1,6 @@
 import type { ConverterFor, ExportFile, FileId, PostHogEvent, Source } from '@heapferry/domain'
 import { conversionOf } from '../end-of-row.ts'
+import { readAhead } from '../read-ahead.ts'
 
 export interface RereadingWork {
   source: Pick<Source, 'readAll'>
@@ -21,10 +22,10 @@ export async function* sentEvents(
   leftOut: RowsOfFiles,
   work: RereadingWork,
 ): AsyncGenerator<{ file: ExportFile; events: readonly PostHogEvent[] }> {
-  for (const file of files) {
+  for await (const { file, slices } of readAhead(files, work.source.readAll)) {
     const left = leftOut.get(file.id)
     let seen = 0
-    for await (const { rows } of work.source.readAll(file)) {
+    for await (const { rows } of slices) {
       work.signal.throwIfAborted()
       const events: PostHogEvent[] = []
       for (const row of rows) {

@@ -18,6 +18,7 @@ import {
 import { convertersOf } from '../converters.ts'
 import { countEnd, endOfRow } from '../end-of-row.ts'
 import { noIdentities } from '../identities/no-identities.ts'
+import { readAhead } from '../read-ahead.ts'
 import { isEveryChunkDone } from '../run-state.ts'
 import { grouped } from '../wording.ts'
 import { rowsByFile } from './recount.ts'
@@ -61,13 +62,13 @@ export async function verifyAgainstSource(run: Run, work: SourceVerifyWork): Pro
   const retried = await rowsByFile(files, work.ledger.retriedRows(run.id))
   const tallies = new Map<string, Tally>()
   const rejectedRows = new Map<string, number>()
-  for (const file of files) {
+  for await (const { file, slices } of readAhead(files, work.source.readAll)) {
     const { name } = file.table
     const isRejected = rejected.get(file.id)
     const isRetried = retried.get(file.id)
     const tally = tallies.get(name) ?? structuredClone(emptyTally)
     tallies.set(name, tally)
-    for await (const { rows } of work.source.readAll(file)) {
+    for await (const { rows } of slices) {
       work.signal.throwIfAborted()
       for (const row of rows) {
         const end = endOfRow(row, file.table, converterFor)

@@ -13,7 +13,7 @@ export type Inspected =
   | { kind: 'faulty'; found: FoundFile; fault: OperatorError }
 
 // Over a network a file takes a round trip, and an export may have ten thousand files a table. What is begun takes 64 KB.
-const beginningsAtOnce = 96
+const beginningsAtOnce = 128
 // To look into one can take some megabytes more, and further round trips.
 const filesAtOnce = 16
 

@@ -55,6 +55,9 @@ const maxSchemaDepth = 100
 const maxDecimalBytes = 64
 const maxDecimalScale = 100
 
+// A table may have ten thousand files, one after another and all with the same schema.
+let latest: { json: string; columns: readonly CompiledColumn[] } | undefined
+
 /**
  * Makes of an Avro schema what reads its rows straight into text. Why not a library: avsc 5.7 refuses schemas with
  * defaults that Java writes and reads, takes a union of int and long for ambiguous, loses a field `__proto__`, and goes
@@ -62,7 +65,12 @@ const maxDecimalScale = 100
  *
  * @throws UnusableFile when the schema is none of a table
  */
-export function compileSchema(json: string): CompiledColumn[] {
+export function compileSchema(json: string): readonly CompiledColumn[] {
+  if (latest?.json !== json) latest = { json, columns: compiled(json) }
+  return latest.columns
+}
+
+function compiled(json: string): CompiledColumn[] {
   const schema = parseJson(json)
   if (!isObject(schema) || !Array.isArray(schema.fields)) {
     throw new UnusableFile(

@@ -11,7 +11,7 @@ import { type UnpackBlock, unpackerOf } from './unpack-block.ts'
  * https://avro.apache.org/docs/1.12.0/specification/#object-container-files
  */
 export interface Container {
-  columns: CompiledColumn[]
+  columns: readonly CompiledColumn[]
   types: Types
   unpack: UnpackBlock
   /** Stands behind every block. */

@@ -1,8 +1,9 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import type { S3Options } from '../open-place.ts'
 
-// Four chunks a process, a few reads ahead of each; of a producer the files whose beginnings are fetched at once.
-const maxSockets = 128
+// Four chunks a process, a few reads ahead of each; of a producer the files whose beginnings are fetched at once, and those
+// that are looked into.
+const maxSockets = 144
 
 const google = 'https://storage.googleapis.com'
 
@@ -31,11 +32,13 @@ export async function createClient(scheme: string, options: S3Options, stallMs: 
   const client = new S3Client({ ...config, region: () => Promise.resolve(region) })
   client.middlewareStack.add(
     (next) => async (args) => {
+      const asked = region
       try {
         return await next(args)
       } catch (error) {
         const actual = regionToldBy(error)
-        if (actual === undefined || actual === region) throw error
+        // Of many that were asked at once, the first answer has told the region to all later ones.
+        if (actual === undefined || actual === asked) throw error
         region = actual
         return next(args)
       }

@@ -3,6 +3,7 @@ import { ListObjectsV2Command, type ListObjectsV2CommandOutput, PutObjectCommand
 import { OperatorError } from '@heapferry/domain'
 import type { ExportPlace, S3Options } from '../open-place.ts'
 import { createClient } from './create-client.ts'
+import { objectGetter } from './object-getter.ts'
 import { openObject } from './open-object.ts'
 import { operatorFault } from './operator-fault.ts'
 import { type Patience, retried, usualPatience } from './retried.ts'
@@ -23,6 +24,7 @@ export async function openBucket(
   const prefix = key === '' ? '' : `${key}/`
   const payer = options.requesterPays ? ({ RequestPayer: 'requester' } as const) : {}
   const client = await createClient(scheme, options, patience.stallMs)
+  const getObject = objectGetter(client, bucket)
 
   return {
     root: key === '' ? store : `${store}/${key}`,
@@ -44,7 +46,7 @@ export async function openBucket(
     async open(path, expected) {
       assertBelow(path)
       return openObject(
-        client,
+        { client, getObject },
         { Bucket: bucket, Key: prefix + path, ...payer },
         { address: `${store}/${prefix}${path}`, path, patience, expected },
       )

@@ -1,18 +1,12 @@
 import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
-import { GetObjectCommand, type GetObjectCommandOutput, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { type FileVersion, OperatorError } from '@heapferry/domain'
 import { type Blob, beginningBytes } from '../blob.ts'
 import { sourceChanged } from '../source-changed.ts'
+import type { GetObject, ObjectName, ObjectPart } from './object-getter.ts'
 import { operatorFault } from './operator-fault.ts'
 import { type Patience, passes, retried, ShortBody, statusOf } from './retried.ts'
-
-/** How an object is named to the store. */
-export interface ObjectName {
-  Bucket: string
-  Key: string
-  RequestPayer?: 'requester'
-}
 
 /**
  * An object as bytes. Every read asks for the version that was planned (If-Match), so that no byte of a replaced object is
@@ -22,7 +16,7 @@ export interface ObjectName {
  * @throws OperatorError when there is no such object, or it may not be read
  */
 export async function openObject(
-  client: S3Client,
+  { client, getObject }: { client: S3Client; getObject: GetObject },
   object: ObjectName,
   {
     address,
@@ -47,7 +41,7 @@ export async function openObject(
       if (known < target.length) await fetch(target.subarray(known), at + known)
     },
     async close() {
-      closing.abort()
+      closing.abort(closed)
     },
   }
 
@@ -56,7 +50,7 @@ export async function openObject(
     try {
       return await retried(
         async () => {
-          const answer = await get({ Range: `bytes=0-${beginningBytes - 1}` })
+          const answer = await getObject(object, { Range: `bytes=0-${beginningBytes - 1}` }, signal)
           const found = versionOf(answer)
           const first = Buffer.alloc(Math.min(beginningBytes, found.sizeBytes))
           await copyBody(answer, first)
@@ -76,7 +70,7 @@ export async function openObject(
     let filled = 0
     const attempt = async () => {
       const Range = `bytes=${at + filled}-${at + target.length - 1}`
-      const answer = await get({ Range, IfMatch: etagOf(version) })
+      const answer = await getObject(object, { Range, IfMatch: etagOf(version) }, signal)
       const now = versionOf(answer)
       // A store that does not know If-Match serves whatever it has.
       if (now.mark !== version.mark || now.sizeBytes !== version.sizeBytes) throw sourceChanged(path, version, now)
@@ -95,10 +89,6 @@ export async function openObject(
     }
   }
 
-  function get(wanted: { Range: string; IfMatch?: string }): Promise<GetObjectCommandOutput> {
-    return client.send(new GetObjectCommand({ ...object, ...wanted }), { abortSignal: signal })
-  }
-
   /** Null where the object is gone. */
   async function versionNow(): Promise<FileVersion | null> {
     try {
@@ -115,7 +105,7 @@ export async function openObject(
     }
   }
 
-  function versionOf({ ETag, ContentRange }: GetObjectCommandOutput): FileVersion {
+  function versionOf({ ETag, ContentRange }: ObjectPart): FileVersion {
     const size = /^bytes \d+-\d+\/(\d+)$/.exec(ContentRange ?? '')?.[1]
     if (size === undefined) {
       throw new OperatorError(
@@ -135,13 +125,16 @@ export async function openObject(
   }
 }
 
+// Made once: most objects are closed when nothing is on its way, and an error takes longer than all else about closing one.
+const closed = new Error('the object was closed')
+
 function etagOf({ mark }: FileVersion): string {
   return mark.slice('etag '.length)
 }
 
 /** @param onBytes called as they come, so that it is known how far a body came that breaks off */
 async function copyBody(
-  { Body: body }: GetObjectCommandOutput,
+  { Body: body }: ObjectPart,
   target: Buffer,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<void> {
