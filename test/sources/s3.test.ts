@@ -33,6 +33,13 @@ describe('a bucket', () => {
     expect(new Set(lists.flat())).toEqual(new Set(['users.csv']))
   })
 
+  test('elsewhere is written to at the price of one request, also where nothing was asked before', async () => {
+    const { place, requests } = await opened({ region: 'eu-central-1' })
+    await place.put('new.csv', [Buffer.from('user_id\n'), Buffer.from('7\n')])
+    expect(requests).toHaveLength(2)
+    expect(await textAt(place, 'new.csv')).toBe('user_id\n7\n')
+  })
+
   test('is asked in the region of AWS_REGION first', async () => {
     vi.stubEnv('AWS_REGION', 'eu-central-1')
     const { place, requests } = await opened({ region: 'eu-central-1' })

@@ -54,18 +54,14 @@ export async function openBucket(
     async put(path, parts) {
       assertBelow(path)
       const ContentLength = parts.reduce((sum, part) => sum + part.length, 0)
-      // A stream for each try: the parts together can take as much memory again as they do.
-      const put = () =>
-        client.send(
-          new PutObjectCommand({
-            Bucket: bucket,
-            Key: prefix + path,
-            Body: Readable.from(parts),
-            ContentLength,
-            ...payer,
-          }),
-        )
-      await retried(put, { patience }).catch((error: unknown) => {
+      const put = new PutObjectCommand({ Bucket: bucket, Key: prefix + path, ContentLength, ...payer })
+      // A stream for each request, also for that which goes to another region: the parts together can take as much memory
+      // again as they do.
+      put.middlewareStack.add(
+        (next) => (args) => next({ ...args, input: { ...args.input, Body: Readable.from(parts) } }),
+        { step: 'initialize', priority: 'low' },
+      )
+      await retried(() => client.send(put), { patience }).catch((error: unknown) => {
         throw operatorFault(`${store}/${prefix}${path} cannot be written`, error)
       })
     },
