@@ -14,8 +14,8 @@ export interface TestDataApi {
   asked: { operation: Operation; target: string; region: string }[]
   /** Answered instead, once each, to the next request of that operation; without `status` the request is done and its answer lost. */
   refusals: { on: Operation; status?: number; code?: string; message?: string }[]
-  /** What becomes of the next batch in which a statement fits, once each; it is not run. */
-  ends: { on: RegExp; status: 'ABORTED' | 'FAILED'; error: string }[]
+  /** What becomes of the next batch in which a statement fits, once each; it is not run. `STARTED` never ends by itself. */
+  ends: { on: RegExp; status: 'ABORTED' | 'FAILED' | 'STARTED'; error?: string }[]
   /** The next result with several columns lacks its last row, and nobody is told. */
   shortens: boolean
   /** How many batches are being run. */
@@ -90,7 +90,7 @@ export async function startDataApi(connect: { port: number; user: string }): Pro
     told.batches.push(sqls)
     const at = told.ends.findIndex(({ on }) => sqls.some((sql) => on.test(sql)))
     const [end] = at < 0 ? [] : told.ends.splice(at, 1)
-    if (end) Object.assign(batch, { status: end.status, error: end.error })
+    if (end) Object.assign(batch, { status: end.status, ...(end.error !== undefined && { error: end.error }) })
     else void run(sqls, database, batch)
     return `{"Id":"${id}"}`
   }

@@ -47,7 +47,9 @@ async function planWarehouse(source: string, settings: Settings, wanted: Wanted)
       'A warehouse is planned by samples: to read every row is to unload it',
       'Plan without --full. `heapferry enqueue SOURCE --to jsonl:FOLDER` unloads and sends nothing.',
     )
-  const { address, ...sampled } = await samplesOf(source, settings, wanted)
+  const samples = await samplesOf(source, settings, wanted)
+  if (samples === null) return null
+  const { address, ...sampled } = samples
   const { discovery } = sampled
   const found = foundExport(address, discovery, await inspectExport(discovery, wanted.mapping), wanted.mapping)
   const files = sampled.files(found.files)
@@ -74,10 +76,14 @@ function sendingNotice(files: readonly ExportFile[], mapping: Mapping): string {
   return `Unloaded whole before anything is sent: ${names.join(', ') || 'nothing'}. Other tables are sent while they are unloaded`
 }
 
+/** Null when the signal came. */
 async function samplesOf(source: string, settings: Settings, { mapping, signal, stage }: Wanted) {
   const warehouse = await openWarehouse(source, warehouseOptionsOf(settings), { signal })
   try {
     return { address: warehouse.address, ...(await sampleWarehouse(warehouse, { mapping, bucket: stage })) }
+  } catch (error) {
+    if (signal.aborted) return null
+    throw error
   } finally {
     await warehouse.close()
   }

@@ -16,7 +16,15 @@ import type { Discovery, FoundFile } from '../export/discover.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { folderOf, putStage, readStage, type Stage, type StagedTable } from './stage.ts'
 import { columnsIn, type LeftOutTable, listed, tableNamed, tablesToUnload } from './tables-to-unload.ts'
-import { type Catalogue, QueryFailed, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
+import {
+  type Catalogue,
+  isStop,
+  QueryFailed,
+  type Relation,
+  ResultGone,
+  type Warehouse,
+  type Window,
+} from './warehouse.ts'
 import { AvroMemory, AvroWriter } from './write-avro.ts'
 import { assertWritesInto, writtenIntoBucket } from './write-into-bucket.ts'
 
@@ -157,7 +165,6 @@ export async function openUnloading(
         yield* sealWindows(table, work)
         return
       } catch (error) {
-        if (error instanceof Error && error.name === 'AbortError' && work.signal.aborted) return
         // What was asked of an altered table is of no use any more.
         const isGone = error instanceof ResultGone
         const isOver = error instanceof QueryFailed
@@ -233,6 +240,26 @@ export async function openUnloading(
     }
   }
 
+  async function* unloadTables(isWanted: (table: string) => boolean, work: UnloadWork): AsyncGenerator<UnloadedWindow> {
+    const { warehouse: open } = work
+    await work.holding()
+    // Another command may have unloaded since this one looked.
+    Object.assign(stage, await readStage(place))
+    for (const table of stage.tables) {
+      if (!isWanted(table.table)) continue
+      const ofOthers = newFilesOf(table)
+      if (ofOthers.length > 0) yield { files: ofOthers, told: null }
+      yield* unloadTable(table, work)
+      if (work.signal.aborted) return
+    }
+    if (!isSealed()) return
+    const catalogue = await open.catalogue()
+    if (stage.synced !== null && (await syncedOf(open, catalogue)) !== stage.synced)
+      yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
+    const notice = await allEventsDiffer(open, catalogue, stage)
+    if (notice !== null) yield { files: [], told: { table: 'all_events', rows: 0, notice } }
+  }
+
   return {
     stage,
     files: filesPlace,
@@ -253,23 +280,11 @@ export async function openUnloading(
     progress,
 
     async *unload(isWanted, work) {
-      const { warehouse: open } = work
-      await work.holding()
-      // Another command may have unloaded since this one looked.
-      Object.assign(stage, await readStage(place))
-      for (const table of stage.tables) {
-        if (!isWanted(table.table)) continue
-        const ofOthers = newFilesOf(table)
-        if (ofOthers.length > 0) yield { files: ofOthers, told: null }
-        yield* unloadTable(table, work)
-        if (work.signal.aborted) return
+      try {
+        yield* unloadTables(isWanted, work)
+      } catch (error) {
+        if (!isStop(error, work.signal)) throw error
       }
-      if (!isSealed()) return
-      const catalogue = await open.catalogue()
-      if (stage.synced !== null && (await syncedOf(open, catalogue)) !== stage.synced)
-        yield { files: [], told: { table: '_sync_info', rows: 0, notice: syncedMeanwhile } }
-      const notice = await allEventsDiffer(open, catalogue, stage)
-      if (notice !== null) yield { files: [], told: { table: 'all_events', rows: 0, notice } }
     },
   }
 }

@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, OperatorError, SourceChanged } from '@heapferry/domain'
-import type { WarehouseRow, Relation, Warehouse, WarehouseOptions, WarehouseWork } from '../warehouse.ts'
+import {
+  isStop,
+  type Relation,
+  type Warehouse,
+  type WarehouseOptions,
+  type WarehouseRow,
+  type WarehouseWork,
+} from '../warehouse.ts'
 import { NotOfKind } from '../write-avro.ts'
 import { parseRedshiftAddress } from './redshift-address.ts'
 import { redshiftCatalogue } from './redshift-catalogue.ts'
@@ -26,7 +33,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
   async function withSession<T>(use: (session: RedshiftSession) => Promise<T>): Promise<T> {
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       try {
-        session ??= await opened(address, options)
+        session ??= await opened(address, options, work.signal)
         hasAnswered = true
         const answer = await use(session)
         if (waitMs > firstWaitMs) work.onWait?.(null)
@@ -34,6 +41,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
       } catch (error) {
         await session?.close()
         session = null
+        if (isStop(error, work.signal)) throw error
         const reason = reasonOf(error)
         // A host that nobody has reached is more likely a wrong one than one that is away.
         const isOurs = error instanceof Error && ours.has(error)

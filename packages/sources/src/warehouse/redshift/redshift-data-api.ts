@@ -28,9 +28,14 @@ const actions = [
  * one; so the settings are in each. Results are kept by AWS for 24 hours, up to 500 MB, with 64 KB to a row.
  * https://docs.aws.amazon.com/redshift-data/latest/APIReference/API_BatchExecuteStatement.html
  *
+ * @param signal ends waiting for a statement, and the statement
  * @throws OperatorError when the address does not tell which cluster it is
  */
-export async function openDataApi(address: RedshiftAddress, options: WarehouseOptions): Promise<RedshiftSession> {
+export async function openDataApi(
+  address: RedshiftAddress,
+  options: WarehouseOptions,
+  signal?: AbortSignal,
+): Promise<RedshiftSession> {
   const { text, database } = address
   const { kind, name, region } = redshiftNameOf(address, options.redshift?.cluster)
   const {
@@ -82,11 +87,18 @@ export async function openDataApi(address: RedshiftAddress, options: WarehouseOp
         case undefined:
       }
       if (performance.now() > untilMs) {
-        await askAws(() => client.send(new CancelStatementCommand({ Id: id })), asked)
+        await cancelled(id)
         throw withState('the statement took too long, and was ended', '57014')
       }
-      await sleep(pollMs)
+      await sleep(pollMs, undefined, signal && { signal }).catch(async (stopped: unknown) => {
+        await cancelled(id)
+        throw stopped
+      })
     }
+  }
+
+  async function cancelled(id: string): Promise<void> {
+    await askAws(() => client.send(new CancelStatementCommand({ Id: id })), asked)
   }
 
   async function* pages(id: string): AsyncGenerator<WarehouseRow[]> {
