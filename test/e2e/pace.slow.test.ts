@@ -13,7 +13,7 @@ test.for([
   { workers: 8, latencyMs: 0, files: 32, fast: 2000, slow: 500 },
   { workers: 2, latencyMs: 1000, files: 10, fast: 2000, slow: 1000 },
 ])(
-  'as PostHog sees it, with $latencyMs ms until it answers, $workers workers keep to the pace within 5 % in every second, use 95 % of it, and change it within 2 s',
+  'as PostHog sees it, with $latencyMs ms until it answers, $workers workers keep to the pace within 5 % in every second, use 95 % of it, and change it within 2 s, to use it when as many are on their way as there are to be',
   async ({ workers, latencyMs, files, fast, slow }, context) => {
     const { folder, run, posthog, redisServer, ledger, start, isComplete } = await crew()
     const source = path.join(folder, 'export')
@@ -61,6 +61,7 @@ test.for([
     expect(worstSecond(atFast)).toBeLessThanOrEqual(fast * 1.05)
     expect(usedShare(atFast, fast)).toBeGreaterThanOrEqual(0.95)
     expect(worstSecond(atSlow)).toBeLessThanOrEqual(slow * 1.05)
-    expect(usedShare(atSlow, slow)).toBeGreaterThanOrEqual(0.95)
+    const settled = atSlow.filter(({ atMs }) => atMs >= slowFromMs + 2000 + latencyMs)
+    expect(usedShare(settled, slow)).toBeGreaterThanOrEqual(0.95)
   },
 )
