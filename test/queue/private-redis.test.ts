@@ -13,6 +13,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openPrivateRedis, type PrivateRedis } from '../../packages/queue/src/private-redis.ts'
 import { startRedis } from '../support/redis-process.ts'
 import { serverCandidates } from '../support/server-candidates.ts'
+import { until } from '../support/until.ts'
 
 let home: string
 const opened: PrivateRedis[] = []
@@ -110,7 +111,13 @@ test('a port whose holder cuts off who connects, as a server does that is just k
     socket.destroy()
     dying.close()
   })
-  await once(dying.listen(Number(new URL(url).port), '127.0.0.1'), 'listening')
+  // A process that has ended may have its port for a moment more.
+  await until('the port is free', () =>
+    once(dying.listen(Number(new URL(url).port), '127.0.0.1'), 'listening').then(
+      () => true,
+      () => false,
+    ),
+  )
   await server.ensure()
   expect(server.url).toBe(url)
 })
