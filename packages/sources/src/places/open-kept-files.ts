@@ -39,27 +39,33 @@ function keptInFolder(root: string): KeptFiles {
   }
 }
 
-/** Links are no files of ours. */
 async function filesBelow(root: string, folder: string): Promise<{ path: string; sizeBytes: number }[]> {
-  const entries = await readdir(path.join(root, folder), { recursive: true, withFileTypes: true }).catch(
-    (cause: unknown) => {
-      if (hasCode(cause, 'ENOENT')) return []
-      throw new OperatorError(
-        `${path.join(root, folder)} cannot be listed: ${errorMessage(cause)}`,
-        'Start the same command as the user who ran producer and workers.',
-        { cause },
-      )
-    },
-  )
-  if (entries.length > 0) await assertInside(root, folder)
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
-  const found = await Promise.all(
+  const files = await filesIn(path.join(root, folder)).catch((cause: unknown) => {
+    if (hasCode(cause, 'ENOENT')) return []
+    throw new OperatorError(
+      `${path.join(root, folder)} cannot be listed: ${errorMessage(cause)}`,
+      'Start the same command as the user who ran producer and workers.',
+      { cause },
+    )
+  })
+  if (files.length > 0) await assertInside(root, folder)
+  return Promise.all(
     files.toSorted().map(async (file) => ({
       path: path.relative(root, file).split(path.sep).join('/'),
       sizeBytes: (await lstat(file)).size,
     })),
   )
-  return found
+}
+
+/** Links are no files of ours, and are not followed: what `recursive` of Node.js 26 does, and Node.js 20 does not. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  const found = entries.map((entry) => {
+    const at = path.join(folder, entry.name)
+    if (entry.isDirectory()) return filesIn(at)
+    return entry.isFile() ? [at] : []
+  })
+  return (await Promise.all(found)).flat()
 }
 
 /** Also where the folder of the run is a link: what it leads to may hold more than was put there for the run. */
