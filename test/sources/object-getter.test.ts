@@ -1,12 +1,10 @@
 import { Readable } from 'node:stream'
 import { GetObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { type HttpRequest, HttpResponse } from '@smithy/core/protocols'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { objectGetter } from '../../packages/sources/src/places/s3/object-getter.ts'
-import { openBucket } from '../../packages/sources/src/places/s3/open-bucket.ts'
 import { awsForTests } from '../support/aws-for-tests.ts'
-import { startFaultProxy } from '../support/fault-proxy.ts'
-import { startS3StandIn } from '../support/s3-stand-in.ts'
+import { bucketOfStandIn } from '../support/bucket-of-stand-in.ts'
 
 awsForTests()
 
@@ -55,7 +53,7 @@ describe('a part of an object is asked for as the AWS SDK would ask, by one requ
 
 describe('an answer that is not the part is understood as by the AWS SDK:', () => {
   test('many objects of a bucket elsewhere are found when they are asked for at once, and nothing was before', async () => {
-    const { place, store, requests } = await opened({ region: 'eu-central-1' })
+    const { place, store, requests } = await bucketOfStandIn({ region: 'eu-central-1' })
     const names = Array.from({ length: 20 }, (_, nth) => `part-${nth}.csv`)
     for (const name of names) await store.put(name, 'user_id\n1\n')
     const sizes = await Promise.all(names.map(async (name) => (await place.open(name)).version.sizeBytes))
@@ -73,7 +71,7 @@ describe('an answer that is not the part is understood as by the AWS SDK:', () =
     [403, 'AccessDenied', 'The credentials need s3:ListBucket'],
     [301, 'PermanentRedirect', "Set AWS_REGION to the bucket's region."],
   ])('%i %s ends the read, with what to do, after one request', async (status, code, hint) => {
-    const { place, faults, requests } = await opened()
+    const { place, faults, requests } = await bucketOfStandIn()
     faults.push({ kind: 'status', status, code })
     await expect(place.open('users.csv')).rejects.toMatchObject({
       name: 'OperatorError',
@@ -84,7 +82,7 @@ describe('an answer that is not the part is understood as by the AWS SDK:', () =
   })
 
   test('credentials that expire between two reads of an object are told', async () => {
-    const { place, faults } = await opened()
+    const { place, faults } = await bucketOfStandIn()
     const { version } = await place.open('users.csv')
     const blob = await place.open('users.csv', version)
     await blob.fill(Buffer.alloc(4), 0)
@@ -117,7 +115,7 @@ describe('an answer that is not the part is understood as by the AWS SDK:', () =
   test('without credentials it is told how to give them', async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', undefined)
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined)
-    const { place, requests } = await opened()
+    const { place, requests } = await bucketOfStandIn()
     await expect(place.open('users.csv')).rejects.toMatchObject({
       message: expect.stringMatching(/^s3:\/\/acme\/users.csv cannot be read: CredentialsProviderError, /),
       hint: expect.stringContaining('AWS_PROFILE'),
@@ -165,18 +163,4 @@ function essence({ method, protocol, hostname, port, path, headers }: HttpReques
   const credential = /Credential=[^,]+/.exec(authorization)?.[0]
   expect([date, agent, credential]).not.toContain(undefined)
   return { method, protocol, hostname, port, path, credential, headers: Object.fromEntries(ofStore) }
-}
-
-async function opened({ region }: { region?: string } = {}) {
-  const store = await startS3StandIn(region === undefined ? {} : { region })
-  const proxy = await startFaultProxy(store.endpoint)
-  const s3 = { endpoint: proxy.endpoint, pathStyle: true, requesterPays: false }
-  const place = await openBucket('s3://acme', s3, { stallMs: 1000, firstPauseMs: 1, longestPauseMs: 1, tries: 3 })
-  onTestFinished(async () => {
-    place.close()
-    await proxy.close()
-    await store.close()
-  })
-  await store.put('users.csv', 'user_id\n1\n')
-  return { place, store, requests: proxy.requests, faults: proxy.faults }
 }

@@ -1,11 +1,11 @@
 import { defaultMapping } from '@heapferry/domain'
-import { discover, inspectExport, inspectFile, type S3Options, sourceAt } from '@heapferry/sources'
+import { discover, inspectExport, inspectFile, sourceAt } from '@heapferry/sources'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createClient } from '../../packages/sources/src/places/s3/create-client.ts'
 import { openBucket } from '../../packages/sources/src/places/s3/open-bucket.ts'
 import { awsForTests } from '../support/aws-for-tests.ts'
-import { startFaultProxy } from '../support/fault-proxy.ts'
-import { type StandInOptions, startS3StandIn } from '../support/s3-stand-in.ts'
+import { bucketOfStandIn } from '../support/bucket-of-stand-in.ts'
+import { startS3StandIn } from '../support/s3-stand-in.ts'
 import { avroTable } from '../support/sample-dump.ts'
 import { until } from '../support/until.ts'
 import { bucketContract, bucketSource } from './bucket-contract.ts'
@@ -20,7 +20,7 @@ sourceContract(
 
 describe('a bucket', () => {
   test('elsewhere is found without a region, at the price of one request', async () => {
-    const { place, requests } = await opened({ region: 'eu-central-1' })
+    const { place, requests } = await bucketOfStandIn({ region: 'eu-central-1' })
     await place.list()
     await place.list()
     expect(requests).toHaveLength(3)
@@ -28,13 +28,13 @@ describe('a bucket', () => {
   })
 
   test('elsewhere is found also where several ask for it at once', async () => {
-    const { place } = await opened({ region: 'eu-central-1' })
+    const { place } = await bucketOfStandIn({ region: 'eu-central-1' })
     const lists = await Promise.all(Array.from({ length: 10 }, () => place.list()))
     expect(new Set(lists.flat())).toEqual(new Set(['users.csv']))
   })
 
   test('elsewhere is written to at the price of one request, also where nothing was asked before', async () => {
-    const { place, requests } = await opened({ region: 'eu-central-1' })
+    const { place, requests } = await bucketOfStandIn({ region: 'eu-central-1' })
     await place.put('new.csv', [Buffer.from('user_id\n'), Buffer.from('7\n')])
     expect(requests).toHaveLength(2)
     expect(await textAt(place, 'new.csv')).toBe('user_id\n7\n')
@@ -42,7 +42,7 @@ describe('a bucket', () => {
 
   test('is asked in the region of AWS_REGION first', async () => {
     vi.stubEnv('AWS_REGION', 'eu-central-1')
-    const { place, requests } = await opened({ region: 'eu-central-1' })
+    const { place, requests } = await bucketOfStandIn({ region: 'eu-central-1' })
     await place.list()
     expect(requests).toHaveLength(1)
   })
@@ -62,7 +62,7 @@ describe('a bucket', () => {
   })
 
   test('whose readers pay is refused to those who did not say that they do, with what to say', async () => {
-    const { place } = await opened({ requesterPays: true })
+    const { place } = await bucketOfStandIn({ requesterPays: true })
     await expect(place.list()).rejects.toMatchObject({
       message: expect.stringContaining('s3://acme/ cannot be listed: AccessDenied'),
       hint: expect.stringContaining('HEAPFERRY_S3_REQUESTER_PAYS=true'),
@@ -70,7 +70,7 @@ describe('a bucket', () => {
   })
 
   test('whose readers pay is read by those who say that they do', async () => {
-    const { place } = await opened({ requesterPays: true }, { requesterPays: true })
+    const { place } = await bucketOfStandIn({ requesterPays: true }, { requesterPays: true })
     expect(await place.list()).toHaveLength(1)
     const { version } = await place.open('users.csv')
     const blob = await place.open('users.csv', version)
@@ -81,7 +81,7 @@ describe('a bucket', () => {
   test('without credentials is told with the ways to give them', async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', undefined)
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined)
-    const { place } = await opened({})
+    const { place } = await bucketOfStandIn({})
     await expect(place.list()).rejects.toMatchObject({
       message: expect.stringMatching(/^s3:\/\/acme\/ cannot be listed: CredentialsProviderError, /),
       hint: expect.stringContaining('AWS_PROFILE'),
@@ -89,7 +89,7 @@ describe('a bucket', () => {
   })
 
   test('of a store that does not know If-Match is still never mixed with another version', async () => {
-    const { place, store } = await opened({ ignoresIfMatch: true })
+    const { place, store } = await bucketOfStandIn({ ignoresIfMatch: true })
     const blob = await place.open('users.csv')
     await blob.close()
     await store.put('users.csv', 'user_id\n2\n')
@@ -99,7 +99,7 @@ describe('a bucket', () => {
   })
 
   test('that never answers is told as a matter of the network when a person waits for the answer', async () => {
-    const { place, faults } = await opened({})
+    const { place, faults } = await bucketOfStandIn({})
     faults.push({ kind: 'reset', afterBytes: 0 }, { kind: 'reset', afterBytes: 0 }, { kind: 'reset', afterBytes: 0 })
     await expect(place.list()).rejects.toMatchObject({
       name: 'OperatorError',
@@ -117,7 +117,7 @@ describe('a bucket', () => {
   })
 
   test('is inspected with one request a file', async () => {
-    const { place, store, requests } = await opened({})
+    const { place, store, requests } = await bucketOfStandIn({})
     const blob = await place.open('users.csv')
     await blob.fill(Buffer.alloc(4), 0)
     await blob.fill(Buffer.alloc(10), 0)
@@ -159,7 +159,7 @@ describe('a bucket', () => {
   })
 
   test('is asked once for a small file, however its reader goes about it', async () => {
-    const { place, store, requests } = await opened({})
+    const { place, store, requests } = await bucketOfStandIn({})
     const columns = ['event_id', 'user_id', 'time'].map((name) => ({ name, type: 'string', union: 'bare' }) as const)
     await store.put('clicks.avro', avroTable(columns, [{ event_id: '1', user_id: '1', time: '2023-01-02' }], 'snappy'))
     const { files } = await inspectFile(place, { path: 'clicks.avro' }, defaultMapping)
@@ -171,7 +171,7 @@ describe('a bucket', () => {
   })
 
   test('is not read beyond the end of an object: that is a fault of the reader', async () => {
-    const { place } = await opened({})
+    const { place } = await bucketOfStandIn({})
     const blob = await place.open('users.csv')
     await expect(blob.fill(Buffer.alloc(11), 0)).rejects.toThrow('users.csv: 11 bytes expected, the object has 10')
     await blob.close()
@@ -184,18 +184,4 @@ async function textAt(place: Awaited<ReturnType<typeof openBucket>>, file: strin
   await blob.fill(text, 0)
   await blob.close()
   return text.toString()
-}
-
-async function opened(standIn: StandInOptions, options: Partial<S3Options> = {}) {
-  const store = await startS3StandIn(standIn)
-  const proxy = await startFaultProxy(store.endpoint)
-  const s3 = { endpoint: proxy.endpoint, pathStyle: true, requesterPays: false, ...options }
-  const place = await openBucket('s3://acme', s3, { stallMs: 1000, firstPauseMs: 1, longestPauseMs: 1, tries: 3 })
-  onTestFinished(async () => {
-    place.close()
-    await proxy.close()
-    await store.close()
-  })
-  await store.put('users.csv', 'user_id\n1\n')
-  return { place, store, requests: proxy.requests, faults: proxy.faults }
 }

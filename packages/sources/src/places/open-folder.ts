@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { errorMessage, type FileVersion, isSameVersion, OperatorError } from '@heapferry/domain'
 import type { Blob } from './blob.ts'
+import { entriesBelow } from './entries-below.ts'
 import type { ExportPlace } from './open-place.ts'
 import { sourceChanged } from './source-changed.ts'
 
@@ -20,7 +21,7 @@ export function openFolder(root: string): ExportPlace {
 
 /** Hidden files and folders are left out: desktops and editors make them, exports do not. But for those that tell a Hudi table. */
 async function listFolder(root: string): Promise<string[]> {
-  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
+  const entries = await entriesBelow(root).catch((cause: unknown) => {
     throw new OperatorError(
       `${root} cannot be listed: ${errorMessage(cause)}`,
       'Check that this user may read the folder and everything below it.',
@@ -28,7 +29,6 @@ async function listFolder(root: string): Promise<string[]> {
     )
   })
   return entries
-    .filter((entry) => !entry.isDirectory())
     .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'))
     .filter((file) => !file.split('/').some((part) => part.startsWith('.') && !part.startsWith('.hoodie')))
     .toSorted()

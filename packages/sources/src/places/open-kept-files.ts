@@ -1,6 +1,7 @@
-import { lstat, readdir, realpath, rmdir, unlink } from 'node:fs/promises'
+import { lstat, realpath, rmdir, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { errorMessage, type KeptFiles, OperatorError, type RunId } from '@heapferry/domain'
+import { entriesBelow } from './entries-below.ts'
 import type { S3Options } from './open-place.ts'
 
 /** The files of a work store, to be deleted. @throws OperatorError when `root` is no place */
@@ -39,8 +40,9 @@ function keptInFolder(root: string): KeptFiles {
   }
 }
 
+/** Links are no files of ours. */
 async function filesBelow(root: string, folder: string): Promise<{ path: string; sizeBytes: number }[]> {
-  const files = await filesIn(path.join(root, folder)).catch((cause: unknown) => {
+  const entries = await entriesBelow(path.join(root, folder)).catch((cause: unknown) => {
     if (hasCode(cause, 'ENOENT')) return []
     throw new OperatorError(
       `${path.join(root, folder)} cannot be listed: ${errorMessage(cause)}`,
@@ -48,24 +50,14 @@ async function filesBelow(root: string, folder: string): Promise<{ path: string;
       { cause },
     )
   })
-  if (files.length > 0) await assertInside(root, folder)
+  if (entries.length > 0) await assertInside(root, folder)
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
   return Promise.all(
     files.toSorted().map(async (file) => ({
       path: path.relative(root, file).split(path.sep).join('/'),
       sizeBytes: (await lstat(file)).size,
     })),
   )
-}
-
-/** Links are no files of ours, and are not followed: what `recursive` of Node.js 26 does, and Node.js 20 does not. */
-async function filesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true })
-  const found = entries.map((entry) => {
-    const at = path.join(folder, entry.name)
-    if (entry.isDirectory()) return filesIn(at)
-    return entry.isFile() ? [at] : []
-  })
-  return (await Promise.all(found)).flat()
 }
 
 /** Also where the folder of the run is a link: what it leads to may hold more than was put there for the run. */
