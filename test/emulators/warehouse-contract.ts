@@ -229,7 +229,15 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
     return { isPlanned: text !== '', files: await Promise.all(files) }
   }
 
-  const allIds = (): string[] => Array.from({ length: warehouse.tapRows }, (_, index) => String(index + 1)).toSorted()
+  /** How many taps are not in the stage once each, and a few of them. */
+  async function wrongTaps(open: Opened): Promise<{ count: number; some: string[] }> {
+    const times = new Map(Array.from({ length: warehouse.tapRows }, (_, index) => [String(index + 1), 0]))
+    // Of what is no tap one is one too many.
+    for (const id of await staged(open)) times.set(id, (times.get(id) ?? 1) + 1)
+    const wrong = [...times].filter(([, count]) => count !== 1)
+    return { count: wrong.length, some: wrong.slice(0, 5).map(([id, count]) => `${id} is there ${count} times`) }
+  }
+  const none = { count: 0, some: [] }
 
   describe(`${name}, a table of several windows`, () => {
     beforeAll(() => warehouse.makeTaps())
@@ -241,7 +249,7 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       expect((await warehouse.queries()) - before).toBe(3)
       const taps = open.unloading.stage.tables.find(({ table }) => table === 'taps')
       expect(taps?.windows.length).toBeGreaterThan(1)
-      expect((await staged(open)).join()).toBe(allIds().join())
+      expect(await wrongTaps(open)).toEqual(none)
     })
 
     test('a sync of Heap while it is unloaded is told', async () => {
@@ -277,7 +285,7 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       expect(open.waits.filter((reason) => reason !== null).length).toBeGreaterThanOrEqual(3)
       expect(open.waits.at(-1)).toBe(null)
       expect((await warehouse.queries()) - before).toBe(3)
-      expect((await staged(open)).join()).toBe(allIds().join())
+      expect(await wrongTaps(open)).toEqual(none)
     })
 
     test('an answer that lacks rows is not taken for the end: nothing of the table is handed out', async () => {
@@ -295,7 +303,7 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       if (!open.unloading.isWhole()) expect(open.unloading.sealed().filter(({ table }) => table === 'taps')).toEqual([])
       const again = await opened()
       await toEnd(again)
-      expect((await staged(again)).join()).toBe(allIds().join())
+      expect(await wrongTaps(again)).toEqual(none)
     })
 
     test('a result that is gone costs its table, of which nothing was handed out; files of others stay', async () => {
@@ -324,7 +332,7 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       const after = await sealedFiles()
       const kept = before.files.filter(([file]) => handedOutBefore.includes(file))
       expect(after.files).toEqual(expect.arrayContaining(kept))
-      expect((await staged(again)).join()).toBe(allIds().join())
+      expect(await wrongTaps(again)).toEqual(none)
     })
 
     test.each([
@@ -342,14 +350,14 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       const again = await opened()
       await toEnd(again)
       expect((await sealedFiles()).files).toEqual(expect.arrayContaining(before.files))
-      expect((await staged(again)).join()).toBe(allIds().join())
+      expect(await wrongTaps(again)).toEqual(none)
     })
 
     test('a column that was added since stays out', async () => {
       const open = await opened()
       await warehouse.alter('add a column')
-      await toEnd(open)
-      expect((await staged(open)).join()).toBe(allIds().join())
+      expect(await toEnd(open)).toEqual([])
+      expect(await wrongTaps(open)).toEqual(none)
     })
 
     test.skipIf(!canMount())('a full disk is told with its place, and with room again the same goes on', async () => {
@@ -363,7 +371,7 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       execFileSync('mount', ['-o', 'remount,size=50m', path.join(folder, 'stage')])
       const again = await opened()
       await toEnd(again)
-      expect((await staged(again)).join()).toBe(allIds().join())
+      expect(await wrongTaps(again)).toEqual(none)
     })
 
     test('a producer that is killed wherever it is goes on, and asks for no table and no sealed window again', async () => {
