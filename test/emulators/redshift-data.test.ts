@@ -304,23 +304,22 @@ test('a cluster that works on too many statements is waited for, and it is said'
   expect(waits.at(-1)).toBe(null)
 })
 
-test('Ctrl-C ends a statement that is waited for, there too, be it of a plan or of a run that goes on later', async () => {
-  const isCancelled = (): boolean => api.asked.at(-1)?.operation === 'CancelStatement'
-  const asked = async (): Promise<boolean> =>
-    api.ends.length === 0 && api.asked.at(-1)?.operation === 'DescribeStatement'
-  api.ends.push({ on: /users/, status: 'STARTED' })
-  const plan = heapferry(['plan', source], surroundings())
-  await until('the plan waits for a statement', asked)
-  plan.child.kill('SIGINT')
-  expect(await plan.ended).toMatchObject({ code: 130, stderr: expect.not.stringContaining('bug') })
-  expect(isCancelled()).toBe(true)
-
-  api.ends.push({ on: /select .*colour/, status: 'STARTED' })
-  const producer = enqueue()
-  await until('the producer waits for a statement', asked)
-  producer.child.kill('SIGINT')
-  expect(await producer.ended).toMatchObject({ code: 130, stderr: expect.not.stringContaining('bug') })
-  expect(isCancelled()).toBe(true)
+test('Ctrl-C ends a statement that is waited for, there too, be it of a plan, of a run that looks at what there is or of one that unloads', async () => {
+  for (const [on, begin] of [
+    [/users/, () => heapferry(['plan', source], surroundings())],
+    [/users/, () => enqueue()],
+    [/select .*colour/, () => enqueue()],
+  ] as const) {
+    api.ends.push({ on, status: 'STARTED' })
+    const command = begin()
+    await until(
+      'it waits for a statement',
+      () => api.ends.length === 0 && api.asked.at(-1)?.operation === 'DescribeStatement',
+    )
+    command.child.kill('SIGINT')
+    expect(await command.ended).toMatchObject({ code: 130, stderr: expect.not.stringContaining('bug') })
+    expect(api.asked.at(-1)).toMatchObject({ operation: 'CancelStatement' })
+  }
   await run()
   expect(await eventsOf('home')).toEqual(await eventsByHand())
 })

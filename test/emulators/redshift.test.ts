@@ -3,7 +3,8 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { Report } from '@heapferry/migration'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../support/folder.ts'
 import { heapferry } from '../support/heapferry.ts'
 import { heapferryHere } from '../support/heapferry-here.ts'
@@ -342,6 +343,45 @@ test('a producer that is killed wherever it is goes on, reads no sealed window a
   expect(ours.length).toBe(byHand.lines.length)
   expect(ours.findIndex((line, index) => line !== byHand.lines[index])).toBe(-1)
 }, 900_000)
+
+test('Ctrl-C ends a statement that is waited for, in the cluster too, be it of a plan, of a run that looks at what there is or of one that unloads', async () => {
+  await makeHeap(postgres)
+  await granted()
+  const other = new pg.Client({ host: '127.0.0.1', port: postgres.port, user: 'postgres', database: 'postgres' })
+  await other.connect()
+  onTestFinished(() => other.end())
+  const statements = async (): Promise<number> =>
+    (await postgres.query(`select 1 from pg_stat_activity where usename = 'heapferry' and wait_event_type = 'Lock'`))
+      .length
+  const lock = (): Promise<unknown> => other.query(`begin; lock table ${schema}.pageviews in access exclusive mode`)
+  async function stopped(command: ReturnType<typeof heapferry>): Promise<void> {
+    await until('a statement waits', async () => (await statements()) > 0)
+    command.child.kill('SIGINT')
+    expect(await command.ended).toMatchObject({ code: 130, stderr: expect.not.stringContaining('→') })
+    expect(await statements()).toBe(0)
+  }
+  const run = ['run', source(), ...flags('ours'), '--workers', '1', '--no-dashboard']
+  const enqueue = ['enqueue', source(), ...flags('ours')]
+  await lock()
+  for (const args of [['plan', source()], enqueue, run]) await stopped(heapferry(args, surroundings('ours')))
+  expect((await heapferryHere(['status', 'r'], surroundings('ours'))).stderr).toContain('There is no run r')
+  await other.query('rollback')
+
+  const unloads = heapferry(run, surroundings('ours'))
+  await until('people are unloaded', async () => (await unloaded()).includes('"path":"users/'))
+  await lock()
+  await stopped(unloads)
+  await other.query('rollback')
+  expect((await heapferry(run, surroundings('ours')).ended).code).toBe(3)
+  await unloadByHand(postgres, path.join(folder, 'csv'), tables)
+  const ours = await linesBelow(eventsOf('ours'))
+  expect(ours).toEqual((await migrated(path.join(folder, 'csv'), 'hand')).lines)
+
+  async function unloaded(): Promise<string> {
+    return readFile(path.join(folder, 'ours/runs/r/stage/stage.json'), 'utf8').catch(() => '')
+  }
+})
+
 function exact(count: number): object {
   return { count, exact: true }
 }

@@ -86,8 +86,13 @@ export async function startBqemulator(): Promise<TestBigquery> {
     jobs: new Map(),
   }
   const views = new Set<string>()
-  // Rows of two answers get mixed up where it is asked for both at once.
   let turn: Promise<unknown> = Promise.resolve()
+  /** Rows of two answers get mixed up where it is asked for both at once: also of what a test asks while pages are on their way. */
+  function inTurn<T>(asked: () => Promise<T>): Promise<T> {
+    const answered = turn.then(asked)
+    turn = answered.catch(() => {})
+    return answered
+  }
   const front = createServer((request, response) => {
     answer(request, response).catch(() => response.destroy())
   })
@@ -121,7 +126,7 @@ export async function startBqemulator(): Promise<TestBigquery> {
         bigquery.jobs.set(jobReference.jobId, configuration.query)
       }
     }
-    const passing = turn.then(async () => {
+    const { status, text } = await inTurn(async () => {
       const answered = await fetch(new URL(request.url ?? '/', emulator), {
         method: request.method ?? 'GET',
         headers: { 'content-type': 'application/json' },
@@ -129,8 +134,6 @@ export async function startBqemulator(): Promise<TestBigquery> {
       })
       return { status: answered.status, text: await answered.text() }
     })
-    turn = passing.catch(() => {})
-    const { status, text } = await passing
     await putWritten()
     if (request.method === 'GET' && bigquery.miscounts === 'next' && /"rowCount":"\d+"/.test(text))
       bigquery.miscounts = request.url ?? ''
@@ -155,7 +158,7 @@ export async function startBqemulator(): Promise<TestBigquery> {
 
   async function run(...statements: string[]): Promise<void> {
     for (const query of statements) {
-      const said = await post(`${base}/queries`, { query, useLegacySql: false })
+      const said = await inTurn(() => post(`${base}/queries`, { query, useLegacySql: false }))
       if (said.errors.length > 0) throw new Error(`${query.slice(0, 300)}: ${JSON.stringify(said.errors)}`)
       const view = /^create (?:or replace )?view \w+\.(\w+)/i.exec(query)?.[1]
       if (view !== undefined) views.add(view)
@@ -167,8 +170,8 @@ export async function startBqemulator(): Promise<TestBigquery> {
     run,
     async emptyDataset(dataset: string) {
       views.clear()
-      await fetch(`${base}/datasets/${dataset}?deleteContents=true`, { method: 'DELETE' })
-      await post(`${base}/datasets`, { datasetReference: { projectId: project, datasetId: dataset } })
+      await inTurn(() => fetch(`${base}/datasets/${dataset}?deleteContents=true`, { method: 'DELETE' }))
+      await inTurn(() => post(`${base}/datasets`, { datasetReference: { projectId: project, datasetId: dataset } }))
     },
     async close() {
       front.closeAllConnections()

@@ -374,6 +374,24 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       expect(await wrongTaps(again)).toEqual(none)
     })
 
+    test('Ctrl-C ends what waits for an answer: a plan, a run that looks at what there is, and one that unloads, which goes on later', async () => {
+      const run = ['run', warehouse.source, ...flags('ours'), '--workers', '1', '--no-dashboard']
+      for (const [on, args] of [
+        [/./, ['plan', warehouse.source]],
+        [/./, run],
+        [warehouse.asksForRows, run],
+      ] as const) {
+        proxy.faults.push({ on, kind: 'silence' })
+        const command = heapferry(args, surroundings('ours', proxy.endpoint))
+        await until('an answer is waited for', () => proxy.faults.length === 0)
+        command.child.kill('SIGINT')
+        expect(await command.ended).toMatchObject({ code: 130, stderr: expect.not.stringMatching(/→|bug/) })
+      }
+      expect((await heapferry(run, surroundings('ours', proxy.endpoint)).ended).code).toBe(0)
+      const lines = await linesBelow(eventsOf('ours'))
+      expect(new Set(lines.filter((line) => line.includes('taps'))).size).toBe(warehouse.tapRows)
+    })
+
     test('a producer that is killed wherever it is goes on, and asks for no table and no sealed window again', async () => {
       const stage = path.join(folder, 'ours/runs/r/stage')
       const queries = await warehouse.queries()

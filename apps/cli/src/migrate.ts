@@ -29,6 +29,7 @@ export interface Migration {
 
 const lookEveryMs = 500
 const lastLookMs = 2000
+const producerEndsMs = 3000
 // So many looks at a queue that has nothing to do: a worker takes a finished chunk out before the ledger is read.
 const quietLooksUntilStuck = 4
 
@@ -113,6 +114,8 @@ async function untilOver(
     enough.abort()
   }
   await unlessAborted(outcome, stop)
+  // It ends what a warehouse does for it. What it does not leave, as where Redis is away, ends with the process, and loses nothing.
+  await Promise.race([outcome.catch(() => {}), sleep(producerEndsMs, undefined, { ref: false })])
   return 'over'
 }
 

@@ -97,20 +97,30 @@ export interface Production {
   by: string
 }
 
+export interface OpeningOptions {
+  s3: S3Options
+  store: string
+  warehouse: WarehouseOptions
+  /** Ends asking a warehouse what there is. */
+  signal?: AbortSignal
+}
+
 // 8 MB: a worker has it done in seconds, so little is repeated after a crash; a terabyte makes 125,000 chunks.
 const chunkBytes = 8 * 1024 * 1024
 
 /**
  * Looks at the export and creates its run, or finds the one that the same command created before; leaves in the work store
  * what may be read for it.
- * @throws OperatorError when the source cannot be read, or the run was created with something else
+ * @throws OperatorError when the source cannot be read, or the run was created with something else; an AbortError when the
+ *   signal comes while a warehouse is asked
  */
 export async function openRun(
   request: RunRequest,
   ledger: RunLedger & FileLedger & Pick<TimelineLedger, 'nowMs' | 'timeline'>,
-  { s3, store, warehouse }: { s3: S3Options; store: string; warehouse: WarehouseOptions },
+  options: OpeningOptions,
 ): Promise<Production> {
-  const unloading = isWarehouse(request.source) ? await unloadingOf(request, ledger, { s3, store, warehouse }) : null
+  const { s3, store } = options
+  const unloading = isWarehouse(request.source) ? await unloadingOf(request, ledger, options) : null
   const name = unloading?.address ?? sourceName(request.source)
   const idAt = (root: string) => request.name ?? nameOf(unloading === null ? root : '', name, request.destination)
   const discovery =
@@ -175,7 +185,7 @@ export async function openRun(
 function unloadingOf(
   { source, stage, name, destination, mapping }: RunRequest,
   ledger: Pick<TimelineLedger, 'timeline'>,
-  options: { s3: S3Options; store: string; warehouse: WarehouseOptions },
+  options: OpeningOptions,
 ): Promise<RunUnloading> {
   const placesOf = async (address: string) => {
     const id = name ?? nameOf('', address, destination)

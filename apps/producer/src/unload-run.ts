@@ -46,14 +46,19 @@ const sayEveryMs = 2000
 /**
  * Goes on with what was unloaded into a place; where nothing was, looks into the warehouse first. Where all is there the
  * warehouse is not asked, and no password is needed.
- * @throws OperatorError when it cannot be reached, or not be unloaded as it is
+ * @param signal ends looking into it
+ * @throws OperatorError when it cannot be reached, or not be unloaded as it is; an AbortError when the signal comes
  */
 export async function openRunUnloading(
   source: string,
   { placesOf, mapping }: { placesOf(address: string): Promise<StagePlaces>; mapping: Mapping },
-  { s3, warehouse: options }: { s3: S3Options; warehouse: WarehouseOptions },
+  {
+    s3,
+    warehouse: options,
+    signal: stopLooking,
+  }: { s3: S3Options; warehouse: WarehouseOptions; signal?: AbortSignal | undefined },
 ): Promise<RunUnloading> {
-  const looking = await openWarehouse(source, options)
+  const looking = await openWarehouse(source, options, { ...(stopLooking && { signal: stopLooking }) })
   const { address } = looking
   const { root, bucket } = await placesOf(address)
   const place = await openPlace(root, s3)

@@ -4,15 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command } from 'commander'
-import { createLogger, requireProject, s3OptionsOf, warehouseOptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, requireProject } from '@heapferry/config'
 import { defaultMapping, RunId } from '@heapferry/domain'
 import { startFakePostHog } from '@heapferry/fake-posthog'
-import { openRun } from '@heapferry/producer'
 import { writeSampleExport } from '@heapferry/sample-export'
 import { exitCodes } from '../exit-codes.ts'
 import { typed } from '../installation.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
+import { openRequestedRun } from '../open-requested-run.ts'
 import { settingsFrom } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
@@ -78,11 +78,11 @@ async function demo(): Promise<void> {
         pace: undefined,
         by: person(),
       }
-      const production = await openRun(request, opened.ledger, {
-        s3: s3OptionsOf(settings),
-        store: workStoreOf(settings),
-        warehouse: warehouseOptionsOf(settings),
-      })
+      const production = await openRequestedRun(request, opened.ledger, settings, stop)
+      if (production === null) {
+        process.exitCode = exitCodes.stopped
+        return
+      }
       const status = await migrate({
         production,
         opened,

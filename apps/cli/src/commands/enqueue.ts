@@ -1,12 +1,13 @@
 import path from 'node:path'
 import { grouped } from '@heapferry/migration'
 import { Command } from 'commander'
-import { createLogger, requireDestination, s3OptionsOf, warehouseOptionsOf, workStoreOf } from '@heapferry/config'
+import { createLogger, requireDestination, s3OptionsOf, workStoreOf } from '@heapferry/config'
 import { visible } from '@heapferry/domain'
-import { openRun, produce } from '@heapferry/producer'
+import { produce } from '@heapferry/producer'
 import { openWorkStore } from '@heapferry/sources'
 import { exitCodes } from '../exit-codes.ts'
 import { openLedger } from '../open-ledger.ts'
+import { openRequestedRun } from '../open-requested-run.ts'
 import { openQueues } from '../open-queues.ts'
 import { openScratch } from '../open-scratch.ts'
 import { options, settingsFrom, sourceForms } from '../options.ts'
@@ -50,11 +51,11 @@ async function enqueue(source: string, flags: RunFlags): Promise<void> {
   const { ledger, redis, close } = await openLedger(settings, logger, 'works')
   health.askFrom(redis)
   try {
-    const production = await openRun(request, ledger, {
-      s3: s3OptionsOf(settings),
-      store: workStoreOf(settings),
-      warehouse: warehouseOptionsOf(settings),
-    })
+    const production = await openRequestedRun(request, ledger, settings, stop)
+    if (production === null) {
+      process.exitCode = exitCodes.stopped
+      return
+    }
     const { run } = production
     for (const notice of production.notices) say(visible(notice))
     const queues = openQueues(redis, run.id, logger)

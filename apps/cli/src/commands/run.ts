@@ -1,20 +1,12 @@
 import { Command } from 'commander'
-import {
-  createLogger,
-  homeOf,
-  requireDestination,
-  s3OptionsOf,
-  shownSettings,
-  warehouseOptionsOf,
-  workStoreOf,
-} from '@heapferry/config'
+import { createLogger, homeOf, requireDestination, shownSettings } from '@heapferry/config'
 import { destinationText, OperatorError, type Run, type RunLedger, visible, visibleJson } from '@heapferry/domain'
 import { duration, grouped, hasCompleted, type RunStatus, wantedToGoOn } from '@heapferry/migration'
-import { openRun } from '@heapferry/producer'
 import { assertReachable } from '../assert-reachable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { migrate } from '../migrate.ts'
 import { openLedger } from '../open-ledger.ts'
+import { openRequestedRun } from '../open-requested-run.ts'
 import { options, settingsFrom, sourceForms, upTo999 } from '../options.ts'
 import { answer, say } from '../print.ts'
 import { person } from '../person.ts'
@@ -78,11 +70,11 @@ async function run(source: string, flags: Flags): Promise<void> {
   await assertReachable(destination, apiKey, settings)
   const opened = await openLedger(settings, logger, 'works')
   try {
-    const production = await openRun(request, opened.ledger, {
-      s3: s3OptionsOf(settings),
-      store: workStoreOf(settings),
-      warehouse: warehouseOptionsOf(settings),
-    })
+    const production = await openRequestedRun(request, opened.ledger, settings, stop)
+    if (production === null) {
+      process.exitCode = exitCodes.stopped
+      return
+    }
     const { id } = production.run
     const fileLogger = createLogger({
       level: settings.LOG_LEVEL,

@@ -97,7 +97,8 @@ export function bigqueryApi(address: BigqueryAddress, options: WarehouseOptions,
       const fault = faultIn(text, response.status)
       return { kind: 'refused' as const, fault, retryAfterMs: secondsOf(response.headers.get('retry-after')) * 1000 }
     } catch (error) {
-      if (error instanceof OperatorError || work.signal?.aborted) throw error
+      work.signal?.throwIfAborted()
+      if (error instanceof OperatorError) throw error
       return { kind: 'silent' as const, error: plainError(error) }
     }
   }

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, OperatorError, SourceChanged } from '@heapferry/domain'
 import {
-  isStop,
   type Relation,
   type Warehouse,
   type WarehouseOptions,
@@ -33,6 +32,7 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
   async function withSession<T>(use: (session: RedshiftSession) => Promise<T>): Promise<T> {
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       try {
+        work.signal?.throwIfAborted()
         session ??= await opened(address, options, work.signal)
         hasAnswered = true
         const answer = await use(session)
@@ -41,15 +41,15 @@ export function openRedshift(source: string, options: WarehouseOptions, work: Wa
       } catch (error) {
         await session?.close()
         session = null
-        if (isStop(error, work.signal)) throw error
+        // Whatever it was that failed.
+        work.signal?.throwIfAborted()
         const reason = reasonOf(error)
         // A host that nobody has reached is more likely a wrong one than one that is away.
         const isOurs = error instanceof Error && ours.has(error)
         if (isOurs || !isPassing(reason) || !(hasAnswered || isThrottled(reason)))
           throw isOurs ? error : faultOf(error, address, options.tls ?? 'verify')
         work.onWait?.(errorMessage(reason))
-        await sleep(waitMs, undefined, { ...(work.signal && { signal: work.signal }) }).catch(() => {})
-        if (work.signal?.aborted) throw error
+        await sleep(waitMs, undefined, { ...(work.signal && { signal: work.signal }) })
       }
     }
   }

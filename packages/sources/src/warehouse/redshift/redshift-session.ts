@@ -33,14 +33,20 @@ const graceMs = 15_000
 const connectTimeoutMs = 30_000
 const keepAliveMs = 30_000
 const goodbyeMs = 1000
+const cancelMs = 2000
 
 /**
  * No cursor of `pg-cursor` or `pg-query-stream` may be used here: Redshift ignores their limit of rows, and sends all at
  * once. It works with PostgreSQL, so no test would tell. DECLARE and FETCH are the documented way.
  *
+ * @param signal ends the statement that is waited for, and the session
  * @throws OperatorError when there is nothing to connect to, or nobody is let in
  */
-export async function connectRedshift(address: RedshiftAddress, options: WarehouseOptions): Promise<RedshiftSession> {
+export async function connectRedshift(
+  address: RedshiftAddress,
+  options: WarehouseOptions,
+  signal?: AbortSignal,
+): Promise<RedshiftSession> {
   const { default: pg } = await loadPeer(() => import('pg'), {
     what: 'A Redshift is read by the npm package pg',
     install: 'pg',
@@ -101,14 +107,35 @@ export async function connectRedshift(address: RedshiftAddress, options: Warehou
       return Number(counted)
     },
     async close() {
+      signal?.removeEventListener('abort', stop)
       if (broken === undefined) await Promise.race([client.end(), sleep(goodbyeMs)])
       socket.destroy()
     },
   }
+  let pid: number | null = null
+  /** The cluster would go on with a statement whose reader is gone: https://docs.aws.amazon.com/redshift/latest/dg/PG_CANCEL_BACKEND.html */
+  async function cancelStatement(): Promise<void> {
+    if (pid === null) return
+    const other = await connectRedshift(address, options)
+    try {
+      await other.query(`select pg_cancel_backend(${pid})`)
+    } finally {
+      await other.close()
+    }
+  }
+  function stop(): void {
+    // Where that cannot be asked, its timeout ends the statement.
+    const asked = cancelStatement().catch(() => {})
+    void Promise.race([asked, sleep(cancelMs)]).finally(() => socket.destroy())
+  }
+  signal?.addEventListener('abort', stop)
   try {
     await client.connect()
     for (const setting of redshiftSettings(options.timeoutMs)) await query(setting)
+    const [[answer] = []] = await query('select pg_backend_pid()')
+    pid = Number(answer)
   } catch (error) {
+    signal?.removeEventListener('abort', stop)
     socket.destroy()
     throw faultOf(error, address, tls)
   }

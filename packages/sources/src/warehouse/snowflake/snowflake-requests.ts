@@ -79,6 +79,7 @@ export function snowflakeRequests(
       } catch (error) {
         if (isOfOldToken(error) && JSON.stringify(options.credentials()) !== JSON.stringify(credentials)) continue
         if (error instanceof SnowflakeRefusal) throw refusedText(error, context())
+        work.signal?.throwIfAborted()
         // A host that nobody has reached is more likely a wrong one than one that is away.
         if (!(error instanceof Passing) || !(hasAnswered || error.isThrottled)) throw unreachable(error)
         work.onWait?.(error.message)
@@ -138,7 +139,8 @@ export function snowflakeRequests(
         clearTimeout(silence)
       }
     }
-    const response = await heard(fetch(url, { ...init, signal: ending.signal }))
+    const signal = work.signal ? AbortSignal.any([ending.signal, work.signal]) : ending.signal
+    const response = await heard(fetch(url, { ...init, signal }))
 
     async function* chunksOf(): AsyncGenerator<Buffer> {
       const reader = response.body?.getReader()
