@@ -202,8 +202,8 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
     return notices
   }
 
-  /** What is in the stage of a column of taps, sorted. */
-  async function staged({ place, unloading }: Opened, column = 'event_id'): Promise<string[]> {
+  /** The ids of the taps that are in the stage. */
+  async function staged({ place, unloading }: Opened): Promise<string[]> {
     const discovery = { place, files: unloading.sealed().filter(({ table }) => table === 'taps'), notices: [] }
     const values: string[] = []
     for (const one of await inspectExport(discovery, defaultMapping)) {
@@ -211,9 +211,9 @@ export function warehouseContract(name: string, start: () => Promise<TestWarehou
       for (const file of one.files)
         for await (const slice of sourceAt(place).readAll(file))
           for (const row of slice.rows)
-            values.push(row.kind === 'row' ? (row.values[row.columns.indexOf(column)] ?? '') : 'unreadable')
+            values.push(row.kind === 'row' ? (row.values[row.columns.indexOf('event_id')] ?? '') : 'unreadable')
     }
-    return values.toSorted()
+    return values
   }
 
   /** Files that are named in stage.json, with their moments and bytes. */

@@ -52,13 +52,9 @@ const sayEveryMs = 2000
 export async function openRunUnloading(
   source: string,
   { placesOf, mapping }: { placesOf(address: string): Promise<StagePlaces>; mapping: Mapping },
-  {
-    s3,
-    warehouse: options,
-    signal: stopLooking,
-  }: { s3: S3Options; warehouse: WarehouseOptions; signal?: AbortSignal | undefined },
+  { s3, warehouse: options, signal: stopLooking }: { s3: S3Options; warehouse: WarehouseOptions; signal?: AbortSignal },
 ): Promise<RunUnloading> {
-  const looking = await openWarehouse(source, options, { ...(stopLooking && { signal: stopLooking }) })
+  const looking = await openWarehouse(source, options, { signal: stopLooking })
   const { address } = looking
   const { root, bucket } = await placesOf(address)
   const place = await openPlace(root, s3)

@@ -16,15 +16,7 @@ import type { Discovery, FoundFile } from '../export/discover.ts'
 import { type ExportPlace, openPlace, type S3Options } from '../places/open-place.ts'
 import { folderOf, putStage, readStage, type Stage, type StagedTable } from './stage.ts'
 import { columnsIn, type LeftOutTable, listed, tableNamed, tablesToUnload } from './tables-to-unload.ts'
-import {
-  type Catalogue,
-  isStop,
-  QueryFailed,
-  type Relation,
-  ResultGone,
-  type Warehouse,
-  type Window,
-} from './warehouse.ts'
+import { type Catalogue, QueryFailed, type Relation, ResultGone, type Warehouse, type Window } from './warehouse.ts'
 import { AvroMemory, AvroWriter } from './write-avro.ts'
 import { assertWritesInto, writtenIntoBucket } from './write-into-bucket.ts'
 
@@ -468,6 +460,11 @@ function filesOf(staged: StagedTable): FoundFile[] {
   const { table, windows, query } = staged
   if (query !== undefined && !isTableSealed(staged)) return []
   return windows.flatMap(({ parts }) => (parts ?? []).map(({ path }) => ({ path, table })))
+}
+
+/** Whether something ended because the signal came. */
+function isStop(error: unknown, signal: AbortSignal): boolean {
+  return signal.aborted && error instanceof Error && error.name === 'AbortError'
 }
 
 function isTableSealed({ windows }: StagedTable): boolean {

@@ -205,14 +205,9 @@ export class QueryFailed extends Error {
   }
 }
 
-/** Whether something ended because the signal came. */
-export function isStop(error: unknown, signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true && error instanceof Error && error.name === 'AbortError'
-}
-
 export interface WarehouseWork {
   /** Ends waiting: what waits throws an AbortError. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Told that the warehouse is waited for, and why; null when it answers again. */
   onWait?(reason: string | null): void
 }
